@@ -1,0 +1,33 @@
+# Each target does its own set-up. ARGS="..." is passed on: make demo ARGS="--json --turns 3"
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench clean
+READY := .venv/.ready
+BIN := .venv/bin
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml constraints.txt scripts/bootstrap
+	@scripts/bootstrap
+
+demo: $(READY) ## Run the whole relay here and compare what every viewer got (ARGS="--help")
+	@$(BIN)/avatar-relay demo $(ARGS)
+
+test: $(READY) ## Run the tests (ARGS goes to pytest)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## Lint, types, import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(READY) ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(READY) ## Measure latency and cost (ARGS="--help")
+	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+clean: ## Remove the virtual environment and caches
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
