@@ -1,0 +1,112 @@
+"""A process's life: settings, logs, signals, the admin port, readiness, drain, exit.
+
+Exit status: 0 after a clean stop, 1 when it failed, 2 when a setting is wrong.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from relay_runtime.http import listen
+from relay_settings.base import SettingsError
+from relay_settings.process import ProcessSettings
+from relay_telemetry import logs, traces
+from relay_telemetry.admin import Health, announce
+
+log = structlog.get_logger(__name__)
+
+S = TypeVar("S", bound=ProcessSettings)
+
+
+class Process:
+    """The running process, as its service sees it."""
+
+    def __init__(self, service: str, settings: ProcessSettings, stack: AsyncExitStack) -> None:
+        self.service = service
+        self.health = Health()
+        self._settings = settings
+        self._stack = stack
+        self._stopping = asyncio.Event()
+        self._admin_url = ""
+
+    async def start(self) -> None:
+        """Open the admin port and take over the signals."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, asyncio.current_task())
+        self._admin_url = await self.listen(
+            self.health.application(), self._settings.admin_host, self._settings.admin_port
+        )
+
+    async def listen(self, app: web.Application, host: str, port: int) -> str:
+        """Serve an application until the process ends; port 0 takes a free one. Returns its URL.
+
+        Raises:
+            OSError: The address cannot be bound.
+        """
+        return await self._stack.enter_async_context(listen(app, host, port))
+
+    def ready(self, **addresses: str) -> None:
+        """Tell whoever started us where we are: one JSON line on standard output."""
+        line = {"ready": self.service, "admin": self._admin_url, **addresses}
+        print(json.dumps(line), flush=True)  # noqa: T201  # the one thing a service prints
+        log.info("ready", **line)
+
+    async def stopping(self) -> None:
+        """Wait for SIGTERM or SIGINT. From then on the process is not ready."""
+        await self._stopping.wait()
+
+    def _on_signal(self, main: "asyncio.Task[Any] | None") -> None:
+        if self._stopping.is_set():
+            log.warning("second signal, leaving at once")
+            if main is not None:
+                main.cancel()
+            return
+        log.info("stopping", drain_s=self._settings.drain_s)
+        self.health.draining = True
+        self._stopping.set()
+
+
+def run(service: str, settings_type: type[S], main: Callable[[S, Process], Awaitable[None]]) -> None:
+    """Run a service to its end and exit.
+
+    Args:
+        service: Its name, in logs and metrics.
+        settings_type: Its settings: read from flags and the environment, ``--help`` prints them.
+        main: The service: starts, calls ``ready``, waits for ``stopping``, hands over, returns.
+    """
+    try:
+        settings = settings_type.from_command_line(f"relay-{service}")
+    except SettingsError as error:
+        print(f"relay-{service}: {error}", file=sys.stderr)  # noqa: T201  # logs are not set up yet
+        sys.exit(2)
+    logs.configure(service, level=settings.log_level, style=settings.log_format)
+    announce(service)
+    with traces.exporting(service, endpoint=settings.otlp_endpoint, ratio=settings.trace_ratio):
+        sys.exit(uvloop.run(_serve(service, settings, main)))
+
+
+async def _serve(service: str, settings: S, main: Callable[[S, Process], Awaitable[None]]) -> int:
+    try:
+        async with AsyncExitStack() as stack:
+            process = Process(service, settings, stack)
+            await process.start()
+            await main(settings, process)
+    except asyncio.CancelledError:
+        return 1
+    except OSError as error:
+        log.error("cannot listen", error=str(error))
+        return 1
+    except Exception:
+        log.exception("failed")
+        return 1
+    log.info("stopped")
+    return 0

@@ -1,0 +1,61 @@
+"""Settings of control."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import CliSuppress, NoDecode
+
+from relay_settings.base import secret
+from relay_settings.process import ProcessSettings
+from relay_settings.store import StoreSettings
+from relay_settings.tokens import TokenSettings
+from relay_settings.vendor import VendorSettings
+
+_KEY_CHARACTERS = 16
+
+
+class ControlSettings(ProcessSettings, StoreSettings, TokenSettings, VendorSettings):
+    """Control: the door for the app's backend."""
+
+    control_host: str = Field("127.0.0.1", description="Address for backends; 0.0.0.0 opens it.")
+    control_port: int = Field(8081, ge=0, le=65535, description="Port for backends; 0 takes a free one.")
+    api_keys: CliSuppress[Annotated[tuple[SecretStr, ...], NoDecode]] = secret(
+        "RELAY_API_KEYS", "Keys of backends, comma-separated, 16 characters or more each."
+    )
+    gateway_url: str = Field(
+        "ws://127.0.0.1:8080", description="Where viewers connect, as control tells backends."
+    )
+    token_ttl_s: int = Field(
+        300, ge=10, le=86_400, description="Life of a viewer token unless asked otherwise."
+    )
+    max_turn_bytes: int = Field(
+        32 * 1024 * 1024, ge=1024, description="Largest body of a turn; a larger one is refused with 413."
+    )
+    max_message_bytes: int = Field(1024 * 1024, ge=4096, description="Largest message on the audio socket.")
+    audio_chunk_ms: int = Field(
+        100, ge=10, le=1000, description="Audio per frame when a turn is posted whole."
+    )
+    uplink_entries: int = Field(
+        4096, ge=64, description="Most uplink entries waiting for an owner, per conversation."
+    )
+    uplink_bytes: int = Field(
+        16 * 1024 * 1024,
+        ge=64 * 1024,
+        description="Most uplink bytes waiting for an owner, per conversation.",
+    )
+    uplink_wait_s: float = Field(
+        10.0, gt=0, description="How long a door waits for room in the uplink before it gives up."
+    )
+    input_timeout_s: float = Field(
+        30.0, gt=0, description="Silence after which a turn left open by its speaker is closed."
+    )
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        keys = [key.strip() for key in value.split(",") if key.strip()]
+        if not keys or any(len(key) < _KEY_CHARACTERS for key in keys):
+            raise ValueError(f"one or more keys of {_KEY_CHARACTERS} characters or more, comma-separated")
+        return keys

@@ -1,0 +1,39 @@
+"""Settings of the gateway."""
+
+from pydantic import Field
+
+from relay_settings.process import ProcessSettings
+from relay_settings.store import StoreSettings
+from relay_settings.tokens import TokenSettings
+from relay_settings.vendor import VendorSettings
+
+
+class GatewaySettings(ProcessSettings, StoreSettings, TokenSettings, VendorSettings):
+    """The gateway: viewers' WebSockets."""
+
+    gateway_host: str = Field("127.0.0.1", description="Address for viewers; 0.0.0.0 opens it.")
+    gateway_port: int = Field(8080, ge=0, le=65535, description="Port for viewers; 0 takes a free one.")
+    heartbeat_s: float = Field(
+        20.0, gt=0, description="Between pings to a viewer; silent for half as long after one, it is gone."
+    )
+    client_buffer_bytes: int = Field(
+        256 * 1024,
+        ge=4096,
+        description="Unsent bytes after which a viewer is no longer fed live and reads on by itself.",
+    )
+    slow_client_s: float = Field(
+        20.0, gt=0, description="How long a viewer may stay behind before it is closed as slow."
+    )
+    ring_bytes: int = Field(
+        1024 * 1024, ge=0, description="Recent frames kept in memory per conversation for quick resumes."
+    )
+    feed_linger_s: float = Field(
+        5.0, ge=0, description="How long a conversation is still read after its last viewer here left."
+    )
+    sweep_s: float = Field(
+        1.0, gt=0, description="How often every conversation is read although no hint came."
+    )
+    max_message_bytes: int = Field(64 * 1024, ge=1024, description="Largest message a viewer may send.")
+    bad_messages: int = Field(
+        8, ge=1, description="Messages that cannot be understood before the viewer is closed."
+    )

@@ -1,0 +1,73 @@
+"""Settings of ingest."""
+
+from pydantic import Field, SecretStr
+from pydantic_settings import CliSuppress
+
+from relay_settings.base import reveal, secret
+from relay_settings.process import ProcessSettings
+from relay_settings.store import StoreSettings
+from relay_settings.vendor import VendorSettings
+
+
+class IngestSettings(ProcessSettings, StoreSettings, VendorSettings):
+    """Ingest: owns conversations and their Motion sessions."""
+
+    api_key: CliSuppress[SecretStr] = secret("SPATIUS_API_KEY", "The vendor's API key.", min_length=1)
+    console_endpoint: str = secret(
+        "SPATIUS_CONSOLE_ENDPOINT", "The vendor's Console API; empty: composed from the region.", default=""
+    )
+    ingress_endpoint: str = secret(
+        "SPATIUS_INGRESS_ENDPOINT", "The vendor's Motion Server; empty: composed from the region.", default=""
+    )
+    vendor_telemetry_endpoint: str = Field(
+        "", description="OTLP/HTTP collector for the SDK's own telemetry; empty turns it off."
+    )
+    worker_name: str = Field("", description="Unique name of this worker; empty makes one up.")
+    max_conversations: int = Field(200, ge=1, description="Most conversations this worker owns at once.")
+    lease_ms: int = Field(
+        2000,
+        ge=200,
+        description="How long a conversation stays ours unrenewed: a dead worker's is free after it.",
+    )
+    sweep_s: float = Field(0.5, gt=0, description="Between looks for conversations without an owner.")
+    retention_bytes: int = Field(
+        32 * 1024 * 1024, ge=1024 * 1024, description="Frames kept per conversation, at most two turns."
+    )
+    keep_ended_s: float = Field(60.0, ge=0, description="How long frames stay after a conversation ended.")
+    keep_record_s: float = Field(86_400.0, ge=60, description="How long its record stays.")
+    backlog_bytes: int = Field(
+        16 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Frames Redis has not taken after which a turn goes on without motion.",
+    )
+    first_motion_timeout_s: float = Field(
+        5.0, gt=0, description="Wait for a turn's first motion before it goes on as audio."
+    )
+    motion_stall_timeout_s: float = Field(
+        10.0, gt=0, description="Wait for further motion before the turn goes on as audio."
+    )
+    input_timeout_s: float = Field(
+        30.0, gt=0, description="Silence after which a turn left open by its speaker is ended."
+    )
+    motion_idle_s: float = Field(
+        60.0, gt=0, description="Silence after which a Motion session is closed; connected time is billed."
+    )
+    motion_session_s: float = Field(
+        540.0,
+        gt=0,
+        le=86_000,
+        description="Age at which a Motion session is replaced between turns; below the plan's limit.",
+    )
+    motion_outbox_bytes: int = Field(
+        8 * 1024 * 1024,
+        ge=64 * 1024,
+        description="Audio waiting for Motion Server before motion is given up.",
+    )
+    motion_close_s: float = Field(
+        2.0, gt=0, description="Wait for Motion Server to close its side before the session is dropped."
+    )
+
+    @property
+    def vendor_key(self) -> str:
+        """The vendor's API key in clear, for the SDK only."""
+        return reveal(self.api_key)

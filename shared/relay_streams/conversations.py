@@ -1,0 +1,121 @@
+"""Conversations: their records, as control creates them and everyone reads them."""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from relay_streams import scripts
+from relay_streams.errors import Missing
+from relay_streams.keys import ConversationKeys
+from relay_streams.link import Link
+from relay_wire.frame import Codec
+from relay_wire.position import START, Position
+
+State = Literal["open", "closing", "ended"]
+_STATES: dict[bytes, State] = {b"open": "open", b"closing": "closing", b"ended": "ended"}
+
+
+class Conversation(NamedTuple):
+    """A conversation's record: the ``meta`` hash."""
+
+    id: str
+    state: State
+    avatar_id: str
+    sample_rate: int
+    codec: Codec
+    created_ms: int
+    owner: str = ""
+    """The worker that owns it, or did last."""
+    generation: int = 0
+    """The current term, 0 before the first owner."""
+    first_generation: int = 0
+    tail: Position = START
+    """The last frame."""
+    turn: int = 0
+    """The turn started last, 0 before the first."""
+    turn_first: Position = START
+    """Where that turn begins."""
+    turn_before: Position = START
+    """Where the one before it begins."""
+    checkpoint: bytes = b""
+    """The turn machine's state at the tail."""
+    up: str = "0-0"
+    """The last up entry consumed."""
+    input_turn: int = 0
+    """The turn opened last at a door."""
+    input_open: bool = False
+    """Whether its audio is still coming."""
+    input_offset: int = 0
+    """Bytes of it that are in."""
+
+    @classmethod
+    def from_fields(cls, conversation: str, fields: Mapping[bytes, bytes]) -> "Conversation":
+        """Read the hash.
+
+        Raises:
+            Missing: It is empty or not a conversation's record.
+        """
+        try:
+            return cls(
+                id=conversation,
+                state=_STATES[fields[b"state"]],
+                avatar_id=fields[b"avatar"].decode(),
+                sample_rate=int(fields[b"sample_rate"]),
+                codec=Codec(int(fields[b"codec"])),
+                created_ms=int(fields[b"created"]),
+                owner=fields.get(b"owner", b"").decode(),
+                generation=int(fields.get(b"generation", 0)),
+                first_generation=int(fields.get(b"first_generation", 0)),
+                tail=_position(fields, b"tail"),
+                turn=int(fields.get(b"turn", 0)),
+                turn_first=_position(fields, b"turn_first"),
+                turn_before=_position(fields, b"turn_before"),
+                checkpoint=fields.get(b"checkpoint", b""),
+                up=fields.get(b"up", b"0-0").decode(),
+                input_turn=int(fields.get(b"in_turn", 0)),
+                input_open=fields.get(b"in_open") == b"1",
+                input_offset=int(fields.get(b"in_offset", 0)),
+            )
+        except (KeyError, ValueError) as error:
+            raise Missing(f"no record of conversation {conversation}: {error!r}") from None
+
+
+async def create(
+    link: Link, keys: ConversationKeys, *, avatar_id: str, sample_rate: int, codec: Codec, created_ms: int
+) -> bool:
+    """Create a conversation and put it up for an owner, atomically.
+
+    Returns:
+        Whether it is new: False when the id is taken, and then nothing changed, so a retry is safe.
+
+    Raises:
+        Unavailable: Redis cannot take it now.
+    """
+    record: dict[str, str | int] = {
+        "state": "open",
+        "avatar": avatar_id,
+        "sample_rate": sample_rate,
+        "codec": int(codec),
+        "created": created_ms,
+    }
+    fields = [part for pair in record.items() for part in pair]
+    return bool(await link.run_script(scripts.CREATE, (keys.meta, keys.unowned), keys.id, *fields))
+
+
+async def read(link: Link, keys: ConversationKeys) -> Conversation:
+    """Read a conversation's record.
+
+    Raises:
+        Missing: There is none.
+        Unavailable: Redis cannot be read now.
+    """
+    reply = await link.execute("HGETALL", keys.meta)
+    return Conversation.from_fields(keys.id, fields_of(reply))
+
+
+def fields_of(flat: list[bytes]) -> dict[bytes, bytes]:
+    """Names and values in turn, as a mapping."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _position(fields: Mapping[bytes, bytes], name: bytes) -> Position:
+    return Position.parse(fields[name].decode()) if name in fields else START

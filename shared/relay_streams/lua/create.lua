@@ -1,0 +1,11 @@
+-- Create a conversation and put it up for an owner.
+--
+-- KEYS  1 meta     hash
+--       2 unowned  stream
+-- ARGV  1 id       2... fields and values of the record
+-- Returns 1, or 0 when the id is taken.
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+redis.call('XADD', KEYS[2], '*', 'c', ARGV[1])
+redis.call('SPUBLISH', KEYS[2], '')
+return 1

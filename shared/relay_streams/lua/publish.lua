@@ -1,0 +1,52 @@
+-- Append an owner's frames, atomically with everything that must agree with them.
+--
+-- KEYS  1 meta   hash    the conversation's record
+--       2 down   stream  frames
+--       3 up     stream  what the owner has consumed is trimmed here
+-- ARGV  1 generation   2 seq of the first frame
+--       3 turn         4 position of the turn's first frame   5 that of the turn before
+--       6 trim frames before this position, or ''             7 up cursor, or ''
+--       8 checkpoint
+--       9... per frame: frame, up entry it came from or '', traceparent or ''
+--
+-- Returns {'ok', seq} | {'fenced', generation} | {'behind', seq} | {'missing'}.
+-- Frames the stream already has are skipped, so the same call may be repeated.
+local meta, down, up = KEYS[1], KEYS[2], KEYS[3]
+local generation, first = ARGV[1], tonumber(ARGV[2])
+
+local record = redis.call('HMGET', meta, 'generation', 'tail')
+if not record[1] then return {'missing'} end
+if record[1] ~= generation then return {'fenced', record[1]} end
+
+local tail_generation, tail_seq = string.match(record[2] or '', '^(%d+)-(%d+)$')
+local have = tail_generation == generation and tonumber(tail_seq) or 0
+if have < first - 1 then return {'behind', have} end
+
+local seq = first - 1
+for i = 9, #ARGV, 3 do
+  seq = seq + 1
+  if seq > have then
+    local entry = {'XADD', down, generation .. '-' .. string.format('%d', seq), 'f', ARGV[i]}
+    if ARGV[i + 1] ~= '' then entry[#entry + 1] = 'u'; entry[#entry + 1] = ARGV[i + 1] end
+    if ARGV[i + 2] ~= '' then entry[#entry + 1] = 'traceparent'; entry[#entry + 1] = ARGV[i + 2] end
+    -- Only the first can fail, since memory is checked before a script's first write only: the stream
+    -- holds a higher id although the record was lost, or the memory is full. Nothing is written then.
+    local added = redis.pcall(unpack(entry))
+    if type(added) == 'table' and added.err then
+      if string.find(added.err, 'equal or smaller', 1, true) then return {'fenced', '0'} end
+      return added
+    end
+  end
+end
+
+if seq > 0 then
+  redis.call('HSET', meta, 'tail', generation .. '-' .. string.format('%d', seq),
+    'turn', ARGV[3], 'turn_first', ARGV[4], 'turn_before', ARGV[5], 'checkpoint', ARGV[8])
+end
+if ARGV[7] ~= '' then
+  redis.call('HSET', meta, 'up', ARGV[7])
+  redis.call('XTRIM', up, 'MINID', '=', ARGV[7])
+end
+if ARGV[6] ~= '' then redis.call('XTRIM', down, 'MINID', '=', ARGV[6]) end
+redis.call('SPUBLISH', down, '')
+return {'ok', seq}

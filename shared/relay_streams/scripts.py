@@ -1,0 +1,32 @@
+"""Scripts: the Lua files in ``lua/``, one verb each, known to Redis by their SHA-1."""
+
+import hashlib
+from importlib.resources import files
+from typing import Final, NamedTuple
+
+
+class Script(NamedTuple):
+    """One Lua script: its name, its text and the digest EVALSHA calls it by."""
+
+    name: str
+    text: str
+    sha: str
+
+
+def _load(name: str) -> Script:
+    text = files("relay_streams").joinpath("lua", f"{name}.lua").read_text("utf-8")
+    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+CLAIM: Final = _load("claim")
+CREATE: Final = _load("create")
+EXPIRE: Final = _load("expire")
+FINISH: Final = _load("finish")
+PUBLISH: Final = _load("publish")
+RELEASE: Final = _load("release")
+RENEW: Final = _load("renew")
+SPEAK: Final = _load("speak")
+TAKE: Final = _load("take")
+TELL: Final = _load("tell")
+
+ALL: Final = (CLAIM, CREATE, EXPIRE, FINISH, PUBLISH, RELEASE, RENEW, SPEAK, TAKE, TELL)

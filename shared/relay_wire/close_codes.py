@@ -1,0 +1,65 @@
+"""Close codes: the one registry of why a socket ends and what the client does next.
+
+Ranges speak for codes a client does not know yet: 4100-4199 resume, 4200-4299 back off and resume,
+4400-4499 final.
+"""
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class Advice(Enum):
+    """What a client does after a close."""
+
+    RESUME = "resume"
+    """Reconnect at once from the last position."""
+    BACK_OFF = "back off and resume"
+    """Reconnect from the last position after an exponential, jittered wait."""
+    FINAL = "final"
+    """Do not reconnect: the same request would end the same way."""
+
+
+class CloseCode(NamedTuple):
+    """One way a socket ends."""
+
+    code: int
+    name: str
+    advice: Advice
+    meaning: str
+
+
+NORMAL = CloseCode(1000, "normal", Advice.FINAL, "the closing side is done")
+GOING_AWAY = CloseCode(1001, "going_away", Advice.RESUME, "the peer is leaving")
+PROTOCOL_ERROR = CloseCode(1002, "protocol_error", Advice.FINAL, "broken WebSocket framing")
+UNSUPPORTED_DATA = CloseCode(
+    1003, "unsupported_data", Advice.FINAL, "text where binary is due, or the reverse"
+)
+ABNORMAL = CloseCode(1006, "abnormal", Advice.RESUME, "the connection broke without a close frame")
+INVALID_TEXT = CloseCode(1007, "invalid_text", Advice.FINAL, "a text message is not UTF-8")
+TOO_BIG = CloseCode(1009, "too_big", Advice.FINAL, "a message exceeds the size limit")
+INTERNAL_ERROR = CloseCode(1011, "internal_error", Advice.BACK_OFF, "the server failed at this connection")
+RESTART = CloseCode(1012, "restart", Advice.RESUME, "the gateway is being replaced")
+TRY_LATER = CloseCode(1013, "try_later", Advice.BACK_OFF, "the server is overloaded")
+
+SLOW_CONSUMER = CloseCode(
+    4100, "slow_consumer", Advice.RESUME, "the client reads slower than the avatar speaks"
+)
+STORE_UNAVAILABLE = CloseCode(4200, "store_unavailable", Advice.BACK_OFF, "Redis cannot be read")
+BAD_MESSAGE = CloseCode(4400, "bad_message", Advice.FINAL, "a message cannot be understood")
+BAD_TOKEN = CloseCode(4401, "bad_token", Advice.FINAL, "the token is missing, expired or not valid here")
+FORBIDDEN = CloseCode(4403, "forbidden", Advice.FINAL, "the token's role does not allow this")
+UNKNOWN_CONVERSATION = CloseCode(4404, "unknown_conversation", Advice.FINAL, "there is no such conversation")
+CONVERSATION_ENDED = CloseCode(4410, "conversation_ended", Advice.FINAL, "the conversation is over")
+
+REGISTRY: dict[int, CloseCode] = {
+    entry.code: entry for entry in list(globals().values()) if isinstance(entry, CloseCode)
+}
+"""Every code the relay sends or understands, by number."""
+
+_RANGES = {41: Advice.RESUME, 42: Advice.BACK_OFF, 44: Advice.FINAL}
+
+
+def advice(code: int) -> Advice:
+    """What to do after a close with this code; unknown codes outside the ranges back off and resume."""
+    known = REGISTRY.get(code)
+    return known.advice if known else _RANGES.get(code // 100, Advice.BACK_OFF)

@@ -1,0 +1,59 @@
+"""Messages: what a viewer's client says to the gateway, as JSON text with a ``type`` field."""
+
+from typing import Literal
+
+import msgspec
+
+PlaybackState = Literal["started", "stalled", "finished"]
+
+
+class MessageError(ValueError):
+    """Raised when a text is not a message."""
+
+
+class Interrupt(msgspec.Struct, frozen=True, tag="interrupt"):
+    """The listener wants the avatar to stop: what is spoken or waits to be spoken is cancelled."""
+
+
+class Text(msgspec.Struct, frozen=True, tag="text"):
+    """Something the listener typed."""
+
+    text: str
+
+
+class Playback(msgspec.Struct, frozen=True, tag="playback"):
+    """How far the client's playback of a turn is; it decides when the next turn may begin."""
+
+    turn: int
+    state: PlaybackState
+    position_ms: int = 0
+
+
+class Ping(msgspec.Struct, frozen=True, tag="ping"):
+    """Answered by the ``pong`` event with the same id."""
+
+    id: str = ""
+
+
+Message = Interrupt | Text | Playback | Ping
+
+_DECODER = msgspec.json.Decoder(Message)
+_ENCODER = msgspec.json.Encoder()
+
+
+def encode(message: Message) -> str:
+    """Write a message as the text the gateway expects."""
+    return _ENCODER.encode(message).decode()
+
+
+def decode(text: str) -> Message:
+    """Read a message.
+
+    Raises:
+        MessageError: Not JSON, an unknown type, or a field missing or of the wrong type.
+    """
+    try:
+        message: Message = _DECODER.decode(text)
+    except msgspec.MsgspecError as error:
+        raise MessageError(f"not a message: {error}") from None
+    return message

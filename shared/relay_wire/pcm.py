@@ -1,0 +1,15 @@
+"""PCM: what the avatar speaks, mono signed 16-bit little-endian samples at one of seven rates."""
+
+BYTES_PER_SAMPLE = 2
+SAMPLE_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
+"""Rates Motion Server takes; nothing on the way resamples (facts 3)."""
+
+
+def duration_ms(size_bytes: int, sample_rate: int) -> int:
+    """How long so many bytes sound, in whole milliseconds, rounded down."""
+    return size_bytes * 1000 // (sample_rate * BYTES_PER_SAMPLE)
+
+
+def chunk_bytes(duration_ms: int, sample_rate: int) -> int:
+    """How many bytes sound that long, in whole samples, at least one."""
+    return max(1, sample_rate * duration_ms // 1000) * BYTES_PER_SAMPLE

@@ -1,0 +1,79 @@
+"""Problems: the one registry of HTTP errors, sent as RFC 9457 problem details."""
+
+from typing import Any, NamedTuple
+
+CONTENT_TYPE = "application/problem+json"
+PROBLEM_HEADER = "Avatar-Relay-Problem"
+"""Carries the problem's name, too: WebSocket clients are not shown the body of a refused handshake."""
+_TYPE_PREFIX = "urn:avatar-relay:problem:"
+
+
+class ProblemType(NamedTuple):
+    """One kind of refusal: its name in ``type``, its status, its fixed title."""
+
+    name: str
+    status: int
+    title: str
+
+
+class Problem(Exception):
+    """A request that is refused, with what the caller needs to mend it.
+
+    Args:
+        kind: The registered kind.
+        detail: This occurrence in words: what is wrong and the fix. Never a secret.
+        retry_after_s: Sent as ``Retry-After`` where waiting helps.
+        extra: Further members of the problem object.
+    """
+
+    def __init__(
+        self,
+        kind: ProblemType,
+        detail: str,
+        *,
+        retry_after_s: int | None = None,
+        **extra: Any,
+    ) -> None:
+        super().__init__(f"{kind.name}: {detail}")
+        self.kind = kind
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+        self.extra = extra
+
+    def body(self) -> dict[str, Any]:
+        """The problem object."""
+        return {
+            "type": _TYPE_PREFIX + self.kind.name,
+            "title": self.kind.title,
+            "status": self.kind.status,
+            "detail": self.detail,
+            **self.extra,
+        }
+
+
+BAD_REQUEST = ProblemType("bad-request", 400, "The request cannot be understood")
+MALFORMED_JSON = ProblemType("malformed-json", 400, "The body is not the JSON expected here")
+BAD_POSITION = ProblemType("bad-position", 400, "The position to start from is not one of this conversation")
+EMPTY_AUDIO = ProblemType("empty-audio", 400, "The body has no audio")
+NOT_A_WAV = ProblemType("not-a-wav", 400, "The body is not a WAV file")
+UNAUTHORIZED = ProblemType("unauthorized", 401, "Credentials are missing or not valid")
+FORBIDDEN = ProblemType("forbidden", 403, "The credentials do not allow this")
+UNKNOWN_CONVERSATION = ProblemType("unknown-conversation", 404, "There is no such conversation")
+NOT_FOUND = ProblemType("not-found", 404, "There is nothing here")
+METHOD_NOT_ALLOWED = ProblemType("method-not-allowed", 405, "The resource has no such method")
+TURN_OPEN = ProblemType("turn-open", 409, "Another turn is being spoken into this conversation")
+CONVERSATION_ENDED = ProblemType("conversation-ended", 410, "The conversation is over")
+TOO_LARGE = ProblemType("too-large", 413, "The body is too large")
+UNSUPPORTED_MEDIA = ProblemType("unsupported-media", 415, "The content type is not supported here")
+UNSUPPORTED_AUDIO = ProblemType("unsupported-audio", 422, "The audio has a form the avatar cannot speak")
+INVALID_FIELD = ProblemType("invalid-field", 422, "A field has a value that is not allowed")
+UPGRADE_REQUIRED = ProblemType("upgrade-required", 426, "This resource is a WebSocket")
+UPLINK_FULL = ProblemType("uplink-full", 503, "The conversation has more waiting than it may hold")
+DRAINING = ProblemType("draining", 503, "This process is leaving")
+STORE_UNAVAILABLE = ProblemType("store-unavailable", 503, "Redis cannot be reached")
+INTERNAL = ProblemType("internal", 500, "The server failed at this request")
+
+REGISTRY: dict[str, ProblemType] = {
+    entry.name: entry for entry in list(globals().values()) if isinstance(entry, ProblemType)
+}
+"""Every kind of problem the relay answers with, by name."""

@@ -1,0 +1,114 @@
+"""Uplink entries: what the ``up`` stream carries to the owner, as flat fields that redis-cli can show.
+
+========  =====================================================================
+field     meaning
+========  =====================================================================
+k         kind: speech, interrupt, playback, text, mic, close
+t         turn; for an interrupt the last turn it cancels
+o         speech: byte offset of this chunk in its turn
+d         speech and mic: PCM; text: UTF-8
+e         speech: "1" on the last chunk of the turn
+b         speech: "1" when the turn barges in
+s         playback: started, stalled or finished
+p         playback: position in milliseconds
+r         interrupt and close: reason
+traceparent  W3C trace context of the turn, on its first chunk
+========  =====================================================================
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, get_args
+
+from relay_wire.messages import PlaybackState
+
+_PLAYBACK_STATES: dict[str, PlaybackState] = {state: state for state in get_args(PlaybackState)}
+
+
+class UplinkError(ValueError):
+    """Raised when a stream entry is not an uplink entry."""
+
+
+class Speech(NamedTuple):
+    """A chunk of a turn's audio, in order; the first opens the turn, the one with ``end`` closes it."""
+
+    turn: int
+    offset: int
+    pcm: bytes
+    end: bool = False
+    barge_in: bool = False
+    traceparent: str = ""
+
+
+class Interrupt(NamedTuple):
+    """Cancel every turn up to this one, spoken or waiting."""
+
+    upto: int
+    reason: str
+
+
+class Playback(NamedTuple):
+    """A viewer's report of how far it has played a turn."""
+
+    turn: int
+    state: PlaybackState
+    position_ms: int
+
+
+class Text(NamedTuple):
+    """Text a viewer typed."""
+
+    text: str
+
+
+class Microphone(NamedTuple):
+    """A viewer's microphone audio."""
+
+    pcm: bytes
+
+
+class Close(NamedTuple):
+    """The conversation is to end."""
+
+    reason: str
+
+
+Entry = Speech | Interrupt | Playback | Text | Microphone | Close
+
+
+def decode(fields: Mapping[bytes, bytes]) -> Entry:
+    """Read the fields of one stream entry.
+
+    Raises:
+        UplinkError: An unknown kind, or a field that is missing or has no meaning.
+    """
+    try:
+        return _DECODERS[fields[b"k"]](fields)
+    except (KeyError, ValueError) as error:
+        raise UplinkError(f"not an uplink entry: {error!r}") from None
+
+
+def _speech(fields: Mapping[bytes, bytes]) -> Speech:
+    return Speech(
+        turn=int(fields[b"t"]),
+        offset=int(fields[b"o"]),
+        pcm=fields[b"d"],
+        end=fields.get(b"e") == b"1",
+        barge_in=fields.get(b"b") == b"1",
+        traceparent=fields.get(b"traceparent", b"").decode("ascii"),
+    )
+
+
+def _playback(fields: Mapping[bytes, bytes]) -> Playback:
+    return Playback(
+        turn=int(fields[b"t"]), state=_PLAYBACK_STATES[fields[b"s"].decode()], position_ms=int(fields[b"p"])
+    )
+
+
+_DECODERS: dict[bytes, Callable[[Mapping[bytes, bytes]], Entry]] = {
+    b"speech": _speech,
+    b"interrupt": lambda fields: Interrupt(int(fields[b"t"]), fields[b"r"].decode()),
+    b"playback": _playback,
+    b"text": lambda fields: Text(fields[b"d"].decode()),
+    b"mic": lambda fields: Microphone(fields[b"d"]),
+    b"close": lambda fields: Close(fields[b"r"].decode()),
+}
