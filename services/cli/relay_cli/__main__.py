@@ -1,0 +1,166 @@
+"""``avatar-relay``: the command line.
+
+Each command's module is imported when it runs, since each needs its own extra.
+"""
+
+import asyncio
+import importlib
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from relay_telemetry import logs
+
+app = typer.Typer(
+    name="avatar-relay",
+    help="Relay speech and motion of talking avatars to every viewer.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback()
+def _quiet() -> None:
+    """Relay speech and motion of talking avatars to every viewer."""
+    # What goes wrong is said by the command itself, in its own words.
+    logs.configure("cli", level="error", style="console")
+
+
+class Service(StrEnum):
+    """What ``serve`` can run."""
+
+    GATEWAY = "gateway"
+    INGEST = "ingest"
+    CONTROL = "control"
+    SIMULATOR = "simulator"
+
+
+@app.command()
+def demo(
+    wav: Annotated[
+        Path | None, typer.Option(help="Speech to play: mono 16-bit WAV. Default: a clip in the package.")
+    ] = None,
+    turns: Annotated[
+        int, typer.Option(min=1, help="How many turns; odd ones posted whole, even ones live.")
+    ] = 2,
+    viewers: Annotated[
+        int, typer.Option(min=1, help="How many viewers, alternating between two gateways.")
+    ] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
+    keep: Annotated[bool, typer.Option(help="Stay up afterwards and print the addresses.")] = False,
+    real: Annotated[bool, typer.Option(help="Use the vendor's cloud; needs SPATIUS_* set.")] = False,
+) -> None:
+    """Run the whole relay here: speech in, viewers on two gateways, one cut off in mid-turn.
+
+    Starts Redis, the simulator, control, two ingest workers and two gateways as processes on free loopback
+    ports. Exit status 0 only if every viewer got the same audio and motion, byte for byte.
+    """
+    from relay_cli.demo import Demo, DemoError, DemoOptions  # noqa: PLC0415
+    from relay_cli.stack import StackError  # noqa: PLC0415
+    from relay_streams.server import ServerError  # noqa: PLC0415
+
+    console = Console(stderr=as_json)
+    try:
+        report = asyncio.run(Demo(DemoOptions(wav, turns, viewers, keep, real), console).run())
+    except (DemoError, StackError, ServerError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    if as_json:
+        print(json.dumps(report))
+    raise typer.Exit(0 if report["ok"] else 1)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def serve(context: typer.Context, service: Service) -> None:
+    """Run one service; its settings are RELAY_* variables or flags (try: serve gateway --help)."""
+    try:
+        module = importlib.import_module(f"relay_{service}.__main__")
+    except ModuleNotFoundError as error:
+        _fail(f"{error.name} is not installed: pip install 'avatar-relay[{service}]'")
+    sys.argv = [f"avatar-relay serve {service}", *context.args]
+    module.main()
+
+
+@app.command()
+def tail(
+    conversation: Annotated[str, typer.Argument(help="The conversation's id.")],
+    gateway: Annotated[str, typer.Option(help="Base URL of a gateway.")] = "ws://127.0.0.1:8080",
+    token: Annotated[str, typer.Option(envvar="RELAY_VIEWER_TOKEN", help="A viewer token.")] = "",
+    control: Annotated[
+        str, typer.Option(help="Base URL of control, to get a token with RELAY_API_KEY.")
+    ] = "http://127.0.0.1:8081",
+    start: Annotated[str, typer.Option("--from", help="turn, live, or a position.")] = "turn",
+) -> None:
+    """Watch a conversation's frames in the terminal, live."""
+    from relay_cli.tail import TailError, run_tail  # noqa: PLC0415
+
+    try:
+        asyncio.run(
+            run_tail(
+                conversation, gateway=gateway, token=token, control=control, start=start, console=Console()
+            )
+        )
+    except TailError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+    ] = False,
+) -> None:
+    """Check what the relay needs: Redis, its settings, the vendor, the clock, the ports. Names the fix."""
+    from relay_cli.doctor import examine, show  # noqa: PLC0415
+
+    findings = asyncio.run(examine())
+    if as_json:
+        print(json.dumps([finding._asdict() for finding in findings]))
+    else:
+        show(findings, Console())
+    raise typer.Exit(1 if any(finding.state == "fail" for finding in findings) else 0)
+
+
+@app.command()
+def settings(service: Service) -> None:
+    """List a service's settings: variable, default, meaning."""
+    from rich.table import Table  # noqa: PLC0415
+
+    module = importlib.import_module(f"relay_settings.{service}")
+    table = Table("variable", "default", "meaning")
+    for row in getattr(module, f"{service.capitalize()}Settings").variables():
+        table.add_row(*row)
+    Console().print(table)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from relay_telemetry.version import version as installed  # noqa: PLC0415
+
+    print(installed())
+
+
+def _fail(text: str) -> NoReturn:
+    Console(stderr=True).print(f"[bold red]avatar-relay:[/] {text}", soft_wrap=True, highlight=False)
+    raise typer.Exit(1)
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

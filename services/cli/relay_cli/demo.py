@@ -1,0 +1,336 @@
+"""The demo: the whole relay on this machine, speech in, viewers out, everything compared byte for byte."""
+
+import asyncio
+import hashlib
+import time
+import wave
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console, Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+
+from relay_cli.backend import Backend
+from relay_cli.recording import Recording, percentile
+from relay_cli.stack import Stack
+from relay_client import Viewer
+from relay_control.speech import chunks
+from relay_control.wav import samples_of
+from relay_settings.base import variable
+from relay_simulator.motion import expected_payloads
+from relay_wire.frame import Frame, Kind
+from relay_wire.pcm import chunk_bytes, duration_ms
+from relay_wire.problems import Problem
+
+TURN_TIMEOUT_S = 120.0
+"""Longest wait for a turn to reach every viewer, beyond its own length."""
+_LIVE_CHUNK_MS = 40
+_CLIP = Path(str(files("relay_cli").joinpath("data/speech.wav")))
+
+
+class DemoError(Exception):
+    """Raised when the demo cannot start or go on; the text says what to mend."""
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What the command line asks for."""
+
+    wav: Path | None = None
+    turns: int = 2
+    viewers: int = 2
+    keep: bool = False
+    real: bool = False
+
+
+@dataclass(frozen=True)
+class _Clip:
+    pcm: bytes
+    sample_rate: int
+    wav: bytes
+
+    @classmethod
+    def load(cls, path: Path | None) -> "_Clip":
+        try:
+            wav = path.read_bytes() if path else files("relay_cli").joinpath("data/speech.wav").read_bytes()
+            with wave.open(
+                str(path) if path else str(files("relay_cli").joinpath("data/speech.wav"))
+            ) as header:
+                sample_rate = header.getframerate()
+            return cls(samples_of(wav, "audio/wav", sample_rate), sample_rate, wav)
+        except (OSError, wave.Error, EOFError) as error:
+            raise DemoError(f"--wav {path}: {error}") from None
+        except Problem as problem:
+            raise DemoError(f"--wav {path}: {problem.detail}") from None
+
+
+@dataclass
+class _Expected:
+    """What every viewer must have received."""
+
+    audio_sha256: str
+    motion_sha256: str
+    payloads: int
+    frames: int
+
+
+class Demo:
+    """One run.
+
+    Args:
+        options: What to do.
+        console: Where the live view and the summary go.
+    """
+
+    def __init__(self, options: DemoOptions, console: Console) -> None:
+        self._options = options
+        self._console = console
+        self._clip = _Clip.load(options.wav)
+        self._recordings: list[Recording] = []
+        self._doing = "starting Redis, simulator, control, 2 ingest workers and 2 gateways"
+        self._spoken_at = 0.0
+        self._failures: list[str] = []
+
+    async def run(self) -> dict[str, Any]:
+        """Run it; ``ok`` in the report says whether everything checked held.
+
+        Raises:
+            DemoError: The vendor's settings are missing, or a turn did not arrive in time.
+            StackError: A process did not start.
+        """
+        options = self._options
+        if options.real and not variable("SPATIUS_API_KEY"):
+            raise DemoError("--real: set SPATIUS_API_KEY, SPATIUS_APP_ID and SPATIUS_AVATAR_ID")
+        async with self._live_view():
+            stack = Stack(redis_url=variable("RELAY_REDIS_URL"), real=options.real)
+            await stack.__aenter__()
+        try:
+            async with Backend(stack.control.url, stack.api_key) as backend:
+                async with self._live_view():
+                    await self._converse(stack, backend)
+                    report = self._report(await self._expect(stack))
+                self._print_summary(report)
+                if options.keep:
+                    await self._keep(stack, backend)
+        finally:
+            await stack.__aexit__(None, None, None)
+        return report
+
+    # --- the conversation ----------------------------------------------------------------------
+
+    async def _converse(self, stack: Stack, backend: Backend) -> None:
+        conversation: str = (await backend.create(sample_rate=self._clip.sample_rate))["id"]
+        async with asyncio.TaskGroup() as watching:
+            for index in range(self._options.viewers):
+                urls = stack.gateway_urls[index % 2 :] + stack.gateway_urls[: index % 2]
+                viewer = await Viewer(urls, conversation, await backend.token(conversation)).__aenter__()
+                names = {gateway.url: gateway.name for gateway in stack.gateways}
+                # The last viewer is the one whose line is cut.
+                cut = index == self._options.viewers - 1
+                recording = Recording(viewer, names, on_frame=_cut_once() if cut else None)
+                self._recordings.append(recording)
+                watching.create_task(recording.run())
+            for turn in range(1, self._options.turns + 1):
+                await self._speak(backend, conversation, turn)
+            await backend.delete(conversation)
+        for recording in self._recordings:
+            await recording.viewer.close()
+
+    async def _speak(self, backend: Backend, conversation: str, turn: int) -> None:
+        """Speak odd turns as one WAV, even ones live; wait until they are over at every viewer."""
+        clip = self._clip
+        self._spoken_at = self._spoken_at or time.monotonic()
+        if turn % 2:
+            self._doing = f"turn {turn} of {self._options.turns}: a WAV, posted whole"
+            await backend.speak(conversation, clip.wav, content_type="audio/wav")
+        else:
+            self._doing = f"turn {turn} of {self._options.turns}: live PCM, chunk by chunk"
+            await backend.speak_live(
+                conversation, chunks(clip.pcm, chunk_bytes(_LIVE_CHUNK_MS, clip.sample_rate))
+            )
+        timeout_s = TURN_TIMEOUT_S + duration_ms(len(clip.pcm), clip.sample_rate) / 1000
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.gather(*(recording.until_turn_ended(turn) for recording in self._recordings))
+        except TimeoutError:
+            raise DemoError(f"turn {turn} did not reach every viewer within {timeout_s:.0f} s") from None
+
+    # --- the comparison ------------------------------------------------------------------------
+
+    async def _expect(self, stack: Stack) -> _Expected:
+        audio = hashlib.sha256(self._clip.pcm * self._options.turns).hexdigest()
+        frames = await _frames_published(stack)
+        if stack.simulator is None:
+            # Nobody knows the cloud's motion beforehand: the viewer that was never cut is the measure.
+            measure = self._recordings[0]
+            return _Expected(audio, measure.motion_sha256, measure.motion_payloads, frames)
+        motion = hashlib.sha256()
+        payloads = 0
+        for request in await _requests(stack.simulator.url):
+            expected = expected_payloads(
+                seed=stack.seed,
+                connection_id=request["connection_id"],
+                req_id=request["req_id"],
+                sample_rate=self._clip.sample_rate,
+                pcm=self._clip.pcm,
+            )
+            sent = [hashlib.sha256(payload).hexdigest() for payload in expected]
+            self._check(
+                sent == request["payload_sha256"],
+                f"the simulator's log of {request['req_id']} is not the computed motion",
+            )
+            payloads += len(expected)
+            for payload in expected:
+                motion.update(payload)
+        return _Expected(audio, motion.hexdigest(), payloads, frames)
+
+    def _report(self, expected: _Expected) -> dict[str, Any]:
+        turns = self._options.turns
+        for number, recording in enumerate(self._recordings, start=1):
+            seen, who = recording.viewer.report, f"viewer {number}"
+            self._check(recording.audio_sha256 == expected.audio_sha256, f"{who}: audio differs")
+            self._check(recording.motion_sha256 == expected.motion_sha256, f"{who}: motion differs")
+            self._check(seen.frames == expected.frames, f"{who}: {seen.frames} of {expected.frames} frames")
+            self._check(seen.gaps + seen.duplicates + seen.out_of_order == 0, f"{who}: {seen}")
+            wanted = dict.fromkeys(range(1, turns + 1), "complete")
+            self._check(recording.outcomes == wanted, f"{who}: turns ended as {recording.outcomes}")
+        self._check(
+            self._recordings[-1].viewer.report.resumes > 0, "the last viewer was to be cut and to resume"
+        )
+        self._check(expected.payloads > 0, "there was no motion")
+        latencies = [latency for recording in self._recordings for latency in recording.latencies_ms]
+        return {
+            "ok": not self._failures,
+            "failures": self._failures,
+            "turns": turns,
+            "audio_bytes_in": len(self._clip.pcm) * turns,
+            "frames_published": expected.frames,
+            "motion_payloads": expected.payloads,
+            "viewers": [recording.summary() for recording in self._recordings],
+            "expected_audio_sha256": expected.audio_sha256,
+            "expected_motion_sha256": expected.motion_sha256,
+            "relay_latency_ms": {
+                "p50": round(percentile(latencies, 0.50), 3),
+                "p99": round(percentile(latencies, 0.99), 3),
+            },
+            "first_audio_ms": self._since_spoken(
+                [recording.first_audio_at for recording in self._recordings]
+            ),
+            "first_motion_ms": self._since_spoken(
+                [recording.first_motion_at for recording in self._recordings]
+            ),
+        }
+
+    def _since_spoken(self, moments: list[float | None]) -> float:
+        return round((min(filter(None, moments), default=self._spoken_at) - self._spoken_at) * 1000, 1)
+
+    def _check(self, holds: bool, otherwise: str) -> None:
+        if not holds:
+            self._failures.append(otherwise)
+
+    # --- what is shown -------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _live_view(self) -> AsyncIterator[None]:
+        with Live(console=self._console, refresh_per_second=8, transient=True, get_renderable=self._view):
+            yield
+
+    def _view(self) -> Group:
+        spinner = Spinner("dots", self._doing)
+        return Group(spinner, self._viewers_table()) if self._recordings else Group(spinner)
+
+    def _viewers_table(self) -> Table:
+        table = Table("viewer", "gateway", "turn", "frames", "audio", "motion", "resumes")
+        for number, recording in enumerate(self._recordings, start=1):
+            seen = recording.viewer.report
+            audio_s = duration_ms(recording.audio_bytes, self._clip.sample_rate) / 1000
+            table.add_row(
+                str(number), recording.gateways, str(recording.turn), str(seen.frames),
+                f"{audio_s:.1f} s", f"{recording.motion_payloads} payloads", str(seen.resumes),
+            )  # fmt: skip
+        return table
+
+    def _print_summary(self, report: dict[str, Any]) -> None:
+        console = self._console
+        console.print(self._viewers_table())
+        latency = report["relay_latency_ms"]
+        console.print(
+            f"{report['turns']} turns, {report['frames_published']} frames,"
+            f" {report['motion_payloads']} motion payloads;"
+            f" first audio after {report['first_audio_ms']} ms, first motion after"
+            f" {report['first_motion_ms']} ms; relay latency p50 {latency['p50']} ms, p99 {latency['p99']} ms"
+        )
+        if report["ok"]:
+            console.print("[bold green]ok[/]: every viewer has the same audio and motion, byte for byte")
+        for failure in report["failures"]:
+            console.print(f"[bold red]failed[/]: {failure}")
+
+    async def _keep(self, stack: Stack, backend: Backend) -> None:
+        conversation = (await backend.create(sample_rate=self._clip.sample_rate))["id"]
+        token = await backend.token(conversation, ttl_s=86_400)
+        console = self._console
+        console.rule("the relay stays up until Ctrl-C")
+        for name, value in {
+            "control": stack.control.url,
+            "API key": stack.api_key,
+            "gateways": ", ".join(stack.gateway_urls),
+            "conversation": conversation,
+            "viewer token": token,
+            "Redis": stack.redis_url,
+            "logs": str(stack.control.log_path.parent),
+            **{f"metrics of {child.name}": f"{child.admin}/metrics" for child in stack.children},
+        }.items():
+            console.print(f"{name:>22}  {value}", soft_wrap=True, highlight=False)
+        console.print(
+            f"\nspeak a turn:\n  curl -H 'Authorization: Bearer {stack.api_key}'"
+            f" -H 'Content-Type: audio/wav' --data-binary @{self._options.wav or _CLIP}"
+            f" {stack.control.url}/v1/conversations/{conversation}/turns\n"
+            f"watch it:\n  avatar-relay tail {conversation} --gateway {stack.gateway_urls[0]}"
+            f" --token {token}",
+            soft_wrap=True, highlight=False,
+        )  # fmt: skip
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            console.print("stopping")
+
+
+def _cut_once() -> Any:
+    """Breaks the viewer's line at its first motion: in the middle of a turn."""
+    done = False
+
+    def on_frame(recording: Recording, frame: Frame) -> None:
+        nonlocal done
+        if not done and frame.kind is Kind.MOTION:
+            done = True
+            recording.viewer.cut()
+
+    return on_frame
+
+
+async def _requests(simulator: str) -> list[dict[str, Any]]:
+    async with aiohttp.ClientSession() as session, session.get(f"{simulator}/admin/requests") as response:
+        requests: list[dict[str, Any]] = (await response.json())["requests"]
+        return requests
+
+
+async def _frames_published(stack: Stack) -> int:
+    """Frames the workers say Redis has acknowledged."""
+    total = 0.0
+    async with aiohttp.ClientSession() as session:
+        for worker in stack.workers:
+            async with session.get(f"{worker.admin}/metrics") as response:
+                for family in text_string_to_metric_families(await response.text()):
+                    if family.name == "relay_publish_frames":
+                        total += sum(
+                            sample.value for sample in family.samples if sample.name.endswith("_total")
+                        )
+    return int(total)

@@ -1,0 +1,170 @@
+"""Doctor: what the relay needs from its surroundings, each checked, with the setting and the fix."""
+
+import resource
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
+
+import aiohttp
+from rich.console import Console
+from rich.table import Table
+
+from relay_settings.base import Settings, SettingsError, variable
+from relay_settings.control import ControlSettings
+from relay_settings.gateway import GatewaySettings
+from relay_settings.ingest import IngestSettings
+from relay_settings.store import StoreSettings
+from relay_streams.errors import StoreError
+from relay_streams.link import Link
+
+_OLDEST_REDIS = (7, 0)
+_CLOCK_S = 1.0
+_TIMEOUT_S = 5.0
+_OPEN_FILES = 65_536
+
+_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+class Finding(NamedTuple):
+    """One thing looked at."""
+
+    what: str
+    state: Literal["ok", "warn", "fail"]
+    found: str
+    fix: str = ""
+
+
+async def examine() -> list[Finding]:
+    """Check everything; never raises, a check that cannot be done is a finding."""
+    findings = [_settings_of(kind) for kind in (GatewaySettings, IngestSettings, ControlSettings)]
+    findings += await _redis()
+    findings += [await _reachable(*host) for host in _vendor_hosts()]
+    findings += [
+        _port_free("RELAY_GATEWAY_PORT", "8080"),
+        _port_free("RELAY_CONTROL_PORT", "8081"),
+        _open_files(),
+    ]
+    return findings
+
+
+def show(findings: list[Finding], console: Console) -> None:
+    """Print them as a table."""
+    table = Table("checked", "state", "found", "fix")
+    for finding in findings:
+        style = _STYLES[finding.state]
+        table.add_row(finding.what, f"[{style}]{finding.state}[/]", finding.found, finding.fix)
+    console.print(table)
+
+
+def _settings_of(kind: type[Settings]) -> Finding:
+    name = f"settings of {kind.__name__.removesuffix('Settings').lower()}"
+    try:
+        kind.load()
+    except SettingsError as error:
+        return Finding(name, "fail", str(error), "set the variables named here, or files of those names")
+    return Finding(name, "ok", "complete")
+
+
+async def _redis() -> list[Finding]:
+    try:
+        settings = StoreSettings.load()
+    except SettingsError as error:
+        return [Finding("Redis", "fail", str(error), "mend RELAY_REDIS_URL")]
+    where = urlsplit(settings.store_url).hostname or "?"
+    async with Link(settings.store_url, name="doctor", timeout_s=_TIMEOUT_S) as link:
+        try:
+            return [await check(link) for check in _REDIS_CHECKS]
+        except StoreError as error:
+            return [Finding("Redis", "fail", f"{where}: {error}", "start it, or mend RELAY_REDIS_URL")]
+
+
+async def _redis_version(link: Link) -> Finding:
+    lines = (await link.execute("INFO", "server")).decode().splitlines()
+    info = dict(line.split(":", 1) for line in lines if ":" in line)
+    name = info.get("server_name", "redis")
+    version = info.get("valkey_version") or info["redis_version"]
+    old = tuple(int(part) for part in info["redis_version"].split(".")[:2]) < _OLDEST_REDIS
+    fix = "sharded pub/sub needs Redis 7.0 or Valkey: upgrade" if old else ""
+    return Finding("Redis version", "fail" if old else "ok", f"{name} {version}", fix)
+
+
+async def _eviction(link: Link) -> Finding:
+    policy = await _config(link, "maxmemory-policy")
+    if policy not in ("", "noeviction"):
+        fix = "CONFIG SET maxmemory-policy noeviction: an evicted record is a lost conversation"
+        return Finding("Redis maxmemory-policy", "fail", policy, fix)
+    return Finding("Redis maxmemory-policy", "ok", policy or "not readable here")
+
+
+async def _persistence(link: Link) -> Finding:
+    if await _config(link, "appendonly") == "no" and not await _config(link, "save"):
+        return Finding("Redis persistence", "warn", "off", "conversations under way are lost with a restart")
+    return Finding("Redis persistence", "ok", "on, or not readable here")
+
+
+async def _clock(link: Link) -> Finding:
+    before = time.time()
+    seconds, microseconds = await link.execute("TIME")
+    apart = abs((before + time.time()) / 2 - int(seconds) - int(microseconds) / 1e6)
+    fix = (
+        "run NTP on both machines: latencies and token times are wrong otherwise" if apart > _CLOCK_S else ""
+    )
+    return Finding("clock against Redis", "warn" if fix else "ok", f"{apart * 1000:.1f} ms apart", fix)
+
+
+_REDIS_CHECKS: list[Callable[[Link], Awaitable[Finding]]] = [_redis_version, _eviction, _persistence, _clock]
+
+
+async def _config(link: Link, name: str) -> str:
+    try:
+        reply = await link.execute("CONFIG", "GET", name)
+    except StoreError:
+        return ""  # Managed Redis often forbids CONFIG.
+    return reply[1].decode() if len(reply) > 1 else ""
+
+
+def _vendor_hosts() -> list[tuple[str, str]]:
+    region = variable("SPATIUS_REGION") or "us-west"
+    domain = "spatialwalk.top" if region.startswith("cn-") else "spatius.ai"
+    return [
+        (
+            "SPATIUS_CONSOLE_ENDPOINT",
+            variable("SPATIUS_CONSOLE_ENDPOINT") or f"https://console.{region}.{domain}",
+        ),
+        (
+            "SPATIUS_INGRESS_ENDPOINT",
+            variable("SPATIUS_INGRESS_ENDPOINT") or f"https://api.{region}.{domain}",
+        ),
+    ]
+
+
+async def _reachable(name: str, url: str) -> Finding:
+    parts = urlsplit(url)
+    base = f"{'https' if parts.scheme in ('https', 'wss') else 'http'}://{parts.netloc}/"
+    try:
+        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(base) as response:
+            return Finding(f"vendor: {parts.hostname}", "ok", f"answers (HTTP {response.status})")
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        text = str(error) or type(error).__name__
+        return Finding(f"vendor: {parts.hostname}", "fail", text, f"allow egress to it, or set {name}")
+
+
+def _port_free(name: str, default: str) -> Finding:
+    port = variable(name) or default
+    try:
+        with socket.create_server(("127.0.0.1", int(port))):
+            return Finding(f"port {port}", "ok", "free")
+    except (OSError, ValueError, OverflowError) as error:
+        return Finding(
+            f"port {port}", "warn", str(error), f"set {name}, unless it is the relay that runs there"
+        )
+
+
+def _open_files() -> Finding:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = soft < _OPEN_FILES
+    fix = f"ulimit -n {_OPEN_FILES} for gateways: each viewer is an open file" if few else ""
+    return Finding("open files", "warn" if few else "ok", f"{soft} allowed", fix)

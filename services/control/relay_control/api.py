@@ -1,0 +1,256 @@
+"""The REST resources: conversations, their turns, their tokens."""
+
+import time
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from aiohttp import web
+from opentelemetry.trace import SpanKind
+from prometheus_client import Counter
+from ulid import ULID
+
+from relay_auth.viewer_tokens import Role, mint
+from relay_control.door import Door
+from relay_control.speech import Speech, chunks
+from relay_control.wav import samples_of
+from relay_settings.control import ControlSettings
+from relay_streams import conversations
+from relay_streams.conversations import Conversation
+from relay_streams.errors import Ended
+from relay_streams.keys import KeySpace
+from relay_streams.link import Link
+from relay_streams.uplink import Busy, Closed, Full, Uplink, UplinkLimits
+from relay_telemetry import traces
+from relay_wire import problems
+from relay_wire.frame import Codec
+from relay_wire.pcm import SAMPLE_RATES, chunk_bytes, duration_ms
+from relay_wire.problems import Problem
+
+CREATED = Counter("relay_control_conversations_total", "Conversations created.")
+TOKENS = Counter("relay_control_tokens_total", "Viewer tokens made.", ["role"])
+
+T = TypeVar("T")
+
+
+class NewConversation(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``POST /v1/conversations``."""
+
+    avatar_id: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    sample_rate: int = 16000
+
+
+class NewToken(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``POST /v1/conversations/{id}/tokens``."""
+
+    role: Role = Role.SPEAK
+    ttl_s: Annotated[int, msgspec.Meta(ge=10, le=86_400)] | None = None
+
+
+class Api:
+    """Control's resources.
+
+    Args:
+        settings: Control's.
+        link: To Redis.
+    """
+
+    def __init__(self, settings: ControlSettings, link: Link) -> None:
+        self._settings = settings
+        self._keys = KeySpace(settings.partitions)
+        self._link = link
+        self._uplink = Uplink(
+            link,
+            UplinkLimits(
+                entries=settings.uplink_entries,
+                bytes=settings.uplink_bytes,
+                silence_ms=int(settings.input_timeout_s * 1000),
+            ),
+        )
+
+    def routes(self) -> list[web.RouteDef]:
+        """Every resource."""
+        one = "/v1/conversations/{id}"
+        return [
+            web.post("/v1/conversations", self._create),
+            web.get(one, self._read),
+            web.delete(one, self._delete),
+            web.post(f"{one}/turns", self._speak),
+            web.post(f"{one}/interrupt", self._interrupt),
+            web.post(f"{one}/tokens", self._token),
+            web.get(f"{one}/audio", self._audio),
+        ]
+
+    # --- conversations -------------------------------------------------------------------------
+
+    async def _create(self, request: web.Request) -> web.Response:
+        wish = await _body(request, NewConversation)
+        if wish.sample_rate not in SAMPLE_RATES:
+            raise Problem(problems.INVALID_FIELD, f"sample_rate: one of {SAMPLE_RATES}", field="sample_rate")
+        avatar_id = wish.avatar_id or self._settings.avatar_id
+        if not avatar_id:
+            raise Problem(
+                problems.INVALID_FIELD, "avatar_id: give one, or set SPATIUS_AVATAR_ID", field="avatar_id"
+            )
+        record = Conversation(
+            id=str(ULID()),
+            state="open",
+            avatar_id=avatar_id,
+            sample_rate=wish.sample_rate,
+            codec=Codec.PCM_S16LE,
+            created_ms=time.time_ns() // 1_000_000,
+        )
+        await conversations.create(
+            self._link,
+            self._keys.conversation(record.id),
+            avatar_id=record.avatar_id,
+            sample_rate=record.sample_rate,
+            codec=record.codec,
+            created_ms=record.created_ms,
+        )
+        CREATED.inc()
+        location = f"/v1/conversations/{record.id}"
+        return web.json_response(self._shown(record), status=201, headers={"Location": location})
+
+    async def _read(self, request: web.Request) -> web.Response:
+        return web.json_response(self._shown(await self._record(request)))
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        record = await self._record(request)
+        if record.state == "open":
+            await self._uplink.close(self._keys.conversation(record.id), "deleted")
+            record = record._replace(state="closing")
+        return web.json_response(self._shown(record), status=202)
+
+    # --- turns ---------------------------------------------------------------------------------
+
+    async def _speak(self, request: web.Request) -> web.Response:
+        if (request.content_length or 0) > self._settings.max_turn_bytes:
+            raise Problem(problems.TOO_LARGE, f"a turn has at most {self._settings.max_turn_bytes} bytes")
+        record = await self._record(request)
+        pcm = samples_of(await request.read(), request.content_type.lower(), record.sample_rate)
+        span = traces.begin(
+            "speak", kind=SpanKind.SERVER, parent=request.headers.get("traceparent", ""),
+            attributes={"relay.conversation": record.id, "relay.audio_bytes": len(pcm)},
+        )  # fmt: skip
+        speech = Speech(
+            uplink=self._uplink,
+            keys=self._keys.conversation(record.id),
+            door="post",
+            wait_s=self._settings.uplink_wait_s,
+            barge_in=_flag(request, "barge_in"),
+            traceparent=span.traceparent,
+        )
+        try:
+            await self._say_all(speech, pcm, record.sample_rate)
+        finally:
+            span.end(**{"relay.turn": speech.turn})
+        answer = {
+            "turn": speech.turn,
+            "audio_bytes": len(pcm),
+            "audio_ms": duration_ms(len(pcm), record.sample_rate),
+        }
+        return web.json_response(answer, status=202)
+
+    async def _say_all(self, speech: Speech, pcm: bytes, sample_rate: int) -> None:
+        *head, last = chunks(pcm, chunk_bytes(self._settings.audio_chunk_ms, sample_rate))
+        try:
+            for chunk in head:
+                await speech.say(chunk)
+            await speech.say(last, end=True)
+        except Busy as busy:
+            text = f"turn {busy.turn} is being spoken: wait for its end, or post with barge_in=true"
+            raise Problem(problems.TURN_OPEN, text, turn=busy.turn) from None
+        except Closed:
+            raise Problem(
+                problems.TURN_OPEN, f"turn {speech.turn} was interrupted", turn=speech.turn
+            ) from None
+        except Full:
+            await self._uplink.interrupt(speech.keys, "uplink_full")
+            text = "too much waits to be spoken; the turn was cancelled"
+            raise Problem(problems.UPLINK_FULL, text, retry_after_s=5) from None
+
+    async def _interrupt(self, request: web.Request) -> web.Response:
+        turn = await self._uplink.interrupt(self._keys.conversation(request.match_info["id"]), "backend")
+        return web.json_response({"interrupted_upto": turn}, status=202)
+
+    async def _audio(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            raise Problem(problems.UPGRADE_REQUIRED, "connect with a WebSocket client")
+        record = await self._record(request)
+        if record.state != "open":
+            raise Problem(problems.CONVERSATION_ENDED, "no more turns can be spoken")
+        websocket = web.WebSocketResponse(
+            heartbeat=20.0, max_msg_size=self._settings.max_message_bytes, compress=False
+        )
+        await websocket.prepare(request)
+        door = Door(
+            websocket,
+            self._uplink,
+            self._keys.conversation(record.id),
+            wait_s=self._settings.uplink_wait_s,
+            traceparent=request.headers.get("traceparent", ""),
+        )
+        await door.serve()
+        return websocket
+
+    # --- tokens --------------------------------------------------------------------------------
+
+    async def _token(self, request: web.Request) -> web.Response:
+        wish = await _body(request, NewToken)
+        record = await self._record(request)
+        if record.state == "ended":
+            raise Ended
+        token, expires_at = mint(
+            self._settings.token_key,
+            conversation=record.id,
+            role=wish.role,
+            ttl_s=wish.ttl_s or self._settings.token_ttl_s,
+        )
+        TOKENS.labels(wish.role.value).inc()
+        answer = {
+            "token": token,
+            "expires_at": expires_at,
+            "role": wish.role.value,
+            "url": self._stream_url(record.id),
+        }
+        return web.json_response(answer, status=201, headers={"Cache-Control": "no-store"})
+
+    # --- parts ---------------------------------------------------------------------------------
+
+    async def _record(self, request: web.Request) -> Conversation:
+        return await conversations.read(self._link, self._keys.conversation(request.match_info["id"]))
+
+    def _stream_url(self, conversation: str) -> str:
+        return f"{self._settings.gateway_url.rstrip('/')}/v1/conversations/{conversation}/stream"
+
+    def _shown(self, record: Conversation) -> dict[str, Any]:
+        return {
+            "id": record.id,
+            "state": record.state,
+            "avatar_id": record.avatar_id,
+            "sample_rate": record.sample_rate,
+            "codec": record.codec.name.lower(),
+            "created_ms": record.created_ms,
+            "owner": record.owner or None,
+            "generation": record.generation,
+            "turn": record.turn,
+            "position": str(record.tail),
+            "stream_url": self._stream_url(record.id),
+        }
+
+
+async def _body(request: web.Request, kind: type[T]) -> T:
+    body = await request.read()
+    try:
+        return msgspec.json.decode(body or b"{}", type=kind)
+    except msgspec.ValidationError as error:
+        raise Problem(problems.INVALID_FIELD, str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Problem(problems.MALFORMED_JSON, str(error)) from None
+
+
+def _flag(request: web.Request, name: str) -> bool:
+    value = request.query.get(name, "false").lower()
+    if value not in ("true", "false", "1", "0", ""):
+        raise Problem(problems.INVALID_FIELD, f"{name}: true or false", field=name)
+    return value in ("true", "1", "")

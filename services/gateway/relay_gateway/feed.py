@@ -1,0 +1,261 @@
+"""Feeds: one per conversation with viewers here. A feed knows streams, but no sockets.
+
+It reads the down stream once for all its subscribers, hands the live ones the same bytes, and keeps
+a short ring of recent frames for those who are a little behind.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+from relay_gateway.socket import message_head
+from relay_streams.keys import ConversationKeys
+from relay_streams.puller import Entry, Puller
+from relay_wire import events, frame
+from relay_wire.close_codes import CONVERSATION_ENDED, INTERNAL_ERROR, CloseCode
+from relay_wire.position import Position
+
+FEEDS = Gauge("relay_gateway_feeds", "Conversations read by this gateway.")
+FRAMES = Counter("relay_gateway_frames_total", "Frames read from streams.")
+DELIVERIES = Counter("relay_gateway_deliveries_total", "Frames written to live viewers.")
+BREAKS = Counter("relay_gateway_breaks_total", "Times a stream did not continue where it was read last.")
+DEFECTS = Counter("relay_gateway_defects_total", "Viewers closed because of a defect here.")
+RING_BYTES = Gauge("relay_gateway_ring_bytes", "Recent frames kept in memory.")
+
+log = structlog.get_logger(__name__)
+
+
+class Listener(Protocol):
+    """What a feed needs of a subscriber."""
+
+    cursor: Position
+    """The last frame it has."""
+
+    def offer(self, messages: bytes, cursor: Position) -> bool:
+        """Take what follows the cursor, up to the new one; False when it falls behind."""
+
+    def fall_behind(self) -> None:
+        """Read on alone until ``Feed.join`` succeeds."""
+
+    def end(self, code: CloseCode) -> None:
+        """Close, since nothing more will come."""
+
+
+class Ring:
+    """Recent frames as WebSocket messages, bounded in bytes; the oldest go first."""
+
+    def __init__(self, limit_bytes: int, floor: Position) -> None:
+        self._limit_bytes = limit_bytes
+        self._messages: deque[tuple[Position, bytes, bytes]] = deque()
+        self._size_bytes = 0
+        self._floor = floor
+
+    def append(self, position: Position, head: bytes, data: bytes) -> None:
+        """Keep one more frame."""
+        self._messages.append((position, head, data))
+        self._resize(len(data))
+        while self._size_bytes > self._limit_bytes:
+            self._floor, _, oldest = self._messages.popleft()
+            self._resize(-len(oldest))
+
+    def after(self, cursor: Position, limit_bytes: int) -> tuple[bytes, int, Position] | None:
+        """Messages that follow a cursor, joined, as many as fit (at least one), with their count and end.
+
+        None when the ring does not reach back that far, or has nothing newer.
+        """
+        if cursor < self._floor:
+            return None
+        parts: list[bytes] = []
+        size_bytes = count = 0
+        end = cursor
+        for position, head, data in self._messages:
+            if position <= cursor:
+                continue
+            if count and size_bytes + len(data) > limit_bytes:
+                break
+            parts += (head, data)
+            size_bytes += len(data)
+            count += 1
+            end = position
+        return (b"".join(parts), count, end) if count else None
+
+    def restart(self, floor: Position) -> None:
+        """Forget everything; what comes next follows ``floor``."""
+        self._messages.clear()
+        self._resize(-self._size_bytes)
+        self._floor = floor
+
+    def _resize(self, by_bytes: int) -> None:
+        self._size_bytes += by_bytes
+        RING_BYTES.inc(by_bytes)
+
+
+class Feed:
+    """One conversation's frames, from a position on."""
+
+    def __init__(
+        self,
+        keys: ConversationKeys,
+        cursor: Position,
+        puller: Puller,
+        *,
+        ended: bool,
+        ring_bytes: int,
+        on_failure: Callable[["Feed"], None],
+    ) -> None:
+        self.keys = keys
+        self.cursor = cursor
+        """The last frame read."""
+        self.ring = Ring(ring_bytes, cursor)
+        self.users = 0
+        """Subscribers attached, live or not."""
+        self._ended = ended
+        self._closed = False
+        self._moved: asyncio.Future[None] | None = None
+        self._live: set[Listener] = set()
+        self._on_failure = on_failure
+        self._following = puller.follow(keys.down, keys.partition, str(cursor), self._deliver, self._fail)
+        FEEDS.inc()
+
+    def join(self, listener: Listener) -> bool:
+        """Make a subscriber live if it has everything this feed has read."""
+        if listener.cursor != self.cursor:
+            return False
+        if self._ended:
+            listener.end(CONVERSATION_ENDED)
+        else:
+            self._live.add(listener)
+        return True
+
+    async def moved(self) -> None:
+        """Wait until more was read. Safe to cancel."""
+        if self._moved is None:
+            self._moved = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._moved)
+
+    def leave(self, listener: Listener) -> None:
+        """Hand this subscriber nothing more."""
+        self._live.discard(listener)
+
+    def close(self) -> None:
+        """Read no more. Safe to call again."""
+        if not self._closed:
+            self._closed = True
+            self._following.close()
+            self.ring.restart(self.cursor)
+            FEEDS.dec()
+
+    def _deliver(self, entries: list[Entry]) -> None:
+        parts: list[bytes] = []
+        count = 0
+        start = self.cursor
+        for entry in entries:
+            data = entry.fields[1]
+            position = frame.position_of(data)
+            event = events.of_frame(data)
+            if not events.follows(self.cursor, position, event):
+                # What was read so far goes out; everybody reads on alone and is told of the gap.
+                self._fan_out(b"".join(parts), count, start)
+                parts, count = [], 0
+                self._break(position)
+                start = self.cursor
+            head = message_head(len(data))
+            parts += (head, data)
+            count += 1
+            self.ring.append(position, head, data)
+            self.cursor = position
+            self._ended = self._ended or isinstance(event, events.ConversationEnded)
+        FRAMES.inc(len(entries))
+        self._fan_out(b"".join(parts), count, start)
+        if self._moved is not None:
+            self._moved.set_result(None)
+            self._moved = None
+        if self._ended:
+            for listener in list(self._live):
+                self._live.discard(listener)
+                listener.end(CONVERSATION_ENDED)
+
+    def _fan_out(self, messages: bytes, count: int, start: Position) -> None:
+        if not count:
+            return
+        delivered = 0
+        for listener in list(self._live):
+            try:
+                taken = listener.cursor == start and listener.offer(messages, self.cursor)
+            except Exception:  # one viewer's defect must not stop the others
+                DEFECTS.inc()
+                log.exception("a viewer could not be written to", conversation=self.keys.id)
+                self._live.discard(listener)
+                listener.end(INTERNAL_ERROR)
+                continue
+            if taken:
+                delivered += count
+            else:
+                self._live.discard(listener)
+                listener.fall_behind()
+        DELIVERIES.inc(delivered)
+
+    def _break(self, position: Position) -> None:
+        BREAKS.inc()
+        log.warning(
+            "frames are missing", conversation=self.keys.id, after=str(self.cursor), next=str(position)
+        )
+        self.cursor = position.before
+        self.ring.restart(self.cursor)
+
+    def _fail(self, _error: Exception) -> None:
+        self._on_failure(self)
+        for listener in list(self._live):
+            listener.end(INTERNAL_ERROR)
+        self._live.clear()
+
+
+class Feeds:
+    """All feeds of a gateway.
+
+    Args:
+        puller: Reads the streams.
+        ring_bytes: Bound of each feed's ring.
+        linger_s: How long a feed outlives its last subscriber: a reconnect finds it warm.
+    """
+
+    def __init__(self, puller: Puller, *, ring_bytes: int, linger_s: float) -> None:
+        self._puller = puller
+        self._ring_bytes = ring_bytes
+        self._linger_s = linger_s
+        self._feeds: dict[str, Feed] = {}
+
+    def attach(self, keys: ConversationKeys, tail: Position, *, ended: bool) -> Feed:
+        """The conversation's feed, begun at ``tail`` if there is none yet; pair with ``detach``."""
+        feed = self._feeds.get(keys.id)
+        if feed is None:
+            feed = Feed(
+                keys, tail, self._puller, ended=ended, ring_bytes=self._ring_bytes, on_failure=self._drop
+            )
+            self._feeds[keys.id] = feed
+        feed.users += 1
+        return feed
+
+    def detach(self, feed: Feed) -> None:
+        """A subscriber is gone."""
+        feed.users -= 1
+        if not feed.users:
+            asyncio.get_running_loop().call_later(self._linger_s, self._close_unused, feed)
+
+    def close(self) -> None:
+        """Close every feed."""
+        for feed in list(self._feeds.values()):
+            self._drop(feed)
+
+    def _close_unused(self, feed: Feed) -> None:
+        if not feed.users:
+            self._drop(feed)
+
+    def _drop(self, feed: Feed) -> None:
+        feed.close()
+        if self._feeds.get(feed.keys.id) is feed:
+            del self._feeds[feed.keys.id]

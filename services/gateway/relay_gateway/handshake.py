@@ -1,0 +1,58 @@
+"""The handshake: who wants to watch what, decided before the socket is opened."""
+
+from aiohttp import hdrs, web
+
+from relay_auth.viewer_tokens import Grant, TokenError, verify
+from relay_wire import problems
+from relay_wire.problems import Problem
+
+SUBPROTOCOL = "avatar-relay.v1"
+TOKEN_PREFIX = "avatar-relay.token."  # noqa: S105  # a prefix, not a token
+"""Browsers cannot set headers, so they offer the token as one more subprotocol with this prefix."""
+
+
+def offered_protocols(request: web.Request) -> list[str]:
+    """The subprotocols the client offers."""
+    lists = request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
+    return [name.strip() for line in lists for name in line.split(",") if name.strip()]
+
+
+def check_upgrade(request: web.Request) -> None:
+    """Refuse what is not a WebSocket upgrade for our protocol.
+
+    Raises:
+        Problem: It is a plain request, or it offers subprotocols and none is ours.
+    """
+    if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
+        raise Problem(problems.UPGRADE_REQUIRED, "connect with a WebSocket client")
+    spoken = [name for name in offered_protocols(request) if not name.startswith(TOKEN_PREFIX)]
+    if spoken and SUBPROTOCOL not in spoken:
+        raise Problem(problems.BAD_REQUEST, f"the subprotocol here is {SUBPROTOCOL}")
+
+
+def grant_of(request: web.Request, key: str, conversation: str) -> Grant:
+    """What the client's token allows here.
+
+    Raises:
+        Problem: There is no token, it is not valid, or it is for another conversation.
+    """
+    try:
+        grant = verify(key, _token(request))
+    except TokenError as error:
+        raise Problem(problems.UNAUTHORIZED, str(error)) from None
+    if grant.conversation != conversation:
+        raise Problem(problems.FORBIDDEN, "the token is for another conversation")
+    return grant
+
+
+def _token(request: web.Request) -> str:
+    scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    if scheme.lower() == "bearer" and token:
+        return token.strip()
+    for name in offered_protocols(request):
+        if name.startswith(TOKEN_PREFIX):
+            return name.removeprefix(TOKEN_PREFIX)
+    raise Problem(
+        problems.UNAUTHORIZED,
+        f"send a viewer token as 'Authorization: Bearer <token>' or as the subprotocol {TOKEN_PREFIX}<token>",
+    )

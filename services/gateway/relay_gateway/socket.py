@@ -1,0 +1,99 @@
+"""The socket: one viewer's connection as the fan-out sees it. Here is all that knows aiohttp's inside.
+
+Frames are written to the transport as WebSocket messages built once for all viewers: server messages
+are unmasked (RFC 6455 5.1), so the same bytes serve everybody. aiohttp keeps the handshake, pings,
+the close handshake and everything inbound; its writer and ours share the transport, in call order.
+"""
+
+import asyncio
+from struct import Struct
+
+from aiohttp import web
+
+from relay_wire.close_codes import CloseCode
+
+_BINARY = 0x82
+"""FIN and opcode 2 (RFC 6455 5.2)."""
+_SHORT = Struct("!BB")
+_MEDIUM = Struct("!BBH")
+_LONG = Struct("!BBQ")
+
+
+def message_head(size_bytes: int) -> bytes:
+    """What stands before a frame of this size to make it one binary WebSocket message."""
+    if size_bytes < 126:
+        return _SHORT.pack(_BINARY, size_bytes)
+    if size_bytes < 65536:
+        return _MEDIUM.pack(_BINARY, 126, size_bytes)
+    return _LONG.pack(_BINARY, 127, size_bytes)
+
+
+class Socket:
+    """One viewer's open WebSocket.
+
+    Args:
+        request: The upgrade request.
+        websocket: The response, prepared.
+        buffer_bytes: Unsent bytes at which the viewer counts as congested.
+        close_s: How long a close may take before the connection is dropped.
+    """
+
+    def __init__(
+        self,
+        request: web.Request,
+        websocket: web.WebSocketResponse,
+        *,
+        buffer_bytes: int,
+        close_s: float = 2.0,
+    ) -> None:
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the viewer left during the handshake")
+        transport.set_write_buffer_limits(high=buffer_bytes, low=buffer_bytes // 4)
+        self._transport = transport
+        self._protocol = request.protocol
+        self._websocket = websocket
+        self._buffer_bytes = buffer_bytes
+        self._close_s = close_s
+
+    @property
+    def open(self) -> bool:
+        """Whether writing still makes sense."""
+        return not (self._websocket.closed or self._transport.is_closing())
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes written but not yet taken by the kernel."""
+        return self._transport.get_write_buffer_size()
+
+    @property
+    def congested(self) -> bool:
+        """Whether more would only pile up."""
+        return self._transport.get_write_buffer_size() > self._buffer_bytes
+
+    def write(self, messages: bytes) -> None:
+        """Send whole WebSocket messages; never blocks. The caller minds ``congested``.
+
+        To a viewer that is gone nothing is sent: its own end is on the way.
+        """
+        if not self._transport.is_closing():  # uvloop raises where asyncio would only warn
+            self._transport.write(messages)
+
+    async def drained(self) -> None:
+        """Wait until a congested socket has sent all but a quarter of its buffer. Safe to cancel.
+
+        Raises:
+            ConnectionError: The viewer is gone.
+        """
+        # aiohttp has no public way to await this without writing; it is what its own writer awaits.
+        await self._protocol._drain_helper()  # noqa: SLF001
+
+    async def close(self, code: CloseCode, reason: str = "") -> None:
+        """Close with a code of the registry; a viewer that does not answer in time is dropped."""
+        try:
+            async with asyncio.timeout(self._close_s):
+                await self._websocket.close(code=code.code, message=(reason or code.name).encode()[:123])
+        except (TimeoutError, ConnectionError):
+            pass
+        finally:
+            self._transport.abort()

@@ -1,0 +1,185 @@
+"""Subscribers: one per viewer. A subscriber knows one socket, and the stream only through readers.
+
+A subscriber is live, or it is catching up. New viewers and those whose socket is full catch up: they
+read on by themselves, from the feed's ring or the stream, as fast as their socket takes it, and join
+the live ones when they have everything the feed has. So nothing is ever queued for a viewer beyond
+its socket's buffer.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+from relay_gateway.feed import DEFECTS, Feed
+from relay_gateway.history import History
+from relay_gateway.socket import Socket, message_head
+from relay_streams.errors import StoreError
+from relay_wire import events, frame
+from relay_wire.close_codes import INTERNAL_ERROR, SLOW_CONSUMER, STORE_UNAVAILABLE, CloseCode
+from relay_wire.frame import Codec, Flags, Frame, Kind
+from relay_wire.position import Position
+
+CATCHING_UP = Gauge("relay_gateway_catching_up", "Viewers that are not live.")
+FALLEN_BEHIND = Counter("relay_gateway_fallen_behind_total", "Times a live viewer's socket was full.")
+REPLAYED = Counter(
+    "relay_gateway_replayed_frames_total", "Frames sent to viewers that caught up.", ["source"]
+)
+GAPS = Counter("relay_gateway_gaps_total", "Times a viewer was told that frames are gone.")
+
+log = structlog.get_logger(__name__)
+
+
+class Subscriber:
+    """One viewer of one conversation.
+
+    Args:
+        socket: Its socket.
+        feed: Its conversation's feed.
+        history: Reads what the feed's ring does not reach.
+        cursor: The frame before the first it wants.
+        slow_s: How long its socket may take to drain before it is closed as slow.
+        spawn: Starts a task that the gateway owns.
+        on_end: Called once, when the gateway is to close it.
+    """
+
+    def __init__(
+        self,
+        socket: Socket,
+        feed: Feed,
+        history: History,
+        cursor: Position,
+        *,
+        slow_s: float,
+        replay_bytes: int,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        self.cursor = cursor
+        self._socket = socket
+        self._feed = feed
+        self._history = history
+        self._slow_s = slow_s
+        self._replay_bytes = replay_bytes
+        self._spawn = spawn
+        self._done = False
+
+    def start(self) -> None:
+        """Begin to receive."""
+        if not self._feed.join(self):
+            self.fall_behind()
+
+    def stop(self) -> None:
+        """The viewer is gone: receive no more."""
+        self._done = True
+        self._feed.leave(self)
+
+    def say(self, event: events.GatewayEvent) -> None:
+        """Send an event of the gateway's own, between frames."""
+        if self._active:
+            data = frame.encode(
+                Frame(
+                    Kind.EVENT,
+                    Flags.NONE,
+                    Codec.PCM_S16LE,
+                    0,
+                    self.cursor.generation,
+                    0,
+                    0,
+                    0,
+                    events.encode(event),
+                )
+            )
+            self._socket.write(message_head(len(data)) + data)
+
+    # --- what the feed calls -------------------------------------------------------------------
+
+    def offer(self, messages: bytes, cursor: Position) -> bool:
+        """Take live frames, unless the socket is full."""
+        if self._socket.congested:
+            return False
+        self._socket.write(messages)
+        self.cursor = cursor
+        return True
+
+    def fall_behind(self) -> None:
+        """Read on alone."""
+        if not self._done:
+            self._spawn(self._catch_up())
+
+    def end(self, code: CloseCode) -> None:
+        """Close: nothing more will come."""
+        if not self._done:
+            self.stop()
+            self._spawn(self._socket.close(code))
+
+    # --- catching up ---------------------------------------------------------------------------
+
+    @property
+    def _active(self) -> bool:
+        return not self._done and self._socket.open
+
+    async def _catch_up(self) -> None:
+        CATCHING_UP.inc()
+        try:
+            while self._active:
+                if self._socket.congested:
+                    await self._drain()
+                elif self._feed.join(self):
+                    return
+                elif self.cursor > self._feed.cursor:
+                    await self._feed_catches_up()
+                else:
+                    await self._replay()
+        except StoreError as error:
+            log.warning("cannot replay", conversation=self._feed.keys.id, error=str(error))
+            self.end(STORE_UNAVAILABLE)
+        except ConnectionError:
+            pass  # The viewer left; its handler sees that, too.
+        except Exception:  # the task's root: one viewer's defect must not stop the others
+            DEFECTS.inc()
+            log.exception("a subscriber failed", conversation=self._feed.keys.id)
+            self.end(INTERNAL_ERROR)
+        finally:
+            CATCHING_UP.dec()
+
+    async def _drain(self) -> None:
+        """Wait for room in the socket; a viewer that makes none in time is closed."""
+        FALLEN_BEHIND.inc()
+        try:
+            async with asyncio.timeout(self._slow_s):
+                await self._socket.drained()
+        except TimeoutError:
+            log.info("viewer is too slow", conversation=self._feed.keys.id, unsent=self._socket.unsent_bytes)
+            self.end(SLOW_CONSUMER)
+
+    async def _feed_catches_up(self) -> None:
+        """The viewer has more than the feed has read: wait for the feed, that it gets nothing twice."""
+        try:
+            async with asyncio.timeout(self._slow_s):
+                await self._feed.moved()
+        except TimeoutError:
+            self.end(STORE_UNAVAILABLE)
+
+    async def _replay(self) -> None:
+        """Send one batch of what comes after the cursor, or say that it is gone."""
+        recent = self._feed.ring.after(self.cursor, self._replay_bytes)
+        if recent is not None:
+            messages, count, self.cursor = recent
+            REPLAYED.labels("ring").inc(count)
+            self._socket.write(messages)
+            return
+        past = await self._history.after(self._feed.keys, self.cursor, upto=self._feed.cursor)
+        if not self._active:
+            return
+        if past.restart is not None:
+            GAPS.inc()
+            self.say(events.Gap(str(self.cursor), str(past.restart)))
+            self.cursor = past.restart
+            return
+        for data in past.frames:
+            self._socket.write(message_head(len(data)) + data)
+        REPLAYED.labels("stream").inc(len(past.frames))
+        if past.frames:
+            self.cursor = frame.position_of(past.frames[-1])

@@ -1,0 +1,96 @@
+"""The uplink: what viewers say, checked and passed on to the owner."""
+
+from collections.abc import Callable
+
+from aiohttp import WSMessage, WSMsgType
+from prometheus_client import Counter
+
+from relay_auth.viewer_tokens import Role
+from relay_streams.errors import Ended, Missing, Unavailable
+from relay_streams.keys import ConversationKeys
+from relay_streams.uplink import Full, Uplink
+from relay_wire import events, frame, messages
+from relay_wire.frame import HEADER_BYTES, Kind
+from relay_wire.messages import Interrupt, Ping, Playback, Text
+
+MESSAGES = Counter("relay_gateway_messages_total", "Messages from viewers.", ["kind"])
+BAD_MESSAGES = Counter("relay_gateway_bad_messages_total", "Messages that could not be understood.")
+DROPPED = Counter("relay_gateway_uplink_dropped_total", "Messages the uplink did not take.", ["reason"])
+
+
+class BadMessage(ValueError):
+    """Raised when a viewer sent something that cannot be understood."""
+
+
+class ViewerUplink:
+    """One viewer's way to the owner.
+
+    Args:
+        uplink: Appends to up streams.
+        keys: The viewer's conversation.
+        role: What its token allows.
+        say: Sends an event back to it.
+    """
+
+    def __init__(
+        self, uplink: Uplink, keys: ConversationKeys, role: Role, say: Callable[[events.GatewayEvent], None]
+    ) -> None:
+        self._uplink = uplink
+        self._keys = keys
+        self._role = role
+        self._say = say
+
+    async def receive(self, message: WSMessage) -> None:
+        """Pass one message on. What the uplink cannot take is answered with an ``error`` event.
+
+        Raises:
+            BadMessage: It cannot be understood.
+        """
+        try:
+            if message.type is WSMsgType.TEXT:
+                await self._text(messages.decode(message.data))
+            else:
+                await self._binary(message.data)
+        except Full:
+            self._drop("uplink_full", "too much waits for the avatar", retryable=True)
+        except Unavailable:
+            self._drop("store_unavailable", "the relay cannot take messages now", retryable=True)
+        except (Ended, Missing):
+            self._drop("conversation_ended", "the conversation is over", retryable=False)
+        except (messages.MessageError, frame.FrameError) as error:
+            raise BadMessage(str(error)) from None
+
+    def refuse(self, why: str) -> None:
+        """Tell the viewer that a message was bad."""
+        self._say(events.Error("bad_message", why, retryable=False))
+
+    async def _text(self, message: messages.Message) -> None:
+        MESSAGES.labels(type(message).__name__.lower()).inc()
+        match message:
+            case Ping(id):
+                self._say(events.Pong(id))
+            case Playback(turn, state, position_ms):
+                await self._uplink.report_playback(
+                    self._keys, turn=turn, state=state, position_ms=max(position_ms, 0)
+                )
+            case Interrupt() if self._may_speak():
+                await self._uplink.interrupt(self._keys, "viewer")
+            case Text(text) if self._may_speak():
+                await self._uplink.send_text(self._keys, text)
+
+    async def _binary(self, data: bytes) -> None:
+        header = frame.decode(data)
+        if header.kind is not Kind.MICROPHONE:
+            raise BadMessage(f"viewers send microphone audio, kind {Kind.MICROPHONE:d}, not {header.kind:d}")
+        MESSAGES.labels("microphone").inc()
+        if self._may_speak():
+            await self._uplink.send_microphone(self._keys, data[HEADER_BYTES:])
+
+    def _may_speak(self) -> bool:
+        if self._role is not Role.SPEAK:
+            self._drop("forbidden", "the token's role is to listen", retryable=False)
+        return self._role is Role.SPEAK
+
+    def _drop(self, reason: str, text: str, *, retryable: bool) -> None:
+        DROPPED.labels(reason).inc()
+        self._say(events.Error(reason, text, retryable))

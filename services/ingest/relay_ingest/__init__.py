@@ -1,0 +1,1 @@
+"""Ingest: owns conversations. Holds leases and Motion sessions, runs turns, publishes frames."""

@@ -1,0 +1,370 @@
+"""Owners: one conversation during our term. The only place where decisions meet effects.
+
+What comes from the up stream and from Motion Server goes into the turn machine; what the machine
+decides goes to the writer and to Motion. All of it happens synchronously on the event loop, in the
+callback that brought the input, so nothing is queued in between and nothing can overtake.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+import structlog
+from opentelemetry.trace import SpanKind
+from prometheus_client import Counter, Histogram
+
+from relay_ingest.motion import Motion, MotionLimits
+from relay_ingest.vendor import MotionFailure, Vendor
+from relay_settings.ingest import IngestSettings
+from relay_streams.conversations import Conversation, fields_of
+from relay_streams.errors import StoreError
+from relay_streams.ownership import Lease
+from relay_streams.publisher import Publisher
+from relay_streams.puller import Entry, Puller
+from relay_telemetry import traces
+from relay_wire import events, uplink
+from relay_wire.frame import Kind
+from relay_wire.turns import (
+    Abandon,
+    Admission,
+    Checkpoint,
+    Discard,
+    Effect,
+    Phase,
+    Publish,
+    Rules,
+    Speak,
+    TurnMachine,
+)
+
+DISCARDED = Counter(
+    "relay_ingest_discarded_total", "What arrived and may not be published.", ["what", "reason"]
+)
+BAD_ENTRIES = Counter("relay_ingest_bad_entries_total", "Up entries that could not be read.")
+TURNS = Counter("relay_ingest_turns_total", "Turns that ended.", ["outcome"])
+FIRST_MOTION_SECONDS = Histogram(
+    "relay_ingest_first_motion_seconds",
+    "From a turn's first audio to its first motion.",
+    buckets=(0.1, 0.25, 0.5, 0.75, 1, 1.5, 2.5, 5, 10),
+)
+
+_PAUSE_BYTES = 1024 * 1024
+"""Unacknowledged frames at which no more speech is taken; motion still is, up to ``backlog_bytes``."""
+_PAUSE_S = 0.05
+
+log = structlog.get_logger(__name__)
+
+
+class Owner:
+    """Runs one conversation until it ends, is handed over, or is lost.
+
+    Args:
+        lease: The term just claimed.
+        puller: Reads the up stream.
+        publisher: Writes the down stream.
+        vendor: Makes Motion sessions.
+        settings: The worker's.
+        spawn: Starts a task that the worker owns.
+        on_lost: Called once when another owner took over, or the store refused us.
+        on_closed: Called once when the conversation's last frame is appended.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        *,
+        puller: Puller,
+        publisher: Publisher,
+        vendor: Vendor,
+        settings: IngestSettings,
+        spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
+        on_lost: Callable[["Owner", StoreError], None],
+        on_closed: Callable[["Owner"], None],
+    ) -> None:
+        record = lease.conversation
+        self.lease = lease
+        self._settings = settings
+        self._on_lost = on_lost
+        self._on_closed = on_closed
+        self._loop = asyncio.get_running_loop()
+        self._log = log.bind(conversation=record.id, generation=lease.generation)
+        self._machine = TurnMachine(
+            Rules(
+                sample_rate=record.sample_rate,
+                first_motion_timeout_s=settings.first_motion_timeout_s,
+                motion_stall_timeout_s=settings.motion_stall_timeout_s,
+                input_timeout_s=settings.input_timeout_s,
+            ),
+            self._checkpoint(record),
+        )
+        self.writer = publisher.open(
+            lease.keys,
+            generation=lease.generation,
+            turn=record.turn,
+            turn_first=record.turn_first,
+            turn_before=record.turn_before,
+            codec=record.codec,
+            on_lost=self._lost,
+        )
+        self._motion = Motion(
+            vendor,
+            avatar_id=record.avatar_id,
+            sample_rate=record.sample_rate,
+            listener=self,
+            limits=MotionLimits(
+                idle_s=settings.motion_idle_s,
+                session_s=settings.motion_session_s,
+                close_s=settings.motion_close_s,
+                outbox_bytes=settings.motion_outbox_bytes,
+            ),
+            conversation=record.id,
+            spawn=spawn,
+        )
+        self._cursor = record.up
+        self._heard = _order(record.up)
+        """The last entry that is not speech and was acted on: a second reading does not repeat it."""
+        self._held_after: str | None = None
+        """Where the speech begins that waits for its turn. It stays in the stream, and is read again."""
+        self._retiring = False
+        self._boundary = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._span: traces.Span | None = None
+        self._span_turn = 0
+        self._first_audio_at: float | None = None
+        self._stopped = False
+        self._following = puller.follow(
+            lease.keys.up, lease.keys.partition, record.up, self._on_entries, self._fail
+        )
+        if self._machine.phase is Phase.CLOSED:
+            # The owner before us published the last frame and could not finish.
+            self._loop.call_soon(on_closed, self)
+        else:
+            self._perform(self._machine.begin_term(self._loop.time(), record.tail))
+
+    @property
+    def conversation(self) -> str:
+        """The conversation's id."""
+        return self.lease.keys.id
+
+    def stop(self) -> None:
+        """Touch the conversation no more: neither the streams nor Motion Server. Safe to call again."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._following.close()
+        self._motion.close()
+        self.writer.close()
+        self._boundary.set()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._end_span(self._span_turn, "left")
+
+    async def retire(self, within_s: float) -> None:
+        """Come to a turn boundary, at most so late, with everything appended acknowledged.
+
+        No turn begins from now on: what waits is the next owner's. Cancelling is safe.
+        """
+        self._retiring = True
+        self._mark_boundary()
+        try:
+            async with asyncio.timeout(within_s):
+                await self._boundary.wait()
+                await self.writer.drained()
+        except TimeoutError:
+            self._log.warning("leaving in the middle of a turn", turn=self._machine.turn)
+
+    # --- inputs: the up stream -----------------------------------------------------------------
+
+    def _on_entries(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            try:
+                said = uplink.decode(fields_of(list(entry.fields)))
+            except uplink.UplinkError as error:
+                BAD_ENTRIES.inc()
+                self._log.warning("an up entry could not be read", entry=entry.id.decode(), error=str(error))
+                self._consumed(entry)
+                continue
+            if isinstance(said, uplink.Speech):
+                self._on_speech(entry, said)
+            else:
+                self._on_said(entry, said)
+            if self._stopped or self._resume_held():
+                return
+        self._pause_if_behind()
+
+    def _on_speech(self, entry: Entry, said: uplink.Speech) -> None:
+        admission = self._machine.admission(said.turn, barge_in=said.barge_in)
+        begins = said.turn > self._machine.turn
+        if admission is Admission.LATER or (self._retiring and begins and admission is Admission.NOW):
+            if self._held_after is None:
+                self._held_after = self._cursor
+            return
+        if admission is Admission.NOW and begins:
+            self._held_after = None  # A turn that barges in leaves those before it unspoken.
+            self._begin_span(said)
+        self._consumed(entry)
+        now = self._loop.time()
+        self._perform(self._machine.audio(now, said.turn, said.pcm, end=said.end, barge_in=said.barge_in))
+
+    def _on_said(self, entry: Entry, said: uplink.Entry) -> None:
+        order = _order(entry.id.decode())
+        if order > self._heard:
+            self._heard = order
+            now = self._loop.time()
+            match said:
+                case uplink.Interrupt(upto, reason):
+                    self._perform(self._machine.interrupt(now, upto, reason))
+                case uplink.Playback(turn, state, position_ms):
+                    self._perform(self._machine.playback(now, turn, state, position_ms))
+                case uplink.Close(reason):
+                    self._perform(self._machine.close(now, reason))
+                    self._on_closed(self)
+                case uplink.Text() | uplink.Microphone():
+                    DISCARDED.labels(type(said).__name__.lower(), "no_agent").inc()
+        self._consumed(entry)
+
+    def _consumed(self, entry: Entry) -> None:
+        if self._held_after is None:
+            self._cursor = entry.id.decode()
+
+    def _resume_held(self) -> bool:
+        """Read the waiting speech again once its turn may begin. True when it is being read."""
+        if self._held_after is None or self._retiring or self._machine.phase is not Phase.IDLE:
+            return False
+        self._following.seek(self._held_after)
+        self._held_after = None
+        return True
+
+    def _pause_if_behind(self) -> None:
+        if self.writer.backlog_bytes > _PAUSE_BYTES:
+            self._following.pause()
+            self._loop.call_later(_PAUSE_S, self._unpause)
+
+    def _unpause(self) -> None:
+        if not self._stopped:
+            self._following.resume()
+            self._pause_if_behind()
+
+    # --- inputs: Motion Server -----------------------------------------------------------------
+
+    def request_opened(self, turn: int, req_id: str) -> None:
+        """Part of ``MotionListener``."""
+        self._log.debug("motion request", turn=turn, req_id=req_id)
+        self._machine.request_opened(turn, req_id)
+
+    def motion(self, req_id: str, payload: bytes, *, last: bool) -> None:
+        """Part of ``MotionListener``."""
+        now = self._loop.time()
+        self._perform(self._machine.motion(now, req_id, payload, last=last))
+        if self.writer.backlog_bytes > self._settings.backlog_bytes:
+            self._perform(self._machine.motion_failed(now, "backlog"))
+
+    def motion_failed(self, failure: MotionFailure) -> None:
+        """Part of ``MotionListener``."""
+        if self._stopped:
+            return
+        error = events.Error(failure.code, failure.message, failure.retryable)
+        self._perform(self._machine.motion_failed(self._loop.time(), failure.code, error))
+
+    # --- effects -------------------------------------------------------------------------------
+
+    def _perform(self, effects: list[Effect]) -> None:
+        publishes = [effect for effect in effects if isinstance(effect, Publish)]
+        self.writer.append(
+            publishes,
+            checkpoint=self._machine.checkpoint().encode(),
+            up=self._cursor,
+            traceparent=self._traceparent,
+        )
+        for effect in effects:
+            match effect:
+                case Speak(turn, pcm, end):
+                    self._motion.speak(turn, pcm, end=end)
+                case Abandon(_, overdue=True):
+                    self._motion.close()
+                case Abandon(turn):
+                    self._motion.abandon(turn)
+                case Discard(what, reason):
+                    DISCARDED.labels(what, reason).inc()
+                case Publish():
+                    self._observe(effect)
+        self._mark_boundary()
+        self._set_timer()
+
+    def _observe(self, publish: Publish) -> None:
+        if publish.kind is Kind.AUDIO and publish.media_ms == 0:
+            self._first_audio_at = self._loop.time()
+        elif publish.kind is Kind.MOTION and publish.payload and self._first_audio_at is not None:
+            FIRST_MOTION_SECONDS.observe(self._loop.time() - self._first_audio_at)
+            self._first_audio_at = None
+        elif publish.kind is Kind.EVENT:
+            event = events.decode(publish.payload)
+            if isinstance(event, events.TurnEnded):
+                TURNS.labels(event.outcome).inc()
+                self._end_span(publish.turn, event.outcome)
+
+    def _mark_boundary(self) -> None:
+        if self._machine.phase is Phase.SPEAKING:
+            self._boundary.clear()
+        else:
+            self._boundary.set()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self._machine.deadline
+        if deadline is not None and not self._stopped:
+            self._timer = self._loop.call_at(deadline, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self._perform(self._machine.tick(self._loop.time()))
+        self._resume_held()
+
+    # --- the trace -----------------------------------------------------------------------------
+
+    @property
+    def _traceparent(self) -> str:
+        if self._span is None or not traces.is_sampled(self._span.traceparent):
+            return ""
+        return self._span.traceparent
+
+    def _begin_span(self, said: uplink.Speech) -> None:
+        self._end_span(self._span_turn, "interrupted")
+        self._span_turn = said.turn
+        self._span = traces.begin(
+            "turn",
+            kind=SpanKind.CONSUMER,
+            parent=said.traceparent,
+            attributes={"relay.conversation": self.conversation, "relay.turn": said.turn},
+        )
+
+    def _end_span(self, turn: int, outcome: str) -> None:
+        if self._span is not None and turn == self._span_turn:
+            self._span.end(outcome=outcome)
+            self._span = None
+
+    def _checkpoint(self, record: Conversation) -> Checkpoint:
+        try:
+            return Checkpoint.decode(record.checkpoint)
+        except msgspec.MsgspecError as error:
+            # Written by a version we do not know: the turn it was in is over for us.
+            self._log.warning("the checkpoint cannot be read", error=str(error))
+            return Checkpoint(turn=record.turn)
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def _lost(self, error: StoreError) -> None:
+        self._log.warning("conversation lost", error=str(error))
+        self.stop()
+        self._on_lost(self, error)
+
+    def _fail(self, error: Exception) -> None:
+        self._lost(StoreError(f"the owner failed: {error!r}"))
+
+
+def _order(entry_id: str) -> tuple[int, int]:
+    milliseconds, _, number = entry_id.partition("-")
+    return int(milliseconds), int(number)

@@ -1,0 +1,250 @@
+"""The worker: takes conversations that need an owner, keeps their leases, and hands them over."""
+
+import asyncio
+import socket
+import uuid
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+from relay_ingest.owner import Owner
+from relay_ingest.vendor import Vendor
+from relay_runtime.process import Process
+from relay_runtime.tasks import TaskScope
+from relay_settings.ingest import IngestSettings
+from relay_streams.errors import Fenced, Missing, StoreError, Unavailable
+from relay_streams.hints import Hints
+from relay_streams.keys import KeySpace, PartitionKeys
+from relay_streams.link import Link
+from relay_streams.ownership import Lease, Offer, Registry
+from relay_streams.publisher import Publisher
+from relay_streams.puller import Puller
+
+OWNED = Gauge("relay_ingest_conversations", "Conversations this worker owns.")
+CAPACITY = Gauge("relay_ingest_capacity", "Conversations this worker may own.")
+CLAIMED = Counter("relay_ingest_claimed_total", "Conversations taken over or taken up.")
+LOST = Counter("relay_ingest_lost_total", "Conversations lost to another owner.", ["reason"])
+RELEASED = Counter("relay_ingest_released_total", "Conversations given up or ended.", ["how"])
+EXPIRED = Counter("relay_ingest_expired_total", "Leases of other workers found run out.")
+STORE_FAILURES = Counter(
+    "relay_ingest_store_failures_total", "Sweeps and renewals Redis did not take.", ["what"]
+)
+
+_RENEWALS_PER_LEASE = 4
+
+log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """Owns up to ``max_conversations`` at once. Made by ``worker``."""
+
+    def __init__(
+        self,
+        settings: IngestSettings,
+        *,
+        name: str,
+        link: Link,
+        puller: Puller,
+        publisher: Publisher,
+        vendor: Vendor,
+        tasks: TaskScope,
+    ) -> None:
+        self.name = name
+        self._settings = settings
+        self._keys = KeySpace(settings.partitions)
+        self._registry = Registry(link, self._keys, owner=name, lease_ms=settings.lease_ms)
+        self._link = link
+        self._puller = puller
+        self._publisher = publisher
+        self._vendor = vendor
+        self._tasks = tasks
+        self._owners: dict[str, Owner] = {}
+        self._draining = False
+        self._partitions = {
+            shared.unowned.encode(): shared for shared in map(self._keys.shared, range(settings.partitions))
+        }
+        self._offered: dict[bytes, None] = dict.fromkeys(self._partitions)
+        self._work = asyncio.Event()
+        CAPACITY.set(settings.max_conversations)
+
+    def readiness(self) -> str:
+        """Why no conversation would be taken, or nothing."""
+        return "" if self._link.connected and self._publisher.link.connected else "Redis is not connected"
+
+    def offered(self, unowned: bytes) -> None:
+        """A partition's queue moved."""
+        self._offered[unowned] = None
+        self._work.set()
+
+    async def take(self) -> None:
+        """Take what is offered, for as long as there is room. Runs until cancelled."""
+        self._work.set()
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._offered and not self._draining:
+                partition = self._partitions[next(iter(self._offered))]
+                del self._offered[partition.unowned.encode()]
+                try:
+                    await self._take_from(partition)
+                except Unavailable as error:
+                    self._store_failed("take", error)
+
+    async def sweep(self) -> None:
+        """Find leases that ran out and queues whose hints were lost. Runs until cancelled."""
+        while True:
+            await asyncio.sleep(self._settings.sweep_s)
+            for unowned, partition in self._partitions.items():
+                try:
+                    EXPIRED.inc(await self._registry.expire(partition))
+                except Unavailable as error:
+                    self._store_failed("sweep", error)
+                    break
+                self.offered(unowned)
+
+    async def renew(self) -> None:
+        """Keep the leases. Runs until cancelled."""
+        while True:
+            await asyncio.sleep(self._settings.lease_ms / 1000 / _RENEWALS_PER_LEASE)
+            leases = [owner.lease for owner in self._owners.values()]
+            try:
+                lost = await self._registry.renew(leases)
+            except Unavailable as error:
+                self._store_failed("renew", error)
+                continue
+            for conversation in lost:
+                owner = self._owners.get(conversation)
+                if owner is not None:
+                    owner.stop()
+                    self._lost(owner, Fenced(0))
+
+    async def drain(self) -> None:
+        """Take nothing more and hand every conversation over at a turn boundary, within the drain time."""
+        self._draining = True
+        await asyncio.gather(*(self._hand_over(owner) for owner in list(self._owners.values())))
+
+    # --- one conversation ----------------------------------------------------------------------
+
+    async def _take_from(self, partition: PartitionKeys) -> None:
+        room = self._settings.max_conversations - len(self._owners)
+        if room > 0:
+            for offer in await self._registry.take(partition, room):
+                await self._claim(offer)
+
+    async def _claim(self, offer: Offer) -> None:
+        try:
+            lease = await self._registry.claim(offer)
+        except Missing:
+            log.exception("a conversation's record cannot be read", conversation=offer.conversation)
+            return
+        if lease is not None and self._draining:
+            await self._registry.release(lease)
+        elif lease is not None:
+            self._own(lease)
+
+    def _own(self, lease: Lease) -> None:
+        CLAIMED.inc()
+        self._owners[lease.keys.id] = Owner(
+            lease,
+            puller=self._puller,
+            publisher=self._publisher,
+            vendor=self._vendor,
+            settings=self._settings,
+            spawn=self._spawn,
+            on_lost=self._lost,
+            on_closed=self._closed,
+        )
+        OWNED.set(len(self._owners))
+        log.info("conversation claimed", conversation=lease.keys.id, generation=lease.generation)
+
+    async def _hand_over(self, owner: Owner) -> None:
+        await owner.retire(self._settings.drain_s)
+        owner.stop()
+        self._forget(owner)
+        try:
+            await self._registry.release(owner.lease)
+        except StoreError as error:
+            self._store_failed("release", error)
+        RELEASED.labels("handed_over").inc()
+
+    def _lost(self, owner: Owner, error: StoreError) -> None:
+        LOST.labels(type(error).__name__.lower()).inc()
+        self._forget(owner)
+
+    def _closed(self, owner: Owner) -> None:
+        self._spawn(self._finish(owner))
+
+    async def _finish(self, owner: Owner) -> None:
+        await owner.writer.drained()
+        owner.stop()
+        self._forget(owner)
+        try:
+            await self._registry.finish(
+                owner.lease,
+                keep_frames_ms=int(self._settings.keep_ended_s * 1000),
+                keep_record_ms=int(self._settings.keep_record_s * 1000),
+            )
+        except StoreError as error:
+            # The lease runs out, and the next owner ends the conversation.
+            self._store_failed("finish", error)
+        RELEASED.labels("ended").inc()
+
+    def _forget(self, owner: Owner) -> None:
+        if self._owners.get(owner.conversation) is owner:
+            del self._owners[owner.conversation]
+        OWNED.set(len(self._owners))
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        return self._tasks.spawn(coroutine, name="owner")
+
+    @staticmethod
+    def _store_failed(what: str, error: StoreError) -> None:
+        STORE_FAILURES.labels(what).inc()
+        log.warning("redis did not take it", what=what, error=str(error))
+
+
+def _unique_name() -> str:
+    return f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+
+
+@asynccontextmanager
+async def worker(settings: IngestSettings) -> AsyncIterator[Worker]:
+    """A worker with its connections to Redis, taking conversations while the block runs."""
+    url, timeout_s = settings.store_url, settings.redis_timeout_s
+    async with (
+        Link(url, name="ingest", timeout_s=timeout_s) as link,
+        Publisher(url, timeout_s=timeout_s, retention_bytes=settings.retention_bytes) as publisher,
+        Puller(url, name="ingest", timeout_s=timeout_s) as puller,
+        TaskScope() as tasks,
+    ):
+        service = Worker(
+            settings,
+            name=settings.worker_name or _unique_name(),
+            link=link,
+            puller=puller,
+            publisher=publisher,
+            vendor=Vendor(settings),
+            tasks=tasks,
+        )
+        async with (
+            Hints(url, service.offered, name="ingest-queue", timeout_s=timeout_s) as hints,
+            TaskScope() as loops,
+        ):
+            for partition in range(settings.partitions):
+                hints.subscribe(KeySpace(settings.partitions).shared(partition).unowned)
+            loops.spawn(service.take(), name="take")
+            loops.spawn(service.sweep(), name="sweep")
+            loops.spawn(service.renew(), name="renew")
+            yield service
+            await service.drain()
+
+
+async def main(settings: IngestSettings, process: Process) -> None:
+    """Own conversations until the process is told to stop."""
+    async with worker(settings) as service:
+        process.health.add("redis", service.readiness)
+        process.ready(worker=service.name)
+        await process.stopping()

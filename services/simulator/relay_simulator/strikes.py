@@ -1,0 +1,132 @@
+"""Strikes: what each session fault does at the moment it is due."""
+
+from collections.abc import Callable
+
+from relay_simulator import messages
+from relay_simulator.faults import SESSION, Fault
+from relay_simulator.motion import Window
+from relay_simulator.session import RequestLog, Session, Strike
+
+_OVERSIZE_BYTES = 2**20 + 1024
+"""More than the SDK's WebSocket takes: it closes with 1009 (facts 1.4.2)."""
+_HUGE_BYTES = 800 * 1024
+"""Less than that, but more than a frame holds."""
+_SERVER_ERRORS = {4001: "Credits exhausted", 4002: "session time limit reached"}
+
+
+async def strike(session: Session, fault: Fault, entry: RequestLog, window: Window) -> bool:
+    """Let the fault happen; returns whether it goes on at the next window."""
+    return await _STRIKES[fault.fault](session, fault, entry, window)
+
+
+async def _close(session: Session, fault: Fault, _entry: RequestLog, _window: Window) -> bool:
+    await session.websocket.close(code=fault.code, message=b"simulated")
+    return False
+
+
+async def _abort(session: Session, _fault: Fault, _entry: RequestLog, _window: Window) -> bool:
+    session.transport.abort()
+    return False
+
+
+async def _freeze(session: Session, _fault: Fault, _entry: RequestLog, _window: Window) -> bool:
+    session.transport.pause_reading()
+    session.silent = True
+    return False
+
+
+async def _stall(session: Session, _fault: Fault, _entry: RequestLog, _window: Window) -> bool:
+    session.silent = True
+    return False
+
+
+async def _garbage(session: Session, _fault: Fault, _entry: RequestLog, _window: Window) -> bool:
+    await session.websocket.send_bytes(b"\xff\xff\xff\xff")
+    return False
+
+
+async def _text(session: Session, _fault: Fault, entry: RequestLog, window: Window) -> bool:
+    await session.websocket.send_str("not protobuf")
+    await session.send(entry, session.payload(entry, window))
+    return False
+
+
+def _large(size_bytes: int) -> Strike:
+    async def large(session: Session, _fault: Fault, entry: RequestLog, window: Window) -> bool:
+        await session.websocket.send_bytes(
+            messages.animation(session.connection_id, entry.req_id, bytes(size_bytes), end=False)
+        )
+        if not session.websocket.closed:
+            await session.send(entry, session.payload(entry, window))
+        return False
+
+    return large
+
+
+async def _no_motion(session: Session, _fault: Fault, entry: RequestLog, window: Window) -> bool:
+    await session.send(entry, messages.animation(session.connection_id, entry.req_id, b"", end=window.last))
+    return True
+
+
+async def _missing_end(session: Session, _fault: Fault, entry: RequestLog, window: Window) -> bool:
+    await session.send(
+        entry, messages.animation(session.connection_id, entry.req_id, window.motion, end=False)
+    )
+    return True
+
+
+def _after_the_end(again: Callable[[Session, RequestLog, bytes], bytes]) -> Strike:
+    """Sends what it should, and after the request's end something more."""
+
+    async def after_the_end(session: Session, _fault: Fault, entry: RequestLog, window: Window) -> bool:
+        payload = session.payload(entry, window)
+        await session.send(entry, payload)
+        if window.last:
+            await session.websocket.send_bytes(again(session, entry, payload))
+        return not window.last
+
+    return after_the_end
+
+
+def _late_frame(session: Session, entry: RequestLog, _payload: bytes) -> bytes:
+    return messages.animation(session.connection_id, entry.req_id, b"late", end=False)
+
+
+async def _interleaved(session: Session, _fault: Fault, entry: RequestLog, window: Window) -> bool:
+    foreign = f"{entry.req_id[:-1]}~"
+    await session.websocket.send_bytes(
+        messages.animation(session.connection_id, foreign, b"foreign", end=False)
+    )
+    await session.send(entry, session.payload(entry, window))
+    return False
+
+
+def _server_error(code: int) -> Strike:
+    async def server_error(session: Session, _fault: Fault, entry: RequestLog, _window: Window) -> bool:
+        await session.websocket.send_bytes(
+            messages.error(session.connection_id, entry.req_id, code, _SERVER_ERRORS[code])
+        )
+        session.silent = True
+        return False
+
+    return server_error
+
+
+_STRIKES: dict[str, Strike] = {
+    "abort": _abort,
+    "close": _close,
+    "duplicate_end": _after_the_end(lambda _session, _entry, payload: payload),
+    "error_4001": _server_error(4001),
+    "error_4002": _server_error(4002),
+    "freeze": _freeze,
+    "garbage": _garbage,
+    "huge": _large(_HUGE_BYTES),
+    "interleaved": _interleaved,
+    "late_frames": _after_the_end(_late_frame),
+    "missing_end": _missing_end,
+    "no_motion": _no_motion,
+    "oversize": _large(_OVERSIZE_BYTES),
+    "stall": _stall,
+    "text": _text,
+}
+assert frozenset(_STRIKES) == SESSION, "every session fault has its strike"  # noqa: S101  # at import
