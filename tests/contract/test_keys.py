@@ -1,0 +1,35 @@
+"""Names in Redis: contracts between processes of different versions, dashboards and operators."""
+
+import pytest
+
+from relay_streams.keys import CONSUMER_GROUP, KeySpace
+
+
+def test_a_conversations_keys() -> None:
+    """As the design lists them; all share the partition's hash tag, so one slot holds them."""
+    keys = KeySpace(16).conversation("01JD0000000000000000000000")
+    tag = f"{{p{keys.partition:02d}}}"
+
+    assert keys.down == f"relay:{tag}:c:01JD0000000000000000000000:down"
+    assert keys.up == f"relay:{tag}:c:01JD0000000000000000000000:up"
+    assert keys.meta == f"relay:{tag}:c:01JD0000000000000000000000:meta"
+    assert keys.lease == f"relay:{tag}:c:01JD0000000000000000000000:lease"
+    assert keys.unowned == f"relay:{tag}:unowned"
+    assert keys.leases == f"relay:{tag}:leases"
+
+
+def test_the_queues_group() -> None:
+    """Autoscalers watch this group's lag."""
+    assert CONSUMER_GROUP == "ingest"
+
+
+@pytest.mark.parametrize("partitions", [1, 16, 64, 1000])
+def test_every_partition_is_used(partitions: int) -> None:
+    """Ids spread over all partitions, evenly enough that none is three times the mean."""
+    keys = KeySpace(partitions)
+    counts = [0] * partitions
+    for number in range(partitions * 200):
+        counts[keys.partition(f"01JD{number:022d}")] += 1
+
+    assert min(counts) > 0
+    assert max(counts) < 3 * 200

@@ -1,0 +1,64 @@
+"""Public names: what users import from the client, and the registries of codes."""
+
+import relay_client
+from relay_wire import close_codes, problems
+
+
+def test_the_clients_names() -> None:
+    """Adding is fine with a changelog entry; removing breaks users."""
+    assert relay_client.__all__ == ["Closed", "Refused", "Report", "Token", "Viewer", "ViewerError"]
+    assert all(hasattr(relay_client, name) for name in relay_client.__all__)
+
+
+def test_close_codes() -> None:
+    """Numbers and advice are on the wire: clients in the field act on them."""
+    table = {code: (entry.name, entry.advice.value) for code, entry in close_codes.REGISTRY.items()}
+
+    assert table == {
+        1000: ("normal", "final"),
+        1001: ("going_away", "resume"),
+        1002: ("protocol_error", "final"),
+        1003: ("unsupported_data", "final"),
+        1006: ("abnormal", "resume"),
+        1007: ("invalid_text", "final"),
+        1009: ("too_big", "final"),
+        1011: ("internal_error", "back off and resume"),
+        1012: ("restart", "resume"),
+        1013: ("try_later", "back off and resume"),
+        4100: ("slow_consumer", "resume"),
+        4200: ("store_unavailable", "back off and resume"),
+        4400: ("bad_message", "final"),
+        4401: ("bad_token", "final"),
+        4403: ("forbidden", "final"),
+        4404: ("unknown_conversation", "final"),
+        4410: ("conversation_ended", "final"),
+    }
+
+
+def test_problem_types() -> None:
+    """Backends switch on these."""
+    table = {name: kind.status for name, kind in problems.REGISTRY.items()}
+
+    assert table == {
+        "bad-request": 400,
+        "malformed-json": 400,
+        "bad-position": 400,
+        "empty-audio": 400,
+        "not-a-wav": 400,
+        "unauthorized": 401,
+        "forbidden": 403,
+        "unknown-conversation": 404,
+        "not-found": 404,
+        "method-not-allowed": 405,
+        "turn-open": 409,
+        "conversation-ended": 410,
+        "too-large": 413,
+        "unsupported-media": 415,
+        "unsupported-audio": 422,
+        "invalid-field": 422,
+        "upgrade-required": 426,
+        "uplink-full": 503,
+        "draining": 503,
+        "store-unavailable": 503,
+        "internal": 500,
+    }

@@ -1,0 +1,162 @@
+"""The whole relay as processes."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from relay_cli.backend import Backend
+from relay_cli.stack import Child, Stack
+from relay_client import Viewer
+from relay_simulator.motion import expected_payloads
+from relay_streams.server import Server
+from relay_wire import events
+from relay_wire.frame import Frame, Kind
+
+RATE = 16000
+
+
+@dataclass
+class Seen:
+    """What one viewer received."""
+
+    viewer: Viewer
+    frames: list[Frame] = field(default_factory=list)
+    finish: bool = True
+
+    async def run(self) -> None:
+        """Receive until the conversation ends; report playback so that turns need not wait for real time."""
+        async for received in self.viewer:
+            if not received.seq:
+                continue
+            self.frames.append(received)
+            event = events.decode(received.payload) if received.kind is Kind.EVENT else None
+            if self.finish and isinstance(event, events.TurnEnded):
+                await self.viewer.report_playback(received.turn, "finished")
+
+    def of(self, kind: Kind, turn: int | None = None) -> list[Frame]:
+        return [f for f in self.frames if f.kind is kind and turn in (None, f.turn)]
+
+    def audio(self, turn: int | None = None) -> bytes:
+        return b"".join(f.payload for f in self.of(Kind.AUDIO, turn))
+
+    def motion(self, turn: int | None = None) -> list[bytes]:
+        return [bytes(f.payload) for f in self.of(Kind.MOTION, turn)]
+
+    def said(self, turn: int | None = None) -> list[Any]:
+        return [events.decode(f.payload) for f in self.of(Kind.EVENT, turn)]
+
+    @property
+    def outcomes(self) -> dict[int, str]:
+        ended = [(f.turn, events.decode(f.payload)) for f in self.of(Kind.EVENT)]
+        return {turn: event.outcome for turn, event in ended if isinstance(event, events.TurnEnded)}
+
+    def assert_whole(self) -> None:
+        report = self.viewer.report
+        assert (report.gaps, report.duplicates, report.out_of_order) == (0, 0, 0)
+
+
+@dataclass
+class Relay:
+    """A running stack and a backend's hands on it."""
+
+    stack: Stack
+    backend: Backend
+    http: aiohttp.ClientSession
+
+    async def converse(self, **wishes: Any) -> str:
+        conversation: str = (await self.backend.create(**wishes))["id"]
+        return conversation
+
+    async def watch(self, conversation: str, gateway: int = 0, **options: Any) -> Seen:
+        urls = self.stack.gateway_urls
+        viewer = Viewer(
+            urls[gateway:] + urls[:gateway], conversation, await self.backend.token(conversation),
+            session=self.http, **options,
+        )  # fmt: skip
+        return Seen(await viewer.__aenter__())
+
+    async def owner_of(self, conversation: str) -> Child:
+        """The worker that owns it now."""
+        owner = (await self.backend.read(conversation))["owner"]
+        [child] = [child for child in self.stack.workers if child.addresses["worker"] == owner]
+        return child
+
+    async def simulator(self, method: str, path: str, **body: Any) -> Any:
+        assert self.stack.simulator is not None
+        url = f"{self.stack.simulator.url}/admin/{path}"
+        async with self.http.request(method, url, json=body or None) as response:
+            return await response.json() if response.content_type == "application/json" else None
+
+    async def expected_motion(self, pcm: bytes, avatar_id: str) -> list[list[bytes]]:
+        """What the stand-in must have sent for each of this avatar's turns, all of them with this speech."""
+        requests = (await self.simulator("GET", "requests"))["requests"]
+        answers = []
+        for request in requests:
+            if request["avatar_id"] == avatar_id:
+                payloads = expected_payloads(
+                    seed=self.stack.seed, connection_id=request["connection_id"], req_id=request["req_id"],
+                    sample_rate=request["sample_rate"], pcm=pcm,
+                )  # fmt: skip
+                assert [hashlib.sha256(p).hexdigest() for p in payloads] == request["payload_sha256"]
+                answers.append(payloads)
+        return answers
+
+    async def metric(self, children: list[Child], name: str, **labels: str) -> float:
+        """The sum of a metric over processes."""
+        total = 0.0
+        for child in children:
+            async with self.http.get(f"{child.admin}/metrics") as response:
+                for family in text_string_to_metric_families(await response.text()):
+                    for sample in family.samples:
+                        if sample.name == name and labels.items() <= sample.labels.items():
+                            total += sample.value
+        return total
+
+    def logs(self) -> str:
+        """Everything every process has logged."""
+        return "\n".join(child.log_path.read_text() for child in self.stack.children)
+
+
+@pytest.fixture
+def relay(redis_server: Server):
+    """``async with relay(...) as r``: a whole relay on the given server."""
+
+    @asynccontextmanager
+    async def made(**options: Any) -> AsyncIterator[Relay]:
+        options = {"speed": 10.0, "settings": {}, **options}
+        stack = Stack(redis_url=redis_server.url, **options)
+        async with (
+            stack,
+            Backend(stack.control.url, stack.api_key) as backend,
+            aiohttp.ClientSession() as http,
+        ):
+            yield Relay(stack, backend, http)
+
+    return made
+
+
+@pytest.fixture
+def speech() -> bytes:
+    """Three seconds that are not silence."""
+    return bytes(index * index % 253 for index in range(3 * 2 * RATE))
+
+
+@asynccontextmanager
+async def watching(*seen: Seen) -> AsyncIterator[None]:
+    """Viewers receive while the block runs, and until their conversation has ended."""
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        for one in seen:
+            tasks.create_task(one.run())
+        yield
+
+
+@pytest.fixture(name="watching")
+def _watching() -> Any:
+    return watching

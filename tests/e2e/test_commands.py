@@ -1,0 +1,180 @@
+"""The command line as its users run it."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import pytest
+
+from relay_streams.server import Server
+
+
+def run(*arguments: str, timeout_s: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "relay_cli", *arguments], capture_output=True, text=True, timeout=timeout_s,
+        env={**os.environ, **environment}, check=False,
+    )  # fmt: skip
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
+    report: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return report
+
+
+@pytest.mark.both_servers
+def test_the_demo(redis_server: Server) -> None:
+    """Exit status 0, one JSON object as the last line, everything in it that was promised."""
+    done = run("demo", "--json", "--turns", "3", "--viewers", "3", RELAY_REDIS_URL=redis_server.url)
+
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1
+    report = last_line(done)
+    assert report["ok"] is True
+    assert report["turns"] == 3
+    assert report["motion_payloads"] == 12
+    viewers = report["viewers"]
+    assert isinstance(viewers, list)
+    assert len(viewers) == 3
+    for viewer in viewers:
+        assert viewer["audio_sha256"] == report["expected_audio_sha256"]
+        assert viewer["motion_sha256"] == report["expected_motion_sha256"]
+        assert viewer["frames"] == report["frames_published"]
+        assert (viewer["gaps"], viewer["duplicates"], viewer["out_of_order"]) == (0, 0, 0)
+    assert [viewer["resumes"] for viewer in viewers] == [0, 0, 1]
+    assert {"gateway-1", "gateway-2"} <= set(" ".join(v["gateway"] for v in viewers).split())
+    latency = report["relay_latency_ms"]
+    assert isinstance(latency, dict)
+    assert 0 < latency["p50"] <= latency["p99"]
+    assert {"audio_bytes_in", "first_audio_ms", "first_motion_ms"} <= report.keys()
+
+
+def test_the_demo_starts_a_redis_of_its_own(tmp_path: Path) -> None:
+    """With another rate, one viewer and a file of the user's."""
+    path = tmp_path / "speech.wav"
+    with wave.open(str(path), "wb") as wav:
+        wav.setnchannels(1)
+        wav.setsampwidth(2)
+        wav.setframerate(24000)
+        wav.writeframes(bytes(index % 199 for index in range(48000)))
+    environment = {"RELAY_REDIS_URL": "", "PATH": str(Path(sys.executable).parent)}
+    done = run("demo", "--json", "--turns", "1", "--viewers", "1", "--wav", str(path), **environment)
+
+    assert done.returncode == 0, done.stderr
+    assert last_line(done)["audio_bytes_in"] == 48000
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a wav"])
+def test_a_wav_that_is_none(tmp_path: Path, content: bytes | None) -> None:
+    """Named, with status 1, before anything is started."""
+    path = tmp_path / "bad.wav"
+    if content is not None:
+        path.write_bytes(content)
+    done = run("demo", "--wav", str(path))
+
+    assert done.returncode == 1
+    assert str(path) in done.stderr.replace("\n", "")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_real_vendor_needs_credentials() -> None:
+    """--real without them says which."""
+    done = run("demo", "--real", SPATIUS_API_KEY="")
+
+    assert done.returncode == 1
+    assert "SPATIUS_API_KEY" in done.stderr
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["tail"], ["doctor"], ["settings"]])
+def test_help_teaches(command: list[str]) -> None:
+    """Every command explains itself."""
+    done = run(*command, "--help")
+
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+
+
+@pytest.mark.parametrize("service", ["gateway", "ingest", "control", "simulator"])
+def test_services_explain_their_settings(service: str) -> None:
+    """As a flag list and as a table of variables; a missing one is named, with status 2."""
+    shown = run("serve", service, "--help", COLUMNS="200")
+    assert shown.returncode == 0
+    assert "--admin-port" in shown.stdout
+
+    table = run("settings", service, COLUMNS="240")
+    assert "RELAY_ADMIN_PORT" in table.stdout
+
+    clean = {name: "" for name in os.environ if name.startswith(("RELAY_", "SPATIUS_"))}
+    if service != "simulator":
+        missing = run("serve", service, **clean)
+        assert missing.returncode == 2
+        assert "RELAY_TOKEN_SECRET" in missing.stderr or "SPATIUS_API_KEY" in missing.stderr
+
+
+def test_a_port_that_is_taken() -> None:
+    """Named, with status 1."""
+    with Server() as occupied:
+        done = run("serve", "simulator", "--simulator-port", str(occupied.port))
+
+    assert done.returncode == 1
+    assert "cannot listen" in done.stderr
+
+
+def test_the_doctor(redis_server: Server) -> None:
+    """What is fine, what is not, and the fix; status 1 when anything fails."""
+    done = run(
+        "doctor", "--json", RELAY_REDIS_URL=redis_server.url, RELAY_TOKEN_SECRET="x" * 32,
+        RELAY_API_KEYS="y" * 16, SPATIUS_API_KEY="", SPATIUS_CONSOLE_ENDPOINT="http://127.0.0.1:1/",
+    )  # fmt: skip
+    findings = {finding["what"]: finding for finding in json.loads(done.stdout)}
+
+    assert done.returncode == 1
+    assert findings["Redis version"]["state"] == "ok"
+    assert findings["Redis maxmemory-policy"]["state"] == "ok"
+    assert findings["settings of gateway"]["state"] == "ok"
+    assert findings["settings of ingest"]["state"] == "fail"
+    assert "SPATIUS_API_KEY" in findings["settings of ingest"]["found"]
+    vendor = next(f for what, f in findings.items() if what.startswith("vendor") and f["state"] == "fail")
+    assert "SPATIUS_CONSOLE_ENDPOINT" in vendor["fix"]
+
+
+def test_the_doctor_without_redis() -> None:
+    """It says where it looked and what to set."""
+    done = run("doctor", RELAY_REDIS_URL="redis://127.0.0.1:1/0", COLUMNS="200")
+
+    assert done.returncode == 1
+    assert "RELAY_REDIS_URL" in done.stdout
+
+
+async def test_tail(relay, speech) -> None:
+    """One line a frame when it is not a terminal; it ends with the conversation."""
+    async with relay() as r:
+        conversation = await r.converse()
+        tail = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "relay_cli", "tail", conversation, "--gateway", r.stack.gateway_urls[0],
+            "--control", r.stack.control.url, stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "RELAY_API_KEY": r.stack.api_key},
+        )  # fmt: skip
+        assert tail.stdout is not None
+        assert b"Hello" in await tail.stdout.readline()
+        await r.backend.speak(conversation, speech)
+        lines = []
+        while not any(b"TurnEnded" in line for line in lines):
+            lines.append(await tail.stdout.readline())
+        await r.backend.delete(conversation)
+        rest = (await tail.communicate())[0]
+
+    assert tail.returncode == 0
+    assert any(b"\tmotion\t" in line for line in lines)
+    assert b"ConversationEnded" in rest
+
+
+def test_tail_without_a_token() -> None:
+    """It says how to give one."""
+    done = run("tail", "x", RELAY_API_KEY="")
+
+    assert done.returncode == 1
+    assert "--token" in done.stderr

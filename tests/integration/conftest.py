@@ -1,0 +1,98 @@
+"""A clean real server per test, and the parts that write to it."""
+
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from relay_streams import conversations
+from relay_streams.errors import StoreError
+from relay_streams.keys import ConversationKeys, KeySpace
+from relay_streams.link import Link
+from relay_streams.ownership import Lease, Registry
+from relay_streams.publisher import Publisher, Writer
+from relay_streams.server import Server
+from relay_wire.frame import Codec
+
+_ids = itertools.count(1)
+
+
+@dataclass
+class Store:
+    """A clean store and short ways to set it up."""
+
+    url: str
+    link: Link
+    keys: KeySpace = field(default_factory=KeySpace)
+    lost: list[StoreError] = field(default_factory=list)
+
+    async def create(self, *, sample_rate: int = 16000) -> ConversationKeys:
+        """A new conversation nobody owns."""
+        keys = self.keys.conversation(f"01JDTEST{next(_ids):018d}")
+        created = await conversations.create(
+            self.link, keys, avatar_id="ava", sample_rate=sample_rate, codec=Codec.PCM_S16LE, created_ms=1
+        )
+        assert created
+        return keys
+
+    def registry(self, owner: str = "worker", **options: int) -> Registry:
+        """One worker's dealings."""
+        return Registry(self.link, self.keys, owner=owner, **options)
+
+    async def claim(self, keys: ConversationKeys, owner: str = "worker", **options: int) -> Lease:
+        """Own a conversation."""
+        registry = self.registry(owner, **options)
+        offers = await registry.take(self.keys.shared(keys.partition), 10)
+        for offer in offers:
+            lease = await registry.claim(offer)
+            if lease is not None and offer.conversation == keys.id:
+                return lease
+        raise AssertionError(f"{keys.id} is not on offer: {offers}")
+
+    def writer(self, publisher: Publisher, lease: Lease) -> Writer:
+        """Write to it; losses go to ``lost``."""
+        record = lease.conversation
+        return publisher.open(
+            lease.keys,
+            generation=lease.generation,
+            turn=record.turn,
+            turn_first=record.turn_first,
+            turn_before=record.turn_before,
+            on_lost=self.lost.append,
+        )
+
+    async def entries(self, stream: str) -> list[tuple[str, dict[bytes, bytes]]]:
+        """A stream's content."""
+        reply = await self.link.execute("XRANGE", stream, "-", "+")
+        return [(entry.decode(), conversations.fields_of(fields)) for entry, fields in reply]
+
+    async def cut(self, name: str) -> None:
+        """Break the connections whose name begins so."""
+        clients = (await self.link.execute("CLIENT", "LIST")).decode().splitlines()
+        for client in clients:
+            facts = dict(fact.split("=", 1) for fact in client.split())
+            if facts["name"].startswith(f"relay-{name}"):
+                await self.link.execute("CLIENT", "KILL", "ID", facts["id"])
+
+
+@pytest.fixture
+def open_store(redis_server: Server) -> Callable[[], object]:
+    """``async with open_store() as store``: a clean store."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Store]:
+        async with Link(redis_server.url, name="test", timeout_s=5) as link:
+            await link.execute("FLUSHALL")
+            yield Store(redis_server.url, link)
+
+    return opened
+
+
+@pytest.fixture(autouse=True)
+def _guards(request: pytest.FixtureRequest) -> None:
+    """No blocking call on the event loop, no task left running unless the test says that one lingers."""
+    request.getfixturevalue("no_blocking")
+    if request.node.get_closest_marker("lingers") is None:
+        request.getfixturevalue("no_leaks")

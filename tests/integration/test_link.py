@@ -1,0 +1,148 @@
+"""Links: pipelining, reconnecting, refusals, limits; on both servers."""
+
+import asyncio
+
+import pytest
+
+from relay_streams import scripts
+from relay_streams.errors import Refused, Unavailable
+from relay_streams.link import Link
+
+
+async def test_replies_come_in_order(open_store) -> None:
+    """Concurrent callers get their own replies."""
+    async with open_store() as store:
+        replies = await asyncio.gather(*(store.link.execute("ECHO", str(n)) for n in range(500)))
+
+    assert replies == [str(n).encode() for n in range(500)]
+
+
+async def test_a_tick_is_one_write(open_store) -> None:
+    """Commands of one tick reach the server in one read: the server counts its reads."""
+    async with open_store() as store:
+
+        async def reads() -> int:
+            info = (await store.link.execute("INFO", "stats")).decode()
+            return int(
+                next(n for n in info.splitlines() if n.startswith("total_reads_processed")).split(":")[1]
+            )
+
+        before = await reads()
+        await asyncio.gather(*(store.link.execute("PING") for _ in range(100)))
+        after = await reads()
+
+    assert after - before <= 3
+
+
+async def test_refusals_are_not_retryable(open_store) -> None:
+    """A wrong command is a defect: it says so and the link goes on."""
+    async with open_store() as store:
+        with pytest.raises(Refused, match="unknown command") as refused:
+            await store.link.execute("NONSENSE")
+        assert await store.link.execute("PING") == b"PONG"
+
+    assert not refused.value.retryable
+
+
+async def test_a_full_memory_is_retryable(open_store) -> None:
+    """OOM passes when memory is free again."""
+    async with open_store() as store:
+        await store.link.execute("CONFIG", "SET", "maxmemory", "1")
+        try:
+            with pytest.raises(Unavailable) as refused:
+                await store.link.execute("SET", "k", "v")
+        finally:
+            await store.link.execute("CONFIG", "SET", "maxmemory", "0")
+        await store.link.execute("SET", "k", "v")
+
+    assert refused.value.retryable
+
+
+async def test_it_comes_back(open_store, eventually) -> None:
+    """A broken connection is opened again; what waits then goes out."""
+    async with open_store() as store, Link(store.url, name="victim") as victim:
+        await victim.ready()
+        await store.cut("victim")
+        await eventually(lambda: not victim.connected)
+
+        assert await victim.execute("PING") == b"PONG"
+        assert victim.connected
+
+
+async def test_what_was_under_way_fails_as_unknown(open_store) -> None:
+    """A reply that never comes is Unavailable: the command may have been applied."""
+    async with open_store() as store, Link(store.url, name="victim") as victim:
+        await victim.ready()
+        await store.link.execute("CLIENT", "PAUSE", "500", "WRITE")
+        waiting = victim.submit(("SET", "k", "v"))
+        await store.cut("victim")
+
+        with pytest.raises(Unavailable, match="broke"):
+            await waiting
+        await store.link.execute("CLIENT", "UNPAUSE")
+        assert await victim.execute("PING") == b"PONG"
+
+
+async def test_no_reply_in_time(open_store) -> None:
+    """A server that hangs is Unavailable within the timeout."""
+    async with open_store() as store, Link(store.url, name="impatient", timeout_s=0.1) as link:
+        await link.ready()
+        await store.link.execute("CLIENT", "PAUSE", "400", "ALL")
+        with pytest.raises(Unavailable):
+            await link.execute("PING")
+
+
+async def test_cancelling_leaves_the_others_alone(open_store) -> None:
+    """A caller that gives up does not take another's reply."""
+    async with open_store() as store:
+        given_up = asyncio.create_task(store.link.execute("ECHO", "a"))
+        await asyncio.sleep(0)
+        kept = asyncio.create_task(store.link.execute("ECHO", "b"))
+        await asyncio.sleep(0)
+        given_up.cancel()
+
+        assert await kept == b"b"
+        assert await store.link.execute("ECHO", "c") == b"c"
+
+
+async def test_it_does_not_queue_without_end(open_store) -> None:
+    """At the limit a command is refused at once."""
+    async with open_store() as store, Link(store.url, name="small", max_waiting=3) as link:
+        futures = [link.submit(("PING",)) for _ in range(3)]
+        with pytest.raises(Unavailable, match="already wait"):
+            link.submit(("PING",))
+        assert await asyncio.gather(*futures) == [b"PONG"] * 3
+
+
+async def test_nobody_there() -> None:
+    """A server that is not there is Unavailable within the timeout, and the link keeps trying."""
+    async with Link("redis://127.0.0.1:1/0", name="nobody", timeout_s=0.2) as link:
+        with pytest.raises(Unavailable):
+            await link.execute("PING")
+        assert not link.connected
+
+
+async def test_scripts_that_the_server_forgot(open_store) -> None:
+    """SCRIPT FLUSH does no harm."""
+    async with open_store() as store:
+        await store.link.execute("SCRIPT", "FLUSH")
+        names = ("relay:{p00}:leases", "relay:{p00}:unowned")
+
+        assert await store.link.run_script(scripts.EXPIRE, names, 10) == 0
+
+
+async def test_other_schemes_are_refused() -> None:
+    """A URL that is no Redis URL is named."""
+    from relay_streams.link import connect
+
+    with pytest.raises(ValueError, match="scheme"):
+        await connect("http://127.0.0.1", name="x", timeout_s=1)
+
+
+async def test_leaving_at_any_moment(open_store) -> None:
+    """A link that is closed while it connects is closed: no cancellation is lost on the way."""
+    async with open_store() as store:
+        for steps in range(40):
+            async with asyncio.timeout(5), Link(store.url, name="brief"):
+                for _ in range(steps):
+                    await asyncio.sleep(0)

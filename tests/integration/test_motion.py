@@ -1,0 +1,405 @@
+"""Motion: the real SDK against the stand-in, its traps and every fault of facts 12."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+import spatius.telemetry
+
+from relay_ingest.motion import Motion, MotionLimits
+from relay_ingest.vendor import MotionFailure, Vendor
+from relay_runtime.http import listen
+from relay_runtime.tasks import TaskScope
+from relay_settings.ingest import IngestSettings
+from relay_settings.simulator import SimulatorSettings
+from relay_simulator.app import application
+from relay_simulator.motion import expected_payloads
+
+RATE = 16000
+SECOND = bytes(index % 251 for index in range(2 * RATE))
+LIMITS = MotionLimits(idle_s=5, session_s=100, close_s=0.5, outbox_bytes=1_000_000)
+
+
+@dataclass
+class Heard:
+    """A listener that writes everything down."""
+
+    requests: dict[int, str] = field(default_factory=dict)
+    payloads: dict[str, list[bytes]] = field(default_factory=dict)
+    lasts: list[str] = field(default_factory=list)
+    failures: list[MotionFailure] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)
+
+    def request_opened(self, turn: int, req_id: str) -> None:
+        self.requests[turn] = req_id
+        self.order.append(f"opened {turn}")
+
+    def motion(self, req_id: str, payload: bytes, *, last: bool) -> None:
+        self.payloads.setdefault(req_id, []).append(payload)
+        self.order.append(f"motion {req_id}")
+        if last:
+            self.lasts.append(req_id)
+
+    def motion_failed(self, failure: MotionFailure) -> None:
+        self.failures.append(failure)
+        self.order.append("failed")
+
+
+@dataclass
+class Bench:
+    """The stand-in, and a conversation's Motion against it."""
+
+    motion: Motion
+    heard: Heard
+    http: aiohttp.ClientSession
+    url: str
+
+    async def admin(self, method: str, path: str, **body: Any) -> Any:
+        async with self.http.request(method, f"{self.url}/admin/{path}", json=body or None) as response:
+            assert response.status < 300, await response.text()
+            return await response.json() if response.content_type == "application/json" else None
+
+    async def fault(self, at: str, fault: str, **options: Any) -> None:
+        await self.admin("POST", "faults", at=at, fault=fault, **options)
+
+    async def opened(self) -> int:
+        opened: int = (await self.admin("GET", "connections"))["opened"]
+        return opened
+
+    async def sessions(self) -> list[dict[str, Any]]:
+        sessions: list[dict[str, Any]] = (await self.admin("GET", "connections"))["sessions"]
+        return sessions
+
+    async def expected(self) -> list[bytes]:
+        """What the stand-in must have sent for all requests of whole SECONDs so far."""
+        requests = (await self.admin("GET", "requests"))["requests"]
+        return [
+            payload
+            for request in requests
+            for payload in expected_payloads(
+                seed=1, connection_id=request["connection_id"], req_id=request["req_id"],
+                sample_rate=RATE, pcm=SECOND * (request["audio_bytes"] // len(SECOND)),
+            )
+        ]  # fmt: skip
+
+
+@pytest.fixture
+def bench():
+    """``async with bench(...) as b``: everything in one process, at forty times the speed."""
+
+    @asynccontextmanager
+    async def made(
+        *, limits: MotionLimits = LIMITS, api_key: str = "right", avatar_id: str = "ava",
+        sample_rate: int = RATE, **simulator: Any,
+    ) -> AsyncIterator[Bench]:  # fmt: skip
+        settings = SimulatorSettings(
+            simulator_port=0, speed=40, accepted_key="right", avatars="ava", **simulator
+        )
+        async with (
+            listen(application(settings), "127.0.0.1", 0) as url,
+            aiohttp.ClientSession() as http,
+            TaskScope() as tasks,
+        ):
+            vendor = Vendor(
+                IngestSettings.load(
+                    SPATIUS_API_KEY=api_key, SPATIUS_APP_ID="app",
+                    SPATIUS_CONSOLE_ENDPOINT=f"{url}/v1/console",
+                    SPATIUS_INGRESS_ENDPOINT=url.replace("http", "ws") + "/v2/driveningress",
+                )
+            )  # fmt: skip
+            heard = Heard()
+            motion = Motion(
+                vendor, avatar_id=avatar_id, sample_rate=sample_rate, listener=heard, limits=limits,
+                conversation="c", spawn=lambda coroutine: tasks.spawn(coroutine, name="motion"),
+            )  # fmt: skip
+            yield Bench(motion, heard, http, url)
+            motion.close()
+
+    return made
+
+
+async def test_motion_arrives_byte_for_byte(bench, eventually) -> None:
+    """Every payload as it was sent, with its request's id, the last one marked."""
+    async with bench() as b:
+        b.motion.speak(1, SECOND, end=False)
+        b.motion.speak(1, SECOND, end=True)
+        await eventually(lambda: b.heard.lasts)
+
+        req_id = b.heard.requests[1]
+        assert b.heard.payloads == {req_id: await b.expected()}
+        assert b.heard.lasts == [req_id]
+        assert b.heard.order[0] == "opened 1"
+
+
+async def test_one_session_serves_many_turns(bench, eventually) -> None:
+    """Each turn has a request of its own; the session is opened once."""
+    async with bench() as b:
+        for turn in range(1, 6):
+            b.motion.speak(turn, SECOND, end=True)
+            await eventually(lambda turn=turn: len(b.heard.lasts) == turn)
+
+        assert len(set(b.heard.requests.values())) == 5
+        assert [p for payloads in b.heard.payloads.values() for p in payloads] == await b.expected()
+        assert await b.opened() == 1
+
+
+async def test_answers_that_overtake_the_send(bench, eventually) -> None:
+    """However fast the answer, the listener knows the request before its first payload."""
+    async with bench() as b:
+        for turn in range(1, 21):
+            b.motion.speak(turn, SECOND, end=True)
+        await eventually(lambda: len(b.heard.lasts) == 20)
+
+        known: set[str] = set()
+        for what in b.heard.order:
+            kind, name = what.split()
+            if kind == "opened":
+                known.add(b.heard.requests[int(name)])
+            else:
+                assert name in known
+
+
+async def test_an_abandoned_turn_does_not_leak_into_the_next(bench, eventually) -> None:
+    """The open request is ended, so the next turn's audio opens another."""
+    async with bench() as b:
+        b.motion.speak(1, SECOND, end=False)
+        await eventually(lambda: 1 in b.heard.requests)
+        b.motion.abandon(1)
+        b.motion.speak(2, SECOND, end=True)
+        await eventually(lambda: 2 in b.heard.requests and b.heard.requests[2] in b.heard.lasts)
+
+        assert b.heard.requests[1] != b.heard.requests[2]
+        requests = (await b.admin("GET", "requests"))["requests"]
+        assert [request["audio_bytes"] for request in requests] == [len(SECOND)] * 2
+        assert await b.opened() == 1
+
+
+async def test_what_waits_of_an_abandoned_turn_is_dropped(bench, eventually) -> None:
+    """Audio that was not sent yet never is."""
+    async with bench() as b:
+        b.motion.speak(1, SECOND, end=False)
+        b.motion.abandon(1)
+        b.motion.speak(2, SECOND, end=True)
+        await eventually(lambda: b.heard.lasts)
+
+        assert [r["audio_bytes"] for r in (await b.admin("GET", "requests"))["requests"]] == [len(SECOND)]
+        assert list(b.heard.requests) == [2]
+
+
+async def test_an_idle_session_is_closed(bench, eventually) -> None:
+    """Connected silence is billed; the next audio opens another."""
+    async with bench(
+        limits=MotionLimits(idle_s=0.1, session_s=100, close_s=0.5, outbox_bytes=1_000_000)
+    ) as b:
+        b.motion.speak(1, SECOND, end=True)
+        await eventually(lambda: b.heard.lasts)
+        async with asyncio.timeout(5):
+            while await b.sessions():
+                await asyncio.sleep(0.01)
+        b.motion.speak(2, SECOND, end=True)
+        await eventually(lambda: len(b.heard.lasts) == 2)
+
+        assert await b.opened() == 2
+        assert b.heard.failures == []
+
+
+async def test_an_old_session_is_replaced_between_turns(bench, eventually) -> None:
+    """Never within one."""
+    async with bench(limits=MotionLimits(idle_s=5, session_s=0.05, close_s=0.5, outbox_bytes=1_000_000)) as b:
+        b.motion.speak(1, SECOND, end=False)
+        await asyncio.sleep(0.2)
+        b.motion.speak(1, SECOND, end=True)
+        await eventually(lambda: b.heard.lasts)
+        assert await b.opened() == 1
+        b.motion.speak(2, SECOND, end=True)
+        await eventually(lambda: len(b.heard.lasts) == 2)
+
+        assert await b.opened() == 2
+        assert b.heard.failures == []
+
+
+@pytest.mark.parametrize(
+    ("at", "fault", "options", "code", "retryable"),
+    [
+        ("token", "http_401", {}, "sessionTokenExpired", False),
+        ("token", "http_402", {}, "billingRequired", False),
+        ("token", "errors_in_ok", {}, "invalidRequest", False),
+        ("token", "no_token", {}, "protocolError", False),
+        ("token", "html", {}, "protocolError", False),
+        ("upgrade", "avatar_not_found", {}, "avatarNotFound", False),
+        ("upgrade", "http_402", {}, "billingRequired", False),
+        ("handshake", "error_3", {}, "invalidRequest", False),
+        ("handshake", "error_16", {}, "invalidEgressConfig", False),
+        ("handshake", "wrong_type", {}, "protocolError", False),
+        ("handshake", "text", {}, "protocolError", False),
+        ("session", "error_4001", {}, "creditsExhausted", False),
+        ("session", "error_4002", {}, "sessionDurationExceeded", True),
+        ("session", "close", {"code": 1000}, "connectionClosed", True),
+        ("session", "close", {"code": 1001}, "connectionClosed", True),
+        ("session", "close", {"code": 1011}, "connectionClosed", True),
+        ("session", "close", {"code": 4001}, "creditsExhausted", False),
+        ("session", "close", {"code": 4002}, "sessionDurationExceeded", True),
+        ("session", "abort", {}, "connectionClosed", True),
+        ("session", "garbage", {}, "protocolError", False),
+        ("session", "oversize", {}, "connectionClosed", True),
+    ],
+)  # fmt: skip
+async def test_failures(bench, eventually, at, fault, options, code, retryable) -> None:
+    """Each fault is one failure, in the vendor's words, with what to do about it."""
+    async with bench() as b:
+        await b.fault(at, fault, **options)
+        b.motion.speak(1, SECOND * 3, end=False)
+        await eventually(lambda: b.heard.failures)
+
+        assert [(f.code, f.retryable) for f in b.heard.failures] == [(code, retryable)]
+        assert "right" not in b.heard.failures[0].message
+
+
+@pytest.mark.parametrize(
+    ("at", "fault"),
+    [("token", "http_500"), ("upgrade", "invalid_token"), ("upgrade", "http_500"), ("handshake", "error_14")],
+)
+async def test_what_may_pass_is_tried_once_more(bench, eventually, at, fault) -> None:
+    """With a fresh token; the turn has its motion all the same."""
+    async with bench() as b:
+        await b.fault(at, fault)
+        b.motion.speak(1, SECOND, end=True)
+        await eventually(lambda: b.heard.lasts)
+
+        assert b.heard.failures == []
+
+
+async def test_after_a_failure_the_next_turn_has_motion(bench, eventually) -> None:
+    """The session is given up, and another is opened."""
+    async with bench() as b:
+        await b.fault("session", "close", code=1011, after_payloads=1)
+        b.motion.speak(1, SECOND * 3, end=True)
+        await eventually(lambda: b.heard.failures)
+        b.motion.speak(2, SECOND, end=True)
+        await eventually(lambda: b.heard.lasts)
+
+        assert b.heard.lasts == [b.heard.requests[2]]
+        assert await b.opened() == 2
+
+
+@pytest.mark.parametrize(
+    "fault", ["text", "late_frames", "duplicate_end", "interleaved", "no_motion", "missing_end"]
+)
+async def test_oddities_pass_to_the_listener(bench, eventually, fault) -> None:
+    """They are the turn machine's to judge: payloads arrive with the id they carry, and nothing fails."""
+    async with bench() as b:
+        await b.fault("session", fault, after_payloads=0)
+        b.motion.speak(1, SECOND, end=True)
+        wanted = {"missing_end": 2, "late_frames": 3, "duplicate_end": 3, "interleaved": 3}.get(fault, 2)
+        await eventually(lambda: sum(map(len, b.heard.payloads.values())) == wanted)
+
+        assert b.heard.failures == []
+
+
+async def test_a_payload_over_the_frame_limit_still_arrives(bench, eventually) -> None:
+    """800 KiB pass the SDK; refusing them is the turn machine's business."""
+    async with bench() as b:
+        await b.fault("session", "huge", after_payloads=0)
+        b.motion.speak(1, SECOND, end=True)
+        await eventually(lambda: b.heard.lasts)
+
+        assert max(len(p) for p in b.heard.payloads[b.heard.requests[1]]) > 800 * 1024
+
+
+async def test_closing_a_frozen_session_takes_no_time(bench, eventually) -> None:
+    """The SDK's close waits 10 s for a frozen peer; ours does not, and its late callbacks are unheard."""
+    async with bench() as b:
+        await b.fault("session", "freeze", after_payloads=0)
+        b.motion.speak(1, SECOND, end=True)
+        await eventually(lambda: 1 in b.heard.requests)
+        await asyncio.sleep(0.05)
+        started = asyncio.get_running_loop().time()
+        b.motion.close()
+        b.motion.speak(2, SECOND, end=True)
+        await eventually(lambda: b.heard.lasts)
+
+        assert asyncio.get_running_loop().time() - started < 3
+        assert b.heard.failures == []
+
+
+async def test_a_peer_that_takes_no_audio(bench, eventually) -> None:
+    """The outbox is bounded: beyond it motion is given up, since input is never paced."""
+    limits = MotionLimits(idle_s=5, session_s=100, close_s=0.2, outbox_bytes=10 * len(SECOND))
+    async with bench(limits=limits) as b:
+        await b.fault("session", "freeze", after_payloads=0)
+        b.motion.speak(1, SECOND, end=False)
+        await eventually(lambda: 1 in b.heard.requests)
+        await asyncio.sleep(0.1)
+        for _ in range(2000):
+            b.motion.speak(1, SECOND * 2, end=False)
+            await asyncio.sleep(0)
+            if b.heard.failures:
+                break
+
+        assert b.heard.failures[0].code == "outboxFull"
+
+
+async def test_wrong_credentials(bench, eventually) -> None:
+    """A wrong API key is final, is told once, and is not tried again at once."""
+    async with bench(api_key="wrong") as b:
+        b.motion.speak(1, SECOND, end=False)
+        await eventually(lambda: b.heard.failures)
+        b.motion.speak(2, SECOND, end=False)
+        await eventually(lambda: len(b.heard.failures) == 2)
+
+        first, second = b.heard.failures
+        assert (first.phase, first.retryable) == ("session_token", False)
+        assert "401" in first.message
+        assert "wrong" not in first.message
+        assert second.code == "held"
+
+
+async def test_an_unknown_avatar(bench, eventually) -> None:
+    """404 at the upgrade."""
+    async with bench(avatar_id="nobody") as b:
+        b.motion.speak(1, SECOND, end=False)
+        await eventually(lambda: b.heard.failures)
+
+        assert (b.heard.failures[0].code, b.heard.failures[0].retryable) == ("avatarNotFound", False)
+
+
+async def test_a_rate_the_vendor_does_not_take(bench, eventually) -> None:
+    """Refused at the handshake."""
+    async with bench(sample_rate=11025) as b:
+        b.motion.speak(1, SECOND, end=False)
+        await eventually(lambda: b.heard.failures)
+
+        assert b.heard.failures[0].code in ("unsupportedSampleRate", "invalidRequest")
+        assert "11025" in b.heard.failures[0].message
+
+
+async def test_no_seat_left(bench, eventually) -> None:
+    """A plan's limit shows as a refusal to bill, which is final for now."""
+    async with bench(seats=1) as b:
+        b.motion.speak(1, SECOND, end=False)
+        await eventually(lambda: 1 in b.heard.requests)
+        other = Heard()
+        async with TaskScope() as tasks:
+            second = Motion(
+                b.motion._vendor, avatar_id="ava", sample_rate=RATE, listener=other, limits=LIMITS,
+                conversation="d", spawn=lambda coroutine: tasks.spawn(coroutine, name="motion"),
+            )  # fmt: skip
+            second.speak(1, SECOND, end=False)
+            await eventually(lambda: other.failures)
+
+        assert other.failures[0].code == "billingRequired"
+
+
+async def test_the_vendors_telemetry_is_off(bench, eventually) -> None:
+    """No exporter was made, and nothing would be sent."""
+    async with bench() as b:
+        b.motion.speak(1, SECOND, end=True)
+        await eventually(lambda: b.heard.lasts)
+
+        assert not spatius.telemetry.telemetry_enabled()
+        assert spatius.telemetry._tracer_provider is None
+        assert spatius.telemetry._meter_provider is None

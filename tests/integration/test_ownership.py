@@ -1,0 +1,250 @@
+"""Ownership: claims, leases, the queue, take-over; on both servers."""
+
+import asyncio
+
+from relay_streams.conversations import read
+from relay_streams.keys import CONSUMER_GROUP
+
+
+async def offers_of(store, keys, owner: str = "worker", **options: int) -> list[str]:
+    offers = await store.registry(owner, **options).take(store.keys.shared(keys.partition), 10)
+    return [offer.conversation for offer in offers]
+
+
+async def test_a_new_conversation_is_on_offer(open_store) -> None:
+    """Created, taken, claimed: with a term, and the record it begins from."""
+    async with open_store() as store:
+        keys = await store.create(sample_rate=24000)
+
+        lease = await store.claim(keys)
+
+        record = await read(store.link, keys)
+        assert lease.value == f"worker {lease.generation}"
+        assert (record.owner, record.generation, record.first_generation) == (
+            "worker",
+            lease.generation,
+            lease.generation,
+        )
+        assert lease.conversation == record
+        assert record.sample_rate == 24000
+        assert await store.link.execute("GET", keys.lease) == lease.value.encode()
+        assert await offers_of(store, keys) == []
+
+
+async def test_an_id_is_created_once(open_store) -> None:
+    """Repeating a create changes nothing and puts nothing up twice."""
+    from relay_streams import conversations
+    from relay_wire.frame import Codec
+
+    async with open_store() as store:
+        keys = await store.create()
+        again = await conversations.create(
+            store.link, keys, avatar_id="other", sample_rate=8000, codec=Codec.PCM_S16LE, created_ms=2
+        )
+
+        assert not again
+        assert (await read(store.link, keys)).avatar_id == "ava"
+        assert await offers_of(store, keys) == [keys.id]
+
+
+async def test_only_one_owner(open_store) -> None:
+    """While the lease holds, another offer of the same conversation leads nowhere and is settled."""
+    async with open_store() as store:
+        keys = await store.create()
+        await store.claim(keys)
+        await store.link.execute("XADD", keys.unowned, "*", "c", keys.id)
+        other = store.registry("other")
+        [offer] = await other.take(store.keys.shared(keys.partition), 10)
+
+        assert await other.claim(offer) is None
+        assert await store.link.execute("XPENDING", keys.unowned, CONSUMER_GROUP) == [0, None, None, None]
+
+
+async def test_two_workers_claim_at_once(open_store) -> None:
+    """The same offer in two hands: one owns."""
+    async with open_store() as store:
+        keys = await store.create()
+        first, second = store.registry("first"), store.registry("second")
+        [offer] = await first.take(store.keys.shared(keys.partition), 10)
+
+        leases = await asyncio.gather(first.claim(offer), second.claim(offer))
+
+        assert sum(lease is not None for lease in leases) == 1
+
+
+async def test_a_dead_owner_is_replaced(open_store, eventually) -> None:
+    """Its lease runs out, a sweep puts the conversation up, the next term is larger."""
+    async with open_store() as store:
+        keys = await store.create()
+        lease = await store.claim(keys, "dead", lease_ms=50)
+        registry = store.registry("heir")
+        found = 0
+        async with asyncio.timeout(5):
+            while not found:
+                found = await registry.expire(store.keys.shared(keys.partition))
+                await asyncio.sleep(0.01)
+        assert await registry.expire(store.keys.shared(keys.partition)) == 0
+        heir = await store.claim(keys, "heir")
+
+        assert heir.generation > lease.generation
+        assert await store.registry("dead").renew([lease]) == [keys.id]
+
+
+async def test_renewal_keeps_it(open_store) -> None:
+    """A lease of 300 ms lives as long as it is renewed."""
+    async with open_store() as store:
+        leases = [await store.claim(await store.create(), lease_ms=300) for _ in range(20)]
+        registry = store.registry(lease_ms=300)
+        for _ in range(15):
+            assert await registry.renew(leases) == []
+            await asyncio.sleep(0.03)
+        expired = [await registry.expire(store.keys.shared(p)) for p in range(store.keys.partitions)]
+
+        assert sum(expired) == 0
+
+
+async def test_a_lease_that_ran_out_unnoticed_is_taken_up_again(open_store) -> None:
+    """A store that stood still expires everybody's lease: nobody has to lose a conversation for that."""
+    async with open_store() as store:
+        keys = await store.create()
+        lease = await store.claim(keys, lease_ms=20)
+        await asyncio.sleep(0.05)
+        assert await store.link.execute("EXISTS", keys.lease) == 0
+
+        assert await store.registry().renew([lease]) == []
+        assert await store.link.execute("GET", keys.lease) == lease.value.encode()
+
+
+async def test_releasing_offers_it_at_once(open_store) -> None:
+    """The next owner need not wait for the lease."""
+    async with open_store() as store:
+        keys = await store.create()
+        lease = await store.claim(keys)
+
+        assert await store.registry().release(lease)
+        assert not await store.registry().release(lease)
+        assert (await store.claim(keys, "next")).generation > lease.generation
+
+
+async def test_an_offer_not_settled_comes_back(open_store) -> None:
+    """A worker that dies between taking and claiming holds nobody up."""
+    async with open_store() as store:
+        keys = await store.create()
+        assert await offers_of(store, keys, "dead") == [keys.id]
+        assert await offers_of(store, keys, "heir", reclaim_ms=60_000) == []
+
+        assert await offers_of(store, keys, "heir", reclaim_ms=0) == [keys.id]
+
+
+async def test_room_is_respected(open_store) -> None:
+    """A worker takes as many as it has room for; the rest is another's."""
+    async with open_store() as store:
+        many = [await store.create() for _ in range(60)]
+        partition = store.keys.shared(many[0].partition)
+        here = [keys.id for keys in many if keys.partition == partition.partition]
+
+        taken = await store.registry("first").take(partition, 2)
+        rest = await store.registry("second").take(partition, 100)
+
+        assert [offer.conversation for offer in [*taken, *rest]] == here
+        assert len(taken) == 2
+
+
+async def test_the_queues_lag_can_be_counted(open_store) -> None:
+    """Autoscalers read the group's lag: it must never become unknown."""
+    async with open_store() as store:
+        keys = await store.create()
+
+        async def lag() -> object:
+            [group] = await store.link.execute("XINFO", "GROUPS", keys.unowned)
+            return dict(zip(group[::2], group[1::2], strict=True))[b"lag"]
+
+        lease = await store.claim(keys)
+        assert await lag() == 0
+        for _ in range(5):
+            await store.registry().release(lease)
+            assert await lag() == 1
+            lease = await store.claim(keys)
+            assert await lag() == 0
+
+
+async def test_a_lost_generation_is_never_issued_again(open_store) -> None:
+    """The stream remembers what the record forgot, and the clock what both forgot."""
+    async with open_store() as store:
+        keys = await store.create()
+        lease = await store.claim(keys)
+        future = lease.generation + 1_000_000
+        await store.link.execute("XADD", keys.down, f"{future}-1", "f", "x")
+        await store.registry().release(lease)
+        await store.link.execute("HDEL", keys.meta, "generation")
+
+        assert (await store.claim(keys)).generation == future + 1
+
+
+async def test_terms_within_one_millisecond_differ(open_store) -> None:
+    """However fast owners change."""
+    async with open_store() as store:
+        keys = await store.create()
+        generations = []
+        for _ in range(20):
+            lease = await store.claim(keys)
+            generations.append(lease.generation)
+            await store.registry().release(lease)
+
+        assert generations == sorted(set(generations))
+
+
+async def test_ending(open_store) -> None:
+    """The lease goes, the record stays and says so, the frames go after a while."""
+    async with open_store() as store:
+        keys = await store.create()
+        lease = await store.claim(keys)
+        await store.link.execute("XADD", keys.down, f"{lease.generation}-1", "f", "x")
+
+        assert await store.registry().finish(lease, keep_frames_ms=60_000, keep_record_ms=600_000)
+
+        assert (await read(store.link, keys)).state == "ended"
+        assert await store.link.execute("EXISTS", keys.lease, keys.up) == 0
+        assert 0 < await store.link.execute("PTTL", keys.down) <= 60_000
+        assert 60_000 < await store.link.execute("PTTL", keys.meta) <= 600_000
+        assert not await store.registry().finish(lease, keep_frames_ms=1, keep_record_ms=1)
+
+
+async def test_what_is_over_is_not_claimed(open_store) -> None:
+    """An offer of an ended or unknown conversation is settled and leads nowhere."""
+    async with open_store() as store:
+        keys = await store.create()
+        lease = await store.claim(keys)
+        await store.registry().finish(lease, keep_frames_ms=1000, keep_record_ms=1000)
+        registry = store.registry()
+        unknown = next(
+            f"unknown-{n}" for n in range(1000) if store.keys.partition(f"unknown-{n}") == keys.partition
+        )
+        for conversation in (keys.id, unknown):
+            await store.link.execute("XADD", keys.unowned, "*", "c", conversation)
+        offers = await registry.take(store.keys.shared(keys.partition), 10)
+
+        assert [await registry.claim(offer) for offer in offers] == [None, None]
+        assert await store.link.execute("XPENDING", keys.unowned, CONSUMER_GROUP) == [0, None, None, None]
+
+
+async def test_a_claim_without_memory_leaves_the_offer(open_store) -> None:
+    """A full store must not lose a conversation between the queue and its owner."""
+    import pytest
+
+    from relay_streams.errors import Unavailable
+
+    async with open_store() as store:
+        keys = await store.create()
+        registry = store.registry(reclaim_ms=0)
+        partition = store.keys.shared(keys.partition)
+        [offer] = await registry.take(partition, 10)
+        await store.link.execute("CONFIG", "SET", "maxmemory", "1")
+        try:
+            with pytest.raises(Unavailable):
+                await registry.claim(offer)
+        finally:
+            await store.link.execute("CONFIG", "SET", "maxmemory", "0")
+        [again] = await registry.take(partition, 10)
+
+        assert await registry.claim(again) is not None

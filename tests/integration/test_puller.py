@@ -1,0 +1,180 @@
+"""The puller: everything after the cursor, once, in order, whatever happens; on both servers."""
+
+import asyncio
+from collections import defaultdict
+
+import pytest
+
+from relay_streams.puller import Entry, Puller
+
+
+def streams(count: int) -> list[str]:
+    return [f"relay:{{p{n % 4:02d}}}:c:stream-{n}:down" for n in range(count)]
+
+
+class Follower:
+    """Collects what it is given."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.batches: list[int] = []
+        self.failures: list[Exception] = []
+
+    def deliver(self, entries: list[Entry]) -> None:
+        self.entries += entries
+        self.batches.append(len(entries))
+
+    @property
+    def seqs(self) -> list[int]:
+        return [int(entry.id.split(b"-")[1]) for entry in self.entries]
+
+    def follow(self, puller: Puller, stream: str, cursor: str = "0-0"):
+        return puller.follow(stream, int(stream[8:10]), cursor, self.deliver, self.failures.append)
+
+
+async def add(store, stream: str, *seqs: int, hint: bool = True) -> None:
+    for seq in seqs:
+        store.link.submit(("XADD", stream, f"1-{seq}", "f", f"frame {seq}"))
+    await store.link.execute(*(("SPUBLISH", stream, "") if hint else ("PING",)))
+
+
+async def test_everything_after_the_cursor(open_store, eventually) -> None:
+    """What was there, and what comes."""
+    async with open_store() as store, Puller(store.url, name="test", sweep_s=60) as puller:
+        stream = streams(1)[0]
+        await add(store, stream, 1, 2, 3)
+        follower = Follower()
+        follower.follow(puller, stream, "1-1")
+        await eventually(lambda: follower.seqs == [2, 3])
+        await add(store, stream, 4, 5)
+
+        await eventually(lambda: follower.seqs == [2, 3, 4, 5])
+        assert follower.entries[-1].fields == [b"f", b"frame 5"]
+
+
+async def test_many_streams(open_store, eventually) -> None:
+    """Each follower gets its own, all of it, in order."""
+    async with open_store() as store, Puller(store.url, name="test", batch_streams=7) as puller:
+        followers = {stream: Follower() for stream in streams(100)}
+        for stream, follower in followers.items():
+            follower.follow(puller, stream)
+        for seq in range(1, 21):
+            await asyncio.gather(*(add(store, stream, seq) for stream in followers))
+
+        await eventually(lambda: all(f.seqs == list(range(1, 21)) for f in followers.values()))
+
+
+async def test_batches_are_bounded(open_store, eventually) -> None:
+    """No more than so many entries are in hand at once."""
+    async with open_store() as store, Puller(store.url, name="test", batch_entries=8) as puller:
+        stream = streams(1)[0]
+        await add(store, stream, *range(1, 101))
+        follower = Follower()
+        follower.follow(puller, stream)
+        await eventually(lambda: len(follower.entries) == 100)
+
+        assert max(follower.batches) == 8
+
+
+async def test_a_lost_hint_costs_only_time(open_store, eventually) -> None:
+    """The sweep finds what no hint told."""
+    async with open_store() as store, Puller(store.url, name="test", sweep_s=0.1) as puller:
+        stream = streams(1)[0]
+        follower = Follower()
+        follower.follow(puller, stream)
+        await add(store, stream, 1, 2, hint=False)
+
+        await eventually(lambda: follower.seqs == [1, 2])
+
+
+async def test_a_paused_follower_gets_nothing(open_store, eventually) -> None:
+    """Until it resumes, from where it was; the others go on."""
+    async with open_store() as store, Puller(store.url, name="test", sweep_s=0.05) as puller:
+        slow, other = Follower(), Follower()
+        first, second = streams(2)
+        following = slow.follow(puller, first)
+        other.follow(puller, second)
+        following.pause()
+        await add(store, first, 1, 2)
+        await add(store, second, 1, 2)
+        await eventually(lambda: other.seqs == [1, 2])
+        assert slow.seqs == []
+        following.resume()
+
+        await eventually(lambda: slow.seqs == [1, 2])
+
+
+async def test_seeking_back_reads_again(open_store, eventually) -> None:
+    """A follower decides where it reads on."""
+    async with open_store() as store, Puller(store.url, name="test") as puller:
+        stream = streams(1)[0]
+        follower = Follower()
+        following = follower.follow(puller, stream)
+        await add(store, stream, 1, 2, 3)
+        await eventually(lambda: follower.seqs == [1, 2, 3])
+        following.seek("1-1")
+
+        await eventually(lambda: follower.seqs == [1, 2, 3, 2, 3])
+
+
+async def test_closing_is_final(open_store, eventually) -> None:
+    """Nothing is delivered after it, and the stream can be followed anew."""
+    async with open_store() as store, Puller(store.url, name="test", sweep_s=0.05) as puller:
+        stream = streams(1)[0]
+        first, second = Follower(), Follower()
+        following = first.follow(puller, stream)
+        with pytest.raises(ValueError, match="followed already"):
+            first.follow(puller, stream)
+        following.close()
+        following.close()
+        await add(store, stream, 1)
+        second.follow(puller, stream)
+        await eventually(lambda: second.seqs == [1])
+
+        assert first.entries == []
+
+
+async def test_one_followers_defect_is_its_own(open_store, eventually, no_blocking) -> None:
+    """It is told, and dropped; the others get theirs."""
+    no_blocking.deactivate()  # a traceback in the log shows source lines, read from disk
+    async with open_store() as store, Puller(store.url, name="test") as puller:
+        bad, good = Follower(), Follower()
+        bad.deliver = lambda _: 1 / 0  # type: ignore[assignment]
+        first, second = streams(2)
+        bad.follow(puller, first)
+        good.follow(puller, second)
+        await add(store, first, 1)
+        await add(store, second, 1, 2)
+        await eventually(lambda: good.seqs == [1, 2])
+        await eventually(lambda: bad.failures)
+
+        assert isinstance(bad.failures[0], ZeroDivisionError)
+
+
+async def test_broken_connections(open_store, eventually) -> None:
+    """Readers and hints are cut in the middle of it: everything arrives once, in order."""
+    async with open_store() as store, Puller(store.url, name="test", sweep_s=0.2) as puller:
+        followers = {stream: Follower() for stream in streams(10)}
+        for stream, follower in followers.items():
+            follower.follow(puller, stream)
+        seq = 0
+        for _ in range(5):
+            for _ in range(20):
+                seq += 1
+                await asyncio.gather(*(add(store, stream, seq) for stream in followers))
+            await store.cut("test-")
+
+        await eventually(lambda: all(f.seqs == list(range(1, 101)) for f in followers.values()))
+
+
+async def test_a_stream_that_does_not_exist_yet(open_store, eventually) -> None:
+    """It is read from its beginning once it does."""
+    async with open_store() as store, Puller(store.url, name="test") as puller:
+        counts: dict[str, int] = defaultdict(int)
+        stream = streams(1)[0]
+        puller.follow(
+            stream, 0, "0-0", lambda entries: counts.update({stream: counts[stream] + len(entries)}), print
+        )
+        await add(store, stream, 1)
+
+        await eventually(lambda: counts[stream] == 1)

@@ -1,0 +1,200 @@
+"""The uplink: speech exactly once, turns that never interleave, bounded waiting; on both servers."""
+
+import asyncio
+
+import pytest
+
+from relay_streams.conversations import read
+from relay_streams.errors import Ended, Missing
+from relay_streams.uplink import Busy, Closed, Full, Missed, Uplink, UplinkLimits
+from relay_wire import uplink
+
+
+async def said(store, keys) -> list[uplink.Entry]:
+    return [uplink.decode(fields) for _, fields in await store.entries(keys.up)]
+
+
+async def test_a_turn_in_chunks(open_store) -> None:
+    """Opened by its first chunk, numbered, offsets counted, ended by its last."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link)
+
+        first = await up.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False, traceparent="00-1")
+        second = await up.speak(keys, turn=first.turn, offset=first.offset, pcm=b"bb", end=True)
+
+        assert (first, second) == ((1, 4), (1, 6))
+        assert await said(store, keys) == [
+            uplink.Speech(1, 0, b"aaaa", traceparent="00-1"),
+            uplink.Speech(1, 4, b"bb", end=True),
+        ]
+        record = await read(store.link, keys)
+        assert (record.input_turn, record.input_open, record.input_offset) == (1, False, 6)
+
+
+async def test_a_repeated_chunk_is_in_once(open_store) -> None:
+    """Whoever does not know whether it arrived says it again."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link)
+        await up.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
+        for _ in range(3):
+            assert await up.speak(keys, turn=1, offset=4, pcm=b"bb", end=False) == (1, 6)
+        assert await up.speak(keys, turn=1, offset=0, pcm=b"aaaa", end=False) == (1, 6)
+
+        assert len(await said(store, keys)) == 2
+
+
+async def test_a_missing_chunk_is_told(open_store) -> None:
+    """Speech never has a hole."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link)
+        await up.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
+
+        with pytest.raises(Missed) as missed:
+            await up.speak(keys, turn=1, offset=8, pcm=b"cc", end=False)
+        assert missed.value.offset == 4
+
+
+async def test_turns_do_not_interleave(open_store) -> None:
+    """While one is being spoken another cannot open; two that try at once: one does."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link)
+        results = await asyncio.gather(
+            *(up.speak(keys, turn=0, offset=0, pcm=b"aa", end=False) for _ in range(5)),
+            return_exceptions=True,
+        )
+
+        assert sorted(type(result).__name__ for result in results) == ["Busy"] * 4 + ["Spoken"]
+        assert all(result.turn == 1 for result in results)
+        await up.speak(keys, turn=1, offset=2, pcm=b"", end=True)
+        assert await up.speak(keys, turn=0, offset=0, pcm=b"bb", end=True) == (2, 2)
+
+
+async def test_barging_in_closes_the_open_turn(open_store) -> None:
+    """Its input ends whole; the new turn says that it barges in."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link)
+        await up.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
+
+        assert await up.speak(keys, turn=0, offset=0, pcm=b"bb", end=False, barge_in=True) == (2, 2)
+        assert (await said(store, keys))[1:] == [
+            uplink.Speech(1, 4, b"", end=True),
+            uplink.Speech(2, 0, b"bb", barge_in=True),
+        ]
+        with pytest.raises(Closed):
+            await up.speak(keys, turn=1, offset=4, pcm=b"cc", end=False)
+
+
+async def test_a_turn_left_open_does_not_block_for_ever(open_store) -> None:
+    """A speaker that is silent too long may be superseded; its turn ends whole."""
+    async with open_store() as store:
+        keys = await store.create()
+        patient, impatient = Uplink(store.link), Uplink(store.link, UplinkLimits(silence_ms=10))
+        await patient.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
+        await asyncio.sleep(0.05)
+        with pytest.raises(Busy):
+            await patient.speak(keys, turn=0, offset=0, pcm=b"bb", end=False)
+
+        assert (await impatient.speak(keys, turn=0, offset=0, pcm=b"bb", end=False)).turn == 2
+        assert (await said(store, keys))[1] == uplink.Speech(1, 4, b"", end=True)
+
+
+async def test_an_interrupt_names_the_last_turn_and_closes_it(open_store) -> None:
+    """What was opened so far is meant, nothing later."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link)
+        assert await up.interrupt(keys, "viewer") == 0
+        await up.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
+
+        assert await up.interrupt(keys, "viewer") == 1
+        with pytest.raises(Closed):
+            await up.speak(keys, turn=1, offset=4, pcm=b"bb", end=False)
+        assert (await up.speak(keys, turn=0, offset=0, pcm=b"cc", end=False)).turn == 2
+        assert (await said(store, keys))[2] == uplink.Interrupt(1, "viewer")
+
+
+async def test_reports_pass_through(open_store) -> None:
+    """Playback, text and microphone audio reach the owner as they are."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link)
+        await up.report_playback(keys, turn=3, state="finished", position_ms=99)
+        await up.send_text(keys, "héllo")
+        await up.send_microphone(keys, b"\x00\xff")
+
+        assert await said(store, keys) == [
+            uplink.Playback(3, "finished", 99), uplink.Text("héllo"), uplink.Microphone(b"\x00\xff"),
+        ]  # fmt: skip
+
+
+async def test_waiting_is_bounded_in_count(open_store) -> None:
+    """At the limit speech and reports are refused; what stops the avatar is not."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link, UplinkLimits(entries=3))
+        await up.speak(keys, turn=0, offset=0, pcm=b"aa", end=False)
+        await up.speak(keys, turn=1, offset=2, pcm=b"aa", end=False)
+        await up.speak(keys, turn=1, offset=4, pcm=b"aa", end=False)
+        with pytest.raises(Full):
+            await up.speak(keys, turn=1, offset=6, pcm=b"aa", end=False)
+        with pytest.raises(Full):
+            await up.send_text(keys, "hi")
+
+        assert await up.interrupt(keys, "viewer") == 1
+        await store.link.execute("XTRIM", keys.up, "MAXLEN", "0")
+        assert (await up.speak(keys, turn=0, offset=0, pcm=b"aa", end=False)).turn == 2
+
+
+async def test_waiting_is_bounded_in_bytes(open_store) -> None:
+    """Whatever the owner has consumed makes room again."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link, UplinkLimits(bytes=100_000))
+        offset, turn = 0, 0
+        with pytest.raises(Full):
+            while True:
+                turn, offset = await up.speak(keys, turn=turn, offset=offset, pcm=bytes(4000), end=False)
+        assert 90_000 <= offset <= 100_000
+        entries = await store.entries(keys.up)
+        await store.link.execute("XTRIM", keys.up, "MINID", entries[10][0])
+
+        assert (
+            await up.speak(keys, turn=turn, offset=offset, pcm=bytes(4000), end=False)
+        ).offset == offset + 4000
+
+
+async def test_closing_ends_input(open_store) -> None:
+    """After a close nothing is taken but another close."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link)
+        await up.close(keys, "deleted")
+        for attempt in (
+            up.speak(keys, turn=0, offset=0, pcm=b"aa", end=False),
+            up.interrupt(keys, "x"),
+            up.send_text(keys, "x"),
+        ):
+            with pytest.raises(Ended):
+                await attempt
+        await up.close(keys, "deleted")
+
+        assert (await read(store.link, keys)).state == "closing"
+        assert await said(store, keys) == [uplink.Close("deleted")] * 2
+
+
+async def test_an_unknown_conversation(open_store) -> None:
+    """There is nothing to append to, and nothing is created."""
+    async with open_store() as store:
+        keys = store.keys.conversation("unknown")
+        up = Uplink(store.link)
+        with pytest.raises(Missing):
+            await up.speak(keys, turn=0, offset=0, pcm=b"aa", end=False)
+        with pytest.raises(Missing):
+            await up.interrupt(keys, "x")
+
+        assert await store.link.execute("DBSIZE") == 0

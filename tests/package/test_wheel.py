@@ -1,0 +1,124 @@
+"""The built wheel: complete, tested as installed, and each service starts with its own extra alone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from relay_streams.server import Server
+
+ROOT = Path(__file__).parents[2]
+SERVICES = {
+    "gateway": ["spatius", "celery", "typer"],
+    "ingest": ["celery", "typer", "jwt"],
+    "control": ["spatius", "celery", "typer"],
+    "simulator": ["celery", "typer", "jwt"],
+}
+"""Each service, and what must not come along with it."""
+SETTINGS = {
+    "RELAY_TOKEN_SECRET": "t" * 40,
+    "RELAY_API_KEYS": "k" * 20,
+    "SPATIUS_API_KEY": "vendor-key",
+    "RELAY_GATEWAY_PORT": "0",
+    "RELAY_CONTROL_PORT": "0",
+    "RELAY_SIMULATOR_PORT": "0",
+}
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from the tree, as a release would be."""
+    out = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)],
+        check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    [built] = out.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def environments(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The Python of a virtual environment per extra, each with the wheel, that extra and nothing else."""
+    root = tmp_path_factory.mktemp("environments")
+
+    def make(extra: str) -> Path:
+        venv = root / extra
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True, timeout=60)
+        python = venv / "bin" / "python"
+        subprocess.run(
+            [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet",
+             "--disable-pip-version-check", "--constraint", str(ROOT / "constraints.txt"),
+             f"{wheel}[{extra}]"],
+            check=True, timeout=200,
+        )  # fmt: skip
+        return python
+
+    extras = [*SERVICES, "dev"]
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        return dict(zip(extras, pool.map(make, extras), strict=True))
+
+
+def test_what_is_in_it(wheel: Path) -> None:
+    """Every package with its types, scripts and data; no tests, nothing generic at the top level."""
+    names = zipfile.ZipFile(wheel).namelist()
+    top = {name.split("/")[0] for name in names if not name.startswith("avatar_relay-")}
+    in_tree = {path.name for path in [*ROOT.glob("shared/relay_*"), *ROOT.glob("services/*/relay_*")]}
+
+    assert top == in_tree
+    for package in in_tree:
+        assert f"{package}/py.typed" in names
+    for script in ROOT.glob("shared/relay_streams/lua/*.lua"):
+        assert f"relay_streams/lua/{script.name}" in names
+    assert "relay_cli/data/speech.wav" in names
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_alone(service: str, environments: dict[str, Path], tmp_path: Path) -> None:
+    """With its extra and nothing else it starts, is ready, and ends with status 0."""
+    python = environments[service]
+    for module in SERVICES[service]:
+        found = subprocess.run(
+            [str(python), "-c", f"import {module}"], capture_output=True, check=False, cwd=tmp_path
+        )
+        assert found.returncode == 1, f"{module} came along"
+
+    with Server() as redis:
+        process = subprocess.Popen(
+            [str(python.parent / f"relay-{service}")], stdout=subprocess.PIPE, cwd=tmp_path,
+            env={**os.environ, **SETTINGS, "RELAY_REDIS_URL": redis.url},
+        )  # fmt: skip
+        try:
+            assert process.stdout is not None
+            ready = json.loads(process.stdout.readline())
+            assert ready["ready"] == service
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def test_the_wheel_passes_the_tests(environments: dict[str, Path], tmp_path: Path) -> None:
+    """Unit and contract tests against what was installed, with the tree out of the way."""
+    python = environments["dev"]
+    done = subprocess.run(
+        [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT),
+         str(ROOT / "tests" / "unit"), str(ROOT / "tests" / "contract")],
+        capture_output=True, text=True, timeout=200, check=False, cwd=tmp_path,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout[-3000:]
+    origin = subprocess.run(
+        [str(python), "-c", "import relay_wire; print(relay_wire.__file__)"],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert str(python.parents[1]) in origin.stdout

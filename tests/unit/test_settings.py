@@ -1,0 +1,130 @@
+"""Settings: read once, refused with the variable's name, masked."""
+
+from pathlib import Path
+
+import pytest
+
+from relay_settings.base import Settings, SettingsError
+from relay_settings.control import ControlSettings
+from relay_settings.gateway import GatewaySettings
+from relay_settings.ingest import IngestSettings
+from relay_settings.simulator import SimulatorSettings
+
+SECRET = "planted-secret-of-more-than-32-characters"
+ALL = [GatewaySettings, IngestSettings, ControlSettings, SimulatorSettings]
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the surroundings counts."""
+    import os
+
+    for name in list(os.environ):
+        if name.startswith(("RELAY_", "SPATIUS_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything required is set."""
+    monkeypatch.setenv("RELAY_TOKEN_SECRET", SECRET)
+    monkeypatch.setenv("RELAY_API_KEYS", f"{SECRET}, second-planted-secret")
+    monkeypatch.setenv("SPATIUS_API_KEY", SECRET)
+    monkeypatch.setenv("RELAY_REDIS_URL", f"redis://:{SECRET}@redis:6379/1")
+
+
+@pytest.mark.usefixtures("complete")
+def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables are RELAY_ and the field's name; the vendor's keep the vendor's names."""
+    monkeypatch.setenv("RELAY_GATEWAY_PORT", "9999")
+    monkeypatch.setenv("SPATIUS_REGION", "cn-beijing")
+
+    settings = GatewaySettings.load()
+
+    assert settings.gateway_port == 9999
+    assert settings.region == "cn-beijing"
+    assert settings.token_key == SECRET
+    assert settings.store_url == f"redis://:{SECRET}@redis:6379/1"
+
+
+@pytest.mark.usefixtures("complete")
+@pytest.mark.parametrize("kind", ALL)
+def test_secrets_are_masked(kind: type[Settings]) -> None:
+    """No repr shows a secret, in whatever settings it stands."""
+    assert "planted-secret" not in repr(kind.load())
+    assert "planted-secret" not in str(kind.load())
+
+
+@pytest.mark.usefixtures("complete")
+def test_several_api_keys() -> None:
+    """Keys rotate: more than one is valid."""
+    keys = [key.get_secret_value() for key in ControlSettings.load().api_keys]
+
+    assert keys == [SECRET, "second-planted-secret"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "kind", "says"),
+    [
+        ("RELAY_TOKEN_SECRET", "short", GatewaySettings, "RELAY_TOKEN_SECRET"),
+        ("RELAY_TOKEN_SECRET", None, GatewaySettings, "RELAY_TOKEN_SECRET"),
+        ("RELAY_API_KEYS", "short", ControlSettings, "16 characters"),
+        ("RELAY_API_KEYS", ",", ControlSettings, "RELAY_API_KEYS"),
+        ("RELAY_GATEWAY_PORT", "eighty", GatewaySettings, "RELAY_GATEWAY_PORT"),
+        ("RELAY_GATEWAY_PORT", "99999", GatewaySettings, "RELAY_GATEWAY_PORT"),
+        ("RELAY_REDIS_URL", "http://planted-secret@host", GatewaySettings, "RELAY_REDIS_URL.*redis://"),
+        ("RELAY_LOG_LEVEL", "loud", GatewaySettings, "RELAY_LOG_LEVEL"),
+        ("SPATIUS_API_KEY", None, IngestSettings, "SPATIUS_API_KEY"),
+    ],
+)
+@pytest.mark.usefixtures("complete")
+def test_refusals_name_the_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str | None, kind: type[Settings], says: str
+) -> None:
+    """What is wrong, and where; never the value, which may be a secret."""
+    if value is None:
+        monkeypatch.delenv(variable)
+    else:
+        monkeypatch.setenv(variable, value)
+
+    with pytest.raises(SettingsError, match=says) as refused:
+        kind.load()
+
+    assert "planted-secret" not in str(refused.value)
+
+
+def test_secrets_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As Kubernetes mounts them: a file named like the variable."""
+    (tmp_path / "RELAY_TOKEN_SECRET").write_text(SECRET)
+    monkeypatch.setenv("RELAY_SECRETS_DIR", str(tmp_path))
+
+    assert GatewaySettings.load().token_key == SECRET
+
+
+@pytest.mark.usefixtures("complete")
+def test_flags_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`relay-gateway --gateway-port 7` wins over the variable."""
+    monkeypatch.setenv("RELAY_GATEWAY_PORT", "9999")
+
+    assert GatewaySettings.from_command_line("relay-gateway", ["--gateway-port", "7"]).gateway_port == 7
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    """--help names settings with their meaning, and no secret as a flag."""
+    with pytest.raises(SystemExit) as left:
+        GatewaySettings.from_command_line("relay-gateway", ["--help"])
+
+    shown = capsys.readouterr().out
+    assert left.value.code == 0
+    assert "--gateway-port" in shown
+    assert "Port for viewers" in shown
+    assert "token-secret" not in shown.lower()
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_every_setting_says_what_it_means(kind: type[Settings]) -> None:
+    """No setting without a description, no variable twice."""
+    rows = kind.variables()
+
+    assert all(meaning for _, _, meaning in rows)
+    assert len({name for name, _, _ in rows}) == len(rows)

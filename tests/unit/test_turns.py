@@ -1,0 +1,389 @@
+"""The turn machine, rule by rule."""
+
+import pytest
+
+from relay_wire import events
+from relay_wire.frame import MAX_PAYLOAD_BYTES, Kind
+from relay_wire.position import START, Position
+from relay_wire.turns import (
+    Abandon,
+    Admission,
+    Checkpoint,
+    Discard,
+    Effect,
+    Phase,
+    Publish,
+    Rules,
+    Speak,
+    TurnMachine,
+)
+
+RATE = 16000
+SECOND = bytes(2 * RATE)
+RULES = Rules(
+    sample_rate=RATE,
+    first_motion_timeout_s=5,
+    motion_stall_timeout_s=10,
+    input_timeout_s=30,
+    playback_grace_s=0.5,
+    playback_report_limit_s=10,
+)
+
+
+@pytest.fixture
+def machine() -> TurnMachine:
+    """A new conversation's machine."""
+    return TurnMachine(RULES)
+
+
+def said(effects: list[Effect]) -> list[str]:
+    """Effects in short: what is published, spoken, abandoned, discarded."""
+    words = []
+    for effect in effects:
+        match effect:
+            case Publish(Kind.EVENT, _, payload):
+                event = events.decode(payload)
+                detail = getattr(event, "outcome", getattr(event, "reason", getattr(event, "code", "")))
+                words.append(f"{type(event).__name__} {detail}".strip())
+            case Publish(kind, _, payload, _, end):
+                words.append(f"{kind.name.lower()} {len(payload)}{' END' if end else ''}")
+            case Speak(_, pcm, end):
+                words.append(f"speak {len(pcm)}{' end' if end else ''}")
+            case Abandon(_, overdue):
+                words.append("abandon overdue" if overdue else "abandon")
+            case Discard(what, reason):
+                words.append(f"discard {what} {reason}")
+    return words
+
+
+def speaking(machine: TurnMachine, turn: int = 1, now: float = 0.0) -> None:
+    """A turn with one second of audio whose request is open."""
+    machine.audio(now, turn, SECOND)
+    machine.request_opened(turn, f"req-{turn}")
+
+
+def test_a_whole_turn(machine: TurnMachine) -> None:
+    """Audio is published before it is spoken; motion follows; both ends end the turn."""
+    assert said(machine.audio(0, 1, SECOND)) == ["TurnStarted", "audio 32000", "speak 32000"]
+    machine.request_opened(1, "r")
+    assert said(machine.motion(1, "r", b"m1", last=False)) == ["motion 2"]
+    assert said(machine.audio(1, 1, b"ab", end=True)) == ["audio 2 END", "speak 2 end"]
+    assert said(machine.motion(2, "r", b"m2", last=True)) == ["motion 2 END", "TurnEnded complete"]
+    assert machine.phase is Phase.PLAYING
+
+
+def test_motion_may_end_before_audio(machine: TurnMachine) -> None:
+    """The last motion payload overtakes the end marker: the closing audio is sent all the same."""
+    speaking(machine)
+
+    assert said(machine.motion(1, "req-1", b"m", last=True)) == ["motion 1 END"]
+    assert said(machine.audio(1, 1, b"", end=True)) == ["audio 0 END", "TurnEnded complete"]
+
+
+def test_media_ms_counts_audio_before_the_frame(machine: TurnMachine) -> None:
+    """Each frame says how much audio of its turn came before it."""
+    first = machine.audio(0, 1, SECOND)
+    machine.request_opened(1, "r")
+    second = machine.audio(0, 1, SECOND)
+    motion = machine.motion(0, "r", b"m", last=False)
+
+    published = [effect for effect in [*first, *second, *motion] if isinstance(effect, Publish)]
+    assert [publish.media_ms for publish in published] == [0, 0, 1000, 2000]
+
+
+@pytest.mark.parametrize("req_id", ["req-0", "unknown", ""])
+def test_motion_of_another_request_is_discarded(machine: TurnMachine, req_id: str) -> None:
+    """Late or foreign motion never reaches a viewer."""
+    speaking(machine)
+
+    assert said(machine.motion(1, req_id, b"m", last=False)) == ["discard motion other_turn"]
+
+
+def test_motion_after_its_end_is_discarded(machine: TurnMachine) -> None:
+    """A second end is not published."""
+    speaking(machine)
+    machine.motion(1, "req-1", b"m", last=True)
+
+    assert said(machine.motion(1, "req-1", b"m", last=True)) == ["discard motion after_end"]
+
+
+def test_empty_motion_is_discarded(machine: TurnMachine) -> None:
+    """An empty payload would switch the client to audio-only for good."""
+    speaking(machine)
+
+    assert said(machine.motion(1, "req-1", b"", last=False)) == ["discard motion empty"]
+
+
+def test_motion_too_large_for_a_frame(machine: TurnMachine) -> None:
+    """What cannot be carried is given up, and the turn goes on as audio."""
+    speaking(machine)
+
+    effects = machine.motion(1, "req-1", bytes(MAX_PAYLOAD_BYTES + 1), last=False)
+
+    assert said(effects) == [
+        "discard motion too_large",
+        "abandon",
+        "AudioOnly motion_too_large",
+        "motion 0 END",
+    ]
+    assert said(machine.motion(1, "req-1", b"m", last=False)) == ["discard motion audio_only"]
+
+
+def test_motion_failure_switches_to_audio_only(machine: TurnMachine) -> None:
+    """The failure is told, the switch is the empty motion frame, audio goes on unspoken."""
+    speaking(machine)
+    error = events.Error("connectionClosed", "gone", retryable=True)
+
+    effects = machine.motion_failed(1, "connectionClosed", error)
+
+    assert said(effects) == [
+        "Error connectionClosed",
+        "abandon",
+        "AudioOnly connectionClosed",
+        "motion 0 END",
+    ]
+    assert said(machine.audio(1, 1, b"ab", end=True)) == ["audio 2 END", "TurnEnded audio_only"]
+
+
+def test_motion_failure_after_motion_is_complete_changes_nothing(machine: TurnMachine) -> None:
+    """What has all its motion does not care."""
+    speaking(machine)
+    machine.motion(1, "req-1", b"m", last=True)
+
+    assert said(machine.motion_failed(1, "connectionClosed")) == []
+
+
+def test_first_motion_watchdog(machine: TurnMachine) -> None:
+    """No motion within the time after enough audio: audio-only, and the session is not trusted."""
+    speaking(machine)
+
+    assert machine.deadline == 5
+    assert said(machine.tick(4.9)) == []
+    assert said(machine.tick(5)) == ["abandon overdue", "AudioOnly motion_timeout", "motion 0 END"]
+
+
+def test_the_watchdog_waits_for_a_window_of_audio(machine: TurnMachine) -> None:
+    """Too little audio for a window owes no answer, unless it is all there is."""
+    machine.audio(0, 1, SECOND[:1000])
+
+    assert machine.deadline == RULES.input_timeout_s
+    machine.audio(1, 1, b"", end=True)
+    assert machine.deadline == 1 + RULES.first_motion_timeout_s
+
+
+def test_motion_that_stalls(machine: TurnMachine) -> None:
+    """After the first motion more is owed once more audio went in, or all of it."""
+    speaking(machine)
+    machine.motion(1, "req-1", b"m", last=False)
+    assert machine.deadline == RULES.input_timeout_s
+
+    machine.audio(2, 1, SECOND, end=True)
+
+    assert machine.deadline == 12
+    assert said(machine.tick(12)) == [
+        "abandon overdue", "AudioOnly motion_stalled", "motion 0 END", "TurnEnded audio_only",
+    ]  # fmt: skip
+
+
+def test_motion_resets_the_stall_watchdog(machine: TurnMachine) -> None:
+    """Each payload starts the wait anew."""
+    speaking(machine)
+    machine.audio(1, 1, b"", end=True)
+    machine.motion(9, "req-1", b"m", last=False)
+
+    assert machine.deadline == 19
+
+
+def test_input_that_stops(machine: TurnMachine) -> None:
+    """A speaker that falls silent: the turn's audio is ended, its motion may still come, it failed."""
+    speaking(machine)
+    machine.motion(1, "req-1", b"m", last=False)
+
+    assert said(machine.tick(30)) == ["Error input_timeout", "audio 0 END", "speak 0 end"]
+    assert said(machine.motion(31, "req-1", b"m", last=True)) == ["motion 1 END", "TurnEnded failed"]
+
+
+def test_an_interrupted_turn_is_closed_in_order(machine: TurnMachine) -> None:
+    """END audio comes before `interrupted`: audio after a client's interrupt() would open a new round."""
+    speaking(machine)
+
+    effects = machine.interrupt(1, 1, "viewer")
+
+    assert said(effects) == ["audio 0 END", "abandon", "Interrupted viewer", "TurnEnded interrupted"]
+    assert machine.phase is Phase.IDLE
+    assert said(machine.motion(2, "req-1", b"m", last=False)) == ["discard motion other_turn"]
+    assert said(machine.audio(2, 1, b"ab")) == ["discard audio not_admitted"]
+
+
+def test_interrupting_what_still_plays(machine: TurnMachine) -> None:
+    """All frames are out: only `interrupted` is left to say, once."""
+    speaking(machine)
+    machine.audio(1, 1, b"", end=True)
+    machine.motion(1, "req-1", b"m", last=True)
+
+    assert said(machine.interrupt(2, 1, "viewer")) == ["Interrupted viewer"]
+    assert said(machine.interrupt(2, 1, "viewer")) == []
+
+
+def test_an_interrupt_cancels_turns_that_wait(machine: TurnMachine) -> None:
+    """Turns up to the interrupt's never begin; later ones do."""
+    speaking(machine)
+    machine.interrupt(1, 3, "backend")
+
+    assert machine.admission(2) is Admission.NEVER
+    assert machine.admission(3) is Admission.NEVER
+    assert machine.admission(4) is Admission.NOW
+
+
+def test_an_interrupt_of_an_earlier_turn_is_late(machine: TurnMachine) -> None:
+    """It was meant for what was said before."""
+    speaking(machine, turn=2)
+
+    assert said(machine.interrupt(1, 1, "viewer")) == []
+
+
+def test_the_next_turn_waits_for_playback(machine: TurnMachine) -> None:
+    """Three seconds of audio, all out after one: the next turn may begin when they have played."""
+    machine.audio(0, 1, SECOND * 3, end=True)
+    machine.request_opened(1, "r")
+    machine.motion(1, "r", b"m", last=True)
+
+    assert machine.admission(2) is Admission.LATER
+    assert machine.deadline == 3.5
+    machine.tick(3.4)
+    assert machine.admission(2) is Admission.LATER
+    machine.tick(3.5)
+    assert machine.admission(2) is Admission.NOW
+
+
+def test_a_viewer_that_finished_lets_the_next_turn_begin(machine: TurnMachine) -> None:
+    """The first report of the running turn counts; others do not."""
+    machine.audio(0, 1, SECOND * 3, end=True)
+    machine.request_opened(1, "r")
+    machine.motion(0, "r", b"m", last=True)
+
+    assert said(machine.playback(1, 7, "finished", 0)) == ["discard playback other_turn"]
+    assert machine.admission(2) is Admission.LATER
+    machine.playback(1, 1, "finished", 3000)
+    assert machine.admission(2) is Admission.NOW
+
+
+def test_reports_move_the_end_of_playback_within_bounds(machine: TurnMachine) -> None:
+    """A viewer that started late is waited for, but not for ever."""
+    machine.audio(0, 1, SECOND * 3, end=True)
+    machine.request_opened(1, "r")
+    machine.motion(0, "r", b"m", last=True)
+
+    machine.playback(2, 1, "started", 0)
+    assert machine.deadline == 5.5
+    machine.playback(100, 1, "stalled", -5)
+    assert machine.deadline == 13.5
+
+
+def test_barge_in_does_not_wait(machine: TurnMachine) -> None:
+    """The turn before is interrupted in the same breath."""
+    speaking(machine)
+
+    effects = machine.audio(1, 2, b"ab", barge_in=True)
+
+    assert said(effects) == [
+        "audio 0 END", "abandon", "Interrupted barge_in", "TurnEnded interrupted",
+        "TurnStarted", "audio 2", "speak 2",
+    ]  # fmt: skip
+    assert [effect.turn for effect in effects if isinstance(effect, Publish)] == [1, 1, 1, 2, 2]
+
+
+def test_a_turn_without_samples(machine: TurnMachine) -> None:
+    """Nothing to speak and no motion to wait for."""
+    assert said(machine.audio(0, 1, b"", end=True)) == ["TurnStarted", "audio 0 END", "TurnEnded complete"]
+
+
+def test_empty_audio_is_discarded(machine: TurnMachine) -> None:
+    """An empty chunk is no frame."""
+    speaking(machine)
+
+    assert said(machine.audio(0, 1, b"")) == ["discard audio empty"]
+
+
+def test_closing(machine: TurnMachine) -> None:
+    """The running turn stops, the last event is out, and nothing is admitted any more."""
+    speaking(machine)
+
+    assert said(machine.close(1, "deleted")) == [
+        "audio 0 END", "abandon", "Interrupted deleted", "TurnEnded interrupted", "ConversationEnded deleted",
+    ]  # fmt: skip
+    assert machine.admission(2) is Admission.NEVER
+    assert machine.deadline is None
+
+
+class TestTakeOver:
+    """The next owner goes on from the checkpoint."""
+
+    def next_owner(self, machine: TurnMachine) -> TurnMachine:
+        return TurnMachine(RULES, Checkpoint.decode(machine.checkpoint().encode()))
+
+    def test_a_new_conversation(self, machine: TurnMachine) -> None:
+        """The first owner says that it is the first."""
+        assert machine.begin_term(0, START) == [
+            Publish(Kind.EVENT, 0, events.encode(events.OwnerChanged("0-0")), 0)
+        ]
+
+    def test_in_mid_turn(self, machine: TurnMachine) -> None:
+        """The turn goes on as audio, its counting continues, and it ends once."""
+        speaking(machine)
+        machine.motion(1, "req-1", b"m", last=False)
+        after = self.next_owner(machine)
+
+        assert said(after.begin_term(100, Position(5, 9))) == [
+            "OwnerChanged", "abandon", "AudioOnly owner_changed", "motion 0 END",
+        ]  # fmt: skip
+        effects = after.audio(101, 1, b"ab", end=True)
+        assert said(effects) == ["audio 2 END", "TurnEnded audio_only"]
+        assert [effect.media_ms for effect in effects if isinstance(effect, Publish)] == [1000, 1000]
+
+    def test_after_the_end_of_audio(self, machine: TurnMachine) -> None:
+        """No second END audio: only the motion was still due."""
+        machine.audio(0, 1, SECOND, end=True)
+        after = self.next_owner(machine)
+
+        assert said(after.begin_term(100, Position(5, 9)))[1:] == [
+            "abandon", "AudioOnly owner_changed", "motion 0 END", "TurnEnded audio_only",
+        ]  # fmt: skip
+
+    def test_before_the_first_audio(self) -> None:
+        """The switch waits for audio: audio comes before any motion, even an empty one."""
+        after = TurnMachine(RULES, Checkpoint(turn=1, phase=Phase.SPEAKING))
+
+        assert said(after.begin_term(0, Position(5, 9))) == ["OwnerChanged", "abandon"]
+        assert said(after.audio(1, 1, b"ab")) == ["audio 2", "AudioOnly owner_changed", "motion 0 END"]
+
+    def test_while_playing(self, machine: TurnMachine) -> None:
+        """Nothing of the turn is repeated, and the next one still waits."""
+        machine.audio(0, 1, SECOND * 3, end=True)
+        machine.request_opened(1, "r")
+        machine.motion(0, "r", b"m", last=True)
+        after = self.next_owner(machine)
+
+        assert said(after.begin_term(100, Position(5, 9))) == ["OwnerChanged"]
+        assert after.admission(2) is Admission.LATER
+        assert after.deadline == 103.5
+
+    def test_an_interrupt_is_not_repeated(self, machine: TurnMachine) -> None:
+        """A second reading of the interrupt's entry says nothing."""
+        speaking(machine)
+        machine.interrupt(1, 2, "viewer")
+        after = self.next_owner(machine)
+        after.begin_term(100, Position(5, 9))
+
+        assert said(after.interrupt(101, 2, "viewer")) == []
+        assert after.admission(2) is Admission.NEVER
+
+    def test_the_next_turn_has_motion_again(self, machine: TurnMachine) -> None:
+        """Audio-only does not outlive its turn."""
+        speaking(machine)
+        after = self.next_owner(machine)
+        after.begin_term(100, Position(5, 9))
+        after.audio(100, 1, b"", end=True)
+        after.tick(200)
+
+        assert said(after.audio(200, 2, SECOND)) == ["TurnStarted", "audio 32000", "speak 32000"]

@@ -1,0 +1,143 @@
+"""Messages of viewers and speakers, uplink entries, close codes, problems, PCM."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay_wire import close_codes, messages, pcm, problems, speaker, uplink
+from relay_wire.close_codes import Advice
+from relay_wire.messages import MessageError
+from relay_wire.problems import Problem
+from relay_wire.speaker import SpeakerError
+from relay_wire.uplink import UplinkError
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"type":"interrupt"}', messages.Interrupt()),
+        ('{"type":"text","text":"hi"}', messages.Text("hi")),
+        ('{"type":"playback","turn":3,"state":"finished"}', messages.Playback(3, "finished")),
+        ('{"type":"ping","id":"7","extra":1}', messages.Ping("7")),
+    ],
+)
+def test_viewers_messages(text: str, message: messages.Message) -> None:
+    """They read as the protocol has them, and round-trip."""
+    assert messages.decode(text) == message
+    assert messages.decode(messages.encode(message)) == message
+
+
+@pytest.mark.parametrize(
+    "text", ["", "hello", "[]", "{}", '{"type":"dance"}', '{"type":"text"}', '{"type":"playback","turn":"x"}']
+)
+def test_what_is_no_message_is_refused(text: str) -> None:
+    """Malformed JSON, unknown types and missing fields are named."""
+    with pytest.raises(MessageError, match="not a message"):
+        messages.decode(text)
+
+
+def test_speakers_messages_round_trip() -> None:
+    """Both directions of the audio socket."""
+    said = speaker.Start(barge_in=True, traceparent="00-1")
+    answer = speaker.Ack(3, 6400)
+
+    assert speaker.decode(speaker.encode(said)) == said
+    assert speaker.decode_answer(speaker.encode(answer)) == answer
+    with pytest.raises(SpeakerError):
+        speaker.decode(speaker.encode(answer))
+    with pytest.raises(SpeakerError):
+        speaker.decode_answer("{")
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_message_or_refused(text: str) -> None:
+    """Garbage raises the module's own error and nothing else."""
+    for decode, refusal in ((messages.decode, MessageError), (speaker.decode, SpeakerError)):
+        try:
+            decode(text)
+        except refusal:
+            continue
+
+
+@pytest.mark.parametrize(
+    ("fields", "entry"),
+    [
+        (
+            {b"k": b"speech", b"t": b"2", b"o": b"64", b"d": b"ab", b"e": b"1", b"b": b"1",
+             b"traceparent": b"00"},
+            uplink.Speech(2, 64, b"ab", end=True, barge_in=True, traceparent="00"),
+        ),
+        ({b"k": b"speech", b"t": b"2", b"o": b"0", b"d": b""}, uplink.Speech(2, 0, b"")),
+        ({b"k": b"interrupt", b"t": b"2", b"r": b"viewer"}, uplink.Interrupt(2, "viewer")),
+        ({b"k": b"playback", b"t": b"2", b"s": b"started", b"p": b"9"}, uplink.Playback(2, "started", 9)),
+        ({b"k": b"text", b"d": "é".encode()}, uplink.Text("é")),
+        ({b"k": b"mic", b"d": b"\x01\x02"}, uplink.Microphone(b"\x01\x02")),
+        ({b"k": b"close", b"r": b"deleted"}, uplink.Close("deleted")),
+    ],
+)  # fmt: skip
+def test_uplink_entries(fields: dict[bytes, bytes], entry: uplink.Entry) -> None:
+    """Flat stream fields read as entries."""
+    assert uplink.decode(fields) == entry
+
+
+FIELDS = st.one_of(st.binary(max_size=8), st.sampled_from([b"speech", b"playback", b"text", b"interrupt"]))
+
+
+@given(st.dictionaries(st.sampled_from([b"k", b"t", b"o", b"d", b"s", b"p", b"r"]), FIELDS))
+def test_any_fields_are_an_entry_or_refused(fields: dict[bytes, bytes]) -> None:
+    """Garbage raises UplinkError and nothing else."""
+    try:
+        uplink.decode(fields)
+    except UplinkError:
+        return
+
+
+def test_close_codes_are_unique_and_legal() -> None:
+    """The registry holds every code once; ours are in the private range (RFC 6455 7.4.2)."""
+    names = [code.name for code in close_codes.REGISTRY.values()]
+
+    assert len(names) == len(set(names))
+    assert all(code < 1016 or 4000 <= code <= 4999 for code in close_codes.REGISTRY)
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [(1000, Advice.FINAL), (1006, Advice.RESUME), (1012, Advice.RESUME), (1013, Advice.BACK_OFF),
+     (4100, Advice.RESUME), (4199, Advice.RESUME), (4299, Advice.BACK_OFF), (4499, Advice.FINAL),
+     (4999, Advice.BACK_OFF), (3000, Advice.BACK_OFF)],
+)  # fmt: skip
+def test_advice(code: int, advice: Advice) -> None:
+    """Known codes have their own, unknown ones their range's."""
+    assert close_codes.advice(code) is advice
+
+
+def test_registered_advice_agrees_with_its_range() -> None:
+    """A client that knows only the ranges does the right thing."""
+    for code, entry in close_codes.REGISTRY.items():
+        if code >= 4000:
+            unknown_neighbour = code // 100 * 100 + 99
+            assert close_codes.advice(unknown_neighbour) is entry.advice
+
+
+def test_problems_have_rfc_9457_members() -> None:
+    """Type, title, status, detail, and what else helps."""
+    problem = Problem(problems.TURN_OPEN, "turn 3 is open", turn=3)
+
+    assert problem.body() == {
+        "type": "urn:avatar-relay:problem:turn-open",
+        "title": "Another turn is being spoken into this conversation",
+        "status": 409,
+        "detail": "turn 3 is open",
+        "turn": 3,
+    }
+    assert problems.REGISTRY["turn-open"] is problems.TURN_OPEN
+
+
+@given(st.integers(0, 10**7), st.sampled_from(pcm.SAMPLE_RATES))
+def test_pcm_arithmetic(duration_ms: int, sample_rate: int) -> None:
+    """Chunks are whole samples and last as long as asked, to the sample."""
+    size = pcm.chunk_bytes(duration_ms, sample_rate)
+
+    assert size % pcm.BYTES_PER_SAMPLE == 0
+    assert size >= pcm.BYTES_PER_SAMPLE
+    assert abs(pcm.duration_ms(size, sample_rate) - duration_ms) <= 1
