@@ -4,8 +4,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import CliSuppress
 
 from relay_settings.base import Settings, reveal
-
-_SCHEMES = ("redis://", "rediss://", "unix://")
+from relay_settings.redis_url import RedisUrl
 
 
 class StoreSettings(Settings):
@@ -13,10 +12,15 @@ class StoreSettings(Settings):
 
     redis_url: CliSuppress[SecretStr] = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
-        description="Redis 7 or later, or Valkey: redis://[user:password@]host:port/db, rediss:// for TLS.",
+        description="Redis 7 or later, or Valkey: redis://[user:password@]host:port/db,"
+        " redis+sentinel://[user:password@]host:port,.../<master name>[/db]"
+        " or redis+cluster://[user:password@]host:port,...; rediss instead of redis for TLS.",
     )
     redis_timeout_s: float = Field(
-        5.0, gt=0, description="Longest wait for a connection, a write or a reply of Redis, in seconds."
+        2.0,
+        gt=0,
+        description="Longest wait for a connection, a write or a reply of Redis, in seconds: a server that is"
+        " silent for longer counts as dead, and its successor is looked for.",
     )
     partitions: int = Field(
         16,
@@ -28,8 +32,7 @@ class StoreSettings(Settings):
     @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(_SCHEMES):
-            raise ValueError(f"a URL that begins with {', '.join(_SCHEMES)}")
+        RedisUrl.parse(value.get_secret_value())
         return value
 
     @property

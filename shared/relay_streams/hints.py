@@ -1,26 +1,26 @@
 """Hints: which streams moved, over sharded pub/sub. A lost hint costs time, never data."""
 
 import asyncio
-import math
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
-import structlog
 from redis import exceptions
-from redis.asyncio.connection import Connection
 
-from relay_runtime.tasks import TaskScope, first_of
-from relay_streams.link import CONNECTED, RECONNECT_WAIT, RECONNECTS, connect
-
-log = structlog.get_logger(__name__)
+from relay_runtime.tasks import TaskScope
+from relay_settings.redis_url import Address, RedisUrl
+from relay_streams.connection import CONNECTED, FixedEndpoint, settings_of
+from relay_streams.link import endpoint_of
+from relay_streams.slots import SlotMap, slot_of
+from relay_streams.subscription import Subscription
 
 
 class Hints:
     """A subscription to the hint channels of streams. Enter it to open it; leaving closes it.
 
     Args:
-        url: Where Redis is.
+        url: Where Redis is, as ``RedisUrl.parse`` reads it.
         on_hint: Called with a stream's name when it moved, and after every (re)subscription, because
             it may have moved unheard. Called on the event loop; must not block or raise.
         name: What it is for, in logs and metrics.
@@ -34,23 +34,30 @@ class Hints:
         on_hint: Callable[[bytes], None],
         *,
         name: str,
-        timeout_s: float = 5.0,
-        ping_s: float = 5.0,
+        timeout_s: float = 2.0,
+        ping_s: float = 2.0,
     ) -> None:
-        self._url = url
-        self._on_hint = on_hint
         self._name = name
-        self._timeout_s = timeout_s
-        self._ping_s = ping_s
-        self._wanted: set[str] = set()
-        self._changes: dict[str, bool] = {}
-        self._changed = asyncio.Event()
-        self._heard_at = 0.0
         self._scope = TaskScope()
+        parsed = RedisUrl.parse(url)
+        self._channels: Subscription | ClusterSubscription
+        if parsed.topology == "cluster":
+            self._channels = ClusterSubscription(
+                parsed, on_hint, name=name, timeout_s=timeout_s, ping_s=ping_s, on_change=self._changed
+            )
+        else:
+            self._channels = Subscription(
+                endpoint_of(parsed),
+                name=name,
+                timeout_s=timeout_s,
+                ping_s=ping_s,
+                on_message=on_hint,
+                on_change=self._changed,
+            )
 
     async def __aenter__(self) -> Self:
         await self._scope.__aenter__()
-        self._scope.spawn(self._run(), name=f"redis-{self._name}")
+        self._scope.spawn(self._channels.run(), name=f"redis-{self._name}")
         return self
 
     async def __aexit__(
@@ -63,65 +70,117 @@ class Hints:
 
     def subscribe(self, stream: str) -> None:
         """Want hints for a stream; ``on_hint`` is called once when the subscription stands."""
-        self._wanted.add(stream)
-        self._change(stream, wanted=True)
+        self._channels.subscribe(stream)
 
     def unsubscribe(self, stream: str) -> None:
         """Want no more hints for a stream."""
-        self._wanted.discard(stream)
-        self._change(stream, wanted=False)
+        self._channels.unsubscribe(stream)
 
-    def _change(self, stream: str, *, wanted: bool) -> None:
-        self._changes[stream] = wanted
-        self._changed.set()
+    def _changed(self, _: Subscription) -> None:
+        CONNECTED.labels(self._name).set(self._channels.connected)
 
-    async def _run(self) -> None:
-        failures = 0
-        while True:
-            try:
-                connection = await connect(self._url, name=self._name, timeout_s=self._timeout_s)
-                failures = 0
-                try:
-                    await self._serve(connection)
-                finally:
-                    await connection.disconnect(nowait=True)
-            except (exceptions.RedisError, OSError) as error:
-                RECONNECTS.labels(self._name).inc()
-                log.warning("redis connection lost", link=self._name, error=str(error) or repr(error))
-            finally:
-                CONNECTED.labels(self._name).set(0)
-            await asyncio.sleep(RECONNECT_WAIT.compute(failures))
-            failures += 1
 
-    async def _serve(self, connection: Connection) -> None:
-        CONNECTED.labels(self._name).set(1)
-        self._changes = dict.fromkeys(self._wanted, True)
-        self._changed.set()
-        await first_of(send=self._send(connection), listen=self._listen(connection))
+class ClusterSubscription:
+    """One ``Subscription`` per primary, and each channel at the one that serves its slot.
 
-    async def _send(self, connection: Connection) -> None:
-        loop = asyncio.get_running_loop()
-        self._heard_at = loop.time()
-        while True:
-            try:
-                async with asyncio.timeout(self._ping_s):
-                    await self._changed.wait()
-            except TimeoutError:
-                if loop.time() - self._heard_at > self._ping_s + self._timeout_s:
-                    raise exceptions.TimeoutError("no answer to ping") from None
-                await connection.send_command("PING", check_health=False)
-                continue
-            self._changed.clear()
-            changes, self._changes = self._changes, {}
-            commands = [
-                ("SSUBSCRIBE" if wanted else "SUNSUBSCRIBE", stream) for stream, wanted in changes.items()
-            ]
-            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    A channel that moved, or whose node cannot be reached, is subscribed anew once the map says where.
+    Its arguments are those of ``Hints``.
+    """
 
-    async def _listen(self, connection: Connection) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            message = await connection.read_response(timeout=math.inf)
-            self._heard_at = loop.time()
-            if message[0] in (b"smessage", b"ssubscribe"):
-                self._on_hint(message[1])
+    def __init__(
+        self,
+        url: RedisUrl,
+        on_hint: Callable[[bytes], None],
+        *,
+        name: str,
+        timeout_s: float,
+        ping_s: float,
+        on_change: Callable[[Subscription], None],
+    ) -> None:
+        self._settings = settings_of(url.plain)
+        self._on_hint = on_hint
+        self._name = name
+        self._timeout_s = timeout_s
+        self._ping_s = ping_s
+        self._on_change = on_change
+        self._nodes: dict[Address, tuple[Subscription, asyncio.Task[None]]] = {}
+        self._homes: dict[str, Address | None] = {}
+        """Every wanted channel, with where it is subscribed; None until that is known."""
+        self._map = SlotMap(url, name=name, timeout_s=timeout_s, on_change=self._adopt, is_up=self._is_up)
+        self._scope = TaskScope()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the slots are known and every primary can be reached."""
+        return bool(self._map.primaries) and all(map(self._is_up, self._map.primaries))
+
+    def subscribe(self, channel: str) -> None:
+        """As ``Subscription.subscribe``."""
+        self._homes[channel] = None
+        self._settle(channel)
+
+    def unsubscribe(self, channel: str) -> None:
+        """As ``Subscription.unsubscribe``."""
+        self._leave(channel)
+        self._homes.pop(channel, None)
+
+    async def run(self) -> None:
+        """Keep the map and a connection to every primary, until cancelled."""
+        async with self._scope:
+            await self._map.run()
+
+    def _adopt(self) -> None:
+        """The map may have changed: open what is new, close what serves nothing, move channels."""
+        for address in self._map.primaries - self._nodes.keys():
+            self._nodes[address] = self._open(address)
+        for channel, home in list(self._homes.items()):
+            if home is None or home != self._map.node_of(slot_of(channel)):
+                self._leave(channel)
+                self._settle(channel)
+        for address in self._nodes.keys() - self._map.primaries:
+            self._nodes.pop(address)[1].cancel()
+
+    def _open(self, address: Address) -> tuple[Subscription, asyncio.Task[None]]:
+        subscription = Subscription(
+            FixedEndpoint(self._settings, address),
+            name=self._name,
+            timeout_s=self._timeout_s,
+            ping_s=self._ping_s,
+            on_message=self._on_hint,
+            on_change=self._changed,
+            on_moved=self._moved,
+            on_redirect=partial(self._redirect, address),
+        )
+        return subscription, self._scope.spawn(subscription.run(), name=f"redis-{self._name}-{address.port}")
+
+    def _settle(self, channel: str) -> None:
+        home = self._map.node_of(slot_of(channel))
+        if home in self._nodes:
+            self._homes[channel] = home
+            self._nodes[home][0].subscribe(channel)
+        else:
+            self._map.refresh()
+
+    def _leave(self, channel: str) -> None:
+        home = self._homes.get(channel)
+        if home in self._nodes:
+            self._nodes[home][0].unsubscribe(channel)
+            self._homes[channel] = None
+
+    def _moved(self, channel: str) -> None:
+        self._homes[channel] = None
+        self._map.refresh()
+
+    def _redirect(self, address: Address, moved: exceptions.MovedError) -> None:
+        for channel, home in self._homes.items():
+            if home == address and slot_of(channel) == moved.slot_id:
+                self._nodes[address][0].forget(channel)
+                self._moved(channel)
+
+    def _changed(self, subscription: Subscription) -> None:
+        if not subscription.connected:
+            self._map.refresh()
+        self._on_change(subscription)
+
+    def _is_up(self, address: Address) -> bool:
+        return address in self._nodes and self._nodes[address][0].connected

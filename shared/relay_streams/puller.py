@@ -3,83 +3,33 @@
 One path for all reading: a hint, a resumed follower and the slow sweep all just mark a stream as
 dirty. Dirty streams are read in bounded batches, a partition's streams in one command, and what was
 read goes to its follower in order. Reading is pulling: a paused follower costs nothing, and nothing
-is buffered for it.
+is buffered for it. Whether it reads is told by what it has read, not by its connection.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import structlog
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from relay_runtime.tasks import TaskScope
-from relay_streams.errors import Refused, StoreError
 from relay_streams.hints import Hints
-from relay_streams.link import RECONNECT_WAIT, Link, Reply
+from relay_streams.lane import Entry, Following, Lane
+from relay_streams.link import Link
 
-ENTRIES = Counter("relay_pull_entries_total", "Stream entries read.")
-READS = Counter("relay_pull_reads_total", "Read commands sent.")
-FAILURES = Counter("relay_pull_failures_total", "Reads that failed, and followers that did.", ["reason"])
+__all__ = ["Entry", "Following", "Puller"]
+
+STALLS = Counter(
+    "relay_pull_stalls_total", "Lanes that read nothing over a connection said to be up.", ["puller"]
+)
+STALLED = Gauge(
+    "relay_pull_stalled_seconds", "Since the most overdue lane last read; 0 when none is overdue.", ["puller"]
+)
 
 log = structlog.get_logger(__name__)
-
-
-class Entry(NamedTuple):
-    """One stream entry, undecoded."""
-
-    id: bytes
-    fields: Sequence[bytes]
-    """Names and values in turn."""
-
-
-class Following:
-    """One stream being read. Made by ``Puller.follow``."""
-
-    __slots__ = ("_puller", "closed", "cursor", "deliver", "on_failure", "partition", "paused", "stream")
-
-    def __init__(
-        self,
-        puller: "Puller",
-        stream: str,
-        *,
-        partition: int,
-        cursor: str,
-        deliver: Callable[[list[Entry]], None],
-        on_failure: Callable[[Exception], None],
-    ) -> None:
-        self._puller = puller
-        self.stream = stream.encode()
-        self.partition = partition
-        self.cursor = cursor.encode()
-        self.deliver = deliver
-        self.on_failure = on_failure
-        self.paused = False
-        self.closed = False
-
-    def pause(self) -> None:
-        """Read nothing until ``resume``; a read under way may still deliver."""
-        self.paused = True
-
-    def resume(self) -> None:
-        """Read on from the cursor."""
-        if self.paused:
-            self.paused = False
-            self._puller.mark(self.stream)
-
-    def seek(self, cursor: str) -> None:
-        """Go on after this entry id instead. What a read under way brings is thrown away."""
-        self.cursor = cursor.encode()
-        self._puller.mark(self.stream)
-
-    def close(self) -> None:
-        """Follow no more. Nothing is delivered after this returns."""
-        if not self.closed:
-            self.closed = True
-            self._puller.forget(self)
 
 
 class Puller:
@@ -87,16 +37,19 @@ class Puller:
 
     Guarantee: a follower gets every entry after its cursor that the stream still has, once, in order.
     Entries trimmed before they were read are missing without notice; the follower sees that from the
-    positions.
+    positions. A partition that cannot be read delays no other.
 
     Args:
         url: Where Redis is.
         name: What it is for, in logs and metrics.
         timeout_s: Limit for one reply.
         batch_entries: Most entries of one stream in one read.
-        batch_streams: Most streams in one round of reads: with ``batch_entries`` and the largest
-            frame it bounds what one round can hold.
+        batch_streams: Most streams being read at a time, shared evenly by the partitions (one each at
+            least): with ``batch_entries`` and the largest frame it bounds what reading can hold.
         sweep_s: How often every stream is read although no hint came.
+        stall_s: How long a partition may go without a read before it counts as stalled and its
+            connection is opened again. None: the sweep, and two timeouts more, since a connection that
+            does not answer is given up after one.
     """
 
     def __init__(
@@ -104,19 +57,23 @@ class Puller:
         url: str,
         *,
         name: str,
-        timeout_s: float = 5.0,
+        timeout_s: float = 2.0,
         batch_entries: int = 32,
         batch_streams: int = 128,
         sweep_s: float = 1.0,
+        stall_s: float | None = None,
     ) -> None:
         self._link = Link(url, name=f"{name}-pull", timeout_s=timeout_s)
         self._hints = Hints(url, self.mark, name=f"{name}-hints", timeout_s=timeout_s)
+        self._name = name
         self._batch_entries = batch_entries
         self._batch_streams = batch_streams
         self._sweep_s = sweep_s
+        self._stall_s = sweep_s + 2 * timeout_s if stall_s is None else stall_s
         self._followings: dict[bytes, Following] = {}
-        # A dict keeps the order of arrival: no stream is overtaken by one that moves more often.
-        self._dirty: dict[bytes, None] = {}
+        self._lanes: dict[int, Lane] = {}
+        self._ready: dict[Lane, None] = {}
+        """Lanes with something to do."""
         self._work = asyncio.Event()
         self._stack = AsyncExitStack()
 
@@ -126,6 +83,7 @@ class Puller:
         scope = await self._stack.enter_async_context(TaskScope())
         scope.spawn(self._pull(), name="puller")
         scope.spawn(self._sweep(), name="puller-sweep")
+        scope.spawn(self._watch(), name="puller-watch")
         return self
 
     async def __aexit__(
@@ -138,8 +96,15 @@ class Puller:
 
     @property
     def connected(self) -> bool:
-        """Whether reads go out now."""
-        return self._link.connected
+        """Whether reads go out now, and come back."""
+        return self._link.connected and not self.stalled_s
+
+    @property
+    def stalled_s(self) -> float:
+        """For how long the most overdue partition has read nothing; 0 when none is overdue."""
+        now = asyncio.get_running_loop().time()
+        silent_s = now - min((lane.progressed_at for lane in self._lanes.values()), default=now)
+        return silent_s if silent_s > self._stall_s else 0.0
 
     def follow(
         self,
@@ -158,95 +123,55 @@ class Puller:
             deliver: Called with one or more entries in order. Must not block.
             on_failure: Called when ``deliver`` raised: the stream is no longer followed then.
         """
-        following = Following(
-            self, stream, partition=partition, cursor=cursor, deliver=deliver, on_failure=on_failure
-        )
-        if following.stream in self._followings:
+        if stream.encode() in self._followings:
             raise ValueError(f"{stream} is followed already")
+        lane = self._lanes.get(partition) or self._open_lane(partition)
+        following = Following(
+            lane, stream, cursor=cursor, deliver=deliver, on_failure=on_failure, on_close=self._forget
+        )
         self._followings[following.stream] = following
+        lane.streams.add(following.stream)
         self._hints.subscribe(stream)
-        self.mark(following.stream)
+        lane.mark(following)
         return following
 
     def mark(self, stream: bytes) -> None:
         """Note that a stream may have moved."""
-        self._dirty[stream] = None
-        self._work.set()
+        following = self._followings.get(stream)
+        if following is not None:
+            following.lane.mark(following)
 
-    def forget(self, following: Following) -> None:
-        """Drop a closed following."""
+    def _open_lane(self, partition: int) -> Lane:
+        lane = self._lanes[partition] = Lane(
+            partition,
+            self._link,
+            batch_entries=self._batch_entries,
+            batch_streams=self._batch_streams,
+            wake=self._wake,
+        )
+        return lane
+
+    def _forget(self, following: Following) -> None:
         del self._followings[following.stream]
         self._hints.unsubscribe(following.stream.decode())
+        following.lane.streams.discard(following.stream)
+        if not following.lane.streams:
+            del self._lanes[following.lane.partition]
+
+    def _wake(self, lane: Lane) -> None:
+        self._ready[lane] = None
+        self._work.set()
 
     # --- reading -------------------------------------------------------------------------------
 
     async def _pull(self) -> None:
-        failures = 0
         while True:
             await self._work.wait()
             self._work.clear()
-            batch = self._next_batch()
-            if self._dirty:
-                self._work.set()
-            try:
-                await self._read(batch)
-                failures = 0
-            except StoreError as error:
-                FAILURES.labels("store").inc()
-                if isinstance(error, Refused):
-                    log.error("reading streams was refused", error=str(error))
-                for following in batch:
-                    self.mark(following.stream)
-                await asyncio.sleep(RECONNECT_WAIT.compute(failures))
-                failures += 1
-
-    def _next_batch(self) -> list[Following]:
-        batch: list[Following] = []
-        while self._dirty and len(batch) < self._batch_streams:
-            stream = next(iter(self._dirty))
-            del self._dirty[stream]
-            following = self._followings.get(stream)
-            if following is not None and not following.paused:
-                batch.append(following)
-        return batch
-
-    async def _read(self, batch: list[Following]) -> None:
-        by_partition = defaultdict(list)
-        for following in batch:
-            by_partition[following.partition].append(following)
-        cursors = {following.stream: following.cursor for following in batch}
-        reads = [self._submit(followings) for followings in by_partition.values()]
-        failure: BaseException | None = None
-        for reply in await asyncio.gather(*reads, return_exceptions=True):
-            if isinstance(reply, BaseException):
-                failure = reply
-            else:
-                self._hand_out(reply, cursors)
-        if failure is not None:
-            raise failure
-
-    def _submit(self, followings: list[Following]) -> asyncio.Future[Reply]:
-        READS.inc()
-        streams = [following.stream for following in followings]
-        cursors = [following.cursor for following in followings]
-        return self._link.submit(("XREAD", "COUNT", self._batch_entries, "STREAMS", *streams, *cursors))
-
-    def _hand_out(self, reply: Reply, cursors: dict[bytes, bytes]) -> None:
-        for stream, entries in reply or ():
-            following = self._followings.get(stream)
-            if following is None or following.cursor != cursors[stream]:
-                continue  # closed, or sought elsewhere, while the read was under way
-            ENTRIES.inc(len(entries))
-            following.cursor = entries[-1][0]
-            if len(entries) == self._batch_entries:
-                self.mark(stream)
-            try:
-                following.deliver([Entry(*entry) for entry in entries])
-            except Exception as error:  # one follower's defect must not stop the others
-                FAILURES.labels("follower").inc()
-                log.exception("a follower failed", stream=stream.decode())
-                following.close()
-                following.on_failure(error)
+            ready, self._ready = self._ready, {}
+            share = max(1, self._batch_streams // max(1, len(self._lanes)))
+            for lane in ready:
+                lane.advance(share)
 
     async def _sweep(self) -> None:
         """Mark a tenth of the streams dirty ten times per sweep, so that a sweep is no burst."""
@@ -256,3 +181,16 @@ class Puller:
                 await asyncio.sleep(self._sweep_s / slices)
                 for stream in list(self._followings)[index::slices]:
                     self.mark(stream)
+
+    async def _watch(self) -> None:
+        """A lane that reads nothing although its connection stands gets another connection."""
+        while True:
+            await asyncio.sleep(self._stall_s / 4)
+            STALLED.labels(self._name).set(self.stalled_s)
+            overdue_since = asyncio.get_running_loop().time() - self._stall_s
+            for lane in self._lanes.values():
+                if max(lane.progressed_at, lane.reopened_at) < overdue_since and lane.reopen():
+                    STALLS.labels(self._name).inc()
+                    log.warning(
+                        "reading stalled, connecting again", puller=self._name, partition=lane.partition
+                    )

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from tests.proxy import Proxy
 
 from relay_streams import scripts
 from relay_streams.errors import Refused, Unavailable
@@ -133,10 +134,8 @@ async def test_scripts_that_the_server_forgot(open_store) -> None:
 
 async def test_other_schemes_are_refused() -> None:
     """A URL that is no Redis URL is named."""
-    from relay_streams.link import connect
-
-    with pytest.raises(ValueError, match="scheme"):
-        await connect("http://127.0.0.1", name="x", timeout_s=1)
+    with pytest.raises(ValueError, match="begins with redis://"):
+        Link("http://127.0.0.1", name="x")
 
 
 async def test_leaving_at_any_moment(open_store) -> None:
@@ -146,3 +145,64 @@ async def test_leaving_at_any_moment(open_store) -> None:
             async with asyncio.timeout(5), Link(store.url, name="brief"):
                 for _ in range(steps):
                     await asyncio.sleep(0)
+
+
+async def test_a_server_that_became_a_replica(open_store, eventually) -> None:
+    """READONLY is Unavailable, and the address is looked up again: the connection is opened anew."""
+    async with open_store() as store, Link(store.url, name="demoted") as link:
+        connected: list[bool] = []
+        link.on_connect(lambda: connected.append(link.connected))
+        await link.ready()
+        await store.link.execute("REPLICAOF", "127.0.0.1", "1")
+        try:
+            with pytest.raises(Unavailable, match="read only"):
+                await link.execute("SET", "k", "v")
+            await eventually(lambda: len(connected) == 2)
+        finally:
+            await store.link.execute("REPLICAOF", "NO", "ONE")
+
+        await link.execute("SET", "k", "v")
+    assert connected == [True, True]
+
+
+async def test_a_black_hole(open_store, eventually) -> None:
+    """A connection that stands and says nothing is given up after the timeout; what waits then goes out."""
+    async with open_store() as store:
+        port = int(store.url.split(":")[2].split("/")[0])
+        async with Proxy("127.0.0.1", port) as proxy, Link(proxy.url, name="lost", timeout_s=0.2) as link:
+            await link.ready()
+            await proxy.set_mode("black hole")
+            lost = link.submit(("PING",))
+            with pytest.raises(Unavailable, match="broke"):
+                await lost
+            assert not link.connected
+            assert link.connected_for_s == 0
+            waiting = link.submit(("PING",))
+            await proxy.set_mode("pass")
+
+            assert await waiting == b"PONG"
+            await eventually(lambda: link.connected_for_s > 0)
+            assert proxy.accepted > 1
+
+
+@pytest.mark.parametrize("mode", ["reset", "refuse"])
+async def test_resets_and_refusals(open_store, eventually, mode) -> None:
+    """The link notices at once, and is back when the way is."""
+    async with open_store() as store:
+        port = int(store.url.split(":")[2].split("/")[0])
+        async with Proxy("127.0.0.1", port) as proxy, Link(proxy.url, name="lost") as link:
+            await link.ready()
+            await proxy.set_mode(mode)
+            await eventually(lambda: not link.connected)
+            await proxy.set_mode("pass")
+
+            assert await link.execute("PING") == b"PONG"
+
+
+async def test_a_server_that_is_no_cluster(open_store) -> None:
+    """A Cluster URL of one server is Unavailable, and says why."""
+    async with open_store() as store:
+        url = store.url.replace("redis://", "redis+cluster://")
+        async with Link(url, name="none", timeout_s=0.2) as link:
+            with pytest.raises(Unavailable, match="cluster support disabled"):
+                await link.execute("GET", "k")

@@ -4,8 +4,9 @@ import asyncio
 from collections import defaultdict
 
 import pytest
+from tests.proxy import Proxy
 
-from relay_streams.puller import Entry, Puller
+from relay_streams.puller import STALLS, Entry, Puller
 
 
 def streams(count: int) -> list[str]:
@@ -178,3 +179,63 @@ async def test_a_stream_that_does_not_exist_yet(open_store, eventually) -> None:
         await add(store, stream, 1)
 
         await eventually(lambda: counts[stream] == 1)
+
+
+async def test_a_stream_that_cannot_be_read(open_store, eventually) -> None:
+    """A key of another type delays neither its partition nor the others."""
+    async with open_store() as store, Puller(store.url, name="test", sweep_s=0.05) as puller:
+        names = [name for name in streams(16) if "{p00}" in name or "{p01}" in name]
+        await store.link.execute("SET", names[0], "no stream")
+        followers = {stream: Follower() for stream in names}
+        for stream, follower in followers.items():
+            follower.follow(puller, stream)
+        for seq in range(1, 4):
+            for stream in names[1:]:
+                await add(store, stream, seq)
+            await eventually(lambda n=seq: all(followers[s].seqs[-1:] == [n] for s in names[1:]))
+
+        assert followers[names[0]].entries == []
+
+
+async def test_a_reader_that_died_silently(open_store, eventually) -> None:
+    """A reply that never comes, on a connection that stands: found by what is not read, and mended."""
+    stalls = STALLS.labels("test")._value.get()
+    async with open_store() as store:
+        port = int(store.url.split(":")[2].split("/")[0])
+        async with (
+            Proxy("127.0.0.1", port) as proxy,
+            Puller(proxy.url, name="test", timeout_s=60, sweep_s=0.05, stall_s=0.4) as puller,
+        ):
+            stream = streams(1)[0]
+            follower = Follower()
+            follower.follow(puller, stream)
+            await add(store, stream, 1)
+            await eventually(lambda: follower.seqs == [1])
+            assert puller.connected
+            swallowed = proxy.swallowed
+            await proxy.set_mode("black hole")
+            await eventually(lambda: proxy.swallowed > swallowed)
+            await proxy.set_mode("pass")
+            await add(store, stream, 2)
+            await eventually(lambda: puller.stalled_s > 0.4)
+            assert not puller.connected
+
+            await eventually(lambda: follower.seqs == [1, 2])
+            await eventually(lambda: puller.connected)
+            assert puller.stalled_s == 0
+    assert STALLS.labels("test")._value.get() > stalls
+
+
+async def test_paused_followers_are_no_stall(open_store, eventually) -> None:
+    """Nothing to read is not nothing read."""
+    async with open_store() as store, Puller(store.url, name="test", sweep_s=0.02, stall_s=0.1) as puller:
+        stream = streams(1)[0]
+        follower = Follower()
+        following = follower.follow(puller, stream)
+        following.pause()
+        lane = following.lane
+        begun = lane.progressed_at
+        await eventually(lambda: lane.progressed_at > begun + 0.3)
+
+        assert puller.stalled_s == 0
+        assert lane.reopened_at <= begun

@@ -135,12 +135,13 @@ def doctor(
 @app.command()
 def settings(service: Service) -> None:
     """List a service's settings: variable, default, meaning."""
+    from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     module = importlib.import_module(f"relay_settings.{service}")
     table = Table("variable", "default", "meaning")
     for row in getattr(module, f"{service.capitalize()}Settings").variables():
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     Console().print(table)
 
 

@@ -15,6 +15,7 @@ from relay_settings.base import Settings, SettingsError, variable
 from relay_settings.control import ControlSettings
 from relay_settings.gateway import GatewaySettings
 from relay_settings.ingest import IngestSettings
+from relay_settings.redis_url import RedisUrl
 from relay_settings.store import StoreSettings
 from relay_streams.errors import StoreError
 from relay_streams.link import Link
@@ -72,7 +73,7 @@ async def _redis() -> list[Finding]:
         settings = StoreSettings.load()
     except SettingsError as error:
         return [Finding("Redis", "fail", str(error), "mend RELAY_REDIS_URL")]
-    where = urlsplit(settings.store_url).hostname or "?"
+    where = RedisUrl.parse(settings.store_url).where
     async with Link(settings.store_url, name="doctor", timeout_s=_TIMEOUT_S) as link:
         try:
             return [await check(link) for check in _REDIS_CHECKS]

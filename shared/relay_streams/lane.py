@@ -1,0 +1,222 @@
+"""Lanes: the reading of one partition's streams, at its own pace.
+
+A lane has at most one read under way. So a partition whose server does not answer, or whose reads fail,
+waits alone; the others go on. A lane that gets nothing done can be told by the time of its last read.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import structlog
+from prometheus_client import Counter
+
+from relay_streams.connection import RECONNECT_WAIT
+from relay_streams.errors import Refused, StoreError, Unavailable
+from relay_streams.link import Command, Link, Reply
+
+ENTRIES = Counter("relay_pull_entries_total", "Stream entries read.")
+READS = Counter("relay_pull_reads_total", "Read commands sent.")
+FAILURES = Counter("relay_pull_failures_total", "Reads that failed, and followers that did.", ["reason"])
+
+log = structlog.get_logger(__name__)
+
+
+class Entry(NamedTuple):
+    """One stream entry, undecoded."""
+
+    id: bytes
+    fields: Sequence[bytes]
+    """Names and values in turn."""
+
+
+class Following:
+    """One stream being read. Made by ``Puller.follow``."""
+
+    __slots__ = ("_on_close", "closed", "cursor", "deliver", "lane", "on_failure", "paused", "stream")
+
+    def __init__(
+        self,
+        lane: "Lane",
+        stream: str,
+        *,
+        cursor: str,
+        deliver: Callable[[list[Entry]], None],
+        on_failure: Callable[[Exception], None],
+        on_close: Callable[["Following"], None],
+    ) -> None:
+        self.lane = lane
+        self.stream = stream.encode()
+        self.cursor = cursor.encode()
+        self.deliver = deliver
+        self.on_failure = on_failure
+        self._on_close = on_close
+        self.paused = False
+        self.closed = False
+
+    def pause(self) -> None:
+        """Read nothing until ``resume``; a read under way may still deliver."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """Read on from the cursor."""
+        if self.paused:
+            self.paused = False
+            self.lane.mark(self)
+
+    def seek(self, cursor: str) -> None:
+        """Go on after this entry id instead. What a read under way brings is thrown away."""
+        self.cursor = cursor.encode()
+        self.lane.mark(self)
+
+    def close(self) -> None:
+        """Follow no more. Nothing is delivered after this returns."""
+        if not self.closed:
+            self.closed = True
+            self._on_close(self)
+
+
+class Lane:
+    """One partition's followed streams, read in turns: dirty ones, in order of arrival, in one command.
+
+    Args:
+        partition: Which.
+        link: Where to read.
+        batch_entries: Most entries of one stream in one read.
+        batch_streams: Most streams in one read.
+        wake: Called when ``advance`` has something to do.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        link: Link,
+        *,
+        batch_entries: int,
+        batch_streams: int,
+        wake: Callable[["Lane"], None],
+    ) -> None:
+        self._link = link
+        self._batch_entries = batch_entries
+        self._batch_streams = batch_streams
+        self._wake = wake
+        # A dict keeps the order of arrival: no stream is overtaken by one that moves more often.
+        self._dirty: dict[Following, None] = {}
+        self._read: asyncio.Future[Reply] | None = None
+        self._reading: dict[bytes, tuple[Following, bytes]] = {}
+        """What is being read, by stream: for whom, and from which cursor."""
+        self._width = batch_streams
+        """Most streams in the next read. Halved by each failure: so streams that cannot be read
+        together, because their slot moves, or that cannot be read at all, do not stop the others."""
+        self._resting = False
+        self._failures = 0
+        self.partition = partition
+        self.streams: set[bytes] = set()
+        """What is followed here."""
+        self.progressed_at = asyncio.get_running_loop().time()
+        """When it last read, or found that nothing was to be read; on the loop's clock."""
+        self.reopened_at = self.progressed_at
+        """When it last got another connection for want of progress."""
+
+    def mark(self, following: Following) -> None:
+        """Note that a stream may have moved."""
+        self._dirty[following] = None
+        self._wake(self)
+
+    def advance(self, share: int) -> None:
+        """Take in the read that is done, and send the next.
+
+        Args:
+            share: Most streams it may read at once now, so that all lanes together stay in bounds.
+        """
+        if self._read is not None:
+            if not self._read.done():
+                return
+            self._finish(self._read)
+        if not self._resting:
+            self._begin(share)
+
+    def reopen(self) -> bool:
+        """Get another connection and read again. Returns False when there is none to replace."""
+        if not self._link.drop(next(iter(self.streams))):
+            return False
+        self.reopened_at = asyncio.get_running_loop().time()
+        if self._read is not None:
+            self._read.cancel()
+        return True
+
+    def _begin(self, share: int) -> None:
+        batch = self._next_batch(min(share, self._width))
+        if not batch:
+            self._progress()
+            return
+        READS.inc()
+        self._reading = {following.stream: (following, following.cursor) for following in batch}
+        cursors = [following.cursor for following in batch]
+        command: Command = ("XREAD", "COUNT", self._batch_entries, "STREAMS", *self._reading, *cursors)
+        try:
+            self._read = self._link.submit(command, key=batch[0].stream)
+        except Unavailable as error:
+            self._fail(error)
+        else:
+            self._read.add_done_callback(self._done)
+
+    def _next_batch(self, limit: int) -> list[Following]:
+        batch: list[Following] = []
+        while self._dirty and len(batch) < limit:
+            following = next(iter(self._dirty))
+            del self._dirty[following]
+            if not (following.paused or following.closed):
+                batch.append(following)
+        return batch
+
+    def _done(self, _: asyncio.Future[Reply]) -> None:
+        self._wake(self)
+
+    def _finish(self, read: asyncio.Future[Reply]) -> None:
+        self._read = None
+        try:
+            reply = read.result()
+        except (StoreError, asyncio.CancelledError) as error:
+            self._fail(error)
+            return
+        self._failures = 0
+        self._width = min(self._batch_streams, self._width * 2)
+        self._progress()
+        for stream, entries in reply or ():
+            following, cursor = self._reading[stream]
+            # Not when it was closed, or sought elsewhere, while the read was under way.
+            if not following.closed and following.cursor == cursor:
+                self._hand_out(following, entries)
+
+    def _hand_out(self, following: Following, entries: Reply) -> None:
+        ENTRIES.inc(len(entries))
+        following.cursor = entries[-1][0]
+        if len(entries) == self._batch_entries:
+            self.mark(following)
+        try:
+            following.deliver([Entry(*entry) for entry in entries])
+        except Exception as error:  # one follower's defect must not stop the others
+            FAILURES.labels("follower").inc()
+            log.exception("a follower failed", stream=following.stream.decode())
+            following.close()
+            following.on_failure(error)
+
+    def _fail(self, error: BaseException) -> None:
+        FAILURES.labels("store").inc()
+        if isinstance(error, Refused):
+            log.error("reading streams was refused", error=str(error))
+        for following, _ in self._reading.values():
+            self._dirty[following] = None
+        self._width = max(1, len(self._reading) // 2)
+        self._resting = True
+        wait_s = RECONNECT_WAIT.compute(self._failures)
+        self._failures += 1
+        asyncio.get_running_loop().call_later(wait_s, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        self._wake(self)
+
+    def _progress(self) -> None:
+        self.progressed_at = asyncio.get_running_loop().time()

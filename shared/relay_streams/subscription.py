@@ -1,0 +1,139 @@
+"""Subscriptions: sharded pub/sub over one connection to one Redis server."""
+
+import asyncio
+import math
+from collections.abc import Callable
+
+import structlog
+from redis import exceptions
+from redis.asyncio.connection import Connection
+
+from relay_runtime.tasks import first_of
+from relay_streams.connection import RECONNECT_WAIT, RECONNECTS, Endpoint
+
+log = structlog.get_logger(__name__)
+
+
+class Subscription:
+    """The channels wanted of one server. ``run`` keeps them subscribed.
+
+    Args:
+        endpoint: Where to connect, asked at each attempt.
+        name: What it is for, in logs and metrics.
+        timeout_s: Limit for connecting and for the answer to a ping.
+        ping_s: How often a silent connection is probed.
+        on_message: Called with the channel at each message, and when its subscription stands.
+        on_change: Called when the connection came up (``connected``) or was lost.
+        on_moved: Called with the channel when the server has ended its subscription; None has it
+            subscribed again here.
+        on_redirect: Called when another node of the cluster serves a slot's channels; None where
+            there is no cluster.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        name: str,
+        timeout_s: float,
+        ping_s: float,
+        on_message: Callable[[bytes], None],
+        on_change: Callable[["Subscription"], None],
+        on_moved: Callable[[str], None] | None = None,
+        on_redirect: Callable[[exceptions.MovedError], None] | None = None,
+    ) -> None:
+        self._endpoint = endpoint
+        self._name = name
+        self._timeout_s = timeout_s
+        self._ping_s = ping_s
+        self._on_message = on_message
+        self._on_change = on_change
+        self._on_moved = on_moved or self.subscribe
+        self._on_redirect = on_redirect
+        self._wanted: set[str] = set()
+        self._changes: dict[str, bool] = {}
+        self._changed = asyncio.Event()
+        self._heard_at = 0.0
+        self._failures = 0
+        self.connected = False
+
+    def subscribe(self, channel: str) -> None:
+        """Want a channel; ``on_message`` is called once when the subscription stands."""
+        self._wanted.add(channel)
+        self._change(channel, wanted=True)
+
+    def unsubscribe(self, channel: str) -> None:
+        """Want a channel no more."""
+        self._wanted.discard(channel)
+        self._change(channel, wanted=False)
+
+    def forget(self, channel: str) -> None:
+        """Want a channel no more, and do not say so: the server does not have it."""
+        self._wanted.discard(channel)
+        self._changes.pop(channel, None)
+
+    def _change(self, channel: str, *, wanted: bool) -> None:
+        self._changes[channel] = wanted
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Connect, and connect again, until cancelled."""
+        while True:
+            try:
+                connection = await self._endpoint.open(name=self._name, timeout_s=self._timeout_s)
+                try:
+                    await self._serve(connection)
+                finally:
+                    await connection.disconnect(nowait=True)
+            except (exceptions.RedisError, OSError) as error:
+                RECONNECTS.labels(self._name).inc()
+                log.warning("redis connection lost", link=self._name, error=str(error) or repr(error))
+            finally:
+                self.connected = False
+                self._on_change(self)
+            await asyncio.sleep(RECONNECT_WAIT.compute(self._failures))
+            self._failures += 1
+
+    async def _serve(self, connection: Connection) -> None:
+        self.connected = True
+        self._on_change(self)
+        self._changes = dict.fromkeys(self._wanted, True)
+        self._changed.set()
+        await first_of(send=self._send(connection), listen=self._listen(connection))
+
+    async def _send(self, connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
+        self._heard_at = loop.time()
+        while True:
+            try:
+                async with asyncio.timeout(self._ping_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                if loop.time() - self._heard_at > self._ping_s + self._timeout_s:
+                    raise exceptions.TimeoutError("no answer to ping") from None
+                await connection.send_command("PING", check_health=False)
+                continue
+            self._changed.clear()
+            changes, self._changes = self._changes, {}
+            commands = [
+                ("SSUBSCRIBE" if wanted else "SUNSUBSCRIBE", channel) for channel, wanted in changes.items()
+            ]
+            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+
+    async def _listen(self, connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                kind, channel, *_ = await connection.read_response(timeout=math.inf)
+            except exceptions.MovedError as moved:
+                if self._on_redirect is None:
+                    raise
+                self._on_redirect(moved)
+                continue
+            self._heard_at = loop.time()
+            self._failures = 0
+            if kind in (b"smessage", b"ssubscribe"):
+                self._on_message(channel)
+            elif kind == b"sunsubscribe" and channel.decode() in self._wanted:
+                self.forget(channel.decode())
+                self._on_moved(channel.decode())
