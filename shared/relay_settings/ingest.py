@@ -33,6 +33,14 @@ class IngestSettings(ProcessSettings, StoreSettings, VendorSettings):
     retention_bytes: int = Field(
         32 * 1024 * 1024, ge=1024 * 1024, description="Frames kept per conversation, at most two turns."
     )
+    republish_bytes: int = Field(
+        2 * 1024 * 1024,
+        ge=0,
+        description="Written frames remembered per conversation, to write them again if Redis loses them.",
+    )
+    republish_s: float = Field(
+        60.0, gt=0, description="How long they are remembered: longer than a fail-over of Redis takes."
+    )
     keep_ended_s: float = Field(60.0, ge=0, description="How long frames stay after a conversation ended.")
     keep_record_s: float = Field(86_400.0, ge=60, description="How long its record stays.")
     backlog_bytes: int = Field(

@@ -9,9 +9,11 @@ from relay_streams.keys import ConversationKeys
 from relay_streams.link import Link
 from relay_wire.frame import Codec
 from relay_wire.position import START, Position
+from relay_wire.turns import InputState
 
 State = Literal["open", "closing", "ended"]
 _STATES: dict[bytes, State] = {b"open": "open", b"closing": "closing", b"ended": "ended"}
+INPUT_STATES: dict[bytes, InputState] = {b"open": "open", b"ended": "ended", b"cut": "cut"}
 
 
 class Conversation(NamedTuple):
@@ -42,10 +44,23 @@ class Conversation(NamedTuple):
     """The last up entry consumed."""
     input_turn: int = 0
     """The turn opened last at a door."""
-    input_open: bool = False
+    input_state: InputState = "ended"
     """Whether its audio is still coming."""
     input_offset: int = 0
     """Bytes of it that are in."""
+    input_key: str = ""
+    """What it was opened with."""
+
+    def founding_fields(self) -> list[str | int]:
+        """Names and values the record begins with, in turn."""
+        return [
+            "state", self.state,
+            "avatar", self.avatar_id,
+            "sample_rate", self.sample_rate,
+            "codec", int(self.codec),
+            "created", self.created_ms,
+            *(("first_generation", self.first_generation) if self.first_generation else ()),
+        ]  # fmt: skip
 
     @classmethod
     def from_fields(cls, conversation: str, fields: Mapping[bytes, bytes]) -> "Conversation":
@@ -72,16 +87,15 @@ class Conversation(NamedTuple):
                 checkpoint=fields.get(b"checkpoint", b""),
                 up=fields.get(b"up", b"0-0").decode(),
                 input_turn=int(fields.get(b"in_turn", 0)),
-                input_open=fields.get(b"in_open") == b"1",
+                input_state=INPUT_STATES[fields.get(b"in_state", b"ended")],
                 input_offset=int(fields.get(b"in_offset", 0)),
+                input_key=fields.get(b"in_key", b"").decode(),
             )
         except (KeyError, ValueError) as error:
             raise Missing(f"no record of conversation {conversation}: {error!r}") from None
 
 
-async def create(
-    link: Link, keys: ConversationKeys, *, avatar_id: str, sample_rate: int, codec: Codec, created_ms: int
-) -> bool:
+async def create(link: Link, keys: ConversationKeys, record: Conversation) -> bool:
     """Create a conversation and put it up for an owner, atomically.
 
     Returns:
@@ -90,15 +104,9 @@ async def create(
     Raises:
         Unavailable: Redis cannot take it now.
     """
-    record: dict[str, str | int] = {
-        "state": "open",
-        "avatar": avatar_id,
-        "sample_rate": sample_rate,
-        "codec": int(codec),
-        "created": created_ms,
-    }
-    fields = [part for pair in record.items() for part in pair]
-    return bool(await link.run_script(scripts.CREATE, (keys.meta, keys.unowned), keys.id, *fields))
+    return bool(
+        await link.run_script(scripts.CREATE, (keys.meta, keys.unowned), record.id, *record.founding_fields())
+    )
 
 
 async def read(link: Link, keys: ConversationKeys) -> Conversation:

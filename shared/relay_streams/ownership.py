@@ -5,13 +5,15 @@ worker's sweep puts the conversation up, and one of them claims it with a larger
 that moment on the store refuses whatever the old owner still writes.
 """
 
+import asyncio
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from relay_streams import scripts
 from relay_streams.conversations import Conversation, fields_of
 from relay_streams.keys import CONSUMER_GROUP, ConversationKeys, KeySpace, PartitionKeys
-from relay_streams.link import Link
+from relay_streams.link import Link, Reply
+from relay_wire.turns import InputState
 
 
 class Offer(NamedTuple):
@@ -28,6 +30,31 @@ class Lease(NamedTuple):
     generation: int
     value: str
     conversation: Conversation
+    lease_ms: int
+
+
+class Heard(NamedTuple):
+    """What an owner has taken from the up stream: a store that loses data must not fall behind it."""
+
+    cursor: str
+    """The last entry read."""
+    turn: int
+    """The last turn whose speech was taken."""
+    offset: int
+    """Bytes of it."""
+    state: InputState
+    """Whether more of it is to come."""
+    key: str
+    """What it was opened with."""
+
+
+class Renewal(NamedTuple):
+    """What became of leases that could not be renewed."""
+
+    lost: list[str]
+    """Conversations that another worker owns."""
+    gone: list[str]
+    """Conversations whose record, or our claim in it, the store has lost."""
 
 
 class Registry:
@@ -81,18 +108,14 @@ class Registry:
         if reply[0] != b"ok":
             return None
         record = Conversation.from_fields(keys.id, fields_of(reply[3:]))
-        return Lease(keys, int(reply[1]), reply[2].decode(), record)
+        return Lease(keys, int(reply[1]), reply[2].decode(), record, self.lease_ms)
 
-    async def renew(self, leases: Iterable[Lease]) -> list[str]:
-        """Renew leases, one call per partition.
-
-        Returns:
-            The ids of the conversations that are lost to another owner.
-        """
+    async def renew(self, leases: Iterable[Lease]) -> Renewal:
+        """Renew leases, one call per partition. Returns the ids of those that could not be renewed."""
         by_partition: dict[int, list[Lease]] = {}
         for lease in leases:
             by_partition.setdefault(lease.keys.partition, []).append(lease)
-        lost: list[str] = []
+        renewal = Renewal([], [])
         for held in by_partition.values():
             names = [held[0].keys.leases]
             arguments: list[str | int] = [self.lease_ms]
@@ -100,8 +123,9 @@ class Registry:
                 names += (lease.keys.lease, lease.keys.meta)
                 arguments += (lease.keys.id, lease.value, lease.generation)
             reply = await self._link.run_script(scripts.RENEW, names, *arguments)
-            lost += [name.decode() for name in reply]
-        return lost
+            for ids, names_of_those in zip(renewal, reply, strict=True):
+                ids.extend(name.decode() for name in names_of_those)
+        return renewal
 
     async def release(self, lease: Lease) -> bool:
         """Give a conversation up for another owner to take at once; False when it was lost already."""
@@ -123,3 +147,33 @@ class Registry:
         """Put up to ``limit`` conversations whose lease ran out up for a new owner. Returns how many."""
         names = (partition.leases, partition.unowned)
         return int(await self._link.run_script(scripts.EXPIRE, names, limit))
+
+
+def submit_restore(link: Link, lease: Lease, *, floor: int, heard: Heard) -> asyncio.Future[Reply]:
+    """Ask the store to take up a living owner's term again, with everything but its frames.
+
+    Args:
+        link: Where to ask.
+        lease: The term.
+        floor: The frame before the oldest that the owner can write again.
+        heard: What it has taken from the up stream.
+
+    Returns:
+        ``[b"ok", seq]``: the owner writes again what comes after it; or ``[b"fenced", generation]``.
+    """
+    keys = lease.keys
+    return link.submit_script(
+        scripts.RESTORE,
+        (keys.meta, keys.lease, keys.leases, keys.down, keys.up),
+        keys.id,
+        lease.generation,
+        lease.value,
+        lease.lease_ms,
+        floor,
+        heard.cursor,
+        heard.turn,
+        heard.offset,
+        heard.state,
+        heard.key,
+        *lease.conversation.founding_fields(),
+    )

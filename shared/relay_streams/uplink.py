@@ -1,17 +1,23 @@
 """The uplink: speech, interrupts and reports on their way to the owner, through the ``up`` stream."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from prometheus_client import Counter
 
 from relay_streams import scripts
-from relay_streams.errors import Ended, Missing
+from relay_streams.conversations import INPUT_STATES
+from relay_streams.errors import Ended, Missing, Unavailable
 from relay_streams.keys import ConversationKeys
 from relay_streams.link import Link, Reply
 from relay_wire.messages import PlaybackState
+from relay_wire.turns import InputState
 
 REFUSALS = Counter("relay_uplink_refusals_total", "Uplink entries the store did not take.", ["reason"])
+UNREPLICATED = Counter(
+    "relay_uplink_unreplicated_total", "Speech that too few replicas had in time to acknowledge it."
+)
 
 
 class Busy(Exception):
@@ -27,7 +33,29 @@ class Busy(Exception):
 
 
 class Closed(Exception):
-    """Raised when the turn takes no more audio: it was ended or interrupted."""
+    """Raised when the turn takes no more audio: it was interrupted, barged into or left silent.
+
+    Attributes:
+        turn: The turn.
+    """
+
+    def __init__(self, turn: int) -> None:
+        super().__init__(f"turn {turn} takes no more audio")
+        self.turn = turn
+
+
+class Mismatch(Exception):
+    """Raised when a turn's audio ends elsewhere than this speaker says: it was given other audio before.
+
+    Attributes:
+        turn: The turn.
+        offset: Bytes of it that are in.
+    """
+
+    def __init__(self, turn: int, offset: int) -> None:
+        super().__init__(f"turn {turn} has {offset} bytes, which is not what it has here")
+        self.turn = turn
+        self.offset = offset
 
 
 class Full(Exception):
@@ -35,7 +63,7 @@ class Full(Exception):
 
 
 class Missed(Exception):
-    """Raised when chunks before this one are not in.
+    """Raised when chunks before this one are not in: not yet, or no longer, after Redis lost them.
 
     Attributes:
         offset: Where the turn's audio ends in the store.
@@ -46,12 +74,27 @@ class Missed(Exception):
         self.offset = offset
 
 
+class Unreplicated(Unavailable):
+    """Raised when too few replicas of Redis have a chunk in time: repeat it."""
+
+
 class Spoken(NamedTuple):
     """A chunk that is in."""
 
     turn: int
     offset: int
-    """Bytes of the turn that are in, this chunk included."""
+    """Bytes of the turn that are in: this chunk included, and what another attempt said after it."""
+
+
+class Input(NamedTuple):
+    """How far a turn's audio is."""
+
+    turn: int
+    offset: int
+    """Bytes that are in."""
+    state: InputState
+    key: str
+    """What it was opened with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +104,19 @@ class UplinkLimits:
     entries: int = 4096
     bytes: int = 16 * 1024 * 1024
     silence_ms: int = 30_000
-    """An open turn whose speaker is silent for longer may be superseded."""
+    """An open turn whose speaker is silent for longer takes no more."""
+    replicas: int = 0
+    """Replicas of Redis that must have speech before it counts as in."""
+    replicas_wait_ms: int = 1000
+    """How long they may take."""
 
 
 class Uplink:
     """Appends to ``up`` streams.
 
     All methods raise ``Missing`` or ``Ended`` when there is no conversation to append to, and
-    ``Unavailable`` when Redis cannot take it now: then the entry may or may not be in. Repeating a
-    chunk with its turn and offset is safe, since a chunk that is in is not taken again.
+    ``Unavailable`` when Redis cannot take it now, or too few replicas have it: then the entry may or may
+    not be in. Repeating a chunk is safe with its turn or its key, since what is in is not taken again.
     """
 
     def __init__(self, link: Link, limits: UplinkLimits | None = None) -> None:
@@ -80,20 +127,22 @@ class Uplink:
         self,
         keys: ConversationKeys,
         *,
-        turn: int,
+        turn: int = 0,
+        key: str = "",
         offset: int,
         pcm: bytes,
         end: bool,
         barge_in: bool = False,
         traceparent: str = "",
     ) -> Spoken:
-        """Append a chunk of a turn's speech.
+        """Append a chunk of a turn's speech. Of one that is in partly, the rest is appended.
 
         Args:
             keys: The conversation.
-            turn: The turn, or 0 to open the next one with this chunk.
+            turn: The turn, or 0 when it is not known: the one opened with the key, or the next.
+            key: What the turn is opened with. It is known for eight turns.
             offset: Where the chunk begins in its turn, in bytes.
-            pcm: Its samples.
+            pcm: Its samples; not empty, unless the turn ends here.
             end: Whether the turn's audio ends with it.
             barge_in: When opening: cancel what is spoken or waits, instead of waiting for it.
             traceparent: When opening: the turn's trace context.
@@ -101,32 +150,34 @@ class Uplink:
         Raises:
             Busy: Opening, while another turn's audio is still coming.
             Closed: The turn takes no more.
+            Mismatch: The turn is complete, or further than its end as given here, with other audio.
             Full: Too much waits for the owner.
             Missed: Chunks before this one are missing.
         """
-        limits = self._limits
-        reply = await self._link.run_script(
-            scripts.SPEAK,
-            (keys.meta, keys.up),
-            turn,
-            offset,
-            pcm,
-            "1" if end else "",
-            "1" if barge_in else "",
-            traceparent,
-            limits.entries,
-            limits.bytes,
-            limits.silence_ms,
+        reply = await self._speak(
+            keys, turn, key, offset, pcm, "1" if end else "", "1" if barge_in else "", traceparent
         )
         match reply[0]:
-            case b"ok" | b"have":
+            case b"in":
                 return Spoken(reply[1], reply[2])
             case b"busy":
                 raise Busy(reply[1])
-            case b"closed":
-                raise Closed
+            case b"over" if reply[3] == b"cut":
+                raise Closed(reply[1])
+            case b"over":
+                raise Mismatch(reply[1], reply[2])
             case b"behind":
                 raise Missed(reply[2])
+        raise _refusal(reply)
+
+    async def find(self, keys: ConversationKeys, *, turn: int = 0, key: str = "") -> Input | None:
+        """How far one of the last eight turns is, by its number or by what it was opened with."""
+        reply = await self._speak(keys, turn, key, 0, b"", "", "", "")
+        match reply[0]:
+            case b"in":
+                return Input(reply[1], reply[2], INPUT_STATES[reply[3]], reply[4].decode())
+            case b"unknown":
+                return None
         raise _refusal(reply)
 
     async def interrupt(self, keys: ConversationKeys, reason: str) -> int:
@@ -150,6 +201,30 @@ class Uplink:
     async def close(self, keys: ConversationKeys, reason: str) -> None:
         """Ask the owner to end the conversation. No speech is taken after this."""
         await self._tell(keys, "close", "r", reason)
+
+    async def _speak(self, keys: ConversationKeys, *arguments: str | bytes | int) -> Reply:
+        limits = self._limits
+        script = self._link.run_script(
+            scripts.SPEAK,
+            (keys.meta, keys.up),
+            *arguments,
+            limits.entries,
+            limits.bytes,
+            limits.silence_ms,
+        )
+        if not limits.replicas:
+            return await script
+        # Both leave in one write: a WAIT over another connection would not wait for this script.
+        wait = self._link.execute("WAIT", limits.replicas, limits.replicas_wait_ms, key=keys.meta)
+        outcomes: tuple[Reply, Reply] = await asyncio.gather(script, wait, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        reply, replicas = outcomes
+        if replicas < limits.replicas:
+            UNREPLICATED.inc()
+            raise Unreplicated(f"{replicas} of {limits.replicas} replicas of Redis have the speech")
+        return reply
 
     async def _tell(self, keys: ConversationKeys, kind: str, *fields: str | bytes | int) -> int:
         reply = await self._link.run_script(

@@ -13,3 +13,8 @@ def duration_ms(size_bytes: int, sample_rate: int) -> int:
 def chunk_bytes(duration_ms: int, sample_rate: int) -> int:
     """How many bytes sound that long, in whole samples, at least one."""
     return max(1, sample_rate * duration_ms // 1000) * BYTES_PER_SAMPLE
+
+
+def chunks(pcm: bytes, size_bytes: int) -> list[bytes]:
+    """Cut PCM into pieces of this size, the last maybe shorter."""
+    return [pcm[start : start + size_bytes] for start in range(0, len(pcm), size_bytes)]

@@ -3,19 +3,32 @@
 Audio itself is binary: mono PCM16 little-endian at the conversation's rate, in any chunking.
 """
 
+from typing import Annotated
+
 import msgspec
+
+Key = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,128}\Z")]
+"""Names an opening, so that repeating it opens no second turn: 1 to 128 visible ASCII characters."""
 
 
 class SpeakerError(ValueError):
     """Raised when a text is not a speaker's message."""
 
 
-class Start(msgspec.Struct, frozen=True, tag="start"):
-    """Options for the turn the next audio opens. Not needed when there are none."""
+class Start(msgspec.Struct, frozen=True, omit_defaults=True, tag="start"):
+    """Options for the turn the next audio opens, or the turn it goes on with. Not needed without any.
+
+    With ``turn`` or ``key`` it is answered: ``Ack`` says where to go on (at 0 of turn 0 when the key is
+    new), ``Ended`` and ``Interrupted`` that there is nothing to go on with.
+    """
 
     barge_in: bool = False
     """Cancel what is spoken or waits, instead of waiting for it."""
     traceparent: str = ""
+    turn: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
+    """Go on with this turn, one of the last eight."""
+    key: Key | None = None
+    """Go on with the turn that was opened with it, or open one with it."""
 
 
 class End(msgspec.Struct, frozen=True, tag="end"):
@@ -33,7 +46,7 @@ class Turn(msgspec.Struct, frozen=True, tag="turn"):
 
 
 class Ack(msgspec.Struct, frozen=True, tag="ack"):
-    """From control: so many bytes of the turn are in, and will be spoken exactly once."""
+    """From control: so many bytes of the turn are in, exactly once. Keep what comes after them."""
 
     turn: int
     offset: int

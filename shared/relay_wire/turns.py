@@ -16,50 +16,19 @@ The rules it keeps, whatever happens in whatever order:
 """
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Literal
 
 import msgspec
 
 from relay_wire import events
+from relay_wire.checkpoint import Checkpoint, Phase
+from relay_wire.effects import Abandon, Discard, Effect, Publish, Speak
 from relay_wire.frame import MAX_PAYLOAD_BYTES, Kind
 from relay_wire.pcm import duration_ms
 from relay_wire.position import Position
 
-
-class Publish(NamedTuple):
-    """Append a frame to the conversation."""
-
-    kind: Kind
-    turn: int
-    payload: bytes
-    media_ms: int
-    end: bool = False
-
-
-class Speak(NamedTuple):
-    """Send audio of a turn to Motion Server; with ``end`` the request is complete."""
-
-    turn: int
-    pcm: bytes
-    end: bool
-
-
-class Abandon(NamedTuple):
-    """Nothing more of this turn's motion is wanted: end its request, drop what waits to be sent."""
-
-    turn: int
-    overdue: bool = False
-    """Motion Server owed an answer and did not give it: its session is not to be trusted either."""
-
-
-class Discard(NamedTuple):
-    """Something arrived that may not be published. Count it."""
-
-    what: str
-    reason: str
-
-
-Effect = Publish | Speak | Abandon | Discard
+InputState = Literal["open", "ended", "cut"]
+"""A turn's audio: still coming, complete, or cancelled."""
 
 
 class Admission(Enum):
@@ -92,45 +61,6 @@ class Rules(msgspec.Struct, frozen=True):
     """Audio after which an answer is surely due: twice the window seen (facts 3)."""
 
 
-class Phase(Enum):
-    """Where the conversation stands."""
-
-    IDLE = "idle"
-    SPEAKING = "speaking"
-    """A turn's frames are being published."""
-    PLAYING = "playing"
-    """All of a turn's frames are out; viewers still play them."""
-    CLOSED = "closed"
-
-
-class Checkpoint(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the next owner must know to go on. It travels with the frames, in the same atomic write."""
-
-    turn: int = 0
-    phase: Phase = Phase.IDLE
-    cancelled: int = 0
-    audio_bytes: int = 0
-    audio_ended: bool = False
-    motion_ended: bool = False
-    audio_only: bool = False
-    switch_due: str = ""
-    failed: bool = False
-    playing_ms: int = 0
-
-    def encode(self) -> bytes:
-        """Write it as JSON."""
-        return msgspec.json.encode(self)
-
-    @classmethod
-    def decode(cls, data: bytes) -> "Checkpoint":
-        """Read what ``encode`` wrote; nothing is the state of a new conversation.
-
-        Raises:
-            msgspec.MsgspecError: The bytes are something else.
-        """
-        return msgspec.json.decode(data, type=cls) if data else cls()
-
-
 class TurnMachine:
     """The turns of one conversation, during one owner's term.
 
@@ -146,6 +76,8 @@ class TurnMachine:
         self._rules = rules
         self._cancelled = was.cancelled
         self._audio_bytes = was.audio_bytes
+        # Where the turn's next chunk begins: after a hole it is ahead of the bytes published.
+        self._offset = was.offset
         self._audio_ended = was.audio_ended
         self._motion_ended = was.motion_ended
         self._motion_seen = False
@@ -169,8 +101,7 @@ class TurnMachine:
         if self.phase is Phase.CLOSED or turn <= self._cancelled or turn < self.turn:
             return Admission.NEVER
         if turn == self.turn:
-            speaking = self.phase is Phase.SPEAKING and not self._audio_ended
-            return Admission.NOW if speaking else Admission.NEVER
+            return Admission.NOW if self.input_state == "open" else Admission.NEVER
         return Admission.NOW if barge_in or self.phase is Phase.IDLE else Admission.LATER
 
     @property
@@ -182,6 +113,18 @@ class TurnMachine:
             return None
         return min((due for due in (self._input_due, self._answer_due) if due is not None), default=None)
 
+    @property
+    def offset(self) -> int:
+        """Bytes of the turn's audio that were taken."""
+        return self._offset
+
+    @property
+    def input_state(self) -> InputState:
+        """What became of the turn's audio."""
+        if self.phase is Phase.SPEAKING and not self._audio_ended:
+            return "open"
+        return "cut" if self.turn <= self._cancelled else "ended"
+
     def checkpoint(self) -> Checkpoint:
         """The state after the effects returned so far."""
         return Checkpoint(
@@ -189,6 +132,7 @@ class TurnMachine:
             phase=self.phase,
             cancelled=self._cancelled,
             audio_bytes=self._audio_bytes,
+            offset=self._offset,
             audio_ended=self._audio_ended,
             motion_ended=self._motion_ended,
             audio_only=self._audio_only,
@@ -212,22 +156,37 @@ class TurnMachine:
         return effects
 
     def audio(
-        self, now: float, turn: int, pcm: bytes, *, end: bool = False, barge_in: bool = False
+        self,
+        now: float,
+        turn: int,
+        pcm: bytes,
+        *,
+        offset: int | None = None,
+        end: bool = False,
+        barge_in: bool = False,
     ) -> list[Effect]:
         """Audio of a turn arrived: it is published first, then sent to Motion Server.
 
         With ``end`` the turn's input is complete; ``pcm`` may then be empty. Audio that is not
-        admitted now is discarded.
+        admitted now is discarded, and so is what comes a second time by its ``offset`` in the turn,
+        in bytes (None: it follows what came before). What is missing before it is told.
         """
         if self.admission(turn, barge_in=barge_in) is not Admission.NOW:
             return [Discard("audio", "not_admitted")]
         effects = [] if turn == self.turn else self._begin(now, turn)
+        if offset is not None and offset > self._offset:
+            effects += self._missing(offset)
+        elif offset is not None and offset < self._offset:
+            pcm = pcm[self._offset - offset :]
+            if not pcm and not end:
+                return [*effects, Discard("audio", "repeated")]
         if not pcm and not end:
             return [*effects, Discard("audio", "empty")]
         effects.append(self._publish(Kind.AUDIO, pcm, end=end))
         if self._audio_bytes == 0:
             self._first_audio_at = now
         self._audio_bytes += len(pcm)
+        self._offset += len(pcm)
         self._input_due = None if end else now + self._rules.input_timeout_s
         self._audio_ended = end
         if self._switch_due:
@@ -315,7 +274,7 @@ class TurnMachine:
         effects = self.interrupt(now, self.turn, "barge_in")
         self.turn = turn
         self.phase = Phase.SPEAKING
-        self._audio_bytes = 0
+        self._audio_bytes = self._offset = 0
         self._audio_ended = self._motion_ended = self._motion_seen = self._audio_only = False
         self._switch_due = ""
         self._failed = False
@@ -370,6 +329,12 @@ class TurnMachine:
     def _switch(self, reason: str) -> list[Effect]:
         self._switch_due = ""
         return [self._event(events.AudioOnly(reason)), self._publish(Kind.MOTION, b"", end=True)]
+
+    def _missing(self, offset: int) -> list[Effect]:
+        self._failed = True
+        text = f"{offset - self._offset} bytes of the turn's audio are lost"
+        self._offset = offset
+        return [self._event(events.Error("audio_missing", text, retryable=False))]
 
     # --- facts about the running turn ----------------------------------------------------------
 

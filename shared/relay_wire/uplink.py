@@ -12,6 +12,7 @@ b         speech: "1" when the turn barges in
 s         playback: started, stalled or finished
 p         playback: position in milliseconds
 r         interrupt and close: reason
+key       speech: what the turn was opened with, on its first chunk
 traceparent  W3C trace context of the turn, on its first chunk
 ========  =====================================================================
 """
@@ -37,6 +38,7 @@ class Speech(NamedTuple):
     end: bool = False
     barge_in: bool = False
     traceparent: str = ""
+    key: str = ""
 
 
 class Interrupt(NamedTuple):
@@ -95,6 +97,7 @@ def _speech(fields: Mapping[bytes, bytes]) -> Speech:
         end=fields.get(b"e") == b"1",
         barge_in=fields.get(b"b") == b"1",
         traceparent=fields.get(b"traceparent", b"").decode("ascii"),
+        key=fields.get(b"key", b"").decode("ascii"),
     )
 
 

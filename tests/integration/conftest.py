@@ -1,22 +1,26 @@
 """A clean real server per test, and the parts that write to it."""
 
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
 
 from relay_streams import conversations
+from relay_streams.conversations import Conversation
 from relay_streams.errors import StoreError
 from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.link import Link
-from relay_streams.ownership import Lease, Registry
-from relay_streams.publisher import Publisher, Writer
+from relay_streams.ownership import Heard, Lease, Registry
+from relay_streams.publisher import Publisher
 from relay_streams.server import Server
+from relay_streams.writer import Writer
 from relay_wire.frame import Codec
 
 _ids = itertools.count(1)
+UNHEARD = Heard("0-0", 0, 0, "ended", "")
+"""Nothing taken from the up stream yet."""
 
 
 @dataclass
@@ -31,9 +35,8 @@ class Store:
     async def create(self, *, sample_rate: int = 16000) -> ConversationKeys:
         """A new conversation nobody owns."""
         keys = self.keys.conversation(f"01JDTEST{next(_ids):018d}")
-        created = await conversations.create(
-            self.link, keys, avatar_id="ava", sample_rate=sample_rate, codec=Codec.PCM_S16LE, created_ms=1
-        )
+        record = Conversation(keys.id, "open", "ava", sample_rate, Codec.PCM_S16LE, created_ms=1)
+        created = await conversations.create(self.link, keys, record)
         assert created
         return keys
 
@@ -51,22 +54,27 @@ class Store:
                 return lease
         raise AssertionError(f"{keys.id} is not on offer: {offers}")
 
-    def writer(self, publisher: Publisher, lease: Lease) -> Writer:
+    def writer(self, publisher: Publisher, lease: Lease, heard: Heard = UNHEARD) -> Writer:
         """Write to it; losses go to ``lost``."""
-        record = lease.conversation
-        return publisher.open(
-            lease.keys,
-            generation=lease.generation,
-            turn=record.turn,
-            turn_first=record.turn_first,
-            turn_before=record.turn_before,
-            on_lost=self.lost.append,
-        )
+        return publisher.open(lease, heard=lambda: heard, on_lost=self.lost.append)
 
     async def entries(self, stream: str) -> list[tuple[str, dict[bytes, bytes]]]:
         """A stream's content."""
         reply = await self.link.execute("XRANGE", stream, "-", "+")
         return [(entry.decode(), conversations.fields_of(fields)) for entry, fields in reply]
+
+    async def snapshot(self, keys: ConversationKeys) -> Callable[[], Awaitable[None]]:
+        """Remember a conversation's keys as a replica would that hears no more; call it to fail over to that."""
+        names = (keys.meta, keys.lease, keys.down, keys.up)
+        dumps = {name: await self.link.execute("DUMP", name) for name in names}
+
+        async def go_back() -> None:
+            await self.link.execute("DEL", *names)
+            for name, dump in dumps.items():
+                if dump is not None:
+                    await self.link.execute("RESTORE", name, 0, dump)
+
+        return go_back
 
     async def cut(self, name: str) -> None:
         """Break the connections whose name begins so."""

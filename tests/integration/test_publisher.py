@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from relay_streams.errors import Behind, Fenced, Missing
+from relay_streams.errors import Fenced
 from relay_streams.publisher import Publisher
 from relay_wire import frame
+from relay_wire.effects import Publish
 from relay_wire.frame import MAX_PAYLOAD_BYTES, Flags, FrameError, Kind
 from relay_wire.position import Position
-from relay_wire.turns import Publish
 
 CHECKPOINT = b'{"turn":1}'
 
@@ -179,34 +179,6 @@ async def test_the_stream_fences_although_the_record_was_lost(open_store) -> Non
 
         assert [type(error) for error in store.lost] == [Fenced]
         assert len(await store.entries(keys.down)) == 1
-
-
-async def test_a_lost_record_is_noticed(open_store) -> None:
-    """Without a record there is no conversation to write to."""
-    async with open_store() as store, Publisher(store.url) as publisher:
-        lease = await store.claim(await store.create())
-        writer = store.writer(publisher, lease)
-        await store.link.execute("DEL", lease.keys.meta)
-        writer.append([audio(1)], checkpoint=CHECKPOINT)
-        await writer.drained()
-
-        assert [type(error) for error in store.lost] == [Missing]
-        assert await store.entries(lease.keys.down) == []
-
-
-async def test_a_lost_tail_is_noticed(open_store) -> None:
-    """A store that went back in time is not written past: that would be a hole."""
-    async with open_store() as store, Publisher(store.url) as publisher:
-        lease = await store.claim(await store.create())
-        writer = store.writer(publisher, lease)
-        writer.append([audio(1), audio(1), audio(1)], checkpoint=CHECKPOINT)
-        await writer.drained()
-        await store.link.execute("HSET", lease.keys.meta, "tail", f"{lease.generation}-2")
-        writer.append([audio(1)], checkpoint=CHECKPOINT)
-        await writer.drained()
-
-        assert [(type(error), error.seq) for error in store.lost] == [(Behind, 2)]
-        assert len(await store.entries(lease.keys.down)) == 3
 
 
 async def test_too_large_a_payload_spoils_nothing(open_store) -> None:

@@ -3,20 +3,11 @@
 import pytest
 
 from relay_wire import events
+from relay_wire.checkpoint import Checkpoint, Phase
+from relay_wire.effects import Abandon, Discard, Effect, Publish, Speak
 from relay_wire.frame import MAX_PAYLOAD_BYTES, Kind
 from relay_wire.position import START, Position
-from relay_wire.turns import (
-    Abandon,
-    Admission,
-    Checkpoint,
-    Discard,
-    Effect,
-    Phase,
-    Publish,
-    Rules,
-    Speak,
-    TurnMachine,
-)
+from relay_wire.turns import Admission, Rules, TurnMachine
 
 RATE = 16000
 SECOND = bytes(2 * RATE)
@@ -387,3 +378,29 @@ class TestTakeOver:
         after.tick(200)
 
         assert said(after.audio(200, 2, SECOND)) == ["TurnStarted", "audio 32000", "speak 32000"]
+
+
+def test_audio_that_comes_again_is_taken_once(machine: TurnMachine) -> None:
+    """A speaker that repeats after a fail-over: what was taken is cut off by its offset."""
+    assert said(machine.audio(0, 1, b"abcd", offset=0)) == ["TurnStarted", "audio 4", "speak 4"]
+    assert said(machine.audio(0, 1, b"abcd", offset=0)) == ["discard audio repeated"]
+    assert said(machine.audio(0, 1, b"cdef", offset=2)) == ["audio 2", "speak 2"]
+    assert said(machine.audio(0, 1, b"ef", offset=4, end=True)) == ["audio 0 END", "speak 0 end"]
+    assert machine.offset == 6
+    assert machine.input_state == "ended"
+
+
+def test_missing_audio_is_told(machine: TurnMachine) -> None:
+    """A hole in a turn's audio is an error and fails the turn; what follows is spoken."""
+    machine.audio(0, 1, b"abcd", offset=0)
+    assert said(machine.audio(0, 1, b"ij", offset=8)) == ["Error audio_missing", "audio 2", "speak 2"]
+    again = TurnMachine(RULES, Checkpoint.decode(machine.checkpoint().encode()))
+    again.begin_term(0, START)
+    assert said(again.audio(0, 1, b"kl", offset=10, end=True)) == ["audio 2 END", "TurnEnded failed"]
+
+
+def test_a_turn_whose_beginning_is_missing(machine: TurnMachine) -> None:
+    """The first chunk seen is not the first: the turn begins, and says what is missing."""
+    assert said(machine.audio(0, 1, b"cd", offset=2)) == [
+        "TurnStarted", "Error audio_missing", "audio 2", "speak 2",
+    ]  # fmt: skip

@@ -19,24 +19,15 @@ from relay_ingest.vendor import MotionFailure, Vendor
 from relay_settings.ingest import IngestSettings
 from relay_streams.conversations import Conversation, fields_of
 from relay_streams.errors import StoreError
-from relay_streams.ownership import Lease
+from relay_streams.ownership import Heard, Lease
 from relay_streams.publisher import Publisher
 from relay_streams.puller import Entry, Puller
 from relay_telemetry import traces
 from relay_wire import events, uplink
+from relay_wire.checkpoint import Checkpoint, Phase
+from relay_wire.effects import Abandon, Discard, Effect, Publish, Speak
 from relay_wire.frame import Kind
-from relay_wire.turns import (
-    Abandon,
-    Admission,
-    Checkpoint,
-    Discard,
-    Effect,
-    Phase,
-    Publish,
-    Rules,
-    Speak,
-    TurnMachine,
-)
+from relay_wire.turns import Admission, Rules, TurnMachine
 
 DISCARDED = Counter(
     "relay_ingest_discarded_total", "What arrived and may not be published.", ["what", "reason"]
@@ -98,15 +89,7 @@ class Owner:
             ),
             self._checkpoint(record),
         )
-        self.writer = publisher.open(
-            lease.keys,
-            generation=lease.generation,
-            turn=record.turn,
-            turn_first=record.turn_first,
-            turn_before=record.turn_before,
-            codec=record.codec,
-            on_lost=self._lost,
-        )
+        self.writer = publisher.open(lease, heard=self._heard_so_far, on_lost=self._lost)
         self._motion = Motion(
             vendor,
             avatar_id=record.avatar_id,
@@ -124,6 +107,8 @@ class Owner:
         self._cursor = record.up
         self._heard = _order(record.up)
         """The last entry that is not speech and was acted on: a second reading does not repeat it."""
+        self._key = record.input_key if record.input_turn == record.turn else ""
+        """What the turn was opened with."""
         self._held_after: str | None = None
         """Where the speech begins that waits for its turn. It stays in the stream, and is read again."""
         self._retiring = False
@@ -202,10 +187,17 @@ class Owner:
             return
         if admission is Admission.NOW and begins:
             self._held_after = None  # A turn that barges in leaves those before it unspoken.
+            self._key = said.key
             self._begin_span(said)
         self._consumed(entry)
-        now = self._loop.time()
-        self._perform(self._machine.audio(now, said.turn, said.pcm, end=said.end, barge_in=said.barge_in))
+        effects = self._machine.audio(
+            self._loop.time(), said.turn, said.pcm, offset=said.offset, end=said.end, barge_in=said.barge_in
+        )
+        self._perform(effects)
+
+    def _heard_so_far(self) -> Heard:
+        cursor, machine = self._following.cursor.decode(), self._machine
+        return Heard(cursor, machine.turn, machine.offset, machine.input_state, self._key)
 
     def _on_said(self, entry: Entry, said: uplink.Entry) -> None:
         order = _order(entry.id.decode())

@@ -2,9 +2,10 @@
 
 import asyncio
 import socket
+import time
 import uuid
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
@@ -34,6 +35,10 @@ STORE_FAILURES = Counter(
 )
 
 _RENEWALS_PER_LEASE = 4
+_HEAD_START_S = 0.2
+"""How much later a full worker reaches for an offer than an empty one: the emptier one gets it."""
+_TAKEN_AT_ONCE = 4
+"""Most offers of a partition taken before others may have some."""
 
 log = structlog.get_logger(__name__)
 
@@ -66,8 +71,10 @@ class Worker:
         self._partitions = {
             shared.unowned.encode(): shared for shared in map(self._keys.shared, range(settings.partitions))
         }
-        self._offered: dict[bytes, None] = dict.fromkeys(self._partitions)
+        self._offered: dict[bytes, float] = dict.fromkeys(self._partitions, 0.0)
+        """Queues that moved, and when to reach into them."""
         self._work = asyncio.Event()
+        self._renew_now = asyncio.Event()
         CAPACITY.set(settings.max_conversations)
 
     def readiness(self) -> str:
@@ -76,22 +83,25 @@ class Worker:
 
     def offered(self, unowned: bytes) -> None:
         """A partition's queue moved."""
-        self._offered[unowned] = None
+        load = len(self._owners) / self._settings.max_conversations
+        self._offered.setdefault(unowned, asyncio.get_running_loop().time() + _HEAD_START_S * load)
         self._work.set()
 
     async def take(self) -> None:
         """Take what is offered, for as long as there is room. Runs until cancelled."""
+        loop = asyncio.get_running_loop()
         self._work.set()
         while True:
             await self._work.wait()
-            self._work.clear()
-            while self._offered and not self._draining:
-                partition = self._partitions[next(iter(self._offered))]
-                del self._offered[partition.unowned.encode()]
-                try:
-                    await self._take_from(partition)
-                except Unavailable as error:
-                    self._store_failed("take", error)
+            unowned, due = next(iter(self._offered.items()))
+            await asyncio.sleep(max(due - loop.time(), 0))
+            del self._offered[unowned]
+            if not self._offered:
+                self._work.clear()
+            try:
+                await self._take_from(self._partitions[unowned])
+            except Unavailable as error:
+                self._store_failed("take", error)
 
     async def sweep(self) -> None:
         """Find leases that ran out and queues whose hints were lost. Runs until cancelled."""
@@ -99,27 +109,37 @@ class Worker:
             await asyncio.sleep(self._settings.sweep_s)
             for unowned, partition in self._partitions.items():
                 try:
-                    EXPIRED.inc(await self._registry.expire(partition))
+                    # After an outage every lease has run out: its owner gets the time to renew it first.
+                    if self._link.connected_for_s * 1000 > self._settings.lease_ms:
+                        EXPIRED.inc(await self._registry.expire(partition))
                 except Unavailable as error:
                     self._store_failed("sweep", error)
                     break
                 self.offered(unowned)
 
     async def renew(self) -> None:
-        """Keep the leases. Runs until cancelled."""
+        """Keep the leases; let the owners forget what no fail-over can have lost. Runs until cancelled."""
+        self._link.on_connect(self._renew_now.set)
         while True:
-            await asyncio.sleep(self._settings.lease_ms / 1000 / _RENEWALS_PER_LEASE)
-            leases = [owner.lease for owner in self._owners.values()]
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.lease_ms / 1000 / _RENEWALS_PER_LEASE):
+                    await self._renew_now.wait()
+            self._renew_now.clear()
             try:
-                lost = await self._registry.renew(leases)
+                renewal = await self._registry.renew([owner.lease for owner in self._owners.values()])
             except Unavailable as error:
                 self._store_failed("renew", error)
                 continue
-            for conversation in lost:
-                owner = self._owners.get(conversation)
-                if owner is not None:
+            for conversation in renewal.lost:
+                if owner := self._owners.get(conversation):
                     owner.stop()
                     self._lost(owner, Fenced(0))
+            for conversation in renewal.gone:
+                if owner := self._owners.get(conversation):
+                    owner.writer.restore("gone")
+            oldest = time.monotonic() - self._settings.republish_s
+            for owner in self._owners.values():
+                owner.writer.forget(oldest)
 
     async def drain(self) -> None:
         """Take nothing more and hand every conversation over at a turn boundary, within the drain time."""
@@ -129,10 +149,13 @@ class Worker:
     # --- one conversation ----------------------------------------------------------------------
 
     async def _take_from(self, partition: PartitionKeys) -> None:
-        room = self._settings.max_conversations - len(self._owners)
-        if room > 0:
-            for offer in await self._registry.take(partition, room):
+        room = min(self._settings.max_conversations - len(self._owners), _TAKEN_AT_ONCE)
+        if room > 0 and not self._draining:
+            offers = await self._registry.take(partition, room)
+            for offer in offers:
                 await self._claim(offer)
+            if len(offers) == room:
+                self.offered(partition.unowned.encode())
 
     async def _claim(self, offer: Offer) -> None:
         try:
@@ -216,7 +239,12 @@ async def worker(settings: IngestSettings) -> AsyncIterator[Worker]:
     url, timeout_s = settings.store_url, settings.redis_timeout_s
     async with (
         Link(url, name="ingest", timeout_s=timeout_s) as link,
-        Publisher(url, timeout_s=timeout_s, retention_bytes=settings.retention_bytes) as publisher,
+        Publisher(
+            url,
+            timeout_s=timeout_s,
+            retention_bytes=settings.retention_bytes,
+            republish_bytes=settings.republish_bytes,
+        ) as publisher,
         Puller(url, name="ingest", timeout_s=timeout_s) as puller,
         TaskScope() as tasks,
     ):

@@ -1,58 +1,117 @@
--- Append a chunk of a turn's speech, exactly once and in order.
+-- Append a chunk of a turn's speech, exactly once and in order; or ask how far a turn is.
 --
 -- KEYS  1 meta  2 up
--- ARGV  1 turn, or 0 to open the next   2 byte offset of the chunk in its turn   3 PCM
---       4 '1' when it is the last        5 '1' when opening barges in             6 traceparent or ''
---       7 most entries waiting           8 most bytes waiting                     9 ms of silence after
---         which an open turn counts as left by its speaker
+-- ARGV  1 turn, or 0 when the speaker does not know it   2 key: names the opening, so that repeating it
+--         opens no second turn; '' for none              3 byte offset of the chunk in its turn
+--       4 PCM: without it, and not the last, the call only asks             5 '1' when it is the last
+--       6 '1' when opening barges in                     7 traceparent or ''
+--       8 most entries waiting   9 most bytes waiting   10 ms of silence after which an open turn is cut
 --
--- Returns {'ok', turn, offset after} | {'have', turn, offset} when the chunk is already in
---       | {'behind', turn, offset} when chunks before it are not | {'busy', turn} | {'closed', turn}
---       | {'full'} | {'ended'} | {'missing'}.
--- Turns never interleave: the next opens only when the one before is closed, or barged into.
+-- Returns {'in', turn, offset, state, key} when the chunk is in, now or before; offset is where the turn is
+--       | {'behind', turn, offset} when chunks before it are not
+--       | {'over', turn, offset, state} when the turn takes no more, or is longer than this says
+--       | {'unknown'} to a question about no turn of the last eight
+--       | {'busy', turn} | {'full'} | {'ended'} | {'missing'}.
+-- Turns never interleave: the next opens only when the one before is over, left silent, or barged into.
+--
+-- Input fields of the record; restore.lua pushes them forward:
+--   in_turn, in_offset   the turn opened last, and the bytes of it that are in
+--   in_state             open, ended (complete) or cut (interrupted, barged into, left silent)
+--   in_key, in_at        the key it was opened with, and when its last chunk came, in ms
+--   in_past              the turns before it, seven at most: lines of turn, state, offset, key
+--   up_in                bytes of speech ever appended
 local meta, up = KEYS[1], KEYS[2]
-local turn, offset, pcm = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local turn, key, offset, pcm, last = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5] == '1'
+local asks = pcm == '' and not last
 
-local record = redis.call('HMGET', meta, 'state', 'in_turn', 'in_open', 'in_offset', 'in_at', 'up_in')
+local record = redis.call('HMGET', meta, 'state', 'in_turn', 'in_state', 'in_offset', 'in_key', 'in_past',
+  'in_at', 'up_in')
 if not record[1] then return {'missing'} end
 if record[1] ~= 'open' then return {'ended'} end
-local in_turn, in_open = tonumber(record[2]) or 0, record[3] == '1'
-local in_offset, in_at, up_in = tonumber(record[4]) or 0, tonumber(record[5]) or 0, tonumber(record[6]) or 0
+local input = {turn = tonumber(record[2]) or 0, state = record[3] or 'ended', offset = tonumber(record[4]) or 0,
+  key = record[5] or ''}
+local past, up_in = record[6] or '', tonumber(record[8]) or 0
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-if turn > 0 then
-  if turn ~= in_turn or not in_open then return {'closed', in_turn} end
-  if offset < in_offset then return {'have', turn, in_offset} end
-  if offset > in_offset then return {'behind', turn, in_offset} end
+-- The open turn's speaker is gone or overruled: close its input, so that its owner ends it.
+local function cut()
+  redis.call('XADD', up, '*', 'k', 'speech', 't', input.turn, 'o', input.offset, 'd', '', 'e', '1', 'c', up_in)
+  redis.call('HSET', meta, 'in_state', 'cut')
+  redis.call('SPUBLISH', up, '')
+  input.state = 'cut'
+end
+
+-- The key decides where both sides have one: after a fail-over another speaker's turn may have our number.
+local function is_meant(its_turn, its_key)
+  if key ~= '' and its_key ~= '' then return key == its_key end
+  return turn > 0 and turn == its_turn
+end
+
+local function find()
+  if is_meant(input.turn, input.key) then return input end
+  for its_turn, state, its_offset, its_key in string.gmatch(past, '(%d+) (%a+) (%d+) (%S*)\n') do
+    its_turn = tonumber(its_turn)
+    if is_meant(its_turn, its_key) then
+      return {turn = its_turn, state = state, offset = tonumber(its_offset), key = its_key}
+    end
+  end
+end
+
+-- Writes even when nothing changes, so that WAIT covers what another connection wrote before it broke.
+local function is_in(meant)
+  redis.call('HSET', meta, 'in_turn', input.turn)
+  return {'in', meant.turn, meant.offset, meant.state, meant.key}
+end
+
+if input.state == 'open' and record[7] and now - tonumber(record[7]) > tonumber(ARGV[10]) then cut() end
+
+local meant = find()
+if meant then
+  local after = offset + #pcm
+  if asks then return is_in(meant) end
+  if meant.state == 'cut' or (last and after < meant.offset) or (meant.state == 'ended' and after > meant.offset) then
+    return {'over', meant.turn, meant.offset, meant.state}
+  end
+  if offset > meant.offset then return {'behind', meant.turn, meant.offset} end
+  if meant.state == 'ended' or (after <= meant.offset and not last) then return is_in(meant) end
+  pcm = string.sub(pcm, meant.offset - offset + 1)
+else
+  if asks then return {'unknown'} end
+  if turn > 0 and turn <= input.turn then return {'over', turn, 0, 'cut'} end
+  if offset > 0 then return {'behind', turn, 0} end
+  if input.state == 'open' and turn == 0 and ARGV[6] ~= '1' then return {'busy', input.turn} end
 end
 
 local waiting = redis.call('XLEN', up)
-if waiting >= tonumber(ARGV[7]) then return {'full'} end
+if waiting >= tonumber(ARGV[8]) then return {'full'} end
 if waiting > 16 then
   local fields = redis.call('XRANGE', up, '-', '+', 'COUNT', 1)[1][2]
   for i = 1, #fields, 2 do
-    if fields[i] == 'c' and up_in - tonumber(fields[i + 1]) + #pcm > tonumber(ARGV[8]) then return {'full'} end
+    if fields[i] == 'c' and up_in - tonumber(fields[i + 1]) + #pcm > tonumber(ARGV[9]) then return {'full'} end
   end
 end
 
 local entry = {'XADD', up, '*', 'k', 'speech'}
 local function field(name, value) entry[#entry + 1] = name; entry[#entry + 1] = value end
-if turn == 0 then
-  if in_open then
-    local left = now - in_at > tonumber(ARGV[9])
-    if not left and ARGV[5] ~= '1' then return {'busy', in_turn} end
-    -- The open turn's speaker is gone or overruled: close its input, so that it ends whole.
-    redis.call('XADD', up, '*', 'k', 'speech', 't', in_turn, 'o', in_offset, 'd', '', 'e', '1', 'c', up_in)
+if not meant then
+  if input.state == 'open' then cut() end
+  if input.turn > 0 then
+    past = past .. string.format('%d %s %d %s\n', input.turn, input.state, input.offset, input.key)
+    while select(2, string.gsub(past, '\n', '')) > 7 do past = string.match(past, '\n(.*)$') end
   end
-  turn, offset = in_turn + 1, 0
-  if ARGV[5] == '1' then field('b', '1') end
-  if ARGV[6] ~= '' then field('traceparent', ARGV[6]) end
+  -- A turn whose opening the store has lost opens again under its number: those before it are over.
+  meant = {turn = math.max(input.turn + 1, turn), offset = 0, key = key}
+  redis.call('HSET', meta, 'in_past', past, 'in_key', key)
+  if key ~= '' then field('key', key) end
+  if ARGV[6] == '1' then field('b', '1') end
+  if ARGV[7] ~= '' then field('traceparent', ARGV[7]) end
 end
-if ARGV[4] == '1' then field('e', '1') end
-field('t', turn); field('o', offset); field('d', pcm); field('c', up_in)
+if last then field('e', '1') end
+field('t', meant.turn); field('o', meant.offset); field('d', pcm); field('c', up_in)
 redis.call(unpack(entry))
-redis.call('HSET', meta, 'in_turn', turn, 'in_open', ARGV[4] == '1' and '0' or '1',
-  'in_offset', offset + #pcm, 'in_at', string.format('%.0f', now), 'up_in', string.format('%.0f', up_in + #pcm))
+meant.offset, meant.state = meant.offset + #pcm, last and 'ended' or 'open'
+redis.call('HSET', meta, 'in_turn', meant.turn, 'in_state', meant.state, 'in_offset', meant.offset,
+  'in_at', string.format('%.0f', now), 'up_in', string.format('%.0f', up_in + #pcm))
 redis.call('SPUBLISH', up, '')
-return {'ok', turn, offset + #pcm}
+return {'in', meant.turn, meant.offset, meant.state, meant.key}
