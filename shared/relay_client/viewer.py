@@ -3,31 +3,35 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import aiohttp
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, stop_never
-from tenacity.wait import wait_random_exponential
 
+from relay_client.backoff import HEALTHY_S, Backoff
 from relay_client.errors import Closed, Refused, ViewerError
 from relay_wire import close_codes, events, frame, messages
 from relay_wire.close_codes import Advice, CloseCode
 from relay_wire.frame import Codec, Flags, Frame, Kind
 from relay_wire.position import START, Position
-from relay_wire.problems import PROBLEM_HEADER
+from relay_wire.problems import DRAINING, PROBLEM_HEADER
 
 SUBPROTOCOL = "avatar-relay.v1"
 Token = str | Callable[[], Awaitable[str]]
 """A viewer token, or where to get a fresh one for each connect."""
 
 _MAX_MESSAGE_BYTES = 1024 * 1024
-_FIRST_WAIT_S = 0.1
-_LONGEST_WAIT_S = 5.0
+_HANDSHAKE_S = 10.0
+"""Longest wait for a gateway's answer: it may itself wait for Redis."""
+_CLOSE_S = 2.0
+"""Longest wait for the answer to a close."""
+_OVER = frozenset(
+    {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR}
+)
 
 
 @dataclass(slots=True)
 class Report:
-    """What a viewer has seen. On a whole conversation all but ``frames`` and ``resumes`` are 0."""
+    """What a viewer has seen. ``gaps``, ``duplicates`` and ``out_of_order`` are 0 on a whole conversation."""
 
     frames: int = 0
     """Frames of the stream handed out."""
@@ -39,6 +43,10 @@ class Report:
     """Frames that did not follow the one before, although no gap was announced."""
     resumes: int = 0
     """Times the viewer reconnected."""
+    advised: int = 0
+    """How many of these the gateway had asked for."""
+    failures: int = 0
+    """Attempts to connect that failed."""
 
 
 class _TryAgain(Exception):
@@ -53,12 +61,16 @@ class Viewer:
     Guarantee: frames come in position order, each once, across reconnects and gateways; what is gone
     for good is announced by a ``gap`` event among the frames, and counted.
 
+    When a gateway asks to reconnect, the viewer connects elsewhere at the advised moment and then leaves.
+    After a break it waits as ``Backoff`` says, and goes to the next gateway.
+
     Args:
         urls: Base URL of a gateway (``ws://`` or ``wss://``), or several to take turns with.
         conversation: Its id.
         token: The viewer token.
         start: ``turn`` for the current turn from its start, ``live``, or a position to resume from.
-        give_up_s: How long reconnecting may fail before iteration raises; None tries for ever.
+        give_up_s: How long connecting may go on failing before iteration raises; None tries for ever.
+            Connections that end at once count as failing.
         heartbeat_s: Between pings; a gateway that does not answer is left.
         session: An aiohttp session to share among many viewers; one is made when None.
     """
@@ -85,12 +97,15 @@ class Viewer:
         self._conversation = conversation
         self._token = token
         self._start = start
-        self._give_up_s = give_up_s
+        self._backoff = Backoff(give_up_s)
         self._heartbeat_s = heartbeat_s
         self._session = session
         self._own_session = session is None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._attempts = 0
+        self._connected_at = 0.0
+        self._leave_at: float | None = None
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         """Connect.
@@ -99,10 +114,11 @@ class Viewer:
             Refused: The gateway says no.
             ViewerError: No gateway could be reached in time.
         """
+        self._closed = False
         if self._session is None:
             self._session = aiohttp.ClientSession()
         try:
-            await self._connect()
+            await self._connect(0)
         except BaseException:
             await self.close()
             raise
@@ -116,6 +132,7 @@ class Viewer:
 
     async def close(self) -> None:
         """Disconnect for good."""
+        self._closed = True
         socket, self._socket = self._socket, None
         if socket is not None:
             await socket.close()
@@ -133,21 +150,14 @@ class Viewer:
             Refused: A reconnect was refused.
             ViewerError: No gateway could be reached in time.
         """
-        while True:
-            socket = self._socket
-            if socket is None:
+        while (socket := self._socket) is not None:
+            data = await self._receive(socket)
+            if data is not None:
+                received = self._admit(frame.decode(data))
+                if received is not None:
+                    yield received
+            elif self._socket is socket and not await self._resume(socket):
                 return
-            async for message in socket:
-                if message.type is aiohttp.WSMsgType.BINARY:
-                    received = self._admit(frame.decode(message.data))
-                    if received is not None:
-                        yield received
-            if self._socket is not socket:
-                return  # closed by us
-            code = close_codes.REGISTRY.get(socket.close_code or 1006)
-            if code in (close_codes.CONVERSATION_ENDED, close_codes.NORMAL):
-                return
-            await self._come_back(socket, code)
 
     # --- what a viewer says --------------------------------------------------------------------
 
@@ -203,6 +213,7 @@ class Viewer:
             self.report.out_of_order += 1
         self.report.frames += 1
         self.cursor = position
+        self._backoff.reset()
         return received
 
     def _on_gateway_event(self, event: events.Event | events.Unknown) -> None:
@@ -214,64 +225,106 @@ class Viewer:
             case events.Gap(_, to):
                 self.report.gaps += 1
                 self.cursor = Position.parse(to)
+            case events.Reconnect(after_ms):
+                self._leave_at = self._now() + after_ms / 1000
 
     # --- connecting ----------------------------------------------------------------------------
 
-    async def _come_back(self, socket: aiohttp.ClientWebSocketResponse, code: CloseCode | None) -> None:
-        number = socket.close_code or 1006
-        if close_codes.advice(number) is Advice.FINAL:
-            raise Closed(code or CloseCode(number, "unknown", Advice.FINAL, "not in the registry"), "")
-        self.report.resumes += 1
-        await self._connect(wait_first=close_codes.advice(number) is Advice.BACK_OFF)
-
-    async def _connect(self, *, wait_first: bool = False) -> None:
-        attempts = AsyncRetrying(
-            retry=retry_if_exception_type(_TryAgain),
-            wait=_wait,
-            stop=stop_never if self._give_up_s is None else stop_after_delay(self._give_up_s),
-            reraise=True,
-        )
-        if wait_first:
-            await asyncio.sleep(_LONGEST_WAIT_S / 10)
+    async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> bytes | None:
+        """The next frame; None when this socket is closed, or to be left."""
         try:
-            self._socket = await attempts(self._connect_once)
-        except _TryAgain as last:
-            raise ViewerError(f"no gateway could be reached: {last}") from last
+            async with asyncio.timeout_at(self._leave_at):
+                while (message := await socket.receive()).type not in _OVER:
+                    if message.type is aiohttp.WSMsgType.BINARY:
+                        return bytes(message.data)
+        except TimeoutError:
+            pass
+        return None
 
-    async def _connect_once(self) -> aiohttp.ClientWebSocketResponse:
+    async def _resume(self, socket: aiohttp.ClientWebSocketResponse) -> bool:
+        """Connect again; False when the conversation is over."""
+        if not socket.closed:
+            await self._connect(0)
+            self.report.advised += 1
+        else:
+            number = socket.close_code or close_codes.ABNORMAL.code
+            code = close_codes.REGISTRY.get(number) or _unknown(number)
+            if code in (close_codes.CONVERSATION_ENDED, close_codes.NORMAL):
+                return False
+            if code.advice is Advice.FINAL:
+                raise Closed(code, "")
+            if self._now() - self._connected_at >= HEALTHY_S:
+                self._backoff.reset()
+            await self._connect(self._next_wait_s(code.advice, code.meaning))
+        self.report.resumes += 1
+        return True
+
+    async def _connect(self, wait_s: float) -> None:
+        """Connect after this wait, and again until it succeeds; only then an open socket is left."""
+        await asyncio.sleep(wait_s)
+        while not self._closed:
+            try:
+                socket = await self._open()
+            except _TryAgain as error:
+                self.report.failures += 1
+                await asyncio.sleep(error.after_s + self._next_wait_s(Advice.BACK_OFF, str(error)))
+            else:
+                await self._switch_to(socket)
+                return
+
+    async def _switch_to(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        left, self._socket = self._socket, socket
+        self._connected_at, self._leave_at = self._now(), None
+        if left is not None:
+            await left.close()
+        if self._closed:
+            await self.close()
+
+    def _next_wait_s(self, advice: Advice, why: str) -> float:
+        wait_s = self._backoff.next_wait_s(advice, self._now())
+        if wait_s is None:
+            raise ViewerError(f"no gateway could be reached: {why}")
+        return wait_s
+
+    async def _open(self) -> aiohttp.ClientWebSocketResponse:
+        """Try the next gateway."""
+        token = self._token if isinstance(self._token, str) else await self._token()
         if self._session is None:
-            raise ViewerError("the viewer is closed")
+            raise _TryAgain("the viewer is closed")
         self.url = self._urls[self._attempts % len(self._urls)]
         self._attempts += 1
-        token = self._token if isinstance(self._token, str) else await self._token()
         try:
-            return await self._session.ws_connect(
-                f"{self.url.rstrip('/')}/v1/conversations/{self._conversation}/stream",
-                params={"from": self._start if self.cursor is None else str(self.cursor)},
-                headers={"Authorization": f"Bearer {token}"},
-                protocols=(SUBPROTOCOL,),
-                heartbeat=self._heartbeat_s,
-                max_msg_size=_MAX_MESSAGE_BYTES,
-                compress=0,
-            )
+            async with asyncio.timeout(_HANDSHAKE_S):
+                return await self._session.ws_connect(
+                    f"{self.url.rstrip('/')}/v1/conversations/{self._conversation}/stream",
+                    params={"from": self._start if self.cursor is None else str(self.cursor)},
+                    headers={"Authorization": f"Bearer {token}"},
+                    protocols=(SUBPROTOCOL,),
+                    heartbeat=self._heartbeat_s,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_S),
+                    max_msg_size=_MAX_MESSAGE_BYTES,
+                    compress=0,
+                )
         except aiohttp.WSServerHandshakeError as error:
             raise self._refusal(error) from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _TryAgain(str(error) or type(error).__name__) from error
 
-    @staticmethod
-    def _refusal(error: aiohttp.WSServerHandshakeError) -> Exception:
+    def _refusal(self, error: aiohttp.WSServerHandshakeError) -> Refused | _TryAgain:
         headers: Mapping[str, str] = error.headers or {}
-        if error.status in (429, 502, 503, 504):
-            after = headers.get("Retry-After", "0")
-            return _TryAgain(f"HTTP {error.status}", float(after) if after.isdigit() else 0.0)
-        return Refused(error.status, headers.get(PROBLEM_HEADER, error.message))
+        problem = headers.get(PROBLEM_HEADER, error.message)
+        if error.status not in (429, 502, 503, 504):
+            return Refused(error.status, problem)
+        after = headers.get("Retry-After", "")
+        another = problem == DRAINING.name and len(self._urls) > 1  # has no reason to make us wait
+        return _TryAgain(
+            f"HTTP {error.status}: {problem}", int(after) if after.isdigit() and not another else 0
+        )
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
 
-_BACKOFF = wait_random_exponential(multiplier=_FIRST_WAIT_S, max=_LONGEST_WAIT_S)
-
-
-def _wait(state: RetryCallState) -> float:
-    """Exponential with full jitter, and not before the gateway says."""
-    failure: Any = state.outcome.exception() if state.outcome else None
-    return max(_BACKOFF(state), getattr(failure, "after_s", 0.0))
+def _unknown(number: int) -> CloseCode:
+    return CloseCode(number, "unknown", close_codes.advice(number), "not in the registry")

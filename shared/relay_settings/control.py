@@ -1,8 +1,8 @@
 """Settings of control."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import CliSuppress, NoDecode
 
 from relay_settings.base import secret
@@ -50,6 +50,18 @@ class ControlSettings(ProcessSettings, StoreSettings, TokenSettings, VendorSetti
         30.0, gt=0, description="Silence after which a turn left open by its speaker is closed."
     )
 
+    speech_tail_bytes: int = Field(
+        1024 * 1024,
+        ge=0,
+        description="Audio a door keeps per turn, to say it again if Redis loses it in a fail-over.",
+    )
+    redis_replicas: int = Field(
+        0, ge=0, le=16, description="Replicas of Redis that must have speech before it is acknowledged."
+    )
+    redis_replicas_wait_s: float = Field(
+        1.0, ge=0.001, le=60, description="How long they may take; less than RELAY_REDIS_TIMEOUT_S."
+    )
+
     @field_validator("api_keys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -59,3 +71,10 @@ class ControlSettings(ProcessSettings, StoreSettings, TokenSettings, VendorSetti
         if not keys or any(len(key) < _KEY_CHARACTERS for key in keys):
             raise ValueError(f"one or more keys of {_KEY_CHARACTERS} characters or more, comma-separated")
         return keys
+
+    @model_validator(mode="after")
+    def _waits_less_than_the_link(self) -> Self:
+        # A reply that takes longer counts as a dead connection.
+        if self.redis_replicas and self.redis_replicas_wait_s >= self.redis_timeout_s:
+            raise ValueError("RELAY_REDIS_REPLICAS_WAIT_S must be less than RELAY_REDIS_TIMEOUT_S")
+        return self

@@ -12,7 +12,7 @@ class Advice(Enum):
     """What a client does after a close."""
 
     RESUME = "resume"
-    """Reconnect at once from the last position."""
+    """Reconnect from the last position at once, but for a short jitter."""
     BACK_OFF = "back off and resume"
     """Reconnect from the last position after an exponential, jittered wait."""
     FINAL = "final"

@@ -99,7 +99,8 @@ class Hello(_Event, frozen=True, omit_defaults=True):
 class Gap(_Event, frozen=True, rename={"from_": "from"}):
     """From the gateway only: the frames between these two positions are gone for this client.
 
-    What follows is the current turn from its start, after ``to``.
+    What follows comes after ``to``: the current turn from its start, which is its ``turn_started``, or
+    what is left of it, and then no ``turn_started`` comes first.
     """
 
     from_: str
@@ -107,7 +108,10 @@ class Gap(_Event, frozen=True, rename={"from_": "from"}):
 
 
 class Reconnect(_Event, frozen=True):
-    """From the gateway only: please reconnect, after this long, because this gateway is leaving."""
+    """From the gateway only: please reconnect elsewhere, after this long, because this gateway is leaving.
+
+    Frames go on coming until then. A client that stays is closed somewhat later.
+    """
 
     after_ms: int
     reason: str

@@ -67,9 +67,14 @@ TOO_LARGE = ProblemType("too-large", 413, "The body is too large")
 UNSUPPORTED_MEDIA = ProblemType("unsupported-media", 415, "The content type is not supported here")
 UNSUPPORTED_AUDIO = ProblemType("unsupported-audio", 422, "The audio has a form the avatar cannot speak")
 INVALID_FIELD = ProblemType("invalid-field", 422, "A field has a value that is not allowed")
+IDEMPOTENCY_MISMATCH = ProblemType(
+    "idempotency-mismatch", 422, "The idempotency key was used with other audio"
+)
 UPGRADE_REQUIRED = ProblemType("upgrade-required", 426, "This resource is a WebSocket")
 UPLINK_FULL = ProblemType("uplink-full", 503, "The conversation has more waiting than it may hold")
 DRAINING = ProblemType("draining", 503, "This process is leaving")
+POSITION_AHEAD = ProblemType("position-ahead", 503, "The position is after the last frame Redis has")
+NOT_RESTORED = ProblemType("not-restored", 503, "Redis has no record of the conversation now")
 STORE_UNAVAILABLE = ProblemType("store-unavailable", 503, "Redis cannot be reached")
 INTERNAL = ProblemType("internal", 500, "The server failed at this request")
 

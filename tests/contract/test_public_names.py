@@ -56,9 +56,12 @@ def test_problem_types() -> None:
         "unsupported-media": 415,
         "unsupported-audio": 422,
         "invalid-field": 422,
+        "idempotency-mismatch": 422,
         "upgrade-required": 426,
         "uplink-full": 503,
         "draining": 503,
+        "position-ahead": 503,
+        "not-restored": 503,
         "store-unavailable": 503,
         "internal": 500,
     }

@@ -1,12 +1,28 @@
 """The uplink: speech exactly once, turns that never interleave, bounded waiting; on both servers."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
 from relay_streams.conversations import read
 from relay_streams.errors import Ended, Missing
-from relay_streams.uplink import Busy, Closed, Full, Missed, Uplink, UplinkLimits
+from relay_streams.link import Link
+from relay_streams.ownership import Heard
+from relay_streams.publisher import Publisher
+from relay_streams.server import Server
+from relay_streams.uplink import (
+    Busy,
+    Closed,
+    Full,
+    Input,
+    Mismatch,
+    Missed,
+    Unreplicated,
+    Uplink,
+    UplinkLimits,
+)
 from relay_wire import uplink
 
 
@@ -29,7 +45,7 @@ async def test_a_turn_in_chunks(open_store) -> None:
             uplink.Speech(1, 4, b"bb", end=True),
         ]
         record = await read(store.link, keys)
-        assert (record.input_turn, record.input_open, record.input_offset) == (1, False, 6)
+        assert (record.input_turn, record.input_state, record.input_offset) == (1, "ended", 6)
 
 
 async def test_a_repeated_chunk_is_in_once(open_store) -> None:
@@ -101,6 +117,156 @@ async def test_a_turn_left_open_does_not_block_for_ever(open_store) -> None:
 
         assert (await impatient.speak(keys, turn=0, offset=0, pcm=b"bb", end=False)).turn == 2
         assert (await said(store, keys))[1] == uplink.Speech(1, 4, b"", end=True)
+
+
+async def test_a_key_opens_one_turn(open_store) -> None:
+    """Attempts at once and one after the other, whole or in pieces: one turn, each byte in once."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link)
+        first = await asyncio.gather(
+            *(up.speak(keys, key="k", offset=0, pcm=b"abcd"[:size], end=False) for size in (2, 4, 3, 4))
+        )
+        assert {spoken.turn for spoken in first} == {1}
+        assert first[-1].offset == 4
+        assert await up.speak(keys, key="k", offset=2, pcm=b"cdef", end=True) == (1, 6)
+        assert await up.speak(keys, key="k", offset=0, pcm=b"abcdef", end=True) == (1, 6)
+
+        speech = await said(store, keys)
+        assert b"".join(chunk.pcm for chunk in speech) == b"abcdef"
+        assert [chunk.end for chunk in speech] == [False] * (len(speech) - 1) + [True]
+        assert [chunk.key for chunk in speech] == ["k"] + [""] * (len(speech) - 1)
+
+
+async def test_a_complete_turn_repeats_only_itself(open_store) -> None:
+    """Its last chunk may come again; more or less than it has is other audio."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link)
+        for end in (False, True):
+            await up.speak(keys, key="k", offset=0, pcm=b"abcd", end=end)
+            with pytest.raises(Mismatch) as mismatch:
+                await up.speak(keys, key="k", offset=0, pcm=b"ab", end=True)
+            assert (mismatch.value.turn, mismatch.value.offset) == (1, 4)
+        with pytest.raises(Mismatch):
+            await up.speak(keys, key="k", offset=4, pcm=b"ef", end=False)
+
+        assert await up.speak(keys, key="k", offset=0, pcm=b"ab", end=False) == (1, 4)
+        assert await up.find(keys, key="k") == Input(1, 4, "ended", "k")
+
+
+async def test_eight_turns_are_known(open_store) -> None:
+    """By number and by key, with what became of them; those before are not."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link)
+        assert await up.find(keys, turn=1) is None
+        assert await up.find(keys, key="k1") is None
+        for turn in range(1, 11):
+            await up.speak(keys, key=f"k{turn}", offset=0, pcm=bytes(turn), end=turn % 2 == 0, barge_in=True)
+
+        for turn in range(1, 11):
+            state = "ended" if turn % 2 == 0 else "cut"
+            known = Input(turn, turn, state, f"k{turn}") if turn > 2 else None
+            assert await up.find(keys, turn=turn) == known
+            assert await up.find(keys, key=f"k{turn}") == known
+        assert len(await said(store, keys)) == 10 + 5  # each open turn's input was closed by the next
+        with pytest.raises(Closed):
+            await up.speak(keys, turn=1, key="k1", offset=1, pcm=b"late", end=False)
+
+
+async def test_the_key_decides_before_the_number(open_store) -> None:
+    """After a fail-over another speaker may have our number: nothing of ours enters its turn."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link)
+        await up.speak(keys, key="theirs", offset=0, pcm=b"aaaa", end=False)
+
+        with pytest.raises(Closed):
+            await up.speak(keys, turn=1, key="ours", offset=4, pcm=b"bb", end=False)
+
+
+async def test_a_lost_opening_is_opened_again(open_store) -> None:
+    """Under its own number, once its speaker has gone back to its beginning."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link)
+        await up.speak(keys, key="before", offset=0, pcm=b"zz", end=False)
+        go_back = await store.snapshot(keys)
+        await up.speak(keys, key="before", offset=2, pcm=b"", end=True)
+        await up.speak(keys, key="k", offset=0, pcm=b"aaaa", end=False)
+        await go_back()
+
+        with pytest.raises(Missed) as missed:
+            await up.speak(keys, turn=2, key="k", offset=4, pcm=b"bb", end=False)
+        assert missed.value.offset == 0
+        assert await up.speak(keys, turn=2, key="k", offset=0, pcm=b"aaaabb", end=True) == (2, 6)
+        assert (await said(store, keys))[-1] == uplink.Speech(2, 0, b"aaaabb", end=True, key="k")
+
+
+async def test_silence_cuts(open_store) -> None:
+    """What comes after it would find no owner that listens: it is refused, not acknowledged."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link, UplinkLimits(silence_ms=10))
+        await up.speak(keys, key="k", offset=0, pcm=b"aaaa", end=False)
+        await asyncio.sleep(0.05)
+
+        with pytest.raises(Closed):
+            await up.speak(keys, turn=1, key="k", offset=4, pcm=b"bb", end=False)
+        assert await up.find(keys, turn=1) == Input(1, 4, "cut", "k")
+        assert (await said(store, keys))[1:] == [uplink.Speech(1, 4, b"", end=True)]
+
+
+async def test_keys_outlive_a_fail_over(open_store) -> None:
+    """What the owner has heard it restores with its key, and the turns before keep theirs."""
+    async with open_store() as store, Publisher(store.url) as publisher:
+        lease = await store.claim(await store.create())
+        up = Uplink(store.link, UplinkLimits(silence_ms=10))
+        await up.speak(lease.keys, key="first", offset=0, pcm=b"aa", end=True)
+        go_back = await store.snapshot(lease.keys)
+        await up.speak(lease.keys, key="second", offset=0, pcm=b"bbbb", end=False)
+        cursor = (await store.entries(lease.keys.up))[-1][0]
+        await asyncio.sleep(0.05)
+        await go_back()
+        writer = store.writer(publisher, lease, Heard(cursor, 2, 4, "open", "second"))
+        writer.restore("gone")
+        await writer.drained()
+
+        assert await up.find(lease.keys, key="first") == Input(1, 2, "ended", "first")
+        assert await up.find(lease.keys, key="second") == Input(2, 4, "open", "second")
+        assert await up.speak(lease.keys, key="second", offset=0, pcm=b"bbbbcc", end=True) == (2, 6)
+        assert (await said(store, lease.keys))[1:] == [uplink.Speech(2, 4, b"cc", end=True)]
+
+
+@pytest.fixture
+def other_server(redis_server: Server) -> Iterator[Server]:
+    """A second server of the same make."""
+    with Server(redis_server._binary) as server:
+        yield server
+
+
+async def test_replicas_must_have_it(open_store, redis_server, other_server) -> None:
+    """Without them speech is not acknowledged; with them it is, and saying it again repeats nothing."""
+    async with open_store() as store, Link(other_server.url, name="replica") as replica:
+        keys = await store.create()
+        up = Uplink(store.link, UplinkLimits(replicas=1, replicas_wait_ms=50))
+        with pytest.raises(Unreplicated, match="0 of 1 replicas"):
+            await up.speak(keys, key="k", offset=0, pcm=b"aaaa", end=True)
+
+        await store.link.execute("CONFIG", "SET", "repl-diskless-sync-delay", "0")
+        await replica.execute("REPLICAOF", "127.0.0.1", redis_server.port)
+        spoken = None
+        async with asyncio.timeout(20):
+            # A server that never had a replica counts its first one while that still copies.
+            while b"master_link_status:up" not in await replica.execute("INFO", "replication"):
+                await asyncio.sleep(0.01)
+            while spoken is None:
+                with suppress(Unreplicated):
+                    spoken = await up.speak(keys, key="k", offset=0, pcm=b"aaaa", end=True)
+        assert spoken == (1, 4)
+        assert await replica.execute("HGET", keys.meta, "in_offset") == b"4"
+        assert len(await said(store, keys)) == 1
 
 
 async def test_an_interrupt_names_the_last_turn_and_closes_it(open_store) -> None:

@@ -93,6 +93,13 @@ def test_refusals_name_the_variable(
     assert "planted-secret" not in str(refused.value)
 
 
+@pytest.mark.usefixtures("complete")
+def test_replicas_answer_before_the_link_gives_up() -> None:
+    """A wait for replicas that is longer would look like a dead connection."""
+    with pytest.raises(SettingsError, match="RELAY_REDIS_REPLICAS_WAIT_S"):
+        ControlSettings.load(redis_replicas=1, redis_replicas_wait_s=3, redis_timeout_s=3)
+
+
 def test_secrets_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As Kubernetes mounts them: a file named like the variable."""
     (tmp_path / "RELAY_TOKEN_SECRET").write_text(SECRET)

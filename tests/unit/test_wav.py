@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_control.speech import chunks
 from relay_control.wav import samples_of
+from relay_wire.pcm import chunks
 from relay_wire.problems import Problem
 
 

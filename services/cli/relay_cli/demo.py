@@ -22,12 +22,11 @@ from relay_cli.backend import Backend
 from relay_cli.recording import Recording, percentile
 from relay_cli.stack import Stack
 from relay_client import Viewer
-from relay_control.speech import chunks
 from relay_control.wav import samples_of
 from relay_settings.base import variable
 from relay_simulator.motion import expected_payloads
 from relay_wire.frame import Frame, Kind
-from relay_wire.pcm import chunk_bytes, duration_ms
+from relay_wire.pcm import chunk_bytes, chunks, duration_ms
 from relay_wire.problems import Problem
 
 TURN_TIMEOUT_S = 120.0

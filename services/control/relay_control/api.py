@@ -11,7 +11,7 @@ from ulid import ULID
 
 from relay_auth.viewer_tokens import Role, mint
 from relay_control.door import Door
-from relay_control.speech import Speech, chunks
+from relay_control.speech import Speech, new_key
 from relay_control.wav import samples_of
 from relay_settings.control import ControlSettings
 from relay_streams import conversations
@@ -19,15 +19,19 @@ from relay_streams.conversations import Conversation
 from relay_streams.errors import Ended
 from relay_streams.keys import KeySpace
 from relay_streams.link import Link
-from relay_streams.uplink import Busy, Closed, Full, Uplink, UplinkLimits
+from relay_streams.uplink import Busy, Closed, Full, Mismatch, Uplink, UplinkLimits
 from relay_telemetry import traces
-from relay_wire import problems
+from relay_wire import problems, speaker
 from relay_wire.frame import Codec
 from relay_wire.pcm import SAMPLE_RATES, chunk_bytes, duration_ms
 from relay_wire.problems import Problem
 
 CREATED = Counter("relay_control_conversations_total", "Conversations created.")
 TOKENS = Counter("relay_control_tokens_total", "Viewer tokens made.", ["role"])
+
+_IDEMPOTENCY_KEY = "Idempotency-Key"
+_PATIENCE = 0.9
+"""The door gives a silent turn up before its owner does: what is acknowledged still finds the turn."""
 
 T = TypeVar("T")
 
@@ -63,7 +67,9 @@ class Api:
             UplinkLimits(
                 entries=settings.uplink_entries,
                 bytes=settings.uplink_bytes,
-                silence_ms=int(settings.input_timeout_s * 1000),
+                silence_ms=int(settings.input_timeout_s * 1000 * _PATIENCE),
+                replicas=settings.redis_replicas,
+                replicas_wait_ms=int(settings.redis_replicas_wait_s * 1000),
             ),
         )
 
@@ -99,14 +105,7 @@ class Api:
             codec=Codec.PCM_S16LE,
             created_ms=time.time_ns() // 1_000_000,
         )
-        await conversations.create(
-            self._link,
-            self._keys.conversation(record.id),
-            avatar_id=record.avatar_id,
-            sample_rate=record.sample_rate,
-            codec=record.codec,
-            created_ms=record.created_ms,
-        )
+        await conversations.create(self._link, self._keys.conversation(record.id), record)
         CREATED.inc()
         location = f"/v1/conversations/{record.id}"
         return web.json_response(self._shown(record), status=201, headers={"Location": location})
@@ -126,6 +125,7 @@ class Api:
     async def _speak(self, request: web.Request) -> web.Response:
         if (request.content_length or 0) > self._settings.max_turn_bytes:
             raise Problem(problems.TOO_LARGE, f"a turn has at most {self._settings.max_turn_bytes} bytes")
+        key = _idempotency_key(request)
         record = await self._record(request)
         pcm = samples_of(await request.read(), request.content_type.lower(), record.sample_rate)
         span = traces.begin(
@@ -137,11 +137,14 @@ class Api:
             keys=self._keys.conversation(record.id),
             door="post",
             wait_s=self._settings.uplink_wait_s,
+            chunk_bytes=chunk_bytes(self._settings.audio_chunk_ms, record.sample_rate),
+            tail_bytes=0,
+            key=key or new_key(),
             barge_in=_flag(request, "barge_in"),
             traceparent=span.traceparent,
         )
         try:
-            await self._say_all(speech, pcm, record.sample_rate)
+            await self._say_all(speech, pcm, repeatable=bool(key))
         finally:
             span.end(**{"relay.turn": speech.turn})
         answer = {
@@ -151,22 +154,23 @@ class Api:
         }
         return web.json_response(answer, status=202)
 
-    async def _say_all(self, speech: Speech, pcm: bytes, sample_rate: int) -> None:
-        *head, last = chunks(pcm, chunk_bytes(self._settings.audio_chunk_ms, sample_rate))
+    async def _say_all(self, speech: Speech, pcm: bytes, *, repeatable: bool) -> None:
         try:
-            for chunk in head:
-                await speech.say(chunk)
-            await speech.say(last, end=True)
+            await speech.say(pcm, end=True)
         except Busy as busy:
             text = f"turn {busy.turn} is being spoken: wait for its end, or post with barge_in=true"
             raise Problem(problems.TURN_OPEN, text, turn=busy.turn) from None
-        except Closed:
-            raise Problem(
-                problems.TURN_OPEN, f"turn {speech.turn} was interrupted", turn=speech.turn
-            ) from None
+        except Closed as closed:
+            text = f"turn {closed.turn} was interrupted"
+            raise Problem(problems.TURN_OPEN, text, turn=closed.turn) from None
+        except Mismatch as mismatch:
+            text = f"{mismatch}: use a key for one turn only"
+            raise Problem(problems.IDEMPOTENCY_MISMATCH, text, turn=mismatch.turn) from None
         except Full:
-            await self._uplink.interrupt(speech.keys, "uplink_full")
-            text = "too much waits to be spoken; the turn was cancelled"
+            text = "too much waits to be spoken; post again with the same key to go on"
+            if not repeatable:
+                await self._uplink.interrupt(speech.keys, "uplink_full")
+                text = "too much waits to be spoken; the turn was cancelled"
             raise Problem(problems.UPLINK_FULL, text, retry_after_s=5) from None
 
     async def _interrupt(self, request: web.Request) -> web.Response:
@@ -188,6 +192,7 @@ class Api:
             self._uplink,
             self._keys.conversation(record.id),
             wait_s=self._settings.uplink_wait_s,
+            tail_bytes=self._settings.speech_tail_bytes,
             traceparent=request.headers.get("traceparent", ""),
         )
         await door.serve()
@@ -247,6 +252,17 @@ async def _body(request: web.Request, kind: type[T]) -> T:
         raise Problem(problems.INVALID_FIELD, str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem(problems.MALFORMED_JSON, str(error)) from None
+
+
+def _idempotency_key(request: web.Request) -> str:
+    key = request.headers.get(_IDEMPOTENCY_KEY)
+    if key is None:
+        return ""
+    try:
+        return msgspec.convert(key, speaker.Key)
+    except msgspec.ValidationError:
+        text = f"{_IDEMPOTENCY_KEY}: 1 to 128 visible ASCII characters"
+        raise Problem(problems.INVALID_FIELD, text, field=_IDEMPOTENCY_KEY) from None
 
 
 def _flag(request: web.Request, name: str) -> bool:

@@ -11,12 +11,14 @@ from relay_settings.base import reveal
 from relay_settings.control import ControlSettings
 from relay_streams.errors import Ended, Missing, Unavailable
 from relay_streams.link import Link
+from relay_streams.uplink import Unreplicated
 from relay_wire import problems
 from relay_wire.problems import Problem
 
 _TRANSLATIONS = {
     Missing: (problems.UNKNOWN_CONVERSATION, "there is no conversation with this id"),
     Ended: (problems.CONVERSATION_ENDED, "the conversation is over"),
+    Unreplicated: (problems.STORE_UNAVAILABLE, "too few replicas of Redis have the speech; post it again"),
     Unavailable: (problems.STORE_UNAVAILABLE, "Redis cannot be reached, or did not answer in time"),
 }
 

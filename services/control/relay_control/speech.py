@@ -1,22 +1,35 @@
-"""Speech: one speaker's way into a conversation's uplink, chunk by chunk, each exactly once."""
+"""Speech: one speaker's way into a conversation's uplink, each byte exactly once.
 
-from dataclasses import dataclass
+The store's offset leads. When it is ahead, another attempt at the same turn was faster, and what is in
+is skipped; when it is behind, Redis has lost the end of the turn, and what is kept of it is said again.
+"""
+
+import secrets
+from dataclasses import dataclass, field
 
 from prometheus_client import Counter, Histogram
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from relay_streams.errors import Unavailable
+from relay_streams.errors import Missing, Unavailable
 from relay_streams.keys import ConversationKeys
-from relay_streams.uplink import Full, Spoken, Uplink
+from relay_streams.uplink import Full, Input, Missed, Spoken, Uplink
+from relay_wire.tail import Tail
 
-TURNS = Counter("relay_control_turns_total", "Turns opened.", ["door"])
+TURNS = Counter("relay_control_turns_total", "Turns spoken; going on with one counts again.", ["door"])
 AUDIO_BYTES = Counter("relay_control_audio_bytes_total", "Speech taken from backends.", ["door"])
 WAITS = Counter("relay_control_uplink_waits_total", "Chunks that had to wait for room or for Redis.")
+SKIPPED_BYTES = Counter("relay_control_skipped_bytes_total", "Speech given again that was in already.")
+REWINDS = Counter("relay_control_rewinds_total", "Times Redis had lost speech and it was said again.")
 CHUNK_SECONDS = Histogram(
     "relay_control_chunk_seconds",
     "From a chunk of speech to its place in the uplink.",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 5, 10),
 )
+
+
+def new_key() -> str:
+    """A key for an opening that brings none: so that the door may repeat it."""
+    return secrets.token_urlsafe(12)
 
 
 @dataclass(slots=True)
@@ -28,6 +41,9 @@ class Speech:
         keys: The conversation.
         door: ``post`` or ``socket``, for the metrics.
         wait_s: How long a chunk may wait for room, or for Redis, before it fails.
+        chunk_bytes: Longest chunk; what is given at once is cut into these.
+        tail_bytes: How much of what is in is kept, in case Redis loses it.
+        key: What the turn is opened with.
         barge_in: Cancel what is spoken or waits, instead of waiting for it.
         traceparent: The turn's trace context.
     """
@@ -36,38 +52,69 @@ class Speech:
     keys: ConversationKeys
     door: str
     wait_s: float
+    chunk_bytes: int
+    tail_bytes: int
+    key: str
     barge_in: bool = False
     traceparent: str = ""
     turn: int = 0
     """Known once the first chunk is in."""
     offset: int = 0
     """Bytes that are in."""
+    _tail: Tail = field(default_factory=Tail)
+
+    def go_on(self, found: Input) -> None:
+        """Say what follows a turn's input, instead of opening one."""
+        self.turn, self.offset, _, self.key = found
+        self._tail = Tail(found.offset)
+        TURNS.labels(self.door).inc()
 
     async def say(self, pcm: bytes, *, end: bool = False) -> None:
-        """Append a chunk, waiting for room if need be.
+        """Append audio, waiting for room if need be. With ``end`` the turn is complete with it.
 
         Raises:
             Busy: Another turn is open; only for the first chunk.
-            Closed: The turn was interrupted or ended.
+            Closed: The turn was interrupted.
+            Mismatch: The turn has other audio: another length under the same key.
+            Forgotten: Redis lost more than is kept.
             Full: There was no room in time.
             Unavailable: Redis could not take it in time. Whether it is in is unknown.
-            Missing: There is no such conversation.
+            Missing: Redis lost the conversation, and nobody restored it in time.
             Ended: It is over.
 
-        Cancelling is safe: the chunk is in or not, and saying it again does not repeat it.
+        Cancelling is safe: what is in is in once. Do not use the object after an error.
         """
-        with CHUNK_SECONDS.time():
-            spoken = await self._appended(pcm, end=end)
+        AUDIO_BYTES.labels(self.door).inc(len(pcm))
+        self._tail.add(pcm)
+        ended = False
+        while self.offset < self._tail.end or (end and not ended):
+            ended = await self._advance(end=end)
+        self._tail.forget(self._tail.end - self.tail_bytes)
+
+    async def _advance(self, *, end: bool) -> bool:
+        """Say what comes next. True when that was the end."""
+        start = min(self.offset, self._tail.end)
+        pcm = self._tail.read(start, self.chunk_bytes)
+        after = start + len(pcm)
+        last = end and after == self._tail.end
+        try:
+            with CHUNK_SECONDS.time():
+                spoken = await self._appended(start, pcm, end=last)
+        except Missed as missed:
+            REWINDS.inc()
+            self.offset = missed.offset
+            return False
         if not self.turn:
             TURNS.labels(self.door).inc()
-        AUDIO_BYTES.labels(self.door).inc(len(pcm))
+        SKIPPED_BYTES.inc(spoken.offset - after)
         self.turn, self.offset = spoken
+        return last
 
-    async def _appended(self, pcm: bytes, *, end: bool) -> Spoken:
-        # Opening is not repeated after an unknown outcome: it might open two turns.
-        again = (Full,) if not self.turn else (Full, Unavailable)
+    async def _appended(self, offset: int, pcm: bytes, *, end: bool) -> Spoken:
+        # The conversation was there when its door opened: a store that misses it has lost its data, and
+        # the owner is about to restore it.
         attempts = AsyncRetrying(
-            retry=retry_if_exception_type(again),
+            retry=retry_if_exception_type((Full, Unavailable, Missing)),
             wait=wait_random_exponential(multiplier=0.02, max=0.5),
             stop=stop_after_delay(self.wait_s),
             before_sleep=lambda _state: WAITS.inc(),
@@ -77,14 +124,10 @@ class Speech:
             self.uplink.speak,
             self.keys,
             turn=self.turn,
-            offset=self.offset,
+            key=self.key,
+            offset=offset,
             pcm=pcm,
             end=end,
             barge_in=self.barge_in,
             traceparent=self.traceparent,
         )
-
-
-def chunks(pcm: bytes, size_bytes: int) -> list[bytes]:
-    """Cut PCM into frames' worth."""
-    return [pcm[start : start + size_bytes] for start in range(0, len(pcm), size_bytes)]

@@ -1,0 +1,182 @@
+"""The audio socket: turns as they are synthesised, and every refusal; on both servers."""
+
+import pytest
+
+from relay_wire import speaker, uplink
+
+
+async def test_speaking_live(bench) -> None:
+    """A turn opens with its first chunk, every chunk is acknowledged, `end` closes it; then another."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            for _ in range(2):
+                await socket.send_bytes(b"\x00\x01" * 10)
+                await socket.send_bytes(b"\x02\x03")
+                await b.say(socket, speaker.End())
+            assert await b.answers(socket, 8) == [
+                speaker.Turn(1), speaker.Ack(1, 20), speaker.Ack(1, 22), speaker.Ended(1, 22),
+                speaker.Turn(2), speaker.Ack(2, 20), speaker.Ack(2, 22), speaker.Ended(2, 22),
+            ]  # fmt: skip
+
+
+async def test_chunks_cut_within_a_sample(bench) -> None:
+    """Streams are cut anywhere: no byte is lost, every frame is whole samples."""
+    async with bench() as b:
+        conversation = await b.create()
+        pcm = bytes(range(100))
+        async with b.socket(conversation) as socket:
+            for start in range(0, 100, 7):
+                await socket.send_bytes(pcm[start : start + 7])
+            await b.say(socket, speaker.End())
+            while not isinstance((await b.answers(socket, 1))[0], speaker.Ended):
+                pass
+
+        speech = await b.said(conversation)
+        assert b"".join(chunk.pcm for chunk in speech) == pcm
+        assert all(len(chunk.pcm) % 2 == 0 for chunk in speech)
+
+
+async def test_a_turn_of_odd_length(bench) -> None:
+    """Told, counted, ended: the half sample is dropped, the turn is not."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await socket.send_bytes(b"\x00\x01\x02")
+            await b.say(socket, speaker.End())
+            _, _, error, ended = await b.answers(socket, 4)
+
+        assert (error.code, ended) == ("unsupported-audio", speaker.Ended(1, 2))
+
+
+async def test_large_messages_are_cut(bench) -> None:
+    """A whole reply in one message becomes frames of 64 KiB at most."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await socket.send_bytes(bytes(200_000))
+            await b.say(socket, speaker.End())
+            while not isinstance((await b.answers(socket, 1))[0], speaker.Ended):
+                pass
+
+        assert [len(chunk.pcm) for chunk in await b.said(conversation)] == [65536, 65536, 65536, 3392, 0]
+
+
+async def test_a_message_too_large(bench) -> None:
+    """2 MiB: closed as too big."""
+    async with bench() as b, b.socket(await b.create()) as socket:
+        await socket.send_bytes(bytes(2 * 2**20))
+        async for _ in socket:
+            pass
+
+        assert socket.close_code == 1009
+
+
+@pytest.mark.parametrize("text", ["hello", "{}", '{"type":"dance"}', '{"type":"ack","turn":1,"offset":1}'])
+async def test_bad_messages(bench, text: str) -> None:
+    """Each is told, the turn goes on; eight of them end the socket."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await socket.send_bytes(b"\x00\x01")
+            await socket.send_str(text)
+            await socket.send_bytes(b"\x02\x03")
+            got = await b.answers(socket, 4)
+            assert [type(answer).__name__ for answer in got] == ["Turn", "Ack", "Error", "Ack"]
+            for _ in range(7):
+                await socket.send_str(text)
+            async for _ in socket:
+                pass
+            assert socket.close_code == 4400
+
+
+async def test_interrupting_oneself(bench) -> None:
+    """What follows is a new turn."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await socket.send_bytes(b"\x00\x01")
+            await b.say(socket, speaker.Interrupt())
+            await socket.send_bytes(b"\x02\x03")
+            got = await b.answers(socket, 5)
+
+        assert got[2:] == [speaker.Interrupted(1), speaker.Turn(2), speaker.Ack(2, 2)]
+
+
+async def test_being_interrupted(bench) -> None:
+    """Late audio of an interrupted turn is thrown away, not spoken as a turn of its own."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await socket.send_bytes(b"\x00\x01")
+            await b.answers(socket, 2)
+            await b.call("POST", f"/v1/conversations/{conversation}/interrupt")
+            for _ in range(3):
+                await socket.send_bytes(b"\x00\x01")
+            await b.say(socket, speaker.End())
+            await socket.send_bytes(b"\x02\x03")
+
+            assert await b.answers(socket, 3) == [speaker.Interrupted(1), speaker.Turn(2), speaker.Ack(2, 2)]
+
+
+async def test_two_speakers(bench) -> None:
+    """The second is told, and may barge in."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as first, b.socket(conversation) as second:
+            await first.send_bytes(b"\x00\x01")
+            await b.answers(first, 2)
+            await second.send_bytes(b"\x02\x03")
+            [error] = await b.answers(second, 1)
+            assert error.code == "turn-open"
+            await b.say(second, speaker.Start(barge_in=True))
+            await second.send_bytes(b"\x02\x03")
+            assert await b.answers(second, 2) == [speaker.Turn(2), speaker.Ack(2, 2)]
+            await first.send_bytes(b"\x00\x01")
+            assert await b.answers(first, 1) == [speaker.Interrupted(1)]
+
+
+async def test_starting_in_the_middle_of_a_turn(bench) -> None:
+    """Refused; the turn goes on."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await socket.send_bytes(b"\x00\x01")
+            await b.say(socket, speaker.Start())
+            await socket.send_bytes(b"\x02\x03")
+            got = await b.answers(socket, 4)
+
+        assert [type(answer).__name__ for answer in got] == ["Turn", "Ack", "Error", "Ack"]
+
+
+async def test_a_proper_close_ends_the_turn(bench) -> None:
+    """Closing with 1000 means that everything was said."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await socket.send_bytes(b"\x00\x01")
+            await b.answers(socket, 2)
+        await b.until(conversation, (1, 2, "ended"))
+
+        assert (await b.said(conversation))[-1] == uplink.Speech(1, 2, b"", end=True)
+
+
+async def test_deleting_while_speaking(bench) -> None:
+    """The socket is closed with the conversation's end."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await socket.send_bytes(b"\x00\x01")
+            await b.answers(socket, 2)
+            await b.call("DELETE", f"/v1/conversations/{conversation}")
+            await socket.send_bytes(b"\x00\x01")
+            async for _ in socket:
+                pass
+
+            assert socket.close_code == 4410
+
+
+async def test_a_plain_request_to_the_socket(bench) -> None:
+    """426."""
+    async with bench() as b:
+        assert (await b.call("GET", f"/v1/conversations/{await b.create()}/audio"))[0] == 426

@@ -1,0 +1,139 @@
+"""Conversations and tokens: every answer, every refusal; on both servers."""
+
+from typing import Any
+
+import aiohttp
+import pytest
+
+from relay_auth.viewer_tokens import Role, verify
+from relay_wire import uplink
+
+API_KEY = "a-key-of-a-backend"
+TOKEN_KEY = "k" * 40
+
+
+async def test_a_conversations_life(bench) -> None:
+    """Created with defaults or wishes, read, deleted; deleting again changes nothing."""
+    async with bench() as b:
+        status, made, headers = await b.call(
+            "POST", "/v1/conversations", json={"avatar_id": "ava", "sample_rate": 24000}
+        )
+        assert status == 201
+        assert headers["Location"] == f"/v1/conversations/{made['id']}"
+        assert (made["state"], made["avatar_id"], made["sample_rate"]) == ("open", "ava", 24000)
+        assert made["stream_url"] == f"wss://edge.example/v1/conversations/{made['id']}/stream"
+        assert len(made["id"]) == 26
+
+        status, shown, _ = await b.call("GET", f"/v1/conversations/{made['id']}")
+        assert (status, shown) == (200, made)
+        for _ in range(2):
+            status, shown, _ = await b.call("DELETE", f"/v1/conversations/{made['id']}")
+            assert (status, shown["state"]) == (202, "closing")
+        assert await b.said(made["id"]) == [uplink.Close("deleted")]
+
+
+async def test_an_empty_body_takes_the_defaults(bench) -> None:
+    """The simplest create is a bare POST."""
+    async with bench() as b:
+        status, made, _ = await b.call("POST", "/v1/conversations")
+
+        assert (status, made["avatar_id"], made["sample_rate"]) == (201, "default-avatar", 16000)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "problem"),
+    [
+        (b"{", 400, "malformed-json"),
+        (b"[]", 422, "invalid-field"),
+        (b"\xff", 400, "malformed-json"),
+        (b'{"sample_rate":"fast"}', 422, "invalid-field"),
+        (b'{"sample_rate":12345}', 422, "invalid-field"),
+        (b'{"avatar":"x"}', 422, "invalid-field"),
+        (b'{"avatar_id":"' + b"x" * 200 + b'"}', 422, "invalid-field"),
+    ],
+)
+async def test_wrong_wishes(bench, body: bytes, status: int, problem: str) -> None:
+    """Malformed JSON and fields that are not allowed are told apart."""
+    async with bench() as b:
+        got, answer, headers = await b.call("POST", "/v1/conversations", data=body)
+
+        assert (got, answer["type"]) == (status, f"urn:avatar-relay:problem:{problem}")
+        assert headers["Content-Type"].startswith("application/problem+json")
+        assert await b.store.link.execute("DBSIZE") == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", ""), ("DELETE", ""), ("POST", "/interrupt"), ("POST", "/tokens")],
+)
+async def test_an_unknown_conversation(bench, method: str, path: str) -> None:
+    """Everything about it is 404."""
+    async with bench() as b:
+        status, answer, _ = await b.call(method, f"/v1/conversations/nobody{path}")
+
+        assert (status, answer["title"]) == (404, "There is no such conversation")
+        assert await b.speak("nobody", b"\x00\x01") == (404, answer)
+
+
+async def test_keys(bench) -> None:
+    """Any valid key, in either header; nothing else gets in, whatever it asks for."""
+    async with bench() as b:
+        b.auth = {}
+        for headers in ({"X-API-Key": API_KEY}, {"Authorization": "Bearer other-key-of-16-chars"}):
+            assert (await b.call("POST", "/v1/conversations", headers=headers))[0] == 201
+        for headers in (
+            {},
+            {"X-API-Key": "wrong"},
+            {"Authorization": f"Basic {API_KEY}"},
+            {"Authorization": "Bearer"},
+        ):
+            for path in ("/v1/conversations", "/nowhere"):
+                status, answer, _ = await b.call("POST", path, headers=headers)
+                assert (status, answer["type"]) == (401, "urn:avatar-relay:problem:unauthorized")
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await b.socket("x", headers={})
+        assert refused.value.status == 401
+
+
+async def test_paths_and_methods(bench) -> None:
+    """What is not there is a problem, too."""
+    async with bench() as b:
+        assert (await b.call("GET", "/nowhere"))[0] == 404
+        status, answer, headers = await b.call("PUT", "/v1/conversations")
+        assert (status, answer["status"], headers["Allow"]) == (405, 405, "POST")
+
+
+async def test_without_redis(bench) -> None:
+    """503 with Retry-After, within the timeout."""
+    async with bench() as b:
+        b.store.link._timeout_s = 0.2
+        await b.store.link.execute("CLIENT", "PAUSE", "500", "ALL")
+        status, answer, headers = await b.call("POST", "/v1/conversations")
+
+        assert (status, answer["type"]) == (503, "urn:avatar-relay:problem:store-unavailable")
+        assert headers["Retry-After"] == "1"
+        b.store.link._timeout_s = 5
+        await b.store.link.execute("PING")  # until the pause is over
+
+
+async def test_tokens(bench) -> None:
+    """For this conversation, for as long as asked, with where to use them; never cached."""
+    async with bench() as b:
+        conversation = await b.create()
+        status, answer, headers = await b.call(
+            "POST", f"/v1/conversations/{conversation}/tokens", json={"role": "listen", "ttl_s": 60}
+        )
+
+        assert status == 201
+        assert headers["Cache-Control"] == "no-store"
+        assert answer["url"] == f"wss://edge.example/v1/conversations/{conversation}/stream"
+        assert verify(TOKEN_KEY, answer["token"]) == (conversation, Role.LISTEN, answer["expires_at"])
+
+
+@pytest.mark.parametrize("body", [{"role": "admin"}, {"ttl_s": 1}, {"ttl_s": 10**6}, {"ttl": 60}])
+async def test_wrong_tokens(bench, body: dict[str, Any]) -> None:
+    """Roles and lives there are none of."""
+    async with bench() as b:
+        conversation = await b.create()
+
+        assert (await b.call("POST", f"/v1/conversations/{conversation}/tokens", json=body))[0] == 422

@@ -1,0 +1,279 @@
+"""Going on with a turn over another audio socket: each byte is in once; on both servers."""
+
+import asyncio
+import os
+import random
+import socket as sockets
+
+import aiohttp
+import pytest
+
+from relay_control.speech import WAITS
+from relay_wire import speaker
+from relay_wire.speaker import Ack, Ended, Interrupted, Start, Turn
+
+
+def cut(socket: aiohttp.ClientWebSocketResponse, how: str) -> None:
+    """Break a connection: at once, or the way the kernel closes it when its process dies."""
+    if how == "abort":
+        socket._conn.transport.abort()
+    else:
+        raw = socket._conn.transport.get_extra_info("socket")
+        with sockets.socket(fileno=os.dup(raw.fileno())) as connection:
+            connection.shutdown(sockets.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("how", ["abort", "shutdown"])
+async def test_a_broken_connection_leaves_the_turn_open(bench, how: str) -> None:
+    """The speaker comes back with the turn's number, is told where to go on, and goes on."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await socket.send_bytes(b"abcd")
+            assert await b.answers(socket, 2) == [Turn(1), Ack(1, 4)]
+            cut(socket, how)
+        await b.no_speakers()
+        assert await b.input(conversation) == (1, 4, "open")
+
+        async with b.socket(conversation) as socket:
+            await b.say(socket, Start(turn=1))
+            assert await b.answers(socket, 1) == [Ack(1, 4)]
+            await socket.send_bytes(b"efgh")
+            await b.say(socket, speaker.End())
+            assert await b.answers(socket, 2) == [Ack(1, 8), Ended(1, 8)]
+        assert await b.audio(conversation) == {1: b"abcdefgh"}
+
+
+async def test_cut_at_random_points(bench) -> None:
+    """Whatever was on its way: the audio that is in is the audio that was given, once."""
+    dice = random.Random(20)
+    async with bench() as b:
+        conversation = await b.create()
+        expected = {}
+        for turn in range(1, 6):
+            pcm = expected[turn] = dice.randbytes(dice.randrange(1000, 60_000) * 2)
+            start = Start(key=f"turn-{turn}")
+            state: speaker.ToSpeaker = Ack(0, 0)
+            cuts = 12
+            while not isinstance(state, Ended):
+                async with b.socket(conversation) as socket:
+                    await b.say(socket, start)
+                    [state] = await b.answers(socket, 1)
+                    if isinstance(state, Ended):
+                        break
+                    offset, cuts = state.offset, cuts - 1
+                    stop = dice.randrange(offset, len(pcm) + 1) if cuts > 0 else len(pcm)
+                    while offset < stop:
+                        size = dice.randrange(1, 5000)
+                        await socket.send_bytes(pcm[offset : min(offset + size, stop)])
+                        offset += size
+                    if stop == len(pcm):
+                        await b.say(socket, speaker.End())
+                    if dice.random() < 0.5:
+                        await asyncio.sleep(dice.random() * 0.01)
+                    if cuts > 0:
+                        cut(socket, dice.choice(["abort", "shutdown"]))
+                    else:
+                        while not isinstance(state, Ended):
+                            [state] = await b.answers(socket, 1)
+            assert state == Ended(turn, len(pcm))
+
+        assert await b.audio(conversation) == expected
+
+
+async def test_a_key_that_is_new(bench) -> None:
+    """Answered, too: nothing of it is in. The first audio opens its turn."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await b.say(socket, Start(key="k"))
+            await socket.send_bytes(b"ab")
+            await b.say(socket, speaker.End())
+            assert await b.answers(socket, 4) == [Ack(0, 0), Turn(1), Ack(1, 2), Ended(1, 2)]
+
+
+@pytest.mark.parametrize("start", [Start(turn=1), Start(key="k")])
+async def test_a_turn_that_is_complete(bench, start: Start) -> None:
+    """Told so; audio sent at once is thrown away instead of opening a turn, until the next start."""
+    async with bench() as b:
+        conversation = await b.create()
+        await b.speak(conversation, b"abcd", key="k")
+        await b.speak(conversation, b"efgh")
+        async with b.socket(conversation) as socket:
+            await b.say(socket, start)
+            await socket.send_bytes(b"abcd")
+            await b.say(socket, Start(key="next"))
+            assert await b.answers(socket, 2) == [Ended(1, 4), Ack(0, 0)]
+            await socket.send_bytes(b"ij")
+            assert await b.answers(socket, 2) == [Turn(3), Ack(3, 2)]
+
+
+@pytest.mark.parametrize("start", [Start(turn=1), Start(key="k")])
+async def test_a_turn_that_was_interrupted(bench, start: Start) -> None:
+    """Told so."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await b.say(socket, Start(key="k"))
+            await socket.send_bytes(b"ab")
+            await b.answers(socket, 3)
+            cut(socket, "abort")
+        await b.call("POST", f"/v1/conversations/{conversation}/interrupt")
+        async with b.socket(conversation) as socket:
+            await b.say(socket, start)
+            assert await b.answers(socket, 1) == [Interrupted(1)]
+
+
+async def test_a_turn_nobody_knows(bench) -> None:
+    """An error; the socket goes on with the next start."""
+    async with bench() as b:
+        conversation = await b.create()
+        for _ in range(9):
+            await b.speak(conversation, b"ab")
+        async with b.socket(conversation) as socket:
+            for turn in (1, 10, 4_000_000_000):
+                await b.say(socket, Start(turn=turn))
+                [error] = await b.answers(socket, 1)
+                assert (error.code, error.retryable) == ("unknown-turn", False)
+                await socket.send_bytes(b"thrown away")
+            await b.say(socket, Start(turn=2))
+            assert await b.answers(socket, 1) == [Ended(2, 2)]
+        assert len(await b.audio(conversation)) == 9
+
+
+@pytest.mark.parametrize("start", [b'{"type":"start","turn":-1}', b'{"type":"start","turn":4294967296}',
+    b'{"type":"start","key":""}', b'{"type":"start","key":"a b"}', b'{"type":"start","key":"k\\n"}',
+    '{"type":"start","key":"é"}'.encode()])  # fmt: skip
+async def test_a_start_that_is_none(bench, start: bytes) -> None:
+    """Numbers and keys that cannot be."""
+    async with bench() as b, b.socket(await b.create()) as socket:
+        await socket.send_str(start.decode())
+        [error] = await b.answers(socket, 1)
+        assert error.code == "bad-message"
+
+
+async def test_two_sockets_on_one_turn(bench) -> None:
+    """The old connection may still bring what is said again over the new one: each byte is in once."""
+    pcm = bytes(index % 239 for index in range(40_000))
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as old, b.socket(conversation) as new:
+            await old.send_bytes(pcm[:2000])
+            await b.answers(old, 2)
+            await b.say(new, Start(turn=1))
+            assert await b.answers(new, 1) == [Ack(1, 2000)]
+
+            async def speak(socket: aiohttp.ClientWebSocketResponse, size: int) -> None:
+                for start in range(2000, len(pcm), size):
+                    await socket.send_bytes(pcm[start : start + size])
+                await b.say(socket, speaker.End())
+                answer: speaker.ToSpeaker = Turn(0)
+                while not isinstance(answer, Ended):
+                    [answer] = await b.answers(socket, 1)
+                assert answer == Ended(1, len(pcm))
+
+            await asyncio.gather(speak(old, 700), speak(new, 1900))
+        assert await b.audio(conversation) == {1: pcm}
+        assert sum(entry.end for entry in await b.said(conversation)) == 1
+
+
+async def test_the_old_socket_has_other_audio(bench) -> None:
+    """More than the complete turn has: refused, not spoken."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as old, b.socket(conversation) as new:
+            await old.send_bytes(b"ab")
+            await b.answers(old, 2)
+            await b.say(new, Start(turn=1))
+            await b.say(new, speaker.End())
+            assert await b.answers(new, 2) == [Ack(1, 2), Ended(1, 2)]
+            await old.send_bytes(b"cd")
+            [error] = await b.answers(old, 1)
+            assert (error.code, error.retryable) == ("mismatch", False)
+        assert await b.audio(conversation) == {1: b"ab"}
+
+
+async def test_redis_loses_the_end_of_a_turn(bench) -> None:
+    """After a fail-over to a replica that was behind, the door says again what it has acknowledged."""
+    pcm = bytes(index % 233 for index in range(12_000))
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            opening = await b.store.snapshot(b.store.keys.conversation(conversation))
+            await socket.send_bytes(pcm[:2000])
+            await b.answers(socket, 2)
+            middle = await b.store.snapshot(b.store.keys.conversation(conversation))
+            await socket.send_bytes(pcm[2000:4000])
+            await socket.send_bytes(pcm[4000:6000])
+            assert await b.answers(socket, 2) == [Ack(1, 4000), Ack(1, 6000)]
+            await middle()
+            await socket.send_bytes(pcm[6000:8000])
+            assert await b.answers(socket, 1) == [Ack(1, 8000)]
+            assert await b.audio(conversation) == {1: pcm[:8000]}
+            await opening()
+            await socket.send_bytes(pcm[8000:])
+            await b.say(socket, speaker.End())
+            assert await b.answers(socket, 2) == [Ack(1, 12_000), Ended(1, 12_000)]
+        assert await b.audio(conversation) == {1: pcm}
+
+
+async def test_redis_loses_more_than_the_door_keeps(bench) -> None:
+    """The backend is told, and may go on itself from what is left: it never sounds with a hole."""
+    async with bench(speech_tail_bytes=1000) as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await socket.send_bytes(bytes(1000))
+            await b.answers(socket, 2)
+            go_back = await b.store.snapshot(b.store.keys.conversation(conversation))
+            for _ in range(3):
+                await socket.send_bytes(bytes(1000))
+            await b.answers(socket, 3)
+            await go_back()
+            await socket.send_bytes(b"ab")
+            [error] = await b.answers(socket, 1)
+            assert (error.code, error.retryable) == ("audio-lost", True)
+            await b.say(socket, Start(turn=1))
+            assert await b.answers(socket, 1) == [Ack(1, 1000)]
+
+
+async def test_too_few_replicas(bench) -> None:
+    """Not acknowledged: the socket closes, to be tried again."""
+    replicas = {"redis_replicas": 1, "redis_replicas_wait_s": 0.05, "uplink_wait_s": 0.1}
+    async with bench(**replicas) as b, b.socket(await b.create()) as socket:
+        await socket.send_bytes(b"ab")
+        [error] = await b.answers(socket, 1)
+        assert (error.code, error.retryable) == ("store-unavailable", True)
+        assert "0 of 1 replicas" in error.message
+        async for _ in socket:
+            pass
+        assert socket.close_code == 4200
+
+
+async def test_a_conversation_that_redis_lost_is_waited_for(bench, eventually) -> None:
+    """Redis restarted without its data: the owner restores the record, and the turn goes on."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await socket.send_bytes(b"abcd")
+            assert await b.answers(socket, 2) == [Turn(1), Ack(1, 4)]
+            go_back = await b.store.snapshot(b.store.keys.conversation(conversation))
+            await b.store.link.execute("FLUSHALL")
+            waits = WAITS._value.get()
+            await socket.send_bytes(b"efgh")
+            await eventually(lambda: WAITS._value.get() > waits)
+            await go_back()
+            assert await b.answers(socket, 1) == [Ack(1, 8)]
+        assert await b.audio(conversation) == {1: b"abcdefgh"}
+
+
+async def test_a_conversation_that_nobody_restores(bench) -> None:
+    """The door waits for as long as it says, then closes for good."""
+    async with bench(uplink_wait_s=0.2) as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await b.store.link.execute("FLUSHALL")
+            await socket.send_bytes(b"abcd")
+            [error] = await b.answers(socket, 1)
+            assert (error.code, error.retryable) == ("unknown-conversation", False)
+            await socket.receive()
+            assert socket.close_code == 4404
