@@ -1,6 +1,6 @@
 # Each target does its own set-up. ARGS="..." is passed on: make demo ARGS="--json --turns 3"
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test faults soak check format bench clean
 READY := .venv/.ready
 BIN := .venv/bin
 
@@ -14,7 +14,13 @@ demo: $(READY) ## Run the whole relay here and compare what every viewer got (AR
 	@$(BIN)/avatar-relay demo $(ARGS)
 
 test: $(READY) ## Run the tests (ARGS goes to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+
+faults: $(READY) ## Break a running relay in every way there is, and compare (ARGS="--help")
+	@$(BIN)/python -m tests.faults.run $(ARGS)
+
+soak: $(READY) ## Hundreds of conversations for minutes, something breaks every few seconds (ARGS="--help")
+	@$(BIN)/python -m tests.faults.soak $(ARGS)
 
 check: $(READY) ## Lint, types, import contracts
 	@$(BIN)/ruff format --check .
