@@ -22,7 +22,12 @@ class GatewaySettings(ProcessSettings, StoreSettings, TokenSettings, VendorSetti
         description="Unsent bytes after which a viewer is no longer fed live and reads on by itself.",
     )
     slow_client_s: float = Field(
-        20.0, gt=0, description="How long a viewer may stay behind before it is closed as slow."
+        20.0,
+        gt=0,
+        description="How long a viewer's full buffer may take to empty before it is closed as slow.",
+    )
+    store_patience_s: float = Field(
+        60.0, gt=0, description="How long a viewer that is behind waits for Redis before it is closed."
     )
     ring_bytes: int = Field(
         1024 * 1024, ge=0, description="Recent frames kept in memory per conversation for quick resumes."

@@ -2,37 +2,35 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
 from aiohttp import WSMsgType, web
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
 from relay_auth.viewer_tokens import Grant
+from relay_gateway.audience import Audience
+from relay_gateway.drain import drain
 from relay_gateway.feed import Feeds
 from relay_gateway.handshake import SUBPROTOCOL, check_upgrade, grant_of
-from relay_gateway.history import History
-from relay_gateway.socket import Socket
+from relay_gateway.history import Beginning, History
+from relay_gateway.socket import CLOSE_S, Socket
 from relay_gateway.subscriber import Subscriber
 from relay_gateway.uplink import BAD_MESSAGES, BadMessage, ViewerUplink
 from relay_runtime.http import problem_middleware
 from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
 from relay_settings.gateway import GatewaySettings
-from relay_streams import conversations
-from relay_streams.conversations import Conversation
 from relay_streams.errors import Missing, Unavailable
-from relay_streams.keys import KeySpace
+from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.link import Link
 from relay_streams.puller import Puller
 from relay_streams.uplink import Uplink
 from relay_wire import events, problems
-from relay_wire.close_codes import BAD_MESSAGE, REGISTRY, RESTART
-from relay_wire.position import Position
+from relay_wire.close_codes import ABNORMAL, BAD_MESSAGE, REGISTRY, RESTART, SLOW_CONSUMER
 from relay_wire.problems import Problem
 
-VIEWERS = Gauge("relay_gateway_viewers", "Open viewer sockets.")
 CLOSES = Counter("relay_gateway_closes_total", "Viewer sockets closed, by code.", ["code"])
 
 log = structlog.get_logger(__name__)
@@ -52,7 +50,7 @@ class Gateway:
         self._feeds = Feeds(puller, ring_bytes=settings.ring_bytes, linger_s=settings.feed_linger_s)
         self._history = History(link)
         self._uplink = Uplink(link)
-        self._sockets: set[Socket] = set()
+        self._audience = Audience()
         self._leaving = False
 
     def readiness(self) -> str:
@@ -67,6 +65,8 @@ class Gateway:
                     {
                         Missing: (problems.UNKNOWN_CONVERSATION, "there is no conversation with this id"),
                         Unavailable: (problems.STORE_UNAVAILABLE, "Redis cannot be reached"),
+                        # Nobody hears this any more; it is counted, and no defect.
+                        ConnectionError: (problems.BAD_REQUEST, "the viewer left during the handshake"),
                     }
                 )
             ]
@@ -74,10 +74,20 @@ class Gateway:
         app.router.add_get("/v1/conversations/{id}/stream", self._stream)
         return app
 
-    async def close(self) -> None:
-        """Take no more viewers, and close every one with the code that sends it to another gateway."""
+    async def drain(self) -> None:
+        """Take no more viewers, and send those that are here elsewhere, spread over the drain time.
+
+        Returns when the last has left. Cancelling is safe; ``close`` ends the rest.
+        """
         self._leaving = True
-        await asyncio.gather(*(socket.close(RESTART) for socket in self._sockets))
+        await drain(self._audience, self._settings.drain_s)
+
+    async def close(self) -> None:
+        """Take no more viewers, and close every one that is left at once."""
+        self._leaving = True
+        for subscriber in self._audience:
+            subscriber.end(RESTART)
+        await self._audience.gone_by(asyncio.get_running_loop().time() + CLOSE_S)
         self._feeds.close()
 
     # --- one viewer ----------------------------------------------------------------------------
@@ -89,8 +99,7 @@ class Gateway:
         conversation = request.match_info["id"]
         grant = grant_of(request, self._settings.token_key, conversation)
         keys = self._keys.conversation(conversation)
-        record = await conversations.read(self._link, keys)
-        cursor = await self._history.start(keys, request.query.get("from", "turn"), record)
+        beginning = await self._history.begin(keys, request.query.get("from", "turn"))
         websocket = web.WebSocketResponse(
             protocols=(SUBPROTOCOL,),
             heartbeat=self._settings.heartbeat_s,
@@ -99,44 +108,47 @@ class Gateway:
         )
         await websocket.prepare(request)
         socket = Socket(request, websocket, buffer_bytes=self._settings.client_buffer_bytes)
-        self._sockets.add(socket)
-        VIEWERS.inc()
         try:
-            await self._serve(websocket, socket, record, cursor, grant)
+            if self._leaving:
+                await socket.close(RESTART)
+            else:
+                await self._serve(websocket, socket, keys, beginning, grant)
         finally:
-            self._sockets.discard(socket)
-            VIEWERS.dec()
-            CLOSES.labels(_code_label(websocket.close_code)).inc()
+            socket.drop()
+            CLOSES.labels(_close_label(websocket, socket)).inc()
         return websocket
 
     async def _serve(
         self,
         websocket: web.WebSocketResponse,
         socket: Socket,
-        record: Conversation,
-        cursor: Position,
+        keys: ConversationKeys,
+        beginning: Beginning,
         grant: Grant,
     ) -> None:
-        keys = self._keys.conversation(record.id)
+        record = beginning.record
         feed = self._feeds.attach(keys, record.tail, ended=record.state == "ended")
         subscriber = Subscriber(
             socket,
             feed,
             self._history,
-            cursor,
+            beginning.cursor,
             slow_s=self._settings.slow_client_s,
+            patience_s=self._settings.store_patience_s,
             replay_bytes=self._settings.client_buffer_bytes,
             spawn=self._spawn,
         )
-        try:
-            subscriber.say(self._hello(record, cursor))
-            subscriber.start()
-            await self._receive(
-                websocket, socket, ViewerUplink(self._uplink, keys, grant.role, subscriber.say)
-            )
-        finally:
-            subscriber.stop()
-            self._feeds.detach(feed)
+        uplink = ViewerUplink(
+            self._uplink, keys, grant.role, say=subscriber.say, reachable=lambda: self._link.connected
+        )
+        with self._audience.seat(subscriber):
+            try:
+                subscriber.say(self._hello(beginning))
+                subscriber.start()
+                await self._receive(websocket, socket, uplink)
+            finally:
+                subscriber.stop()
+                self._feeds.detach(feed)
 
     async def _receive(self, websocket: web.WebSocketResponse, socket: Socket, uplink: ViewerUplink) -> None:
         bad = 0
@@ -151,10 +163,16 @@ class Gateway:
                 uplink.refuse(str(error))
                 if bad >= self._settings.bad_messages:
                     await socket.close(BAD_MESSAGE, str(error))
+            if socket.congested:
+                # Who asks without reading the answers is not listened to until it does.
+                with suppress(ConnectionError):
+                    if not await socket.drained(self._settings.slow_client_s):
+                        await socket.close(SLOW_CONSUMER)
 
-    def _hello(self, record: Conversation, cursor: Position) -> events.Hello:
+    def _hello(self, beginning: Beginning) -> events.Hello:
+        record = beginning.record
         return events.Hello(
-            position=str(cursor),
+            position=str(beginning.cursor),
             turn=record.turn,
             sample_rate=record.sample_rate,
             codec=record.codec.name.lower(),
@@ -163,14 +181,14 @@ class Gateway:
             region=self._settings.region,
         )
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        self._tasks.spawn(coroutine, name="subscriber")
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._tasks.spawn(coroutine, name="subscriber")
 
 
-def _code_label(code: int | None) -> str:
-    """Codes are the clients' to choose; only the registry's become labels."""
-    known = REGISTRY.get(code or 1006)
-    return known.name if known else "other"
+def _close_label(websocket: web.WebSocketResponse, socket: Socket) -> str:
+    """Codes of clients are theirs to choose; only the registry's become labels."""
+    code = socket.closed_with or REGISTRY.get(websocket.close_code or ABNORMAL.code)
+    return code.name if code else "other"
 
 
 @asynccontextmanager
@@ -190,9 +208,10 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
 
 
 async def main(settings: GatewaySettings, process: Process) -> None:
-    """Serve viewers until the process is told to stop."""
+    """Serve viewers until the process is told to stop, and then until they have gone elsewhere."""
     async with gateway(settings) as service:
         process.health.add("redis", service.readiness)
         url = await process.listen(service.application(), settings.gateway_host, settings.gateway_port)
         process.ready(url=url.replace("http", "ws", 1))
         await process.stopping()
+        await service.drain()

@@ -114,6 +114,7 @@ class Feed:
         self.users = 0
         """Subscribers attached, live or not."""
         self._ended = ended
+        self._failed = False
         self._closed = False
         self._moved: asyncio.Future[None] | None = None
         self._live: set[Listener] = set()
@@ -122,7 +123,10 @@ class Feed:
         FEEDS.inc()
 
     def join(self, listener: Listener) -> bool:
-        """Make a subscriber live if it has everything this feed has read."""
+        """Make a subscriber live if it has everything this feed has read; end it if there will be no more."""
+        if self._failed:
+            listener.end(INTERNAL_ERROR)
+            return True
         if listener.cursor != self.cursor:
             return False
         if self._ended:
@@ -171,9 +175,7 @@ class Feed:
             self._ended = self._ended or isinstance(event, events.ConversationEnded)
         FRAMES.inc(len(entries))
         self._fan_out(b"".join(parts), count, start)
-        if self._moved is not None:
-            self._moved.set_result(None)
-            self._moved = None
+        self._wake()
         if self._ended:
             for listener in list(self._live):
                 self._live.discard(listener)
@@ -207,8 +209,15 @@ class Feed:
         self.cursor = position.before
         self.ring.restart(self.cursor)
 
+    def _wake(self) -> None:
+        if self._moved is not None:
+            self._moved.set_result(None)
+            self._moved = None
+
     def _fail(self, _error: Exception) -> None:
+        self._failed = True
         self._on_failure(self)
+        self._wake()
         for listener in list(self._live):
             listener.end(INTERNAL_ERROR)
         self._live.clear()

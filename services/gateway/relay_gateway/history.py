@@ -1,15 +1,23 @@
 """History: frames the stream still has, for viewers that are behind, and where to go on when it has not."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from relay_streams.conversations import Conversation, read
+from relay_streams import conversations
+from relay_streams.conversations import Conversation
+from relay_streams.errors import Missing, Unavailable
 from relay_streams.keys import ConversationKeys
 from relay_streams.link import Link
 from relay_wire import events, frame
 from relay_wire.position import START, Position
-from relay_wire.problems import BAD_POSITION, Problem
+from relay_wire.problems import BAD_POSITION, NOT_RESTORED, POSITION_AHEAD, Problem
+
+_RETRY_S = 1
+"""Owners write lost frames again as soon as they are connected: well within this."""
+_CLOCK_LEEWAY_MS = 24 * 3600 * 1000
+"""Generations are times of the store's clock; nobody's was ever further ahead of ours than this."""
 
 
 class Past(NamedTuple):
@@ -17,6 +25,14 @@ class Past(NamedTuple):
 
     frames: Sequence[bytes] = ()
     restart: Position | None = None
+
+
+class Beginning(NamedTuple):
+    """Where one viewer begins."""
+
+    record: Conversation
+    cursor: Position
+    """The frame before the first it wants."""
 
 
 class History:
@@ -42,6 +58,10 @@ class History:
             keys: The conversation.
             cursor: The last frame the viewer has.
             upto: The last frame wanted: the feed delivers what comes after it.
+
+        Raises:
+            Missing: The store has lost the record; its owner restores it.
+            Unavailable: Also when the store has lost the frames, and they may be restored.
         """
         entries = await self._link.execute(
             "XRANGE", keys.down, f"({cursor}", str(upto), "COUNT", self._batch_entries
@@ -52,43 +72,68 @@ class History:
             return Past(frames[:whole])
         return Past(restart=await self._restart(keys, cursor, upto, frames))
 
-    async def start(self, keys: ConversationKeys, wanted: str, record: Conversation) -> Position:
-        """The cursor for a viewer's ``from``: ``turn``, ``live`` or a position.
+    async def begin(self, keys: ConversationKeys, wanted: str) -> Beginning:
+        """The record, and the cursor for a viewer's ``from``: ``turn``, ``live`` or a position.
 
         Raises:
-            Problem: It is none of these, or a position this conversation never had.
+            Missing: There is no such conversation.
+            Problem: It is none of these, or a position this conversation never had; or one that the
+                store has lost and that will be there again.
         """
         if wanted == "live":
-            return record.tail
+            record = await conversations.read(self._link, keys)
+            return Beginning(record, record.tail)
         if wanted == "turn":
-            return record.turn_first.before if record.turn else START
+            record = await conversations.read(self._link, keys)
+            return Beginning(record, record.turn_first.before if record.turn else START)
         try:
             position = Position.parse(wanted)
         except ValueError as error:
             raise Problem(BAD_POSITION, f"from={wanted[:64]!r}: {error}, 'turn' or 'live'") from None
-        if position > record.tail:
-            raise Problem(BAD_POSITION, f"from={position} is after the last frame, {record.tail}")
-        if position != START and not await self._was_here(keys, position, record):
-            raise Problem(BAD_POSITION, f"from={position} is not a position of this conversation")
-        return position
+        return Beginning(await self._resumed(keys, position), position)
 
-    async def _was_here(self, keys: ConversationKeys, position: Position, record: Conversation) -> bool:
-        """Whether a position is in the stream, or older than what the stream still has."""
-        if position == record.tail:
-            return True
-        if position.generation < record.first_generation:
-            return False
-        here, oldest = await asyncio.gather(
-            self._link.execute("XRANGE", keys.down, str(position), str(position)),
+    async def _resumed(self, keys: ConversationKeys, position: Position) -> Conversation:
+        """The record of a conversation in which the viewer has been at this position."""
+        try:
+            record = await conversations.read(self._link, keys)
+        except Missing:
+            detail = "Redis does not know the conversation; if it has lost it, its owner restores it now"
+            raise Problem(NOT_RESTORED, detail, retry_after_s=_RETRY_S) from None
+        if position in (START, record.tail):
+            return record
+        if not record.first_generation <= position.generation <= _now_ms() + _CLOCK_LEEWAY_MS:
+            raise Problem(BAD_POSITION, f"from={position} is not a position of this conversation")
+        if position > record.tail:
+            # A fail-over may have lost the term's claim, too; so every term that can have been is waited for.
+            detail = (
+                f"the last frame is {record.tail}; if Redis has lost {position}, its owner restores it now"
+            )
+            raise Problem(POSITION_AHEAD, detail, retry_after_s=_RETRY_S)
+        if not await self._had(keys, position.generation):
+            raise Problem(BAD_POSITION, f"from={position} is not a position of this conversation")
+        return record
+
+    async def _had(self, keys: ConversationKeys, generation: int) -> bool:
+        """Whether a term is in the stream, or older than what the stream still has.
+
+        The frame itself may be lost for good, when a fail-over lost it together with its owner: its
+        viewer is told of the gap.
+        """
+        term, oldest = await asyncio.gather(
+            self._link.execute("XRANGE", keys.down, generation, generation, "COUNT", 1),
             self._link.execute("XRANGE", keys.down, "-", "+", "COUNT", 1),
         )
-        return bool(here) or not oldest or position < Position.parse(oldest[0][0].decode())
+        return bool(term) or not oldest or generation < Position.parse(oldest[0][0].decode()).generation
 
     async def _restart(
         self, keys: ConversationKeys, cursor: Position, upto: Position, frames: list[bytes]
     ) -> Position:
+        record = await conversations.read(self._link, keys)
+        if not frames and record.tail < upto:
+            # Trimming leaves the last frame, so this is a loss, and the owner makes it good.
+            raise Unavailable(f"the stream ends at {record.tail}, and was at {upto} before")
         left = frame.position_of(frames[0]).before if frames else upto
-        turn = (await read(self._link, keys)).turn_first.before
+        turn = record.turn_first.before
         return max(left, turn) if cursor < turn else left
 
 
@@ -100,3 +145,7 @@ def _unbroken(cursor: Position, frames: Sequence[bytes]) -> int:
             return count
         cursor = position
     return len(frames)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

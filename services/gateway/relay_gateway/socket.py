@@ -18,6 +18,9 @@ _SHORT = Struct("!BB")
 _MEDIUM = Struct("!BBH")
 _LONG = Struct("!BBQ")
 
+CLOSE_S = 2.0
+"""How long a viewer may take to answer a close before its connection is dropped."""
+
 
 def message_head(size_bytes: int) -> bytes:
     """What stands before a frame of this size to make it one binary WebSocket message."""
@@ -35,7 +38,6 @@ class Socket:
         request: The upgrade request.
         websocket: The response, prepared.
         buffer_bytes: Unsent bytes at which the viewer counts as congested.
-        close_s: How long a close may take before the connection is dropped.
     """
 
     def __init__(
@@ -44,7 +46,6 @@ class Socket:
         websocket: web.WebSocketResponse,
         *,
         buffer_bytes: int,
-        close_s: float = 2.0,
     ) -> None:
         transport = request.transport
         if transport is None:
@@ -54,7 +55,8 @@ class Socket:
         self._protocol = request.protocol
         self._websocket = websocket
         self._buffer_bytes = buffer_bytes
-        self._close_s = close_s
+        self.closed_with: CloseCode | None = None
+        """How we closed it; None when the viewer did."""
 
     @property
     def open(self) -> bool:
@@ -79,21 +81,35 @@ class Socket:
         if not self._transport.is_closing():  # uvloop raises where asyncio would only warn
             self._transport.write(messages)
 
-    async def drained(self) -> None:
+    async def drained(self, within_s: float) -> bool:
         """Wait until a congested socket has sent all but a quarter of its buffer. Safe to cancel.
+
+        Returns:
+            Whether it has, in time.
 
         Raises:
             ConnectionError: The viewer is gone.
         """
-        # aiohttp has no public way to await this without writing; it is what its own writer awaits.
-        await self._protocol._drain_helper()  # noqa: SLF001
+        try:
+            async with asyncio.timeout(within_s):
+                # aiohttp has no public way to await this without writing; its own writer awaits this.
+                await self._protocol._drain_helper()  # noqa: SLF001
+        except TimeoutError:
+            return False
+        return True
 
     async def close(self, code: CloseCode, reason: str = "") -> None:
-        """Close with a code of the registry; a viewer that does not answer in time is dropped."""
+        """Close with a code of the registry; a viewer that does not answer in ``CLOSE_S`` is dropped."""
+        self.closed_with = code
         try:
-            async with asyncio.timeout(self._close_s):
+            async with asyncio.timeout(CLOSE_S):
                 await self._websocket.close(code=code.code, message=(reason or code.name).encode()[:123])
         except (TimeoutError, ConnectionError):
             pass
         finally:
+            self._transport.abort()
+
+    def drop(self) -> None:
+        """Give up what a viewer that is gone has not taken; the transport would keep it for minutes."""
+        if self.unsent_bytes:
             self._transport.abort()

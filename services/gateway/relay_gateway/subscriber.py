@@ -3,7 +3,7 @@
 A subscriber is live, or it is catching up. New viewers and those whose socket is full catch up: they
 read on by themselves, from the feed's ring or the stream, as fast as their socket takes it, and join
 the live ones when they have everything the feed has. So nothing is ever queued for a viewer beyond
-its socket's buffer.
+its socket's buffer. While Redis is away they wait for it.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from relay_gateway.feed import DEFECTS, Feed
 from relay_gateway.history import History
 from relay_gateway.socket import Socket, message_head
 from relay_streams.errors import StoreError
+from relay_streams.link import RECONNECT_WAIT
 from relay_wire import events, frame
 from relay_wire.close_codes import INTERNAL_ERROR, SLOW_CONSUMER, STORE_UNAVAILABLE, CloseCode
 from relay_wire.frame import Codec, Flags, Frame, Kind
@@ -26,6 +27,9 @@ CATCHING_UP = Gauge("relay_gateway_catching_up", "Viewers that are not live.")
 FALLEN_BEHIND = Counter("relay_gateway_fallen_behind_total", "Times a live viewer's socket was full.")
 REPLAYED = Counter(
     "relay_gateway_replayed_frames_total", "Frames sent to viewers that caught up.", ["source"]
+)
+REPLAY_FAILURES = Counter(
+    "relay_gateway_replay_failures_total", "Reads for viewers that are behind that the store could not serve."
 )
 GAPS = Counter("relay_gateway_gaps_total", "Times a viewer was told that frames are gone.")
 
@@ -41,8 +45,9 @@ class Subscriber:
         history: Reads what the feed's ring does not reach.
         cursor: The frame before the first it wants.
         slow_s: How long its socket may take to drain before it is closed as slow.
+        patience_s: How long it waits for what the store cannot give now.
+        replay_bytes: Most that is sent of the ring at once.
         spawn: Starts a task that the gateway owns.
-        on_end: Called once, when the gateway is to close it.
     """
 
     def __init__(
@@ -53,17 +58,25 @@ class Subscriber:
         cursor: Position,
         *,
         slow_s: float,
+        patience_s: float,
         replay_bytes: int,
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
         self.cursor = cursor
         self._socket = socket
         self._feed = feed
         self._history = history
         self._slow_s = slow_s
+        self._patience_s = patience_s
         self._replay_bytes = replay_bytes
         self._spawn = spawn
+        self._catching_up: asyncio.Task[None] | None = None
         self._done = False
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What waits in its socket's buffer."""
+        return self._socket.unsent_bytes
 
     def start(self) -> None:
         """Begin to receive."""
@@ -71,9 +84,10 @@ class Subscriber:
             self.fall_behind()
 
     def stop(self) -> None:
-        """The viewer is gone: receive no more."""
-        self._done = True
-        self._feed.leave(self)
+        """The viewer is gone: receive no more, wait for nothing."""
+        self._retire()
+        if self._catching_up is not None:
+            self._catching_up.cancel()
 
     def say(self, event: events.GatewayEvent) -> None:
         """Send an event of the gateway's own, between frames."""
@@ -106,13 +120,17 @@ class Subscriber:
     def fall_behind(self) -> None:
         """Read on alone."""
         if not self._done:
-            self._spawn(self._catch_up())
+            self._catching_up = self._spawn(self._catch_up())
 
     def end(self, code: CloseCode) -> None:
         """Close: nothing more will come."""
         if not self._done:
-            self.stop()
+            self._retire()
             self._spawn(self._socket.close(code))
+
+    def _retire(self) -> None:
+        self._done = True
+        self._feed.leave(self)
 
     # --- catching up ---------------------------------------------------------------------------
 
@@ -128,13 +146,8 @@ class Subscriber:
                     await self._drain()
                 elif self._feed.join(self):
                     return
-                elif self.cursor > self._feed.cursor:
-                    await self._feed_catches_up()
                 else:
-                    await self._replay()
-        except StoreError as error:
-            log.warning("cannot replay", conversation=self._feed.keys.id, error=str(error))
-            self.end(STORE_UNAVAILABLE)
+                    await self._read_on()
         except ConnectionError:
             pass  # The viewer left; its handler sees that, too.
         except Exception:  # the task's root: one viewer's defect must not stop the others
@@ -147,20 +160,35 @@ class Subscriber:
     async def _drain(self) -> None:
         """Wait for room in the socket; a viewer that makes none in time is closed."""
         FALLEN_BEHIND.inc()
-        try:
-            async with asyncio.timeout(self._slow_s):
-                await self._socket.drained()
-        except TimeoutError:
+        if not await self._socket.drained(self._slow_s):
             log.info("viewer is too slow", conversation=self._feed.keys.id, unsent=self._socket.unsent_bytes)
             self.end(SLOW_CONSUMER)
 
-    async def _feed_catches_up(self) -> None:
-        """The viewer has more than the feed has read: wait for the feed, that it gets nothing twice."""
+    async def _read_on(self) -> None:
+        """Get one step further, be it only after the store is back."""
+        failures = 0
         try:
-            async with asyncio.timeout(self._slow_s):
-                await self._feed.moved()
+            async with asyncio.timeout(self._patience_s):
+                while not await self._step():
+                    await asyncio.sleep(RECONNECT_WAIT.compute(failures))
+                    failures += 1
         except TimeoutError:
+            log.warning("the store was away for too long", conversation=self._feed.keys.id)
             self.end(STORE_UNAVAILABLE)
+
+    async def _step(self) -> bool:
+        """Take what there is; False when the store cannot give it now."""
+        try:
+            if self.cursor > self._feed.cursor:
+                # The viewer has more than the feed has read: the feed goes first, that nothing comes twice.
+                await self._feed.moved()
+            else:
+                await self._replay()
+        except StoreError as error:
+            log.debug("cannot replay", conversation=self._feed.keys.id, error=str(error))
+            REPLAY_FAILURES.inc()
+            return False
+        return True
 
     async def _replay(self) -> None:
         """Send one batch of what comes after the cursor, or say that it is gone."""
@@ -179,7 +207,8 @@ class Subscriber:
             self.cursor = past.restart
             return
         for data in past.frames:
+            if self._socket.congested:
+                return  # The rest is read again when there is room: memory is bounded by one frame.
             self._socket.write(message_head(len(data)) + data)
-        REPLAYED.labels("stream").inc(len(past.frames))
-        if past.frames:
-            self.cursor = frame.position_of(past.frames[-1])
+            self.cursor = frame.position_of(data)
+            REPLAYED.labels("stream").inc()

@@ -30,15 +30,24 @@ class ViewerUplink:
         keys: The viewer's conversation.
         role: What its token allows.
         say: Sends an event back to it.
+        reachable: Whether Redis is connected.
     """
 
     def __init__(
-        self, uplink: Uplink, keys: ConversationKeys, role: Role, say: Callable[[events.GatewayEvent], None]
+        self,
+        uplink: Uplink,
+        keys: ConversationKeys,
+        role: Role,
+        *,
+        say: Callable[[events.GatewayEvent], None],
+        reachable: Callable[[], bool],
     ) -> None:
         self._uplink = uplink
         self._keys = keys
         self._role = role
         self._say = say
+        self._reachable = reachable
+        self._away = False
 
     async def receive(self, message: WSMessage) -> None:
         """Pass one message on. What the uplink cannot take is answered with an ``error`` event.
@@ -54,6 +63,7 @@ class ViewerUplink:
         except Full:
             self._drop("uplink_full", "too much waits for the avatar", retryable=True)
         except Unavailable:
+            self._away = True
             self._drop("store_unavailable", "the relay cannot take messages now", retryable=True)
         except (Ended, Missing):
             self._drop("conversation_ended", "the conversation is over", retryable=False)
@@ -70,13 +80,13 @@ class ViewerUplink:
             case Ping(id):
                 self._say(events.Pong(id))
             case Playback(turn, state, position_ms):
-                await self._uplink.report_playback(
+                await self._up.report_playback(
                     self._keys, turn=turn, state=state, position_ms=max(position_ms, 0)
                 )
             case Interrupt() if self._may_speak():
-                await self._uplink.interrupt(self._keys, "viewer")
+                await self._up.interrupt(self._keys, "viewer")
             case Text(text) if self._may_speak():
-                await self._uplink.send_text(self._keys, text)
+                await self._up.send_text(self._keys, text)
 
     async def _binary(self, data: bytes) -> None:
         header = frame.decode(data)
@@ -84,7 +94,15 @@ class ViewerUplink:
             raise BadMessage(f"viewers send microphone audio, kind {Kind.MICROPHONE:d}, not {header.kind:d}")
         MESSAGES.labels("microphone").inc()
         if self._may_speak():
-            await self._uplink.send_microphone(self._keys, data[HEADER_BYTES:])
+            await self._up.send_microphone(self._keys, data[HEADER_BYTES:])
+
+    @property
+    def _up(self) -> Uplink:
+        # One message waits in vain for Redis; those behind it, and the pings among them, must not.
+        if self._away and not self._reachable():
+            raise Unavailable("Redis is still away")
+        self._away = False
+        return self._uplink
 
     def _may_speak(self) -> bool:
         if self._role is not Role.SPEAK:

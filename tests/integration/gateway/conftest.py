@@ -1,0 +1,37 @@
+"""Gateways in this process, at a clean real server."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from tests.integration.gateway.bench import Bench, open_bench
+from tests.proxy import Proxy
+
+
+@pytest.fixture
+def bench(open_store):
+    """``async with bench(...) as b``: see ``open_bench``."""
+
+    @asynccontextmanager
+    async def made(**options: Any) -> AsyncIterator[Bench]:
+        async with open_store() as store, open_bench(store, **options) as opened:
+            yield opened
+
+    return made
+
+
+@pytest.fixture
+def proxied(open_store, redis_server):
+    """``async with proxied(...) as (b, proxy)``: only the gateways' way to Redis leads through the proxy."""
+
+    @asynccontextmanager
+    async def made(**options: Any) -> AsyncIterator[tuple[Bench, Proxy]]:
+        async with (
+            open_store() as store,
+            Proxy("127.0.0.1", redis_server.port) as proxy,
+            open_bench(store, redis_url=proxy.url, redis_timeout_s=0.2, **options) as opened,
+        ):
+            yield opened, proxy
+
+    return made

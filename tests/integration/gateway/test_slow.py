@@ -1,0 +1,119 @@
+"""Slow viewers: they delay nobody, cost a bounded buffer, and never get a silent hole."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import aiohttp
+from tests.integration.gateway.bench import collect, metric, seqs
+
+from relay_gateway.app import CLOSES
+from relay_gateway.audience import UNSENT
+from relay_gateway.feed import RING_BYTES
+from relay_gateway.subscriber import CATCHING_UP, GAPS
+from relay_wire import events, frame, messages
+from relay_wire.frame import HEADER_BYTES
+from relay_wire.position import START, Position
+
+BUFFER = 50_000
+
+
+async def crawl(
+    socket: aiohttp.ClientWebSocketResponse, pause_s: float, served: Callable[[], bool]
+) -> list[frame.Frame]:
+    """Read a frame, rest, read a frame, while the gateway serves us; then what is still on its way."""
+    frames = []
+    async for message in socket:
+        frames.append(frame.decode(message.data))
+        if served():
+            await asyncio.sleep(pause_s)
+    return frames
+
+
+async def test_a_crawling_viewer_delays_nobody(bench, eventually) -> None:
+    """1 KB/s: the others get everything, memory is bounded, it is closed as slow, and can resume."""
+    closed = metric(CLOSES, code="slow_consumer")
+    async with (
+        bench(client_buffer_bytes=BUFFER, slow_client_s=0.5, ring_bytes=10_000) as b,
+        b.viewer("live") as quick,
+        await b.connect(b.path + "?from=live", slow=True) as socket,
+        asyncio.TaskGroup() as tasks,
+    ):
+        crawling = tasks.create_task(crawl(socket, 0.2, lambda: len(b.service._audience) > 1))
+        most = 0
+        for turn in range(1, 11):
+            await b.turn(turn, frames=100, size=10_000)
+            assert len(seqs(await collect(quick, 102))) == 102
+            most = max(most, int(metric(UNSENT)))
+        await eventually(lambda: len(b.service._audience) == 1)
+
+        assert BUFFER < most < BUFFER + 32 * 15_100, "its buffer, and one batch of the stream"
+        assert metric(CLOSES, code="slow_consumer") == closed + 1
+        assert metric(RING_BYTES) <= 10_000
+        frames = await crawling
+        last = frames[-1].position
+        async with b.viewer(str(last)) as again:
+            rest = await collect(again, 102)
+        assert again.report.gaps == 1
+        assert seqs(rest)[-102:] == list(range(b.writer.tail.seq - 101, b.writer.tail.seq + 1))
+
+
+async def test_a_viewer_that_fell_behind_catches_up(bench) -> None:
+    """A pause in reading is no loss."""
+    async with bench(client_buffer_bytes=20_000, ring_bytes=10_000) as b, await b.connect() as socket:
+        await socket.receive_bytes(timeout=5)
+        for turn in (1, 2):
+            await b.turn(turn, frames=300, size=4000)
+        got = []
+        async with asyncio.timeout(20):
+            while len(got) < 605:
+                received = frame.decode(await socket.receive_bytes())
+                got.append(received.seq)
+
+        assert got == list(range(1, 606))
+        assert metric(CATCHING_UP) == 0
+
+
+async def test_a_viewer_that_stays_behind_is_told(bench, eventually) -> None:
+    """It reads just fast enough not to be closed, and frames go before it gets to them: always with a gap."""
+    told = metric(GAPS)
+    async with (
+        bench(client_buffer_bytes=20_000, ring_bytes=10_000, slow_client_s=5, retention_bytes=2_000_000) as b,
+        await b.connect(slow=True) as socket,
+        asyncio.TaskGroup() as tasks,
+    ):
+        lagging = tasks.create_task(crawl(socket, 0.01, lambda: len(b.service._audience) > 0))
+        for turn in range(1, 13):
+            await b.turn(turn, frames=200, size=10_000)
+        await eventually(lambda: metric(GAPS) > told)
+        await b.service.close()
+        frames = await lagging
+
+        cursor, gaps, read = START, 0, 0
+        for received in frames:
+            event = events.of_frame(frame.encode(received))
+            if isinstance(event, events.Gap):
+                assert event.from_ == str(cursor)
+                cursor, gaps = Position.parse(event.to), gaps + 1
+            elif received.seq:
+                assert events.follows(cursor, received.position, event), "no silent hole"
+                cursor, read = received.position, read + 1
+        assert gaps > 0
+        assert read > 0
+
+
+async def test_who_asks_without_reading_the_answers(bench) -> None:
+    """Pings by the thousand: at some point they are not read any more, and memory stays bounded."""
+    async with bench(client_buffer_bytes=20_000, slow_client_s=0.5) as b, b.viewer("live") as other:
+        socket = await b.connect(slow=True)
+        ping = messages.encode(messages.Ping("x" * 90))
+        most = 0.0
+        with suppress(ConnectionError):
+            while len(b.service._audience) > 1:
+                await socket.send_str(ping)
+                most = max(most, metric(UNSENT))
+        await socket.close()
+
+        assert 20_000 < most < 20_000 + 100 * (HEADER_BYTES + 200)
+        await b.turn(1)
+        assert len(seqs(await collect(other, 7))) == 7
