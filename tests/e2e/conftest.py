@@ -15,6 +15,7 @@ from relay_cli.backend import Backend
 from relay_cli.stack import Child, Stack
 from relay_client import Viewer
 from relay_simulator.motion import expected_payloads
+from relay_streams.link import Link
 from relay_streams.server import Server
 from relay_wire import events
 from relay_wire.frame import Frame, Kind
@@ -131,6 +132,8 @@ def relay(redis_server: Server):
     @asynccontextmanager
     async def made(**options: Any) -> AsyncIterator[Relay]:
         options = {"speed": 10.0, "settings": {}, **options}
+        async with Link(redis_server.url, name="test") as link:
+            await link.execute("FLUSHALL")  # what an earlier test left open would find new owners
         stack = Stack(redis_url=redis_server.url, **options)
         async with (
             stack,

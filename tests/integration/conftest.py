@@ -64,7 +64,7 @@ class Store:
         return [(entry.decode(), conversations.fields_of(fields)) for entry, fields in reply]
 
     async def snapshot(self, keys: ConversationKeys) -> Callable[[], Awaitable[None]]:
-        """Remember a conversation's keys as a replica would that hears no more; call it to fail over to that."""
+        """What a replica has that hears no more from now on; call it to fail over to that."""
         names = (keys.meta, keys.lease, keys.down, keys.up)
         dumps = {name: await self.link.execute("DUMP", name) for name in names}
 
