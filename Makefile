@@ -14,7 +14,7 @@ demo: $(READY) ## Run the whole relay here and compare what every viewer got (AR
 	@$(BIN)/avatar-relay demo $(ARGS)
 
 test: $(READY) ## Run the tests (ARGS goes to pytest)
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(ARGS)
 
 faults: $(READY) ## Break a running relay in every way there is, and compare (ARGS="--help")
 	@$(BIN)/python -m tests.faults.run $(ARGS)

@@ -11,7 +11,11 @@ from blockbuster import BlockBuster, blockbuster_ctx
 
 from relay_streams.server import Server, distribution_binary, embedded_binary
 
-_KINDS = ("unit", "contract", "integration", "e2e", "package")
+_KINDS = ("unit", "contract", "integration", "faults", "e2e", "package")
+
+
+_SHARING = ("faults", "package", "test_topologies")
+"""Folders and modules whose tests share costly parts, so that one process runs them all."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,6 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         kind = item.path.relative_to(root).parts[0]
         if kind in _KINDS:
             item.add_marker(kind)
+        for name in (kind, item.path.stem):
+            if name in _SHARING:
+                item.add_marker(pytest.mark.xdist_group(name))
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -1,0 +1,319 @@
+"""The lab: a whole relay that talks without a pause, viewers on every gateway, and hands to break it with."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+from tests.faults.stores import Store, Topology, open_store
+from tests.faults.talker import Talker
+from tests.faults.tap import Tap, Tape
+from tests.faults.truth import breaches
+from tests.faults.verifier import Verdict, verify
+from tests.faults.witness import Witness
+
+from relay_cli.backend import Backend
+from relay_cli.stack import Child, Stack
+from relay_runtime.tasks import TaskScope
+
+PATIENCE_S = 10.0
+"""Longest wait for something that should happen soon."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a scenario runs on.
+
+    Attributes:
+        viewers: Per conversation, on the gateways in turn.
+        speed: The simulator's.
+        turn_ms: Length of each turn that is spoken.
+        chunk_ms: A frame of audio has so much of it.
+        pace: How many times faster than it plays speech comes in.
+        pause_s: Silence after each turn, on average.
+        gaps: Whether viewers may be told of gaps.
+        content: Whether what frames say is compared, too; it takes all of it in memory.
+        lasts_s: How long a fault that repeats goes on.
+        settings: Variables for every process.
+    """
+
+    topology: Topology = "one Redis"
+    conversations: int = 4
+    viewers: int = 2
+    workers: int = 2
+    gateways: int = 2
+    speed: float = 10.0
+    turn_ms: int = 2000
+    chunk_ms: int = 100
+    pace: float = 1.0
+    pause_s: float = 0.0
+    gaps: bool = False
+    content: bool = True
+    lasts_s: float = 0.0
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Talk:
+    """One conversation, its speaker, its viewers, and what the store had of it."""
+
+    id: str
+    avatar_id: str
+    talker: Talker
+    tape: Tape
+    viewers: list[Witness] = field(default_factory=list)
+    mark: float | None = None
+
+    @property
+    def turn(self) -> int:
+        """The turn being spoken, or spoken last."""
+        return max(self.talker.spoken, default=0)
+
+    @property
+    def ended(self) -> int:
+        """The last turn that every viewer has seen the end of."""
+        return min((max(viewer.ended, default=0) for viewer in self.viewers), default=0)
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether viewers are in the middle of a turn, with motion already."""
+        return bool(self.viewers) and all(
+            viewer.motion_of == self.turn and self.turn not in viewer.ended for viewer in self.viewers
+        )
+
+
+class Lab:
+    """Made by ``open_lab``: everything runs, and every viewer has seen motion."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        store: Store,
+        stack: Stack,
+        backend: Backend,
+        http: aiohttp.ClientSession,
+        tap: Tap,
+    ) -> None:
+        self.setup = setup
+        self.store = store
+        self.stack = stack
+        self.backend = backend
+        self.http = http
+        self.tap = tap
+        self.talks: list[Talk] = []
+        self.problems: list[str] = []
+        """What was promised and did not hold, beside the frames."""
+        self.notes: dict[str, Any] = {}
+        """Figures worth showing."""
+        self.measured_ms: list[float] = []
+        """Recoveries that a story measures by itself."""
+        self.tasks: TaskScope
+        self._speakers: dict[str, asyncio.Task[None]] = {}
+        self._watchers: list[asyncio.Task[None]] = []
+        self._finished = False
+
+    # --- conversations and viewers -------------------------------------------------------------
+
+    async def converse(self) -> Talk:
+        """One more conversation that talks, with its viewers."""
+        avatar_id = f"avatar-{len(self.talks)}"
+        conversation: str = (await self.backend.create(avatar_id=avatar_id))["id"]
+        talker = Talker(
+            self.backend, conversation,
+            turn_ms=self.setup.turn_ms, chunk_ms=self.setup.chunk_ms, pace=self.setup.pace,
+            pause_s=self.setup.pause_s, keep=self.setup.content,
+        )  # fmt: skip
+        talk = Talk(conversation, avatar_id, talker, self.tap.follow(conversation))
+        self.talks.append(talk)
+        token = await self.backend.token(conversation, ttl_s=3600)
+        await asyncio.gather(*(self.watch(talk, index, token) for index in range(self.setup.viewers)))
+        self._speakers[conversation] = self.tasks.spawn(talker.talk(), name="talker")
+        return talk
+
+    async def watch(self, talk: Talk, gateway: int, token: str) -> Witness:
+        """One more viewer of a conversation, on this gateway first."""
+        urls = self.stack.gateway_urls
+        turned = gateway % len(urls)
+        name = f"{talk.id}/{gateway}"
+        # One or two report that they have played a turn; from hundreds it would be the load that is tested.
+        witness = Witness(
+            name, urls[turned:] + urls[:turned], talk.id, token, session=self.http, reports=gateway < 2
+        )
+        talk.viewers.append(await witness.__aenter__())
+        self._watchers.append(self.tasks.spawn(witness.watch(), name=f"viewer {name}"))
+        return witness
+
+    @property
+    def viewers(self) -> list[Witness]:
+        """All of them."""
+        return [viewer for talk in self.talks for viewer in talk.viewers]
+
+    # --- the fault -----------------------------------------------------------------------------
+
+    def mark(self, *talks: Talk) -> float:
+        """Recovery of these conversations, without any of all, counts from now: the fault strikes or ends."""
+        now = time.time()
+        for talk in talks or self.talks:
+            talk.mark = now
+        return now
+
+    async def owner_of(self, talk: Talk) -> Child:
+        """The worker that owns a conversation."""
+        owner = (await self.backend.read(talk.id))["owner"]
+        return next(child for child in self.stack.workers if child.addresses.get("worker") == owner)
+
+    async def owned_by(self, worker: Child) -> list[Talk]:
+        """The conversations of a worker."""
+        return [talk for talk in self.talks if await self.owner_of(talk) is worker]
+
+    async def add_worker(self, **settings: str) -> Child:
+        """Start one more worker, with settings of its own."""
+        stack = self.stack
+        stack._worker_count += 1
+        worker = await stack._child(f"ingest-{stack._worker_count}", "ingest", **settings)
+        stack.workers.append(worker)
+        return worker
+
+    async def generation_of(self, talk: Talk) -> int:
+        """The term a conversation is in."""
+        return int((await self.backend.read(talk.id))["generation"])
+
+    # --- looking -------------------------------------------------------------------------------
+
+    async def until(self, condition: Callable[[], object], what: str, within_s: float = PATIENCE_S) -> None:
+        """Wait for a condition.
+
+        Raises:
+            TimeoutError: It did not come; the text says what.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                while not condition():
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            raise TimeoutError(f"waited {within_s:g} s for {what}") from None
+
+    async def steady(self) -> None:
+        """Wait until every conversation is in the middle of a turn.
+
+        What breaks the store blinds the tap, too: what was published last must not be so old that it
+        is trimmed before the tap sees again.
+        """
+        await self.until(lambda: all(talk.in_turn for talk in self.talks), "turns with motion")
+
+    async def turns(self, count: int, *talks: Talk, within_s: float = 20.0) -> None:
+        """Let conversations go on until so many turns that begin from now on have ended for every viewer."""
+        goals = {talk.id: talk.turn + count for talk in talks or self.talks}
+        await self.until(
+            lambda: all(talk.ended >= goals.get(talk.id, 0) for talk in self.talks),
+            f"{count} more turns",
+            within_s,
+        )
+
+    def check(self, holds: object, promise: str) -> None:
+        """Note a promise that does not hold."""
+        if not holds:
+            self.problems.append(promise)
+
+    async def metric(self, children: list[Child], name: str, **labels: str) -> float:
+        """The sum of a metric over processes."""
+        total = 0.0
+        for child in children:
+            async with self.http.get(f"{child.admin}/metrics") as response:
+                for family in text_string_to_metric_families(await response.text()):
+                    for sample in family.samples:
+                        if sample.name == name and labels.items() <= sample.labels.items():
+                            total += sample.value
+        return total
+
+    async def ready(self, child: Child) -> bool:
+        """Whether a process says that it takes work."""
+        async with self.http.get(f"{child.admin}/readyz") as response:
+            return response.status == 200
+
+    async def simulator(self, what: str) -> Any:
+        """What the simulator's admin resource says: ``connections`` or ``requests``."""
+        assert self.stack.simulator is not None
+        async with self.http.get(f"{self.stack.simulator.url}/admin/{what}") as response:
+            return await response.json()
+
+    # --- the end -------------------------------------------------------------------------------
+
+    async def finish(self, patience_s: float = PATIENCE_S) -> None:
+        """Let every speaker finish its turn, end the conversations, and wait until all viewers saw it."""
+        if self._finished:
+            return
+        self._finished = True
+        for talk in self.talks:
+            talk.talker.stop()
+        await self._wait(list(self._speakers.values()), "the speakers to finish", patience_s)
+        try:
+            await self.until(
+                lambda: all(talk.ended >= talk.turn for talk in self.talks),
+                "the last turn to end everywhere",
+                patience_s,
+            )
+        except TimeoutError as error:
+            self.problems.append(str(error))
+        for talk in self.talks:
+            await self.backend.delete(talk.id)
+        await self._wait(self._watchers, "the viewers to see the end", patience_s)
+        await self.tap.read_again()
+
+    async def _wait(self, tasks: list["asyncio.Task[None]"], what: str, patience_s: float) -> None:
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=patience_s)
+        if late:
+            self.problems.append(f"waited {patience_s:g} s for {what}: {sorted(t.get_name() for t in late)}")
+            for task in late:
+                task.cancel()
+
+    async def judge(self) -> Verdict:
+        """Compare everything with everything. What is wrong beside the frames goes to ``problems``."""
+        verdict = Verdict(measured_ms=self.measured_ms)
+        requests = (await self.simulator("requests"))["requests"]
+        for talk in self.talks:
+            tape = talk.tape
+            records = {viewer.name: viewer.record for viewer in talk.viewers}
+            verdict.merge(verify(tape.publications, records, mark=talk.mark))
+            if tape.conflicts:
+                self.problems.append(f"{talk.id}: ids with other bytes than before: {tape.conflicts}")
+            if self.setup.content:
+                mine = [request for request in requests if request["avatar_id"] == talk.avatar_id]
+                frames = [tape.frames[at] for at in sorted(tape.frames)]
+                wrong = breaches(frames, talk.talker.spoken, mine, self.stack.seed)
+                self.problems += [f"{talk.id} {what}" for what in wrong]
+            refused = talk.talker.refused
+            self.problems += [f"{talk.id}: speech refused {refused[why]} times: {why}" for why in refused]
+            self.problems += [f"{talk.id}: a viewer gave up: {v.failure}" for v in talk.viewers if v.failure]
+        if verdict.total("gaps") and not self.setup.gaps:
+            self.problems.append(f"{verdict.total('gaps')} gaps were told although nothing had to be gone")
+        return verdict
+
+
+@asynccontextmanager
+async def open_lab(setup: Setup) -> AsyncIterator[Lab]:
+    """Start everything, and wait until every conversation talks with motion."""
+    async with AsyncExitStack() as parts:
+        store = await parts.enter_async_context(open_store(setup.topology))
+        stack = await parts.enter_async_context(
+            Stack(
+                redis_url=store.url, workers=setup.workers, gateways=setup.gateways, speed=setup.speed,
+                settings={"RELAY_LOG_LEVEL": "warning", "RELAY_DRAIN_S": "3", **setup.settings},
+            )
+        )  # fmt: skip
+        backend = await parts.enter_async_context(Backend(stack.control.url, stack.api_key))
+        connector = aiohttp.TCPConnector(limit=0)
+        http = await parts.enter_async_context(aiohttp.ClientSession(connector=connector))
+        tap = await parts.enter_async_context(Tap(store.tap_url, keep=setup.content))
+        lab = Lab(setup, store, stack, backend, http, tap)
+        lab.tasks = await parts.enter_async_context(TaskScope())
+        for _ in range(setup.conversations):
+            await lab.converse()
+        await lab.until(lambda: all(talk.ended for talk in lab.talks), "the first turns", 30)
+        yield lab

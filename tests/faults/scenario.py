@@ -1,0 +1,126 @@
+"""Scenarios: the registry of faults, and how one of them is run and judged."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from tests.faults.lab import Lab, Setup, open_lab
+from tests.faults.verifier import Verdict
+
+LIMIT_S = 45.0
+"""Every fault ends within this, set-up and comparing included."""
+LONG_S = 180.0
+"""How long a fault that repeats goes on when asked for."""
+
+Story = Callable[[Lab], Awaitable[None]]
+
+
+class Scenario(NamedTuple):
+    """One fault: what is done, and what is promised then."""
+
+    name: str
+    promise: str
+    bound_ms: int
+    """Promised recovery of the slowest viewer but one in a hundred."""
+    setup: Setup
+    story: Story
+    fast: bool
+
+
+@dataclass
+class Outcome:
+    """What came of a scenario."""
+
+    scenario: Scenario
+    verdict: Verdict = field(default_factory=Verdict)
+    problems: list[str] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    step: str = "starting"
+    """What is going on now."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything promised held."""
+        return self.verdict.whole and not self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "ok": self.ok,
+            **self.verdict.to_json(),
+            "bound_ms": self.scenario.bound_ms,
+            "topology": self.scenario.setup.topology,
+            "seconds": round(self.seconds, 1),
+            "notes": self.notes,
+            "problems": self.problems,
+        }
+
+
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(promise: str, *, bound_ms: int, fast: bool = False, **setup: Any) -> Callable[[Story], Story]:
+    """Register a story under its function's name.
+
+    Args:
+        promise: What holds whatever happens, in one sentence.
+        bound_ms: Promised recovery.
+        fast: Whether it is among those that ``make test`` runs.
+        setup: Of the lab.
+    """
+
+    def register(story: Story) -> Story:
+        name = story.__name__
+        SCENARIOS[name] = Scenario(name, promise, bound_ms, Setup(**setup), story, fast)
+        return story
+
+    return register
+
+
+def lengthened(one: Scenario) -> Scenario:
+    """The same for three minutes, if the fault repeats."""
+    return one._replace(setup=replace(one.setup, lasts_s=LONG_S)) if one.setup.lasts_s else one
+
+
+async def run(one: Scenario) -> Outcome:
+    """Run a scenario to its verdict. Never raises: what goes wrong is in the outcome."""
+    outcome = Outcome(one)
+    limit_s = LIMIT_S + (LONG_S if one.setup.lasts_s == LONG_S else 0)
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(limit_s):
+            await _play(one, outcome)
+    except TimeoutError:
+        outcome.problems.append(f"not over after {limit_s:g} s, still {outcome.step}")
+    except Exception as error:  # noqa: BLE001  # any failure of a scenario is its outcome
+        outcome.problems.append(_text(error))
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+async def _play(one: Scenario, outcome: Outcome) -> None:
+    async with open_lab(one.setup) as lab:
+        outcome.problems, outcome.notes = lab.problems, lab.notes
+        outcome.step = "under fault"
+        try:
+            await one.story(lab)
+        except Exception as error:  # noqa: BLE001  # what viewers got is told all the same
+            lab.problems.append(_text(error))
+        outcome.step = "finishing"
+        await lab.finish()
+        outcome.verdict = verdict = await lab.judge()
+        outcome.step = "stopping"
+    if verdict.unrecovered:
+        lab.problems.append(f"nothing came after the fault for {', '.join(verdict.unrecovered)}")
+    slowest = verdict.recovery_ms(0.99)
+    if slowest is not None and slowest > one.bound_ms:
+        lab.problems.append(f"recovery took {slowest:.0f} ms, promised are {one.bound_ms} ms")
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_text(inner) for inner in error.exceptions)
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,55 @@
+"""The fast faults, three at a time; ``make faults`` runs them all, one by one."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import uvloop
+from tests.faults.guarantees import BEGIN, END, write
+from tests.faults.run import STORIES
+from tests.faults.scenario import SCENARIOS, Outcome, run
+
+FAST = [name for name, one in SCENARIOS.items() if one.fast]
+_AT_ONCE = 3
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> dict[str, Outcome]:
+    """What came of each of them."""
+    room = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(name: str) -> Outcome:
+        async with room:
+            return await run(SCENARIOS[name])
+
+    async def everyone() -> list[Outcome]:
+        return await asyncio.gather(*map(one, FAST))
+
+    return dict(zip(FAST, uvloop.run(everyone()), strict=True))
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("name", FAST)
+def test_what_is_promised_holds(outcomes: dict[str, Outcome], name: str) -> None:
+    """Every frame once, in order, the same bytes; recovered in time; and what its story checks."""
+    outcome = outcomes[name]
+    assert outcome.ok, outcome.to_json()
+
+
+def test_every_fault_is_registered() -> None:
+    """Each module of stories adds to the registry, and each says what it promises."""
+    told_by = {one.story.__module__ for one in SCENARIOS.values()}
+    assert told_by == {module.__name__ for module in STORIES}
+    assert all(one.promise.endswith(".") and one.bound_ms > 0 for one in SCENARIOS.values())
+
+
+def test_the_table_is_written_between_its_marks(tmp_path: Path) -> None:
+    """A row per fault; the rest of the page stays."""
+    page = tmp_path / "guarantees.md"
+    page.write_text(f"before\n{BEGIN}\nan earlier table\n{END}\nafter\n", "utf-8")
+    write([Outcome(SCENARIOS["gateway_killed"], problems=["something"])], page)
+    text = page.read_text("utf-8")
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "an earlier table" not in text
+    assert "| `gateway_killed` **failed** |" in text
