@@ -1,6 +1,6 @@
 """When a viewer connects again."""
 
-from relay_client.backoff import FIRST_WAIT_S, LONGEST_WAIT_S, RESUME_JITTER_S, Backoff
+from relay_client.backoff import FIRST_WAIT_S, GROWTH, LONGEST_WAIT_S, RESUME_JITTER_S, Backoff
 from relay_wire.close_codes import Advice
 
 
@@ -19,9 +19,11 @@ def test_the_first_break_is_a_short_jitter() -> None:
 def test_waits_grow_whatever_the_advice() -> None:
     """A gateway that accepts and closes is no better than one that refuses."""
     backoff = longest()
-    waits = [backoff.next_wait_s(Advice.RESUME, 0) for _ in range(9)]
+    waits = [backoff.next_wait_s(Advice.RESUME, 0) for _ in range(12)]
 
-    assert waits == [RESUME_JITTER_S, 0.2, 0.4, 0.8, 1.6, 3.2, LONGEST_WAIT_S, LONGEST_WAIT_S, LONGEST_WAIT_S]
+    assert waits[0] == RESUME_JITTER_S
+    assert waits[1:10] == [FIRST_WAIT_S * GROWTH**failures for failures in range(1, 10)]
+    assert waits[10:] == [LONGEST_WAIT_S] * 2
     backoff.reset()
     assert backoff.next_wait_s(Advice.RESUME, 0) == RESUME_JITTER_S
 
