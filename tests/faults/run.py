@@ -37,7 +37,7 @@ def main(
     outcomes = [_run(one, console) for one in chosen]
     console.print(_table(outcomes))
     for outcome in outcomes:
-        for problem in outcome.problems:
+        for problem in outcome.complaints:
             console.print(f"[bold red]{outcome.scenario.name}[/]: {problem}", highlight=False, soft_wrap=True)
     if len(chosen) == len(SCENARIOS):
         write(outcomes)
