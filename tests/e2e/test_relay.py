@@ -6,6 +6,8 @@ import signal
 
 import pytest
 
+from relay_streams.keys import KeySpace
+from relay_streams.link import Link
 from relay_wire import events
 from relay_wire.frame import Kind
 
@@ -175,6 +177,30 @@ async def test_what_the_vendor_refuses_is_told(relay, speech, watching, eventual
         assert seen_good.audio() == speech * 2
         assert seen_bad.audio() == speech
         assert await r.metric(r.stack.workers, "relay_ingest_discarded_total", reason="too_large") == 1
+
+
+async def test_an_owner_that_replaces_itself(relay, speech, watching, eventually) -> None:
+    """Its lease ran out unnoticed, and it is first to take what it owned: it goes on in a new term."""
+    put_up = """redis.call('DEL', KEYS[1]) redis.call('XADD', KEYS[2], '*', 'c', ARGV[1])
+                redis.call('SPUBLISH', KEYS[2], '')"""
+    async with relay(workers=1, speed=1.0) as r:
+        conversation = await r.converse(avatar_id="again")
+        seen = await r.watch(conversation)
+        async with watching(seen), Link(r.stack.redis_url, name="test") as link:
+            await r.backend.speak(conversation, speech * 3)
+            await eventually(lambda: seen.of(Kind.MOTION, 1))
+            keys = KeySpace().conversation(conversation)
+            await link.execute("EVAL", put_up, 2, keys.lease, keys.unowned, conversation)
+            await eventually(lambda: 1 in seen.outcomes, within_s=20)
+            await r.backend.speak(conversation, speech)
+            await eventually(lambda: 2 in seen.outcomes, within_s=20)
+            await r.backend.delete(conversation)
+
+        seen.assert_whole()
+        assert r.stack.workers[0].alive
+        assert len({f.generation for f in seen.frames}) == 2
+        assert seen.audio() == speech * 4
+        assert seen.outcomes == {1: "audio_only", 2: "complete"}
 
 
 @pytest.mark.both_servers

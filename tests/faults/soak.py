@@ -178,7 +178,7 @@ async def soak(minutes: float, conversations: int, seed: int, console: Console) 
         until, half = began + minutes * 60, began + minutes * 30
         with Progress(console=console, transient=True) as progress:
             bar = progress.add_task("soaking", total=minutes * 60)
-            while time.monotonic() < until:
+            while time.monotonic() < until and not _note_the_dead(lab):
                 name = noise.choice(list(FAULTS))
                 progress.update(bar, completed=time.monotonic() - began, description=name)
                 await FAULTS[name](lab, noise)
@@ -204,6 +204,13 @@ async def soak(minutes: float, conversations: int, seed: int, console: Console) 
         "memory": slopes,
         "problems": lab.problems,
     }
+
+
+def _note_the_dead(lab: Lab) -> bool:
+    """Whether a process has ended that nobody ended: with the end of its log among the problems."""
+    dead = [child for child in lab.stack.children if not child.alive]
+    lab.problems += [f"{child.name} ended by itself: {child.log_tail(3000)}" for child in dead]
+    return bool(dead)
 
 
 def _show(report: dict[str, Any], console: Console) -> None:

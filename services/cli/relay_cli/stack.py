@@ -44,6 +44,11 @@ class Child:
         self._process: asyncio.subprocess.Process | None = None
 
     @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.returncode is None
+
+    @property
     def pid(self) -> int:
         """The process's id."""
         return self._running.pid

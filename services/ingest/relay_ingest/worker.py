@@ -16,7 +16,7 @@ from relay_ingest.vendor import Vendor
 from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
 from relay_settings.ingest import IngestSettings
-from relay_streams.errors import Fenced, Missing, StoreError, Unavailable
+from relay_streams.errors import Fenced, Missing, StoreError
 from relay_streams.hints import Hints
 from relay_streams.keys import KeySpace, PartitionKeys
 from relay_streams.link import Link
@@ -100,19 +100,25 @@ class Worker:
                 self._work.clear()
             try:
                 await self._take_from(self._partitions[unowned])
-            except Unavailable as error:
+            except StoreError as error:
                 self._store_failed("take", error)
 
     async def sweep(self) -> None:
         """Find leases that ran out and queues whose hints were lost. Runs until cancelled."""
+        loop, lease_s = asyncio.get_running_loop(), self._settings.lease_ms / 1000
+        steady_since = swept_at = loop.time()
         while True:
             await asyncio.sleep(self._settings.sweep_s)
+            # When Redis, or this process, was away, every lease has run out: owners may renew theirs first.
+            if loop.time() - swept_at > self._settings.sweep_s + lease_s / 2:
+                steady_since = loop.time()
+            swept_at = loop.time()
+            steady_s = min(self._link.connected_for_s, swept_at - steady_since)
             for unowned, partition in self._partitions.items():
                 try:
-                    # After an outage every lease has run out: its owner gets the time to renew it first.
-                    if self._link.connected_for_s * 1000 > self._settings.lease_ms:
+                    if steady_s > lease_s:
                         EXPIRED.inc(await self._registry.expire(partition))
-                except Unavailable as error:
+                except StoreError as error:
                     self._store_failed("sweep", error)
                     break
                 self.offered(unowned)
@@ -127,7 +133,7 @@ class Worker:
             self._renew_now.clear()
             try:
                 renewal = await self._registry.renew([owner.lease for owner in self._owners.values()])
-            except Unavailable as error:
+            except StoreError as error:
                 self._store_failed("renew", error)
                 continue
             for conversation in renewal.lost:
@@ -170,6 +176,10 @@ class Worker:
 
     def _own(self, lease: Lease) -> None:
         CLAIMED.inc()
+        if former := self._owners.get(lease.keys.id):
+            # Our own lease ran out while we stood still, and we came first.
+            former.stop()
+            self._lost(former, Fenced(lease.generation))
         self._owners[lease.keys.id] = Owner(
             lease,
             puller=self._puller,
