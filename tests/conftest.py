@@ -18,6 +18,7 @@ _SHARING = ("faults", "package", "test_topologies")
 """Folders and modules whose tests share costly parts, so that one process runs them all."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test's folder is its kind."""
     root = Path(__file__).parent

@@ -156,6 +156,9 @@ class ClusterTopology:
             for process in self.processes:
                 while not await self._agrees(process):
                     await asyncio.sleep(0.05)
+            for primary in await self.primaries():
+                while not await self.replicas_of(primary):
+                    await asyncio.sleep(0.05)
 
     async def begin_migration(self, slot: int, target: Process) -> Process:
         """Make a slot's node answer ASK for keys it has not, or no more. Returns that node."""
