@@ -136,14 +136,19 @@ class ClusterTopology:
         raise AssertionError(f"nobody serves slot {slot}")
 
     async def replicas_of(self, primary: Process) -> list[Process]:
-        """The nodes that would take over from it."""
-        ports = {
+        """The nodes that would take over from it; waits until there is one, since gossip takes its time."""
+        async with asyncio.timeout(READY_TIMEOUT_S):
+            while not (ports := await self._replica_ports(primary)):
+                await asyncio.sleep(0.05)
+        return [process for process in self.processes if process.port in ports]
+
+    async def _replica_ports(self, primary: Process) -> set[int]:
+        return {
             replica[1]
             for _, _, first, *replicas in await self._slots()
             for replica in replicas
             if first[1] == primary.port
         }
-        return [process for process in self.processes if process.port in ports]
 
     async def primaries(self) -> list[Process]:
         """The nodes that serve slots now."""
@@ -157,8 +162,7 @@ class ClusterTopology:
                 while not await self._agrees(process):
                     await asyncio.sleep(0.05)
             for primary in await self.primaries():
-                while not await self.replicas_of(primary):
-                    await asyncio.sleep(0.05)
+                await self.replicas_of(primary)
 
     async def begin_migration(self, slot: int, target: Process) -> Process:
         """Make a slot's node answer ASK for keys it has not, or no more. Returns that node."""
@@ -262,6 +266,8 @@ _CLUSTER = (
     "--cluster-node-timeout",
     "1000",
     "--cluster-require-full-coverage",
+    "no",
+    "--cluster-allow-replica-migration",
     "no",
 )
 
