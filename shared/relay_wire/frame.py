@@ -31,6 +31,8 @@ HEADER_BYTES = HEADER.size
 MAX_FRAME_BYTES = 768 * 1024
 """The largest frame, header included. The vendor's clients read messages up to 1 MiB (facts 4.5)."""
 MAX_PAYLOAD_BYTES = MAX_FRAME_BYTES - HEADER_BYTES
+MAX_MOTION_BYTES = 786_000
+"""The largest motion payload: it cannot be split, and in base64 and JSON must stay below 1 MiB, too."""
 
 _POSITION = struct.Struct(">QI")
 _POSITION_OFFSET = 8

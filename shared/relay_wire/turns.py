@@ -23,7 +23,7 @@ import msgspec
 from relay_wire import events
 from relay_wire.checkpoint import Checkpoint, Phase
 from relay_wire.effects import Abandon, Discard, Effect, Publish, Speak
-from relay_wire.frame import MAX_PAYLOAD_BYTES, Kind
+from relay_wire.frame import MAX_MOTION_BYTES, Kind
 from relay_wire.pcm import duration_ms
 from relay_wire.position import Position
 
@@ -206,7 +206,7 @@ class TurnMachine:
         refusal = self._refusal(req_id, payload)
         if refusal:
             return [Discard("motion", refusal)]
-        if len(payload) > MAX_PAYLOAD_BYTES:
+        if len(payload) > MAX_MOTION_BYTES:
             return [Discard("motion", "too_large"), *self._without_motion(now, "motion_too_large")]
         effects: list[Effect] = [self._publish(Kind.MOTION, payload, end=last)]
         self._motion_seen = True

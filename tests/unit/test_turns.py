@@ -5,7 +5,7 @@ import pytest
 from relay_wire import events
 from relay_wire.checkpoint import Checkpoint, Phase
 from relay_wire.effects import Abandon, Discard, Effect, Publish, Speak
-from relay_wire.frame import MAX_PAYLOAD_BYTES, Kind
+from relay_wire.frame import MAX_MOTION_BYTES, Kind
 from relay_wire.position import START, Position
 from relay_wire.turns import Admission, Rules, TurnMachine
 
@@ -109,7 +109,7 @@ def test_motion_too_large_for_a_frame(machine: TurnMachine) -> None:
     """What cannot be carried is given up, and the turn goes on as audio."""
     speaking(machine)
 
-    effects = machine.motion(1, "req-1", bytes(MAX_PAYLOAD_BYTES + 1), last=False)
+    effects = machine.motion(1, "req-1", bytes(MAX_MOTION_BYTES + 1), last=False)
 
     assert said(effects) == [
         "discard motion too_large",
