@@ -4,8 +4,11 @@ import struct
 
 import pytest
 
+from relay_gateway.delivery import Batch, Delivery
 from relay_gateway.feed import Ring
-from relay_gateway.socket import message_head
+from relay_gateway.socket import TEXT, message_head
+from relay_wire import frame
+from relay_wire.frame import HEADER_BYTES, Codec, Flags, Frame, Kind
 from relay_wire.position import Position
 
 GENERATION = 5
@@ -15,24 +18,41 @@ def at(seq: int) -> Position:
     return Position(GENERATION, seq)
 
 
-def a_ring(limit: int = 30) -> Ring:
+SIZE = HEADER_BYTES + 10
+
+
+def a_frame(seq: int) -> bytes:
+    payload = f"frame-{seq:03}.".encode()
+    return frame.encode(Frame(Kind.AUDIO, Flags.NONE, Codec.PCM_S16LE, 1, GENERATION, seq, 0, 0, payload))
+
+
+def a_ring(limit: int = 3 * SIZE) -> Ring:
     ring = Ring(limit, floor=at(0))
     for seq in range(1, 6):
-        ring.append(at(seq), b"h", f"frame-{seq:03}.".encode())
+        ring.append(Delivery(a_frame(seq)))
     return ring
 
 
+def seqs(batch: Batch | None) -> list[int]:
+    assert batch is not None
+    assert batch.end == batch.deliveries[-1].position
+    assert batch.binary == b"".join(
+        message_head(SIZE) + a_frame(each.position.seq) for each in batch.deliveries
+    )
+    return [each.position.seq for each in batch.deliveries]
+
+
 def test_what_follows_a_cursor() -> None:
-    """Everything newer, joined, with the cursor it leads to."""
-    assert a_ring().after(at(3), 1000) == (b"hframe-004.hframe-005.", 2, at(5))
+    """Everything newer, with the cursor it leads to, and joined as WebSocket messages."""
+    assert seqs(a_ring().after(at(3), 1000)) == [4, 5]
 
 
 def test_it_forgets_the_oldest() -> None:
-    """30 bytes hold three frames of ten: from before the third there is no going on."""
+    """It holds three frames: from before the third there is no going on."""
     ring = a_ring()
 
     assert ring.after(at(1), 1000) is None
-    assert ring.after(at(2), 1000) == (b"hframe-003.hframe-004.hframe-005.", 3, at(5))
+    assert seqs(ring.after(at(2), 1000)) == [3, 4, 5]
 
 
 def test_nothing_newer() -> None:
@@ -42,8 +62,8 @@ def test_nothing_newer() -> None:
 
 def test_batches_are_bounded() -> None:
     """As much as fits, and at least one."""
-    assert a_ring().after(at(2), 20) == (b"hframe-003.hframe-004.", 2, at(4))
-    assert a_ring().after(at(2), 1) == (b"hframe-003.", 1, at(3))
+    assert seqs(a_ring().after(at(2), 2 * SIZE)) == [3, 4]
+    assert seqs(a_ring().after(at(2), 1)) == [3]
 
 
 def test_a_restart_forgets_everything() -> None:
@@ -52,8 +72,8 @@ def test_a_restart_forgets_everything() -> None:
     ring.restart(at(9))
 
     assert ring.after(at(4), 1000) is None
-    ring.append(at(10), b"h", b"x")
-    assert ring.after(at(9), 1000) == (b"hx", 1, at(10))
+    ring.append(Delivery(a_frame(10)))
+    assert seqs(ring.after(at(9), 1000)) == [10]
 
 
 @pytest.mark.parametrize(
@@ -67,5 +87,6 @@ def test_a_restart_forgets_everything() -> None:
     ],
 )
 def test_message_heads(size: int, head: bytes) -> None:
-    """The three lengths of RFC 6455 5.2, unmasked, final, binary."""
+    """The three lengths of RFC 6455 5.2, unmasked, final, binary or text."""
     assert message_head(size) == head
+    assert message_head(size, TEXT) == b"\x81" + head[1:]

@@ -11,6 +11,7 @@ from prometheus_client import Counter
 
 from relay_auth.viewer_tokens import Grant
 from relay_gateway.audience import Audience
+from relay_gateway.dialects import Native
 from relay_gateway.drain import drain
 from relay_gateway.feed import Feeds
 from relay_gateway.handshake import SUBPROTOCOL, check_upgrade, grant_of
@@ -130,6 +131,7 @@ class Gateway:
         feed = self._feeds.attach(keys, record.tail, ended=record.state == "ended")
         subscriber = Subscriber(
             socket,
+            Native(),
             feed,
             self._history,
             beginning.cursor,

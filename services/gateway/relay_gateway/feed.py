@@ -12,10 +12,10 @@ from typing import Protocol
 import structlog
 from prometheus_client import Counter, Gauge
 
-from relay_gateway.socket import message_head
+from relay_gateway.delivery import Batch, Delivery
 from relay_streams.keys import ConversationKeys
 from relay_streams.puller import Entry, Puller
-from relay_wire import events, frame
+from relay_wire import events
 from relay_wire.close_codes import CONVERSATION_ENDED, INTERNAL_ERROR, CloseCode
 from relay_wire.position import Position
 
@@ -35,8 +35,8 @@ class Listener(Protocol):
     cursor: Position
     """The last frame it has."""
 
-    def offer(self, messages: bytes, cursor: Position) -> bool:
-        """Take what follows the cursor, up to the new one; False when it falls behind."""
+    def offer(self, batch: Batch) -> bool:
+        """Take what follows the cursor; False when it falls behind."""
 
     def fall_behind(self) -> None:
         """Read on alone until ``Feed.join`` succeeds."""
@@ -46,46 +46,44 @@ class Listener(Protocol):
 
 
 class Ring:
-    """Recent frames as WebSocket messages, bounded in bytes; the oldest go first."""
+    """Recent frames, bounded in bytes; the oldest go first."""
 
     def __init__(self, limit_bytes: int, floor: Position) -> None:
         self._limit_bytes = limit_bytes
-        self._messages: deque[tuple[Position, bytes, bytes]] = deque()
+        self._deliveries: deque[Delivery] = deque()
         self._size_bytes = 0
         self._floor = floor
 
-    def append(self, position: Position, head: bytes, data: bytes) -> None:
+    def append(self, delivery: Delivery) -> None:
         """Keep one more frame."""
-        self._messages.append((position, head, data))
-        self._resize(len(data))
+        self._deliveries.append(delivery)
+        self._resize(len(delivery.data))
         while self._size_bytes > self._limit_bytes:
-            self._floor, _, oldest = self._messages.popleft()
-            self._resize(-len(oldest))
+            oldest = self._deliveries.popleft()
+            self._floor = oldest.position
+            self._resize(-len(oldest.data))
 
-    def after(self, cursor: Position, limit_bytes: int) -> tuple[bytes, int, Position] | None:
-        """Messages that follow a cursor, joined, as many as fit (at least one), with their count and end.
+    def after(self, cursor: Position, limit_bytes: int) -> Batch | None:
+        """Frames that follow a cursor, as many as fit (at least one).
 
         None when the ring does not reach back that far, or has nothing newer.
         """
         if cursor < self._floor:
             return None
-        parts: list[bytes] = []
-        size_bytes = count = 0
-        end = cursor
-        for position, head, data in self._messages:
-            if position <= cursor:
+        fitting: list[Delivery] = []
+        size_bytes = 0
+        for delivery in self._deliveries:
+            if delivery.position <= cursor:
                 continue
-            if count and size_bytes + len(data) > limit_bytes:
+            size_bytes += len(delivery.data)
+            if fitting and size_bytes > limit_bytes:
                 break
-            parts += (head, data)
-            size_bytes += len(data)
-            count += 1
-            end = position
-        return (b"".join(parts), count, end) if count else None
+            fitting.append(delivery)
+        return Batch(fitting) if fitting else None
 
     def restart(self, floor: Position) -> None:
         """Forget everything; what comes next follows ``floor``."""
-        self._messages.clear()
+        self._deliveries.clear()
         self._resize(-self._size_bytes)
         self._floor = floor
 
@@ -154,40 +152,37 @@ class Feed:
             FEEDS.dec()
 
     def _deliver(self, entries: list[Entry]) -> None:
-        parts: list[bytes] = []
-        count = 0
+        following: list[Delivery] = []
         start = self.cursor
         for entry in entries:
-            data = entry.fields[1]
-            position = frame.position_of(data)
-            event = events.of_frame(data)
-            if not events.follows(self.cursor, position, event):
+            delivery = Delivery(entry.fields[1])
+            event = events.of_frame(delivery.data)
+            if not events.follows(self.cursor, delivery.position, event):
                 # What was read so far goes out; everybody reads on alone and is told of the gap.
-                self._fan_out(b"".join(parts), count, start)
-                parts, count = [], 0
-                self._break(position)
+                self._fan_out(following, start)
+                following = []
+                self._break(delivery.position)
                 start = self.cursor
-            head = message_head(len(data))
-            parts += (head, data)
-            count += 1
-            self.ring.append(position, head, data)
-            self.cursor = position
+            following.append(delivery)
+            self.ring.append(delivery)
+            self.cursor = delivery.position
             self._ended = self._ended or isinstance(event, events.ConversationEnded)
         FRAMES.inc(len(entries))
-        self._fan_out(b"".join(parts), count, start)
+        self._fan_out(following, start)
         self._wake()
         if self._ended:
             for listener in list(self._live):
                 self._live.discard(listener)
                 listener.end(CONVERSATION_ENDED)
 
-    def _fan_out(self, messages: bytes, count: int, start: Position) -> None:
-        if not count:
+    def _fan_out(self, following: list[Delivery], start: Position) -> None:
+        if not following:
             return
+        batch = Batch(following)
         delivered = 0
         for listener in list(self._live):
             try:
-                taken = listener.cursor == start and listener.offer(messages, self.cursor)
+                taken = listener.cursor == start and listener.offer(batch)
             except Exception:  # one viewer's defect must not stop the others
                 DEFECTS.inc()
                 log.exception("a viewer could not be written to", conversation=self.keys.id)
@@ -195,7 +190,7 @@ class Feed:
                 listener.end(INTERNAL_ERROR)
                 continue
             if taken:
-                delivered += count
+                delivered += len(batch)
             else:
                 self._live.discard(listener)
                 listener.fall_behind()

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from relay_wire.close_codes import CloseCode
 
-_BINARY = 0x82
-"""FIN and opcode 2 (RFC 6455 5.2)."""
+TEXT, BINARY = 0x81, 0x82
+"""FIN and opcodes 1 and 2 (RFC 6455 5.2)."""
 _SHORT = Struct("!BB")
 _MEDIUM = Struct("!BBH")
 _LONG = Struct("!BBQ")
@@ -22,13 +22,13 @@ CLOSE_S = 2.0
 """How long a viewer may take to answer a close before its connection is dropped."""
 
 
-def message_head(size_bytes: int) -> bytes:
-    """What stands before a frame of this size to make it one binary WebSocket message."""
+def message_head(size_bytes: int, kind: int = BINARY) -> bytes:
+    """What stands before so many bytes to make them one WebSocket message."""
     if size_bytes < 126:
-        return _SHORT.pack(_BINARY, size_bytes)
+        return _SHORT.pack(kind, size_bytes)
     if size_bytes < 65536:
-        return _MEDIUM.pack(_BINARY, 126, size_bytes)
-    return _LONG.pack(_BINARY, 127, size_bytes)
+        return _MEDIUM.pack(kind, 126, size_bytes)
+    return _LONG.pack(kind, 127, size_bytes)
 
 
 class Socket:

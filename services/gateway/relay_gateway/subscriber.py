@@ -13,14 +13,15 @@ from typing import Any
 import structlog
 from prometheus_client import Counter, Gauge
 
+from relay_gateway.delivery import Batch, Delivery
+from relay_gateway.dialects import Dialect
 from relay_gateway.feed import DEFECTS, Feed
 from relay_gateway.history import History
-from relay_gateway.socket import Socket, message_head
+from relay_gateway.socket import Socket
 from relay_streams.errors import StoreError
 from relay_streams.link import RECONNECT_WAIT
-from relay_wire import events, frame
+from relay_wire import events
 from relay_wire.close_codes import INTERNAL_ERROR, SLOW_CONSUMER, STORE_UNAVAILABLE, CloseCode
-from relay_wire.frame import Codec, Flags, Frame, Kind
 from relay_wire.position import Position
 
 CATCHING_UP = Gauge("relay_gateway_catching_up", "Viewers that are not live.")
@@ -41,6 +42,7 @@ class Subscriber:
 
     Args:
         socket: Its socket.
+        dialect: Its protocol.
         feed: Its conversation's feed.
         history: Reads what the feed's ring does not reach.
         cursor: The frame before the first it wants.
@@ -53,6 +55,7 @@ class Subscriber:
     def __init__(
         self,
         socket: Socket,
+        dialect: Dialect,
         feed: Feed,
         history: History,
         cursor: Position,
@@ -64,6 +67,7 @@ class Subscriber:
     ) -> None:
         self.cursor = cursor
         self._socket = socket
+        self._dialect = dialect
         self._feed = feed
         self._history = history
         self._slow_s = slow_s
@@ -92,29 +96,15 @@ class Subscriber:
     def say(self, event: events.GatewayEvent) -> None:
         """Send an event of the gateway's own, between frames."""
         if self._active:
-            data = frame.encode(
-                Frame(
-                    Kind.EVENT,
-                    Flags.NONE,
-                    Codec.PCM_S16LE,
-                    0,
-                    self.cursor.generation,
-                    0,
-                    0,
-                    0,
-                    events.encode(event),
-                )
-            )
-            self._socket.write(message_head(len(data)) + data)
+            self._socket.write(self._dialect.event(event, self.cursor))
 
     # --- what the feed calls -------------------------------------------------------------------
 
-    def offer(self, messages: bytes, cursor: Position) -> bool:
+    def offer(self, batch: Batch) -> bool:
         """Take live frames, unless the socket is full."""
         if self._socket.congested:
             return False
-        self._socket.write(messages)
-        self.cursor = cursor
+        self._send(batch)
         return True
 
     def fall_behind(self) -> None:
@@ -194,9 +184,8 @@ class Subscriber:
         """Send one batch of what comes after the cursor, or say that it is gone."""
         recent = self._feed.ring.after(self.cursor, self._replay_bytes)
         if recent is not None:
-            messages, count, self.cursor = recent
-            REPLAYED.labels("ring").inc(count)
-            self._socket.write(messages)
+            REPLAYED.labels("ring").inc(len(recent))
+            self._send(recent)
             return
         past = await self._history.after(self._feed.keys, self.cursor, upto=self._feed.cursor)
         if not self._active:
@@ -209,6 +198,9 @@ class Subscriber:
         for data in past.frames:
             if self._socket.congested:
                 return  # The rest is read again when there is room: memory is bounded by one frame.
-            self._socket.write(message_head(len(data)) + data)
-            self.cursor = frame.position_of(data)
+            self._send(Batch([Delivery(data)]))
             REPLAYED.labels("stream").inc()
+
+    def _send(self, batch: Batch) -> None:
+        self._socket.write(self._dialect.frames(batch))
+        self.cursor = batch.end
