@@ -194,9 +194,13 @@ class Uplink:
         """Pass on a viewer's text; raises ``Full`` at the limit."""
         await self._tell(keys, "text", "d", text)
 
-    async def send_microphone(self, keys: ConversationKeys, pcm: bytes) -> None:
-        """Pass on a viewer's microphone audio; raises ``Full`` at the limit."""
-        await self._tell(keys, "mic", "d", pcm)
+    async def send_microphone(self, keys: ConversationKeys, pcm: bytes, *, end: bool = False) -> None:
+        """Pass on microphone audio, with ``end`` the last for now; raises ``Full`` at the limit."""
+        await self._tell(keys, "mic", "d", pcm, *(("e", "1") if end else ()))
+
+    async def ask_for_sample(self, keys: ConversationKeys, clip: str) -> None:
+        """Pass on that a viewer wants to hear a clip; raises ``Full`` at the limit."""
+        await self._tell(keys, "sample", "d", clip)
 
     async def close(self, keys: ConversationKeys, reason: str) -> None:
         """Ask the owner to end the conversation. No speech is taken after this."""

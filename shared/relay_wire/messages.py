@@ -1,6 +1,6 @@
 """Messages: what a viewer's client says to the gateway, as JSON text with a ``type`` field."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -35,7 +35,23 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
     id: str = ""
 
 
+class Microphone(NamedTuple):
+    """What the listener says: mono PCM16 at the conversation's rate. On the socket it is a binary frame."""
+
+    pcm: bytes
+    end: bool = False
+    """The listener has stopped talking."""
+
+
+class Sample(NamedTuple):
+    """A clip the avatar is to speak, by name. Only the vendor's clients ask for it."""
+
+    clip: str
+
+
 Message = Interrupt | Text | Playback | Ping
+Said = Message | Microphone | Sample
+"""All a viewer can say, in whatever protocol."""
 
 _DECODER = msgspec.json.Decoder(Message)
 _ENCODER = msgspec.json.Encoder()

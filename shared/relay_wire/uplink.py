@@ -3,11 +3,11 @@
 ========  =====================================================================
 field     meaning
 ========  =====================================================================
-k         kind: speech, interrupt, playback, text, mic, close
+k         kind: speech, interrupt, playback, text, mic, sample, close
 t         turn; for an interrupt the last turn it cancels
 o         speech: byte offset of this chunk in its turn
-d         speech and mic: PCM; text: UTF-8
-e         speech: "1" on the last chunk of the turn
+d         speech and mic: PCM; text and sample: UTF-8
+e         speech: "1" on the last chunk of the turn; mic: "1" when the listener has stopped talking
 b         speech: "1" when the turn barges in
 s         playback: started, stalled or finished
 p         playback: position in milliseconds
@@ -66,6 +66,13 @@ class Microphone(NamedTuple):
     """A viewer's microphone audio."""
 
     pcm: bytes
+    end: bool = False
+
+
+class Sample(NamedTuple):
+    """A clip that a viewer wants to hear, by name."""
+
+    clip: str
 
 
 class Close(NamedTuple):
@@ -74,7 +81,7 @@ class Close(NamedTuple):
     reason: str
 
 
-Entry = Speech | Interrupt | Playback | Text | Microphone | Close
+Entry = Speech | Interrupt | Playback | Text | Microphone | Sample | Close
 
 
 def decode(fields: Mapping[bytes, bytes]) -> Entry:
@@ -112,6 +119,7 @@ _DECODERS: dict[bytes, Callable[[Mapping[bytes, bytes]], Entry]] = {
     b"interrupt": lambda fields: Interrupt(int(fields[b"t"]), fields[b"r"].decode()),
     b"playback": _playback,
     b"text": lambda fields: Text(fields[b"d"].decode()),
-    b"mic": lambda fields: Microphone(fields[b"d"]),
+    b"mic": lambda fields: Microphone(fields[b"d"], fields.get(b"e") == b"1"),
+    b"sample": lambda fields: Sample(fields[b"d"].decode()),
     b"close": lambda fields: Close(fields[b"r"].decode()),
 }

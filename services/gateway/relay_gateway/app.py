@@ -1,24 +1,25 @@
-"""The application: the gateway's one route, and what holds it together."""
+"""The application: the gateway's routes, and what holds it together."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from aiohttp import WSMsgType, web
 from prometheus_client import Counter
 
 from relay_auth.viewer_tokens import Grant
+from relay_gateway import compat
 from relay_gateway.audience import Audience
-from relay_gateway.dialects import Native
+from relay_gateway.dialects import BadMessage, Compat, Dialect, Native
 from relay_gateway.drain import drain
 from relay_gateway.feed import Feeds
-from relay_gateway.handshake import SUBPROTOCOL, check_upgrade, grant_of
+from relay_gateway.handshake import SUBPROTOCOL, check_upgrade, compat_grant, grant_of
 from relay_gateway.history import Beginning, History
 from relay_gateway.socket import CLOSE_S, Socket
 from relay_gateway.subscriber import Subscriber
-from relay_gateway.uplink import BAD_MESSAGES, BadMessage, ViewerUplink
+from relay_gateway.uplink import BAD_MESSAGES, ViewerUplink
 from relay_runtime.http import problem_middleware
 from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
@@ -30,11 +31,21 @@ from relay_streams.puller import Puller
 from relay_streams.uplink import Uplink
 from relay_wire import events, problems
 from relay_wire.close_codes import ABNORMAL, BAD_MESSAGE, REGISTRY, RESTART, SLOW_CONSUMER
+from relay_wire.frame import Codec
 from relay_wire.problems import Problem
 
 CLOSES = Counter("relay_gateway_closes_total", "Viewer sockets closed, by code.", ["code"])
 
 log = structlog.get_logger(__name__)
+
+
+class Visit(NamedTuple):
+    """What one viewer came for, and in which protocol."""
+
+    keys: ConversationKeys
+    beginning: Beginning
+    grant: Grant
+    dialect: Dialect
 
 
 class Gateway:
@@ -73,6 +84,9 @@ class Gateway:
             ]
         )
         app.router.add_get("/v1/conversations/{id}/stream", self._stream)
+        if self._settings.compat:
+            app.router.add_get("/ws/agent", self._agent)
+            app.router.add_routes(compat.routes(self._settings, self.readiness))
         return app
 
     async def drain(self) -> None:
@@ -94,13 +108,31 @@ class Gateway:
     # --- one viewer ----------------------------------------------------------------------------
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        if self._leaving:
-            raise Problem(problems.DRAINING, "this gateway is leaving, try another", retry_after_s=1)
-        check_upgrade(request)
+        self._check(request)
         conversation = request.match_info["id"]
         grant = grant_of(request, self._settings.token_key, conversation)
         keys = self._keys.conversation(conversation)
         beginning = await self._history.begin(keys, request.query.get("from", "turn"))
+        return await self._open(request, Visit(keys, beginning, grant, Native()))
+
+    async def _agent(self, request: web.Request) -> web.StreamResponse:
+        self._check(request)
+        settings = self._settings
+        grant = compat_grant(request, settings.token_key, query=settings.compat_query_token)
+        keys = self._keys.conversation(grant.conversation)
+        beginning = await self._history.begin_at_boundary(keys)
+        record = beginning.record
+        if (record.sample_rate, record.codec) != (settings.compat_sample_rate, Codec.PCM_S16LE):
+            detail = f"clients here play {settings.compat_sample_rate} Hz, this is {record.sample_rate} Hz"
+            raise Problem(problems.UNSUPPORTED_AUDIO, detail)
+        return await self._open(request, Visit(keys, beginning, grant, Compat(record)))
+
+    def _check(self, request: web.Request) -> None:
+        if self._leaving:
+            raise Problem(problems.DRAINING, "this gateway is leaving, try another", retry_after_s=1)
+        check_upgrade(request)
+
+    async def _open(self, request: web.Request, visit: Visit) -> web.StreamResponse:
         websocket = web.WebSocketResponse(
             protocols=(SUBPROTOCOL,),
             heartbeat=self._settings.heartbeat_s,
@@ -113,25 +145,19 @@ class Gateway:
             if self._leaving:
                 await socket.close(RESTART)
             else:
-                await self._serve(websocket, socket, keys, beginning, grant)
+                await self._serve(websocket, socket, visit)
         finally:
             socket.drop()
             CLOSES.labels(_close_label(websocket, socket)).inc()
         return websocket
 
-    async def _serve(
-        self,
-        websocket: web.WebSocketResponse,
-        socket: Socket,
-        keys: ConversationKeys,
-        beginning: Beginning,
-        grant: Grant,
-    ) -> None:
+    async def _serve(self, websocket: web.WebSocketResponse, socket: Socket, visit: Visit) -> None:
+        keys, beginning, grant, dialect = visit
         record = beginning.record
         feed = self._feeds.attach(keys, record.tail, ended=record.state == "ended")
         subscriber = Subscriber(
             socket,
-            Native(),
+            dialect,
             feed,
             self._history,
             beginning.cursor,
@@ -147,18 +173,24 @@ class Gateway:
             try:
                 subscriber.say(self._hello(beginning))
                 subscriber.start()
-                await self._receive(websocket, socket, uplink)
+                await self._receive(websocket, socket, dialect, uplink)
             finally:
                 subscriber.stop()
                 self._feeds.detach(feed)
 
-    async def _receive(self, websocket: web.WebSocketResponse, socket: Socket, uplink: ViewerUplink) -> None:
+    async def _receive(
+        self, websocket: web.WebSocketResponse, socket: Socket, dialect: Dialect, uplink: ViewerUplink
+    ) -> None:
         bad = 0
         async for message in websocket:
             if message.type is WSMsgType.ERROR:
                 return
             try:
-                await uplink.receive(message)
+                said = dialect.read(message)
+                if isinstance(said, bytes):
+                    socket.write(said)
+                elif said is not None:
+                    await uplink.take(said)
             except BadMessage as error:
                 bad += 1
                 BAD_MESSAGES.inc()

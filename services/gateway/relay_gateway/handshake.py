@@ -36,13 +36,32 @@ def grant_of(request: web.Request, key: str, conversation: str) -> Grant:
     Raises:
         Problem: There is no token, it is not valid, or it is for another conversation.
     """
-    try:
-        grant = verify(key, _token(request))
-    except TokenError as error:
-        raise Problem(problems.UNAUTHORIZED, str(error)) from None
+    grant = _verified(key, _token(request))
     if grant.conversation != conversation:
         raise Problem(problems.FORBIDDEN, "the token is for another conversation")
     return grant
+
+
+def compat_grant(request: web.Request, key: str, *, query: bool) -> Grant:
+    """What the token of one of the vendor's clients allows, and for which conversation.
+
+    Args:
+        request: The upgrade request.
+        key: What tokens are signed with.
+        query: Whether the token may stand in the query: these clients know nothing but a URL.
+
+    Raises:
+        Problem: There is no token, or it is not valid.
+    """
+    token = request.query.get("token", "") if query else ""
+    return _verified(key, token or _token(request))
+
+
+def _verified(key: str, token: str) -> Grant:
+    try:
+        return verify(key, token)
+    except TokenError as error:
+        raise Problem(problems.UNAUTHORIZED, str(error)) from None
 
 
 def _token(request: web.Request) -> str:

@@ -5,12 +5,15 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from relay_streams import conversations
 from relay_streams.conversations import Conversation
 from relay_streams.errors import Missing, Unavailable
 from relay_streams.keys import ConversationKeys
 from relay_streams.link import Link
 from relay_wire import events, frame
+from relay_wire.checkpoint import Checkpoint, Phase
 from relay_wire.position import START, Position
 from relay_wire.problems import BAD_POSITION, NOT_RESTORED, POSITION_AHEAD, Problem
 
@@ -91,6 +94,32 @@ class History:
         except ValueError as error:
             raise Problem(BAD_POSITION, f"from={wanted[:64]!r}: {error}, 'turn' or 'live'") from None
         return Beginning(await self._resumed(keys, position), position)
+
+    async def begin_at_boundary(self, keys: ConversationKeys) -> Beginning:
+        """The record, and a cursor for a viewer that can only begin between turns.
+
+        It is before the turn that is being spoken or played now, else behind everything.
+
+        Raises:
+            Missing: There is no such conversation.
+        """
+        record = await conversations.read(self._link, keys)
+        current = await self._is_current(keys, record)
+        return Beginning(record, record.turn_first.before if current else record.tail)
+
+    async def _is_current(self, keys: ConversationKeys, record: Conversation) -> bool:
+        """Whether the last turn is still being spoken, or played: that is computed from when it ended."""
+        try:
+            checkpoint = Checkpoint.decode(record.checkpoint)
+        except msgspec.MsgspecError:
+            return False  # Written by a version we do not know; its turn may end before we know how.
+        if checkpoint.phase is not Phase.PLAYING:
+            return checkpoint.phase is Phase.SPEAKING
+        last = await self._link.execute("XRANGE", keys.down, str(record.tail), str(record.tail))
+        if not last:
+            return False
+        ended_ms = frame.decode(last[0][1][1]).published_at_us // 1000
+        return _now_ms() < ended_ms + checkpoint.playing_ms
 
     async def _resumed(self, keys: ConversationKeys, position: Position) -> Conversation:
         """The record of a conversation in which the viewer has been at this position."""

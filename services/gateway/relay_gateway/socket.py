@@ -78,7 +78,7 @@ class Socket:
 
         To a viewer that is gone nothing is sent: its own end is on the way.
         """
-        if not self._transport.is_closing():  # uvloop raises where asyncio would only warn
+        if messages and not self._transport.is_closing():  # uvloop raises where asyncio would only warn
             self._transport.write(messages)
 
     async def drained(self, within_s: float) -> bool:

@@ -1,25 +1,19 @@
-"""The uplink: what viewers say, checked and passed on to the owner."""
+"""The uplink: what viewers say, passed on to the owner when it may be."""
 
 from collections.abc import Callable
 
-from aiohttp import WSMessage, WSMsgType
 from prometheus_client import Counter
 
 from relay_auth.viewer_tokens import Role
 from relay_streams.errors import Ended, Missing, Unavailable
 from relay_streams.keys import ConversationKeys
 from relay_streams.uplink import Full, Uplink
-from relay_wire import events, frame, messages
-from relay_wire.frame import HEADER_BYTES, Kind
-from relay_wire.messages import Interrupt, Ping, Playback, Text
+from relay_wire import events
+from relay_wire.messages import Interrupt, Microphone, Ping, Playback, Said, Sample, Text
 
 MESSAGES = Counter("relay_gateway_messages_total", "Messages from viewers.", ["kind"])
 BAD_MESSAGES = Counter("relay_gateway_bad_messages_total", "Messages that could not be understood.")
 DROPPED = Counter("relay_gateway_uplink_dropped_total", "Messages the uplink did not take.", ["reason"])
-
-
-class BadMessage(ValueError):
-    """Raised when a viewer sent something that cannot be understood."""
 
 
 class ViewerUplink:
@@ -49,17 +43,11 @@ class ViewerUplink:
         self._reachable = reachable
         self._away = False
 
-    async def receive(self, message: WSMessage) -> None:
-        """Pass one message on. What the uplink cannot take is answered with an ``error`` event.
-
-        Raises:
-            BadMessage: It cannot be understood.
-        """
+    async def take(self, said: Said) -> None:
+        """Pass on what was said. What the uplink cannot take is answered with an ``error`` event."""
+        MESSAGES.labels(type(said).__name__.lower()).inc()
         try:
-            if message.type is WSMsgType.TEXT:
-                await self._text(messages.decode(message.data))
-            else:
-                await self._binary(message.data)
+            await self._pass_on(said)
         except Full:
             self._drop("uplink_full", "too much waits for the avatar", retryable=True)
         except Unavailable:
@@ -67,16 +55,13 @@ class ViewerUplink:
             self._drop("store_unavailable", "the relay cannot take messages now", retryable=True)
         except (Ended, Missing):
             self._drop("conversation_ended", "the conversation is over", retryable=False)
-        except (messages.MessageError, frame.FrameError) as error:
-            raise BadMessage(str(error)) from None
 
     def refuse(self, why: str) -> None:
         """Tell the viewer that a message was bad."""
         self._say(events.Error("bad_message", why, retryable=False))
 
-    async def _text(self, message: messages.Message) -> None:
-        MESSAGES.labels(type(message).__name__.lower()).inc()
-        match message:
+    async def _pass_on(self, said: Said) -> None:
+        match said:
             case Ping(id):
                 self._say(events.Pong(id))
             case Playback(turn, state, position_ms):
@@ -87,14 +72,10 @@ class ViewerUplink:
                 await self._up.interrupt(self._keys, "viewer")
             case Text(text) if self._may_speak():
                 await self._up.send_text(self._keys, text)
-
-    async def _binary(self, data: bytes) -> None:
-        header = frame.decode(data)
-        if header.kind is not Kind.MICROPHONE:
-            raise BadMessage(f"viewers send microphone audio, kind {Kind.MICROPHONE:d}, not {header.kind:d}")
-        MESSAGES.labels("microphone").inc()
-        if self._may_speak():
-            await self._up.send_microphone(self._keys, data[HEADER_BYTES:])
+            case Microphone(pcm, end) if self._may_speak():
+                await self._up.send_microphone(self._keys, pcm, end=end)
+            case Sample(clip) if self._may_speak():
+                await self._up.ask_for_sample(self._keys, clip)
 
     @property
     def _up(self) -> Uplink:

@@ -212,7 +212,7 @@ class Owner:
                 case uplink.Close(reason):
                     self._perform(self._machine.close(now, reason))
                     self._on_closed(self)
-                case uplink.Text() | uplink.Microphone():
+                case uplink.Text() | uplink.Microphone() | uplink.Sample():
                     DISCARDED.labels(type(said).__name__.lower(), "no_agent").inc()
         self._consumed(entry)
 

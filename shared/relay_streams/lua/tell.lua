@@ -1,7 +1,7 @@
 -- Tell the owner something that is not speech.
 --
 -- KEYS  1 meta  2 up
--- ARGV  1 kind: interrupt, playback, text, mic or close   2 most entries waiting
+-- ARGV  1 kind: interrupt, playback, text, mic, sample or close   2 most entries waiting
 --       3... further fields and values
 --
 -- Returns {'ok', last turn opened} | {'full'} | {'ended'} | {'missing'}.
