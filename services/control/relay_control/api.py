@@ -11,7 +11,6 @@ from ulid import ULID
 
 from relay_auth.viewer_tokens import Role, mint
 from relay_control.door import Door
-from relay_control.speech import Speech, new_key
 from relay_control.wav import samples_of
 from relay_settings.control import ControlSettings
 from relay_streams import conversations
@@ -19,6 +18,7 @@ from relay_streams.conversations import Conversation
 from relay_streams.errors import Ended
 from relay_streams.keys import KeySpace
 from relay_streams.link import Link
+from relay_streams.speech import Speech, new_key
 from relay_streams.uplink import Busy, Closed, Full, Mismatch, Uplink, UplinkLimits
 from relay_telemetry import traces
 from relay_wire import problems, speaker

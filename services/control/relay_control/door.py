@@ -6,9 +6,9 @@ import structlog
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 from prometheus_client import Counter, Gauge
 
-from relay_control.speech import Speech, new_key
 from relay_streams.errors import Ended, Missing, Unavailable
 from relay_streams.keys import ConversationKeys
+from relay_streams.speech import Speech, new_key
 from relay_streams.uplink import Busy, Closed, Full, Mismatch, Uplink
 from relay_wire import speaker
 from relay_wire.close_codes import (

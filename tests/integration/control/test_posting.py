@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from relay_control.speech import SKIPPED_BYTES
 from relay_streams.link import Link
+from relay_streams.speech import SKIPPED_BYTES
 from relay_wire import uplink
 
 

@@ -8,7 +8,7 @@ import socket as sockets
 import aiohttp
 import pytest
 
-from relay_control.speech import WAITS
+from relay_streams.speech import WAITS
 from relay_wire import speaker
 from relay_wire.speaker import Ack, Ended, Interrupted, Start, Turn
 

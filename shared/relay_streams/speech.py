@@ -15,13 +15,13 @@ from relay_streams.keys import ConversationKeys
 from relay_streams.uplink import Full, Input, Missed, Spoken, Uplink
 from relay_wire.tail import Tail
 
-TURNS = Counter("relay_control_turns_total", "Turns spoken; going on with one counts again.", ["door"])
-AUDIO_BYTES = Counter("relay_control_audio_bytes_total", "Speech taken from backends.", ["door"])
-WAITS = Counter("relay_control_uplink_waits_total", "Chunks that had to wait for room or for Redis.")
-SKIPPED_BYTES = Counter("relay_control_skipped_bytes_total", "Speech given again that was in already.")
-REWINDS = Counter("relay_control_rewinds_total", "Times Redis had lost speech and it was said again.")
+TURNS = Counter("relay_speech_turns_total", "Turns spoken; going on with one counts again.", ["door"])
+AUDIO_BYTES = Counter("relay_speech_audio_bytes_total", "Speech taken.", ["door"])
+WAITS = Counter("relay_speech_waits_total", "Chunks that had to wait for room or for Redis.")
+SKIPPED_BYTES = Counter("relay_speech_skipped_bytes_total", "Speech given again that was in already.")
+REWINDS = Counter("relay_speech_rewinds_total", "Times Redis had lost speech and it was said again.")
 CHUNK_SECONDS = Histogram(
-    "relay_control_chunk_seconds",
+    "relay_speech_chunk_seconds",
     "From a chunk of speech to its place in the uplink.",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 5, 10),
 )
@@ -39,7 +39,7 @@ class Speech:
     Args:
         uplink: Where it goes.
         keys: The conversation.
-        door: ``post`` or ``socket``, for the metrics.
+        door: Who speaks, for the metrics.
         wait_s: How long a chunk may wait for room, or for Redis, before it fails.
         chunk_bytes: Longest chunk; what is given at once is cut into these.
         tail_bytes: How much of what is in is kept, in case Redis loses it.
