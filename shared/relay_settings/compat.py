@@ -11,11 +11,22 @@ class CompatSettings(VendorSettings):
     """``/ws/agent`` and what its clients read besides."""
 
     compat: bool = Field(
-        False, description="Serve the vendor's official clients: /ws/agent, /api/config and /healthz."
+        False,
+        description="Serve the vendor's official clients: /ws/agent, /ws/host, /api/config and /healthz.",
     )
     compat_query_token: bool = Field(
         False,
-        description="Take viewer tokens in the query of /ws/agent, where browsers and proxies may log them.",
+        description="Take viewer tokens in the query there, where browsers and proxies may log them.",
+    )
+    compat_visitors: bool = Field(
+        False,
+        description=(
+            "Give sockets without a token a conversation of their own, of SPATIUS_AVATAR_ID: "
+            "then everybody who can connect can spend seats."
+        ),
+    )
+    compat_start_s: float = Field(
+        30.0, gt=0, le=300, description="How long a client of /ws/host may take to say its start, in seconds."
     )
     compat_sample_rate: int = Field(
         16000,

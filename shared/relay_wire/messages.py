@@ -49,8 +49,15 @@ class Sample(NamedTuple):
     clip: str
 
 
+class Utterance(NamedTuple):
+    """The avatar's speech, from a client that brings its own: the binary host protocol's."""
+
+    pcm: bytes
+    end: bool
+
+
 Message = Interrupt | Text | Playback | Ping
-Said = Message | Microphone | Sample
+Said = Message | Microphone | Sample | Utterance
 """All a viewer can say, in whatever protocol."""
 
 _DECODER = msgspec.json.Decoder(Message)

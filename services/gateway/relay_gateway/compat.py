@@ -1,22 +1,142 @@
-"""Compat: what the vendor's official clients read besides their socket. Nothing here is secret, ever."""
+"""Compat: the doors of the vendor's official clients. Nothing they read here is secret, ever."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
-from aiohttp import hdrs, web
+from aiohttp import WSMsgType, hdrs, web
 
+from relay_auth.viewer_tokens import Grant, Role
+from relay_gateway.dialects.agent import Agent
+from relay_gateway.dialects.dialect import joined
+from relay_gateway.dialects.host import Host
+from relay_gateway.handshake import compat_grant
+from relay_gateway.history import History
+from relay_gateway.reception import Reception, Visit
+from relay_gateway.socket import BINARY
+from relay_gateway.uplink import BAD_MESSAGES
+from relay_gateway.visitors import Visitors
 from relay_settings.compat import CompatSettings
+from relay_settings.gateway import GatewaySettings
+from relay_streams.conversations import Conversation
+from relay_streams.errors import StoreError
+from relay_streams.keys import ConversationKeys, KeySpace
+from relay_streams.link import Link
+from relay_wire import problems
+from relay_wire.close_codes import BAD_MESSAGE, STORE_UNAVAILABLE
+from relay_wire.compat import host
+from relay_wire.frame import Codec
+from relay_wire.messages import MessageError
+from relay_wire.problems import Problem
 
 _ANY_ORIGIN = {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*"}
 """Their pages are served elsewhere; what they read here is public."""
 
 
-def routes(settings: CompatSettings, readiness: Callable[[], str]) -> list[web.RouteDef]:
-    """``/api/config`` and ``/healthz``, with the fields of all the clients' generations.
+class CompatDoors:
+    """``/ws/agent``, ``/ws/host``, and what clients read besides.
 
     Args:
         settings: The gateway's.
-        readiness: Why viewers would not be served, or nothing.
+        keys: Names of keys.
+        link: To Redis.
+        history: Where viewers begin.
+        reception: Takes them in.
     """
+
+    def __init__(
+        self, settings: GatewaySettings, keys: KeySpace, link: Link, history: History, reception: Reception
+    ) -> None:
+        self._settings = settings
+        self._keys = keys
+        self._visitors = Visitors(keys, link)
+        self._history = history
+        self._reception = reception
+
+    def routes(self, readiness: Callable[[], str]) -> list[web.RouteDef]:
+        """Every door.
+
+        Args:
+            readiness: Why viewers would not be served, or nothing.
+        """
+        return [
+            web.get("/ws/agent", self._agent),
+            web.get("/ws/host", self._host),
+            *_readings(self._settings, readiness),
+        ]
+
+    async def _agent(self, request: web.Request) -> web.StreamResponse:
+        self._reception.check(request)
+        rate = self._settings.compat_sample_rate
+        async with self._conversation(self._grant(request), host.Start("start")) as (keys, role):
+            beginning = await self._history.begin_at_boundary(keys)
+            if not _plays(beginning.record, rate):
+                text = f"clients here play {rate} Hz, this is {beginning.record.sample_rate} Hz"
+                raise Problem(problems.UNSUPPORTED_AUDIO, text)
+            async with self._reception.open(request) as socket:
+                visit = Visit(keys, beginning, role, Agent(beginning.record))
+                await self._reception.serve(socket, visit)
+        return socket.websocket
+
+    async def _host(self, request: web.Request) -> web.StreamResponse:
+        self._reception.check(request)
+        grant = self._grant(request)
+        async with self._reception.open(request) as socket:
+            try:
+                start = await self._start(socket.websocket)
+                async with self._conversation(grant, start) as (keys, role):
+                    beginning = await self._history.begin_at_boundary(keys)
+                    if not _plays(beginning.record, start.sample_rate or beginning.record.sample_rate):
+                        raise MessageError(f"sample_rate: this is {beginning.record.sample_rate} Hz")  # noqa: TRY301
+                    visit = Visit(keys, beginning, role, Host(beginning.record))
+                    await self._reception.serve(socket, visit)
+            except MessageError as error:
+                BAD_MESSAGES.inc()
+                socket.write(joined(BINARY, [host.error(str(error))]))
+                await socket.close(BAD_MESSAGE, str(error))
+            except StoreError as error:
+                socket.write(joined(BINARY, [host.error(str(error))]))
+                await socket.close(STORE_UNAVAILABLE)
+        return socket.websocket
+
+    async def _start(self, websocket: web.WebSocketResponse) -> host.Start:
+        """The first message of a host client; raises ``MessageError`` when it is another, or late."""
+        try:
+            async with asyncio.timeout(self._settings.compat_start_s):
+                message = await websocket.receive()
+        except TimeoutError:
+            raise MessageError(f"no start within {self._settings.compat_start_s:g} s") from None
+        if message.type is not WSMsgType.TEXT:
+            raise MessageError("the first message is a start, as text")
+        return host.decode_start(message.data)
+
+    def _grant(self, request: web.Request) -> Grant | None:
+        settings = self._settings
+        return compat_grant(
+            request, settings.token_key, query=settings.compat_query_token, visitors=settings.compat_visitors
+        )
+
+    @asynccontextmanager
+    async def _conversation(
+        self, grant: Grant | None, start: host.Start
+    ) -> AsyncIterator[tuple[ConversationKeys, Role]]:
+        """The one a token is for; a visitor's own is as it wishes, and as the settings say."""
+        if grant is not None:
+            yield self._keys.conversation(grant.conversation), grant.role
+            return
+        async with self._visitors.conversation(
+            avatar_id=start.avatar_id or self._settings.avatar_id,
+            sample_rate=start.sample_rate or self._settings.compat_sample_rate,
+        ) as keys:
+            yield keys, Role.SPEAK
+
+
+def _plays(record: Conversation, rate: int) -> bool:
+    return (record.sample_rate, record.codec) == (rate, Codec.PCM_S16LE)
+
+
+def _readings(settings: CompatSettings, readiness: Callable[[], str]) -> list[web.RouteDef]:
+    """``/api/config`` and ``/healthz``, with the fields of all the clients' generations."""
     rate = settings.compat_sample_rate
     answer = {
         "appId": settings.app_id,

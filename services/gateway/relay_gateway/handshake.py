@@ -1,5 +1,7 @@
 """The handshake: who wants to watch what, decided before the socket is opened."""
 
+from typing import NoReturn
+
 from aiohttp import hdrs, web
 
 from relay_auth.viewer_tokens import Grant, TokenError, verify
@@ -36,25 +38,31 @@ def grant_of(request: web.Request, key: str, conversation: str) -> Grant:
     Raises:
         Problem: There is no token, it is not valid, or it is for another conversation.
     """
-    grant = _verified(key, _token(request))
+    grant = _verified(key, _token(request) or _ask_for_token())
     if grant.conversation != conversation:
         raise Problem(problems.FORBIDDEN, "the token is for another conversation")
     return grant
 
 
-def compat_grant(request: web.Request, key: str, *, query: bool) -> Grant:
+def compat_grant(request: web.Request, key: str, *, query: bool, visitors: bool) -> Grant | None:
     """What the token of one of the vendor's clients allows, and for which conversation.
 
     Args:
         request: The upgrade request.
         key: What tokens are signed with.
         query: Whether the token may stand in the query: these clients know nothing but a URL.
+        visitors: Whether there need not be one.
+
+    Returns:
+        None for a visitor.
 
     Raises:
         Problem: There is no token, or it is not valid.
     """
-    token = request.query.get("token", "") if query else ""
-    return _verified(key, token or _token(request))
+    token = (request.query.get("token", "") if query else "") or _token(request)
+    if not token and visitors:
+        return None
+    return _verified(key, token or _ask_for_token())
 
 
 def _verified(key: str, token: str) -> Grant:
@@ -68,9 +76,11 @@ def _token(request: web.Request) -> str:
     scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     if scheme.lower() == "bearer" and token:
         return token.strip()
-    for name in offered_protocols(request):
-        if name.startswith(TOKEN_PREFIX):
-            return name.removeprefix(TOKEN_PREFIX)
+    offered = (name for name in offered_protocols(request) if name.startswith(TOKEN_PREFIX))
+    return next(offered, "").removeprefix(TOKEN_PREFIX)
+
+
+def _ask_for_token() -> NoReturn:
     raise Problem(
         problems.UNAUTHORIZED,
         f"send a viewer token as 'Authorization: Bearer <token>' or as the subprotocol {TOKEN_PREFIX}<token>",

@@ -53,7 +53,7 @@ class Socket:
         transport.set_write_buffer_limits(high=buffer_bytes, low=buffer_bytes // 4)
         self._transport = transport
         self._protocol = request.protocol
-        self._websocket = websocket
+        self.websocket = websocket
         self._buffer_bytes = buffer_bytes
         self.closed_with: CloseCode | None = None
         """How we closed it; None when the viewer did."""
@@ -61,7 +61,7 @@ class Socket:
     @property
     def open(self) -> bool:
         """Whether writing still makes sense."""
-        return not (self._websocket.closed or self._transport.is_closing())
+        return not (self.websocket.closed or self._transport.is_closing())
 
     @property
     def unsent_bytes(self) -> int:
@@ -103,7 +103,7 @@ class Socket:
         self.closed_with = code
         try:
             async with asyncio.timeout(CLOSE_S):
-                await self._websocket.close(code=code.code, message=(reason or code.name).encode()[:123])
+                await self.websocket.close(code=code.code, message=(reason or code.name).encode()[:123])
         except (TimeoutError, ConnectionError):
             pass
         finally:

@@ -14,14 +14,14 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from relay_gateway.delivery import Batch, Delivery
-from relay_gateway.dialects import Dialect
+from relay_gateway.dialects.dialect import Dialect
 from relay_gateway.feed import DEFECTS, Feed
 from relay_gateway.history import History
 from relay_gateway.socket import Socket
 from relay_streams.errors import StoreError
 from relay_streams.link import RECONNECT_WAIT
 from relay_wire import events
-from relay_wire.close_codes import INTERNAL_ERROR, SLOW_CONSUMER, STORE_UNAVAILABLE, CloseCode
+from relay_wire.close_codes import INTERNAL_ERROR, NORMAL, SLOW_CONSUMER, STORE_UNAVAILABLE, CloseCode
 from relay_wire.position import Position
 
 CATCHING_UP = Gauge("relay_gateway_catching_up", "Viewers that are not live.")
@@ -204,3 +204,5 @@ class Subscriber:
     def _send(self, batch: Batch) -> None:
         self._socket.write(self._dialect.frames(batch))
         self.cursor = batch.end
+        if self._dialect.over:
+            self.end(NORMAL)

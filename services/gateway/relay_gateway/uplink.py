@@ -1,19 +1,28 @@
 """The uplink: what viewers say, passed on to the owner when it may be."""
 
 from collections.abc import Callable
+from functools import cached_property
 
 from prometheus_client import Counter
 
 from relay_auth.viewer_tokens import Role
 from relay_streams.errors import Ended, Missing, Unavailable
 from relay_streams.keys import ConversationKeys
-from relay_streams.uplink import Full, Uplink
+from relay_streams.speech import Speech, new_key
+from relay_streams.uplink import Busy, Closed, Full, Mismatch, Uplink
 from relay_wire import events
-from relay_wire.messages import Interrupt, Microphone, Ping, Playback, Said, Sample, Text
+from relay_wire.messages import Interrupt, Microphone, Ping, Playback, Said, Sample, Text, Utterance
 
 MESSAGES = Counter("relay_gateway_messages_total", "Messages from viewers.", ["kind"])
 BAD_MESSAGES = Counter("relay_gateway_bad_messages_total", "Messages that could not be understood.")
 DROPPED = Counter("relay_gateway_uplink_dropped_total", "Messages the uplink did not take.", ["reason"])
+
+
+_SPEECH_WAIT_S = 10.0
+"""How long a viewer's own speech waits for room, or for Redis; nothing else of it is heard meanwhile."""
+_CHUNK_BYTES = 64 * 1024
+_TAIL_BYTES = 1024 * 1024
+"""Kept of a viewer's own speech, in case Redis loses it."""
 
 
 class ViewerUplink:
@@ -53,6 +62,8 @@ class ViewerUplink:
         except Unavailable:
             self._away = True
             self._drop("store_unavailable", "the relay cannot take messages now", retryable=True)
+        except (Busy, Closed, Mismatch) as error:
+            self._drop("turn_over", str(error), retryable=False)
         except (Ended, Missing):
             self._drop("conversation_ended", "the conversation is over", retryable=False)
 
@@ -76,6 +87,20 @@ class ViewerUplink:
                 await self._up.send_microphone(self._keys, pcm, end=end)
             case Sample(clip) if self._may_speak():
                 await self._up.ask_for_sample(self._keys, clip)
+            case Utterance(pcm, end) if self._may_speak():
+                await self._speech.say(pcm, end=end)
+
+    @cached_property
+    def _speech(self) -> Speech:
+        return Speech(
+            uplink=self._uplink,
+            keys=self._keys,
+            door="viewer",
+            wait_s=_SPEECH_WAIT_S,
+            chunk_bytes=_CHUNK_BYTES,
+            tail_bytes=_TAIL_BYTES,
+            key=new_key(),
+        )
 
     @property
     def _up(self) -> Uplink:

@@ -13,7 +13,7 @@ from tests.avatar_client import AvatarClient
 from tests.integration.gateway.bench import KEY, Bench, metric
 
 from relay_auth.viewer_tokens import Role
-from relay_gateway.dialects import UNKNOWN
+from relay_gateway.dialects.agent import UNKNOWN
 from relay_settings.base import SettingsError
 from relay_settings.gateway import GatewaySettings
 from relay_wire import events, frame, uplink
@@ -247,12 +247,12 @@ async def test_frames_that_are_gone(bench) -> None:
         client, speaker = AvatarClient(), Speaker(b)
         await speaker.say(1, end=False)
         await hear(socket, client, lambda: client.turns)
-        b.service._feeds._feeds[b.keys.id]._following.pause()
+        b.service.reception._feeds._feeds[b.keys.id]._following.pause()
         await speaker.say(1, end=False)
         await speaker.say(1)
         lost = [e for e, f in await b.store.entries(b.keys.down) if frame.decode(f[b"f"]).turn == 1][3:5]
         await b.store.link.execute("XDEL", b.keys.down, *lost)
-        b.service._feeds._feeds[b.keys.id]._following.resume()
+        b.service.reception._feeds._feeds[b.keys.id]._following.resume()
         await speaker.say(2)
         await hear(socket, client, lambda: "2" in client.closings)
 

@@ -7,9 +7,9 @@ from contextlib import suppress
 import aiohttp
 from tests.integration.gateway.bench import collect, metric, seqs
 
-from relay_gateway.app import CLOSES
 from relay_gateway.audience import UNSENT
 from relay_gateway.feed import RING_BYTES
+from relay_gateway.reception import CLOSES
 from relay_gateway.subscriber import CATCHING_UP, GAPS
 from relay_wire import events, frame, messages
 from relay_wire.frame import HEADER_BYTES
@@ -39,13 +39,13 @@ async def test_a_crawling_viewer_delays_nobody(bench, eventually) -> None:
         await b.connect(b.path + "?from=live", slow=True) as socket,
         asyncio.TaskGroup() as tasks,
     ):
-        crawling = tasks.create_task(crawl(socket, 0.2, lambda: len(b.service._audience) > 1))
+        crawling = tasks.create_task(crawl(socket, 0.2, lambda: len(b.service.reception._audience) > 1))
         most = 0
         for turn in range(1, 11):
             await b.turn(turn, frames=100, size=10_000)
             assert len(seqs(await collect(quick, 102))) == 102
             most = max(most, int(metric(UNSENT)))
-        await eventually(lambda: len(b.service._audience) == 1)
+        await eventually(lambda: len(b.service.reception._audience) == 1)
 
         assert BUFFER < most < BUFFER + 32 * 15_100, "its buffer, and one batch of the stream"
         assert metric(CLOSES, code="slow_consumer") == closed + 1
@@ -82,11 +82,11 @@ async def test_a_viewer_that_stays_behind_is_told(bench, eventually) -> None:
         await b.connect(slow=True) as socket,
         asyncio.TaskGroup() as tasks,
     ):
-        lagging = tasks.create_task(crawl(socket, 0.01, lambda: len(b.service._audience) > 0))
+        lagging = tasks.create_task(crawl(socket, 0.01, lambda: len(b.service.reception._audience) > 0))
         for turn in range(1, 13):
             await b.turn(turn, frames=200, size=10_000)
         await eventually(lambda: metric(GAPS) > told)
-        await b.service.close()
+        await b.service.reception.close()
         frames = await lagging
 
         cursor, gaps, read = START, 0, 0
@@ -102,14 +102,15 @@ async def test_a_viewer_that_stays_behind_is_told(bench, eventually) -> None:
         assert read > 0
 
 
-async def test_who_asks_without_reading_the_answers(bench) -> None:
+async def test_who_asks_without_reading_the_answers(bench, eventually) -> None:
     """Pings by the thousand: at some point they are not read any more, and memory stays bounded."""
     async with bench(client_buffer_bytes=20_000, slow_client_s=0.5) as b, b.viewer("live") as other:
         socket = await b.connect(slow=True)
+        await eventually(lambda: len(b.service.reception._audience) == 2)
         ping = messages.encode(messages.Ping("x" * 90))
         most = 0.0
         with suppress(ConnectionError):
-            while len(b.service._audience) > 1:
+            while len(b.service.reception._audience) > 1:
                 await socket.send_str(ping)
                 most = max(most, metric(UNSENT))
         await socket.close()

@@ -1,0 +1,42 @@
+"""The dialect: how one viewer is spoken with. It reads what the viewer says, and writes what it is told."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from aiohttp import WSMessage
+
+from relay_gateway.delivery import Batch
+from relay_gateway.socket import message_head
+from relay_wire import events
+from relay_wire.messages import Said
+from relay_wire.position import Position
+
+
+class BadMessage(ValueError):
+    """Raised when a viewer sent something that cannot be understood."""
+
+
+class Dialect(Protocol):
+    """One viewer's protocol. What the viewer is told comes as whole WebSocket messages, joined."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the viewer has all it came for."""
+
+    def read(self, message: WSMessage) -> Said | bytes | None:
+        """What a viewer says; or the answer, when the dialect has it; or nothing of interest.
+
+        Raises:
+            BadMessage: It cannot be understood.
+        """
+
+    def frames(self, batch: Batch) -> bytes:
+        """The stream's next frames."""
+
+    def event(self, event: events.GatewayEvent, cursor: Position) -> bytes:
+        """An event of the gateway's own, after the frame at the cursor."""
+
+
+def joined(kind: int, messages: Iterable[bytes]) -> bytes:
+    """Text or binary messages, ready for the socket."""
+    return b"".join(piece for message in messages for piece in (message_head(len(message), kind), message))

@@ -1,0 +1,47 @@
+"""``avatar-relay.v1``: the frames themselves, the same bytes for everybody."""
+
+from aiohttp import WSMessage, WSMsgType
+
+from relay_gateway.delivery import Batch
+from relay_gateway.dialects.dialect import BadMessage, joined
+from relay_gateway.socket import BINARY
+from relay_wire import events, frame, messages
+from relay_wire.frame import Codec, Flags, Frame, Kind
+from relay_wire.messages import Said
+from relay_wire.position import Position
+
+
+class Native:
+    """Part of ``Dialect``, as is every method here."""
+
+    over = False
+
+    def read(self, message: WSMessage) -> Said:
+        """JSON text, or microphone audio in a frame."""
+        try:
+            if message.type is WSMsgType.TEXT:
+                return messages.decode(message.data)
+            received = frame.decode(message.data)
+        except (messages.MessageError, frame.FrameError) as error:
+            raise BadMessage(str(error)) from None
+        if received.kind is not Kind.MICROPHONE:
+            raise BadMessage(
+                f"viewers send microphone audio, kind {Kind.MICROPHONE:d}, not {received.kind:d}"
+            )
+        return messages.Microphone(bytes(received.payload), received.is_end)
+
+    def frames(self, batch: Batch) -> bytes:
+        """As they are."""
+        return batch.binary
+
+    def event(self, event: events.GatewayEvent, cursor: Position) -> bytes:
+        """In a frame of sequence number 0."""
+        payload = events.encode(event)
+        return joined(
+            BINARY,
+            [
+                frame.encode(
+                    Frame(Kind.EVENT, Flags.NONE, Codec.PCM_S16LE, 0, cursor.generation, 0, 0, 0, payload)
+                )
+            ],
+        )

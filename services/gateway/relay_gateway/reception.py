@@ -1,0 +1,189 @@
+"""Reception: takes viewers in and serves each until it leaves, whatever door it came through."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any, NamedTuple
+
+import structlog
+from aiohttp import WSMsgType, web
+from prometheus_client import Counter
+
+from relay_auth.viewer_tokens import Role
+from relay_gateway.audience import Audience
+from relay_gateway.dialects.dialect import BadMessage, Dialect
+from relay_gateway.drain import drain
+from relay_gateway.feed import Feeds
+from relay_gateway.handshake import SUBPROTOCOL, check_upgrade
+from relay_gateway.history import Beginning, History
+from relay_gateway.socket import CLOSE_S, Socket
+from relay_gateway.subscriber import Subscriber
+from relay_gateway.uplink import BAD_MESSAGES, ViewerUplink
+from relay_runtime.tasks import TaskScope
+from relay_settings.gateway import GatewaySettings
+from relay_streams.keys import ConversationKeys
+from relay_streams.link import Link
+from relay_streams.puller import Puller
+from relay_streams.uplink import Uplink
+from relay_wire import events, problems
+from relay_wire.close_codes import ABNORMAL, BAD_MESSAGE, REGISTRY, RESTART, SLOW_CONSUMER
+from relay_wire.problems import Problem
+
+CLOSES = Counter("relay_gateway_closes_total", "Viewer sockets closed, by code.", ["code"])
+
+log = structlog.get_logger(__name__)
+
+
+class Visit(NamedTuple):
+    """What one viewer came for, and in which protocol."""
+
+    keys: ConversationKeys
+    beginning: Beginning
+    role: Role
+    dialect: Dialect
+
+
+class Reception:
+    """A gateway's viewers and what serves them.
+
+    Args:
+        settings: The gateway's.
+        link: To Redis.
+        puller: Reads the streams.
+        history: Reads for single viewers.
+        tasks: Owns what runs for viewers.
+    """
+
+    def __init__(
+        self, settings: GatewaySettings, link: Link, puller: Puller, history: History, tasks: TaskScope
+    ) -> None:
+        self._settings = settings
+        self._link = link
+        self._history = history
+        self._tasks = tasks
+        self._feeds = Feeds(puller, ring_bytes=settings.ring_bytes, linger_s=settings.feed_linger_s)
+        self._uplink = Uplink(link)
+        self._audience = Audience()
+        self._leaving = False
+
+    async def drain(self) -> None:
+        """Take no more viewers, and send those that are here elsewhere, spread over the drain time.
+
+        Returns when the last has left. Cancelling is safe; ``close`` ends the rest.
+        """
+        self._leaving = True
+        await drain(self._audience, self._settings.drain_s)
+
+    async def close(self) -> None:
+        """Take no more viewers, and close every one that is left at once."""
+        self._leaving = True
+        for subscriber in self._audience:
+            subscriber.end(RESTART)
+        await self._audience.gone_by(asyncio.get_running_loop().time() + CLOSE_S)
+        self._feeds.close()
+
+    def check(self, request: web.Request) -> None:
+        """Refuse a viewer that cannot be taken in.
+
+        Raises:
+            Problem: The gateway is leaving, or the request is no upgrade we speak.
+        """
+        if self._leaving:
+            raise Problem(problems.DRAINING, "this gateway is leaving, try another", retry_after_s=1)
+        check_upgrade(request)
+
+    @asynccontextmanager
+    async def open(self, request: web.Request) -> AsyncIterator[Socket]:
+        """Accept the upgrade: a socket while the block runs. How it ended is counted.
+
+        Raises:
+            ConnectionError: The viewer left during the handshake.
+        """
+        websocket = web.WebSocketResponse(
+            protocols=(SUBPROTOCOL,),
+            heartbeat=self._settings.heartbeat_s,
+            max_msg_size=self._settings.max_message_bytes,
+            compress=False,
+        )
+        await websocket.prepare(request)
+        socket = Socket(request, websocket, buffer_bytes=self._settings.client_buffer_bytes)
+        try:
+            yield socket
+        finally:
+            socket.drop()
+            CLOSES.labels(_close_label(websocket, socket)).inc()
+
+    async def serve(self, socket: Socket, visit: Visit) -> None:
+        """Send a viewer its conversation, and pass on what it says, until the socket closes."""
+        if self._leaving:
+            await socket.close(RESTART)
+            return
+        keys, beginning, role, dialect = visit
+        record = beginning.record
+        feed = self._feeds.attach(keys, record.tail, ended=record.state == "ended")
+        subscriber = Subscriber(
+            socket,
+            dialect,
+            feed,
+            self._history,
+            beginning.cursor,
+            slow_s=self._settings.slow_client_s,
+            patience_s=self._settings.store_patience_s,
+            replay_bytes=self._settings.client_buffer_bytes,
+            spawn=self._spawn,
+        )
+        uplink = ViewerUplink(
+            self._uplink, keys, role, say=subscriber.say, reachable=lambda: self._link.connected
+        )
+        with self._audience.seat(subscriber):
+            try:
+                subscriber.say(self._hello(beginning))
+                subscriber.start()
+                await self._receive(socket, dialect, uplink)
+            finally:
+                subscriber.stop()
+                self._feeds.detach(feed)
+
+    async def _receive(self, socket: Socket, dialect: Dialect, uplink: ViewerUplink) -> None:
+        bad = 0
+        async for message in socket.websocket:
+            if message.type is WSMsgType.ERROR:
+                return
+            try:
+                said = dialect.read(message)
+                if isinstance(said, bytes):
+                    socket.write(said)
+                elif said is not None:
+                    await uplink.take(said)
+            except BadMessage as error:
+                bad += 1
+                BAD_MESSAGES.inc()
+                uplink.refuse(str(error))
+                if bad >= self._settings.bad_messages:
+                    await socket.close(BAD_MESSAGE, str(error))
+            if socket.congested:
+                # Who asks without reading the answers is not listened to until it does.
+                with suppress(ConnectionError):
+                    if not await socket.drained(self._settings.slow_client_s):
+                        await socket.close(SLOW_CONSUMER)
+
+    def _hello(self, beginning: Beginning) -> events.Hello:
+        record = beginning.record
+        return events.Hello(
+            position=str(beginning.cursor),
+            turn=record.turn,
+            sample_rate=record.sample_rate,
+            codec=record.codec.name.lower(),
+            avatar_id=record.avatar_id,
+            app_id=self._settings.app_id,
+            region=self._settings.region,
+        )
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._tasks.spawn(coroutine, name="subscriber")
+
+
+def _close_label(websocket: web.WebSocketResponse, socket: Socket) -> str:
+    """Codes of clients are theirs to choose; only the registry's become labels."""
+    code = socket.closed_with or REGISTRY.get(websocket.close_code or ABNORMAL.code)
+    return code.name if code else "other"

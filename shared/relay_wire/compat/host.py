@@ -1,0 +1,103 @@
+"""Host: the binary protocol of the vendor's host server, as its code has it (facts 5.1).
+
+A client says ``start`` as text, uploads the speech of one turn and plays it itself; it is sent the
+motion. A binary message is a type byte, a flags byte (bit 0: the last of its type) and a payload.
+"""
+
+import struct
+from enum import IntEnum
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from relay_wire.messages import MessageError
+from relay_wire.pcm import SAMPLE_RATES
+
+HEAD_BYTES = 2
+LAST = 0x01
+_FRAMES = struct.Struct(">BBII")
+
+
+class Type(IntEnum):
+    """The first byte of a binary message."""
+
+    AUDIO = 1
+    ANIMATION = 2
+    METADATA = 3
+    ERROR = 4
+
+
+class Start(msgspec.Struct, frozen=True):
+    """The first message of a client."""
+
+    action: Literal["start"]
+    avatar_id: str = ""
+    """Empty when it leaves that to the server."""
+    sample_rate: int | None = None
+    """Of its audio, in Hz; likewise."""
+
+
+class Audio(NamedTuple):
+    """Speech: mono PCM16."""
+
+    pcm: bytes
+    last: bool
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    sample_rate: int
+    channels: int
+    avatar_id: str
+    connection_id: str
+
+
+class _Error(msgspec.Struct, frozen=True):
+    error: str
+
+
+_DECODER = msgspec.json.Decoder(Start)
+_encode = msgspec.json.Encoder().encode
+
+
+def decode_start(text: str) -> Start:
+    """Read the first message; raises ``MessageError`` when it is anything else."""
+    try:
+        start = _DECODER.decode(text)
+    except (msgspec.MsgspecError, UnicodeEncodeError) as error:
+        raise MessageError(f"not a start: {error}") from None
+    if start.sample_rate not in (None, *SAMPLE_RATES):
+        raise MessageError(f"sample_rate: one of {SAMPLE_RATES}")
+    return start
+
+
+def decode_audio(message: bytes) -> Audio:
+    """Read any later message; raises ``MessageError`` when it is not whole samples of audio."""
+    if len(message) < HEAD_BYTES or message[0] != Type.AUDIO:
+        raise MessageError(f"clients send audio, type {Type.AUDIO:d}")
+    if len(message) % 2:
+        raise MessageError("audio is whole samples of 16 bits")
+    return Audio(message[HEAD_BYTES:], bool(message[1] & LAST))
+
+
+def metadata(*, sample_rate: int, avatar_id: str, connection_id: str) -> bytes:
+    """The first message to a client."""
+    return _message(Type.METADATA, _encode(_Metadata(sample_rate, 1, avatar_id, connection_id)))
+
+
+def animation(payload: bytes | memoryview, *, last: bool) -> bytes:
+    """One motion payload of the vendor's, as a list of one."""
+    return _FRAMES.pack(Type.ANIMATION, last, 1, len(payload)) + payload
+
+
+def end() -> bytes:
+    """The last motion, when a turn's own is not to come."""
+    return bytes((Type.ANIMATION, LAST)) + bytes(4)
+
+
+def error(text: str) -> bytes:
+    """What went wrong, in words."""
+    return _message(Type.ERROR, _encode(_Error(text)))
+
+
+def _message(kind: Type, payload: bytes) -> bytes:
+    return bytes((kind, 0)) + payload

@@ -1,0 +1,67 @@
+"""The vendor's official clients against the whole relay, unchanged: they know a URL."""
+
+import asyncio
+import json
+import struct
+
+import aiohttp
+from tests.avatar_client import AvatarClient
+
+OPEN = {"RELAY_COMPAT": "true", "RELAY_COMPAT_QUERY_TOKEN": "true", "RELAY_COMPAT_VISITORS": "true"}
+
+
+async def test_a_json_client_hears_what_the_backend_says(relay, speech) -> None:
+    """Two turns, the second cutting the first off; audio and motion byte for byte."""
+    async with relay(settings=OPEN, speed=4.0) as r:
+        conversation = await r.converse(avatar_id="official")
+        token = await r.backend.token(conversation)
+        base = r.stack.gateway_urls[0]
+        async with r.http.get(f"{base.replace('ws', 'http', 1)}/api/config") as answer:
+            config = await answer.json()
+        async with r.http.ws_connect(f"{base}/ws/agent?token={token}", max_msg_size=2**20) as socket:
+            client = AvatarClient()
+            await r.backend.speak(conversation, speech)
+            while not client.controller.rounds:
+                client.hear(await socket.receive_str(timeout=20))
+            await socket.send_json({"type": "interrupt"})
+            while not client.interrupts:
+                client.hear(await socket.receive_str(timeout=20))
+            await r.backend.speak(conversation, speech)
+            while "2" not in client.closings or len(client.controller.rounds[1].frames) < 2:
+                client.hear(await socket.receive_str(timeout=20))
+            await r.backend.delete(conversation)
+            async for message in socket:
+                client.hear(message.data)
+
+        assert config["inputSampleRate"] == 16000
+        assert client.others[0]["type"] == "ready"
+        assert client.closings == {"1": 1, "2": 1}
+        assert client.interrupts == ["client_interrupt", "agent_interrupt"], "the second by the deletion"
+        assert client.controller.rounds[1].audio == speech
+        assert (await r.expected_motion(speech, "official"))[-1] == client.controller.rounds[1].frames
+        assert token not in r.logs()
+
+
+async def test_a_binary_client_gets_motion_for_its_speech(relay, speech) -> None:
+    """A visitor: it uploads a turn, and is sent its motion, whole and in order."""
+    async with relay(settings=OPEN) as r:
+        url = f"{r.stack.gateway_urls[0]}/ws/host"
+        frames: list[bytes] = []
+        async with r.http.ws_connect(url) as socket, asyncio.timeout(30):
+            await socket.send_json({"action": "start", "avatar_id": "hosted", "sample_rate": 16000})
+            for start in range(0, len(speech), 3200):
+                last = start + 3200 >= len(speech)
+                await socket.send_bytes(bytes((1, last)) + speech[start : start + 3200])
+            async for message in socket:
+                assert message.type is aiohttp.WSMsgType.BINARY
+                kind, payload = message.data[0], message.data[2:]
+                assert kind in (2, 3), payload
+                if kind == 3:
+                    about = json.loads(payload)
+                    continue
+                assert struct.unpack_from(">II", payload) == (1, len(payload) - 8)
+                frames.append(payload[8:])
+
+        assert socket.close_code == 1000
+        assert about["avatar_id"] == "hosted"
+        assert [frames] == await r.expected_motion(speech, "hosted")
