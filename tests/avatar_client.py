@@ -78,6 +78,11 @@ class AvatarClient:
             case _:
                 self.others.append(message)
 
+    @property
+    def awaits_motion(self) -> bool:
+        """Whether a round is open to motion: the last of it has not come."""
+        return self._id is not None
+
     def said(self, kind: str) -> list[dict[str, Any]]:
         return [message for message in self.others if message["type"] == kind]
 
