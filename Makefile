@@ -1,6 +1,6 @@
 # Each target does its own set-up. ARGS="..." is passed on: make demo ARGS="--json --turns 3"
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults soak check format bench clean
+.PHONY: help demo test faults soak check format bench autobahn clean
 READY := .venv/.ready
 BIN := .venv/bin
 
@@ -34,6 +34,9 @@ format: $(READY) ## Format the code
 
 bench: $(READY) ## Measure latency and cost (ARGS="--help")
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+autobahn: $(READY) ## Run Autobahn's cases against the gateway's WebSocket, and write docs/autobahn.md
+	@$(BIN)/python -m tests.contract.autobahn.cases
 
 clean: ## Remove the virtual environment and caches
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -104,11 +104,13 @@ class Reception:
             heartbeat=self._settings.heartbeat_s,
             max_msg_size=self._settings.max_message_bytes,
             compress=False,
+            autoclose=False,
         )
         await websocket.prepare(request)
         socket = Socket(request, websocket, buffer_bytes=self._settings.client_buffer_bytes)
         try:
             yield socket
+            await socket.answer_close()
         finally:
             socket.drop()
             CLOSES.labels(_close_label(websocket, socket)).inc()

@@ -10,7 +10,7 @@ from struct import Struct
 
 from aiohttp import web
 
-from relay_wire.close_codes import CloseCode
+from relay_wire.close_codes import ABNORMAL, NORMAL, PROTOCOL_ERROR, CloseCode
 
 TEXT, BINARY = 0x81, 0x82
 """FIN and opcodes 1 and 2 (RFC 6455 5.2)."""
@@ -108,6 +108,16 @@ class Socket:
             pass
         finally:
             self._transport.abort()
+
+    async def answer_close(self) -> None:
+        """Answer a viewer's close. Does nothing when it has sent none, or we have."""
+        if self.websocket.closed or self.websocket.close_code is None:
+            return
+        # aiohttp takes this code from the wire, where it must never stand (RFC 6455 7.4.1).
+        impossible = self.websocket.close_code == ABNORMAL.code
+        self.closed_with = PROTOCOL_ERROR if impossible else None
+        code = PROTOCOL_ERROR if impossible else NORMAL
+        await self.websocket.close(code=code.code, drain=False)
 
     def drop(self) -> None:
         """Give up what a viewer that is gone has not taken; the transport would keep it for minutes."""

@@ -1,0 +1,38 @@
+"""An echo behind the gateway's own reception: its handshake, its reader, its writer."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+from aiohttp import WSMsgType, web
+
+from relay_gateway.app import gateway
+from relay_gateway.dialects.dialect import joined
+from relay_gateway.socket import BINARY, TEXT
+from relay_runtime.http import listen
+from relay_settings.gateway import GatewaySettings
+
+LARGEST_CASE_BYTES = 2**20
+
+
+@asynccontextmanager
+async def echo(redis_url: str) -> AsyncIterator[str]:
+    """The address of a gateway that says what it hears, while the block runs."""
+    settings = GatewaySettings.load(
+        RELAY_TOKEN_SECRET="k" * 40, redis_url=redis_url, max_message_bytes=LARGEST_CASE_BYTES, drain_s=0
+    )
+    async with gateway(settings) as service:
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            async with service.reception.open(request) as socket:
+                async for message in socket.websocket:
+                    if message.type is WSMsgType.TEXT:
+                        socket.write(joined(TEXT, [message.data.encode()]))
+                    elif message.type is WSMsgType.BINARY:
+                        socket.write(joined(BINARY, [message.data]))
+            return socket.websocket
+
+        app = service.application()
+        app.router.add_get("/", answer)
+        async with listen(app, "127.0.0.1", 0) as url:
+            yield urlsplit(url).netloc
