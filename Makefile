@@ -1,6 +1,6 @@
 # Each target does its own set-up. ARGS="..." is passed on: make demo ARGS="--json --turns 3"
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults soak check format bench autobahn clean
+.PHONY: help demo test faults soak check format bench autobahn fuzz clean
 READY := .venv/.ready
 BIN := .venv/bin
 
@@ -37,6 +37,9 @@ bench: $(READY) ## Measure latency and cost (ARGS="--help")
 
 autobahn: $(READY) ## Run Autobahn's cases against the gateway's WebSocket, and write docs/autobahn.md
 	@$(BIN)/python -m tests.contract.autobahn.cases
+
+fuzz: $(READY) ## Feed every decoder a million inputs found by coverage, and write docs/fuzzing.md (ARGS="--help")
+	@$(BIN)/python -m tests.fuzz.run $(ARGS)
 
 clean: ## Remove the virtual environment and caches
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

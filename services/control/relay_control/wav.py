@@ -48,7 +48,7 @@ def _read_wav(body: bytes, sample_rate: int) -> bytes:
         with wave.open(io.BytesIO(body)) as wav:
             channels, width, rate = wav.getnchannels(), wav.getsampwidth(), wav.getframerate()
             pcm = wav.readframes(wav.getnframes())
-    except (wave.Error, EOFError) as error:
+    except (wave.Error, EOFError, RuntimeError) as error:  # the last: a chunk's size lies
         raise Problem(problems.NOT_A_WAV, f"the body is not a PCM WAV file: {error}") from None
     if channels != 1:
         raise Problem(problems.UNSUPPORTED_AUDIO, f"{channels} channels: send mono", channels=channels)
