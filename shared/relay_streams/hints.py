@@ -21,8 +21,9 @@ class Hints:
 
     Args:
         url: Where Redis is, as ``RedisUrl.parse`` reads it.
-        on_hint: Called with a stream's name when it moved, and after every (re)subscription, because
-            it may have moved unheard. Called on the event loop; must not block or raise.
+        on_hint: Called with a stream's name when it moved, and with what the hint tells of that; and with
+            nothing told after every (re)subscription, because it may have moved unheard. Called on the
+            event loop; must not block or raise.
         name: What it is for, in logs and metrics.
         timeout_s: Limit for connecting and for the answer to a ping.
         ping_s: How often a silent connection is probed.
@@ -31,7 +32,7 @@ class Hints:
     def __init__(
         self,
         url: str,
-        on_hint: Callable[[bytes], None],
+        on_hint: Callable[[bytes, bytes], None],
         *,
         name: str,
         timeout_s: float = 2.0,
@@ -90,7 +91,7 @@ class ClusterSubscription:
     def __init__(
         self,
         url: RedisUrl,
-        on_hint: Callable[[bytes], None],
+        on_hint: Callable[[bytes, bytes], None],
         *,
         name: str,
         timeout_s: float,

@@ -6,7 +6,6 @@ waits alone; the others go on. A lane that gets nothing done can be told by the 
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import structlog
 from prometheus_client import Counter
@@ -14,20 +13,14 @@ from prometheus_client import Counter
 from relay_streams.connection import RECONNECT_WAIT
 from relay_streams.errors import Refused, StoreError, Unavailable
 from relay_streams.link import Command, Link, Reply
+from relay_streams.told import Entry, entries_told
 
 ENTRIES = Counter("relay_pull_entries_total", "Stream entries read.")
 READS = Counter("relay_pull_reads_total", "Read commands sent.")
+TOLD = Counter("relay_pull_told_total", "Stream entries that came with a hint, and were not read.")
 FAILURES = Counter("relay_pull_failures_total", "Reads that failed, and followers that did.", ["reason"])
 
 log = structlog.get_logger(__name__)
-
-
-class Entry(NamedTuple):
-    """One stream entry, undecoded."""
-
-    id: bytes
-    fields: Sequence[bytes]
-    """Names and values in turn."""
 
 
 class Following:
@@ -41,7 +34,7 @@ class Following:
         stream: str,
         *,
         cursor: str,
-        deliver: Callable[[list[Entry]], None],
+        deliver: Callable[[Sequence[Entry]], None],
         on_failure: Callable[[Exception], None],
         on_close: Callable[["Following"], None],
     ) -> None:
@@ -53,6 +46,30 @@ class Following:
         self._on_close = on_close
         self.paused = False
         self.closed = False
+
+    def take(self, told: bytes) -> bool:
+        """Deliver what a hint tells, if that is what comes next.
+
+        Returns:
+            Whether it was: else the stream is to be read.
+        """
+        entries = () if self.paused else entries_told(told, self.cursor)
+        if not entries:
+            return False
+        TOLD.inc(len(entries))
+        self.hand_out(entries)
+        return True
+
+    def hand_out(self, entries: Sequence[Entry]) -> None:
+        """Deliver what comes next. A follower that fails is closed and told."""
+        self.cursor = entries[-1].id
+        try:
+            self.deliver(entries)
+        except Exception as error:  # one follower's defect must not stop the others
+            FAILURES.labels("follower").inc()
+            log.exception("a follower failed", stream=self.stream.decode())
+            self.close()
+            self.on_failure(error)
 
     def pause(self) -> None:
         """Read nothing until ``resume``; a read under way may still deliver."""
@@ -185,22 +202,16 @@ class Lane:
         self._progress()
         for stream, entries in reply or ():
             following, cursor = self._reading[stream]
-            # Not when it was closed, or sought elsewhere, while the read was under way.
-            if not following.closed and following.cursor == cursor:
-                self._hand_out(following, entries)
-
-    def _hand_out(self, following: Following, entries: Reply) -> None:
-        ENTRIES.inc(len(entries))
-        following.cursor = entries[-1][0]
-        if len(entries) == self._batch_entries:
-            self.mark(following)
-        try:
-            following.deliver([Entry(*entry) for entry in entries])
-        except Exception as error:  # one follower's defect must not stop the others
-            FAILURES.labels("follower").inc()
-            log.exception("a follower failed", stream=following.stream.decode())
-            following.close()
-            following.on_failure(error)
+            if following.closed:
+                continue
+            if following.cursor != cursor:
+                # It was sought elsewhere, or told what comes next, while the read was under way.
+                self.mark(following)
+                continue
+            ENTRIES.inc(len(entries))
+            if len(entries) == self._batch_entries:
+                self.mark(following)
+            following.hand_out([Entry(*entry) for entry in entries])
 
     def _fail(self, error: BaseException) -> None:
         FAILURES.labels("store").inc()

@@ -1,10 +1,8 @@
 """Nodes: a connection to one Redis server that pipelines by itself and comes back by itself."""
 
 import asyncio
-import math
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import structlog
 from redis import exceptions
@@ -12,13 +10,12 @@ from redis.asyncio.connection import Connection
 
 from relay_runtime.tasks import first_of
 from relay_streams import scripts
+from relay_streams.channel import Channel, Command, Reply
 from relay_streams.connection import RECONNECT_WAIT, RECONNECTS, Endpoint
 from relay_streams.errors import Refused, StoreError, Unavailable
 from relay_streams.slots import Key
 
-Command = Sequence[str | bytes | int]
-Reply = Any
-"""What hiredis makes of a RESP2 reply: bytes, int, None, or a list of these."""
+__all__ = ["Command", "Node", "Reply", "Request"]
 
 # Errors Redis answers with while it cannot take the command now: a fail-over, a load, a full memory.
 _LATER = (
@@ -94,7 +91,9 @@ class Node:
         self._on_refusal = on_refusal
         self._unsent: deque[Request] = deque()
         self._in_flight: deque[Request] = deque()
-        self._something_to_send = asyncio.Event()
+        self._channel: Channel | None = None
+        self._flushing = False
+        """Whether this tick's commands leave at its end."""
         self._dropped = asyncio.Event()
         self.connected = False
         self.connected_at = 0.0
@@ -121,7 +120,9 @@ class Node:
         if len(self._unsent) + len(self._in_flight) >= self._max_waiting:
             raise Unavailable(f"{self._max_waiting} commands already wait for Redis")
         self._unsent.append(request)
-        self._something_to_send.set()
+        if not self._flushing and self._channel is not None:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def take_unsent(self) -> list[Request]:
         """Give up what was never sent, for another node to serve."""
@@ -169,10 +170,12 @@ class Node:
         async with asyncio.timeout(self._timeout_s):
             await self._load_scripts(connection)
         self._dropped.clear()
+        self._channel = channel = Channel(connection, self._received, self._flush)
         self.connected = True
         self.connected_at = asyncio.get_running_loop().time()
         self._on_change(self)
-        await first_of(send=self._send(connection), read=self._read(connection), watch=self._watch())
+        self._flush()
+        await first_of(lost=channel.lost(), watch=self._watch())
 
     async def _load_scripts(self, connection: Connection) -> None:
         commands = [("SCRIPT", "LOAD", script.text) for script in scripts.ALL]
@@ -180,24 +183,25 @@ class Node:
         for _ in commands:
             await connection.read_response()
 
-    async def _send(self, connection: Connection) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._something_to_send.wait()
-            self._something_to_send.clear()
-            now = loop.time()
-            batch: list[Command] = []
-            while self._unsent:
-                request = self._unsent.popleft()
-                if request.future.cancelled():
-                    continue
-                if request.asking:
-                    batch.append(self._asking(now))
-                batch.append(request.command)
-                request.sent_at = now
-                self._in_flight.append(request)
-            if batch:
-                await connection.send_packed_command(connection.pack_commands(batch), check_health=False)
+    def _flush(self) -> None:
+        """Send what waits, in one write."""
+        self._flushing = False
+        channel = self._channel
+        if channel is None or channel.full or not self._unsent:
+            return
+        now = asyncio.get_running_loop().time()
+        batch: list[Command] = []
+        for request in self._unsent:
+            if request.future.cancelled():
+                continue
+            if request.asking:
+                batch.append(self._asking(now))
+            batch.append(request.command)
+            request.sent_at = now
+            self._in_flight.append(request)
+        self._unsent.clear()
+        if batch:
+            channel.write(batch)
 
     def _asking(self, now: float) -> Command:
         asking = Request(("ASKING",))
@@ -206,18 +210,14 @@ class Node:
         self._in_flight.append(asking)
         return asking.command
 
-    async def _read(self, connection: Connection) -> None:
-        # Always reading, also when no reply is due: so a connection that closes is noticed at once.
-        while True:
-            try:
-                reply, refusal = await connection.read_response(timeout=math.inf), None
-            except exceptions.ResponseError as error:
-                reply, refusal = None, error
-            request = self._in_flight.popleft()
-            if refusal is not None:
-                self._refused(request, refusal)
-            elif not request.future.cancelled():
-                request.future.set_result(reply)
+    def _received(self, reply: Reply) -> None:
+        request = self._in_flight.popleft()
+        if isinstance(reply, exceptions.ResponseError):
+            self._refused(request, reply)
+        elif isinstance(reply, Exception):
+            raise reply
+        elif not request.future.cancelled():
+            request.future.set_result(reply)
 
     def _refused(self, request: Request, refusal: exceptions.ResponseError) -> None:
         if self._on_refusal is not None and self._on_refusal(request, refusal):
@@ -245,6 +245,7 @@ class Node:
 
     def _fail_in_flight(self) -> None:
         self.connected = False
+        self._channel = None
         self._on_change(self)
         failed = list(self._in_flight)
         self._in_flight.clear()

@@ -4,10 +4,13 @@ One path for all reading: a hint, a resumed follower and the slow sweep all just
 dirty. Dirty streams are read in bounded batches, a partition's streams in one command, and what was
 read goes to its follower in order. Reading is pulling: a paused follower costs nothing, and nothing
 is buffered for it. Whether it reads is told by what it has read, not by its connection.
+
+A hint may tell what moved (``told``). A follower that stands just before that has it so, and needs no
+read; whoever stands elsewhere reads. So nothing depends on what hints tell: it only saves reading.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -17,8 +20,9 @@ from prometheus_client import Counter, Gauge
 
 from relay_runtime.tasks import TaskScope
 from relay_streams.hints import Hints
-from relay_streams.lane import Entry, Following, Lane
+from relay_streams.lane import Following, Lane
 from relay_streams.link import Link
+from relay_streams.told import Entry
 
 __all__ = ["Entry", "Following", "Puller"]
 
@@ -64,7 +68,7 @@ class Puller:
         stall_s: float | None = None,
     ) -> None:
         self._link = Link(url, name=f"{name}-pull", timeout_s=timeout_s)
-        self._hints = Hints(url, self.mark, name=f"{name}-hints", timeout_s=timeout_s)
+        self._hints = Hints(url, self._hear, name=f"{name}-hints", timeout_s=timeout_s)
         self._name = name
         self._batch_entries = batch_entries
         self._batch_streams = batch_streams
@@ -111,7 +115,7 @@ class Puller:
         stream: str,
         partition: int,
         cursor: str,
-        deliver: Callable[[list[Entry]], None],
+        deliver: Callable[[Sequence[Entry]], None],
         on_failure: Callable[[Exception], None],
     ) -> Following:
         """Read a stream from after ``cursor`` on, until closed. A stream has one follower per puller.
@@ -137,8 +141,11 @@ class Puller:
 
     def mark(self, stream: bytes) -> None:
         """Note that a stream may have moved."""
+        self._hear(stream, b"")
+
+    def _hear(self, stream: bytes, told: bytes) -> None:
         following = self._followings.get(stream)
-        if following is not None:
+        if following is not None and not following.take(told):
             following.lane.mark(following)
 
     def _open_lane(self, partition: int) -> Lane:

@@ -1,7 +1,6 @@
 """Subscriptions: sharded pub/sub over one connection to one Redis server."""
 
 import asyncio
-import math
 from collections.abc import Callable
 
 import structlog
@@ -9,6 +8,7 @@ from redis import exceptions
 from redis.asyncio.connection import Connection
 
 from relay_runtime.tasks import first_of
+from relay_streams.channel import Channel, Reply
 from relay_streams.connection import RECONNECT_WAIT, RECONNECTS, Endpoint
 
 log = structlog.get_logger(__name__)
@@ -22,7 +22,8 @@ class Subscription:
         name: What it is for, in logs and metrics.
         timeout_s: Limit for connecting and for the answer to a ping.
         ping_s: How often a silent connection is probed.
-        on_message: Called with the channel at each message, and when its subscription stands.
+        on_message: Called with the channel and what it says at each message, and with nothing said when its
+            subscription stands.
         on_change: Called when the connection came up (``connected``) or was lost.
         on_moved: Called with the channel when the server has ended its subscription; None has it
             subscribed again here.
@@ -37,7 +38,7 @@ class Subscription:
         name: str,
         timeout_s: float,
         ping_s: float,
-        on_message: Callable[[bytes], None],
+        on_message: Callable[[bytes, bytes], None],
         on_change: Callable[["Subscription"], None],
         on_moved: Callable[[str], None] | None = None,
         on_redirect: Callable[[exceptions.MovedError], None] | None = None,
@@ -95,13 +96,14 @@ class Subscription:
             self._failures += 1
 
     async def _serve(self, connection: Connection) -> None:
+        channel = Channel(connection, self._received, self._changed.set)
         self.connected = True
         self._on_change(self)
         self._changes = dict.fromkeys(self._wanted, True)
         self._changed.set()
-        await first_of(send=self._send(connection), listen=self._listen(connection))
+        await first_of(lost=channel.lost(), send=self._send(channel))
 
-    async def _send(self, connection: Connection) -> None:
+    async def _send(self, channel: Channel) -> None:
         loop = asyncio.get_running_loop()
         self._heard_at = loop.time()
         while True:
@@ -111,29 +113,29 @@ class Subscription:
             except TimeoutError:
                 if loop.time() - self._heard_at > self._ping_s + self._timeout_s:
                     raise exceptions.TimeoutError("no answer to ping") from None
-                await connection.send_command("PING", check_health=False)
+                channel.write([("PING",)])
                 continue
             self._changed.clear()
-            changes, self._changes = self._changes, {}
-            commands = [
-                ("SSUBSCRIBE" if wanted else "SUNSUBSCRIBE", channel) for channel, wanted in changes.items()
-            ]
-            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-
-    async def _listen(self, connection: Connection) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                kind, channel, *_ = await connection.read_response(timeout=math.inf)
-            except exceptions.MovedError as moved:
-                if self._on_redirect is None:
-                    raise
-                self._on_redirect(moved)
+            if channel.full:
                 continue
-            self._heard_at = loop.time()
-            self._failures = 0
-            if kind in (b"smessage", b"ssubscribe"):
-                self._on_message(channel)
-            elif kind == b"sunsubscribe" and channel.decode() in self._wanted:
-                self.forget(channel.decode())
-                self._on_moved(channel.decode())
+            changes, self._changes = self._changes, {}
+            channel.write(
+                ("SSUBSCRIBE" if wanted else "SUNSUBSCRIBE", channel) for channel, wanted in changes.items()
+            )
+
+    def _received(self, reply: Reply) -> None:
+        if isinstance(reply, Exception):
+            if self._on_redirect is None or not isinstance(reply, exceptions.MovedError):
+                raise reply
+            self._on_redirect(reply)
+            return
+        self._heard_at = asyncio.get_running_loop().time()
+        self._failures = 0
+        kind, name, *said = reply
+        if kind == b"smessage":
+            self._on_message(name, said[0])
+        elif kind == b"ssubscribe":
+            self._on_message(name, b"")
+        elif kind == b"sunsubscribe" and name.decode() in self._wanted:
+            self.forget(name.decode())
+            self._on_moved(name.decode())

@@ -1,5 +1,6 @@
 """A clean real server per test, and the parts that write to it."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -69,10 +70,10 @@ class Store:
         dumps = {name: await self.link.execute("DUMP", name) for name in names}
 
         async def go_back() -> None:
-            await self.link.execute("DEL", *names)
-            for name, dump in dumps.items():
-                if dump is not None:
-                    await self.link.execute("RESTORE", name, 0, dump)
+            restores = [("RESTORE", name, 0, dump) for name, dump in dumps.items() if dump is not None]
+            commands = [("MULTI",), ("DEL", *names), *restores, ("EXEC",)]
+            # At once: whoever waits for one of them would write what is restored next.
+            await asyncio.gather(*(self.link.submit(command, key=names[0]) for command in commands))
 
         return go_back
 

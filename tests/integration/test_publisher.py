@@ -5,13 +5,19 @@ import asyncio
 import pytest
 
 from relay_streams.errors import Fenced
+from relay_streams.hints import Hints
 from relay_streams.publisher import Publisher
+from relay_streams.told import entries_told
 from relay_wire import frame
 from relay_wire.effects import Publish
 from relay_wire.frame import MAX_PAYLOAD_BYTES, Flags, FrameError, Kind
 from relay_wire.position import Position
 
 CHECKPOINT = b'{"turn":1}'
+
+
+def limit() -> asyncio.Timeout:
+    return asyncio.timeout(10)
 
 
 def audio(turn: int, size: int = 10, *, media_ms: int = 0, end: bool = False) -> Publish:
@@ -84,19 +90,44 @@ async def test_a_tick_is_one_call_per_conversation(open_store) -> None:
             assert len(await store.entries(lease.keys.down)) == 20
 
 
-async def test_a_hint_goes_out(open_store) -> None:
-    """Whoever follows the stream hears that it moved, without its data."""
+async def test_hints_tell_what_is_new(open_store) -> None:
+    """The frames of the call, after the one they follow; and only that they are there when they are large."""
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create())
-        heard = asyncio.Event()
-        from relay_streams.hints import Hints
-
-        async with Hints(store.url, lambda _: heard.set(), name="test") as hints:
+        heard: asyncio.Queue[bytes] = asyncio.Queue()
+        async with Hints(store.url, lambda _, told: heard.put_nowait(told), name="test") as hints, limit():
             hints.subscribe(lease.keys.down)
-            await asyncio.wait_for(heard.wait(), 5)  # the subscription itself
-            heard.clear()
-            store.writer(publisher, lease).append([audio(1)], checkpoint=CHECKPOINT)
-            await asyncio.wait_for(heard.wait(), 5)
+            assert await heard.get() == b"", "the subscription itself"
+            writer = store.writer(publisher, lease)
+            writer.append([audio(1), motion(1)], checkpoint=CHECKPOINT)
+            first = entries_told(await heard.get(), b"0-0")
+            writer.append([audio(1)], checkpoint=CHECKPOINT)
+            told = await heard.get()
+            second = entries_told(told, first[-1].id)
+            writer.append([audio(1, size=200_000)], checkpoint=CHECKPOINT)
+            assert await heard.get() == b""
+
+        read = await store.link.execute("XRANGE", lease.keys.down, "-", "+", "COUNT", 3)
+        assert [list(entry) for entry in (*first, *second)] == [[id_, tuple(f[:2])] for id_, f in read]
+        assert entries_told(told, b"0-0") == ()
+
+
+async def test_a_repeated_call_tells_nothing_twice(open_store) -> None:
+    """Frames the stream has are not new."""
+    async with open_store() as store, Publisher(store.url) as publisher:
+        lease = await store.claim(await store.create())
+        writer = store.writer(publisher, lease)
+        heard: asyncio.Queue[bytes] = asyncio.Queue()
+        async with Hints(store.url, lambda _, told: heard.put_nowait(told), name="test") as hints, limit():
+            hints.subscribe(lease.keys.down)
+            await heard.get()
+            writer.append([audio(1)], checkpoint=CHECKPOINT)
+            calling = writer._pending[0]
+            await heard.get()
+            await writer.drained()
+            writer._calling = [calling]
+            writer._send()
+            assert await heard.get() == b""
 
 
 async def test_broken_connections_lose_and_repeat_nothing(open_store) -> None:

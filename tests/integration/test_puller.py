@@ -1,11 +1,14 @@
 """The puller: everything after the cursor, once, in order, whatever happens; on both servers."""
 
 import asyncio
+import random
+import struct
 from collections import defaultdict
 
 import pytest
 from tests.proxy import Proxy
 
+from relay_streams.lane import READS
 from relay_streams.puller import STALLS, Entry, Puller
 
 
@@ -51,6 +54,66 @@ async def test_everything_after_the_cursor(open_store, eventually) -> None:
 
         await eventually(lambda: follower.seqs == [2, 3, 4, 5])
         assert follower.entries[-1].fields == [b"f", b"frame 5"]
+
+
+async def tell(store, stream: str, *seqs: int, after: str, lose: bool = False) -> None:
+    """Add entries, and tell them with the hint unless it is lost."""
+    told = [f"{after}\n".encode()]
+    for seq in seqs:
+        id_, frame = f"1-{seq}".encode(), f"frame {seq}".encode()
+        store.link.submit(("XADD", stream, id_, "f", frame))
+        told.append(struct.pack(">BI", len(id_), len(frame)) + id_ + frame)
+    await store.link.execute(*(("PING",) if lose else ("SPUBLISH", stream, b"".join(told))))
+
+
+async def test_what_hints_tell_is_not_read(open_store, eventually) -> None:
+    """The follower stands just before it."""
+    async with open_store() as store, Puller(store.url, name="test", sweep_s=60) as puller:
+        stream, follower = streams(1)[0], Follower()
+        reads = READS._value.get()
+        follower.follow(puller, stream)
+        await eventually(lambda: READS._value.get() == reads + 2)  # at once, and when it is subscribed
+        await tell(store, stream, 1, 2, after="0-0")
+        await tell(store, stream, 3, after="1-2")
+
+        await eventually(lambda: follower.seqs == [1, 2, 3])
+        assert READS._value.get() == reads + 2
+        assert follower.entries[-1] == Entry(b"1-3", (b"f", b"frame 3"))
+
+
+async def test_hints_that_tell_something_else(open_store, eventually) -> None:
+    """What is not next is read: after a lost hint, a repeated one, and one from elsewhere."""
+    async with open_store() as store, Puller(store.url, name="test", sweep_s=60) as puller:
+        stream, follower = streams(1)[0], Follower()
+        follower.follow(puller, stream)
+        await tell(store, stream, 1, after="0-0", lose=True)
+        await tell(store, stream, 2, after="1-1")
+        await eventually(lambda: follower.seqs == [1, 2])
+        await store.link.execute("SPUBLISH", stream, b"0-0\n" + struct.pack(">BI", 3, 1) + b"1-1x")
+        await store.link.execute("SPUBLISH", stream, b"1-2\nnonsense")
+        await store.link.execute("SPUBLISH", stream, b"1-2\n")
+        await tell(store, stream, 3, 4, after="1-2")
+
+        await eventually(lambda: follower.seqs == [1, 2, 3, 4])
+        assert follower.failures == []
+
+
+async def test_telling_and_reading_at_once(open_store, eventually) -> None:
+    """Hints of both kinds, and lost ones, while reads are under way: everything once, in order."""
+    async with open_store() as store, Puller(store.url, name="test", sweep_s=0.1) as puller:
+        followers = {stream: Follower() for stream in streams(20)}
+        for stream, follower in followers.items():
+            follower.follow(puller, stream)
+        chance = random.Random(1)
+        for seq in range(1, 101):
+            for stream in followers:
+                after = f"1-{seq - 1}" if seq > 1 else "0-0"
+                if chance.random() < 0.2:
+                    await add(store, stream, seq, hint=chance.random() < 0.5)
+                else:
+                    await tell(store, stream, seq, after=after, lose=chance.random() < 0.1)
+
+        await eventually(lambda: all(f.seqs == list(range(1, 101)) for f in followers.values()))
 
 
 async def test_many_streams(open_store, eventually) -> None:

@@ -278,7 +278,7 @@ async def test_hints_follow_a_slot(cluster: ClusterTopology, eventually) -> None
     slot = slot_of(stream)
     async with (
         Link(cluster.url, name="test", timeout_s=TIMEOUT_S) as link,
-        Hints(cluster.url, heard.append, name="test", timeout_s=TIMEOUT_S) as hints,
+        Hints(cluster.url, lambda stream, _: heard.append(stream), name="test", timeout_s=TIMEOUT_S) as hints,
     ):
         hints.subscribe(stream)
         await eventually(lambda: heard == [stream.encode()])

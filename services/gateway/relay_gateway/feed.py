@@ -6,7 +6,7 @@ a short ring of recent frames for those who are a little behind.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
@@ -151,7 +151,7 @@ class Feed:
             self.ring.restart(self.cursor)
             FEEDS.dec()
 
-    def _deliver(self, entries: list[Entry]) -> None:
+    def _deliver(self, entries: Sequence[Entry]) -> None:
         following: list[Delivery] = []
         start = self.cursor
         for entry in entries:

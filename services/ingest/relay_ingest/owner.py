@@ -6,7 +6,7 @@ callback that brought the input, so nothing is queued in between and nothing can
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
@@ -161,7 +161,7 @@ class Owner:
 
     # --- inputs: the up stream -----------------------------------------------------------------
 
-    def _on_entries(self, entries: list[Entry]) -> None:
+    def _on_entries(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             try:
                 said = uplink.decode(fields_of(list(entry.fields)))

@@ -81,7 +81,7 @@ class Worker:
         """Why no conversation would be taken, or nothing."""
         return "" if self._link.connected and self._publisher.link.connected else "Redis is not connected"
 
-    def offered(self, unowned: bytes) -> None:
+    def offered(self, unowned: bytes, _: bytes = b"") -> None:
         """A partition's queue moved."""
         load = len(self._owners) / self._settings.max_conversations
         self._offered.setdefault(unowned, asyncio.get_running_loop().time() + _HEAD_START_S * load)

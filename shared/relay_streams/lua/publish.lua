@@ -11,6 +11,9 @@
 --
 -- Returns {'ok', seq} | {'fenced', generation} | {'behind', seq} | {'missing'}.
 -- Frames the stream already has are skipped, so the same call may be repeated.
+--
+-- The hint tells the new frames, while they are small together: a reader that stands where they begin
+-- has them with it. '<position before them>\n', then for each u8 and u32 lengths, its id, its frame.
 local meta, down, up = KEYS[1], KEYS[2], KEYS[3]
 local generation, first = ARGV[1], tonumber(ARGV[2])
 
@@ -22,11 +25,15 @@ local tail_generation, tail_seq = string.match(record[2] or '', '^(%d+)-(%d+)$')
 local have = tail_generation == generation and tonumber(tail_seq) or 0
 if have < first - 1 then return {'behind', have} end
 
+local TOLD_BYTES = 131072
+local told, told_bytes = {(record[2] or '0-0') .. '\n'}, 0
+
 local seq = first - 1
 for i = 9, #ARGV, 3 do
   seq = seq + 1
   if seq > have then
-    local entry = {'XADD', down, generation .. '-' .. string.format('%d', seq), 'f', ARGV[i]}
+    local id = generation .. '-' .. string.format('%d', seq)
+    local entry = {'XADD', down, id, 'f', ARGV[i]}
     if ARGV[i + 1] ~= '' then entry[#entry + 1] = 'u'; entry[#entry + 1] = ARGV[i + 1] end
     if ARGV[i + 2] ~= '' then entry[#entry + 1] = 'traceparent'; entry[#entry + 1] = ARGV[i + 2] end
     -- Only the first can fail, since memory is checked before a script's first write only: the stream
@@ -36,6 +43,9 @@ for i = 9, #ARGV, 3 do
       if string.find(added.err, 'equal or smaller', 1, true) then return {'fenced', '0'} end
       return added
     end
+    local n = #told
+    told[n + 1], told[n + 2], told[n + 3] = struct.pack('>I1I4', #id, #ARGV[i]), id, ARGV[i]
+    told_bytes = told_bytes + #ARGV[i]
   end
 end
 
@@ -48,5 +58,6 @@ if ARGV[7] ~= '' then
   redis.call('XTRIM', up, 'MINID', '=', ARGV[7])
 end
 if ARGV[6] ~= '' then redis.call('XTRIM', down, 'MINID', '=', ARGV[6]) end
-redis.call('SPUBLISH', down, '')
+local tells = told_bytes > 0 and told_bytes <= TOLD_BYTES
+redis.call('SPUBLISH', down, tells and table.concat(told) or '')
 return {'ok', seq}

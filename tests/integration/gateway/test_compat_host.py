@@ -1,5 +1,6 @@
 """`/ws/host`: the vendor's binary protocol at a real gateway (facts 5.1)."""
 
+import asyncio
 import json
 import struct
 from typing import Any
@@ -39,6 +40,16 @@ def publish(bench: Bench, effects: list[Effect]) -> None:
     bench.writer.append(publishes, checkpoint=b"")
 
 
+async def uploaded(bench: Bench) -> list[uplink.Speech]:
+    """The speech in the uplink, once its end is."""
+    async with asyncio.timeout(10):
+        while True:
+            said = [entry for entry in await bench.uplink() if isinstance(entry, uplink.Speech)]
+            if said and said[-1].end:
+                return said
+            await asyncio.sleep(0.005)
+
+
 async def test_a_turn(bench) -> None:
     """The speech is in the uplink byte for byte; motion comes back, its last flagged; then the close."""
     async with bench(**OPTIONS) as b, b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
@@ -50,6 +61,7 @@ async def test_a_turn(bench) -> None:
         }  # fmt: skip
         await socket.send_bytes(b"\1\0" + PCM)
         await socket.send_bytes(b"\1\1" + PCM)
+        said = await uploaded(b)
         machine = TurnMachine(Rules(sample_rate=16000))
         publish(b, machine.audio(0, 1, PCM * 2, end=True, barge_in=False))
         machine.request_opened(1, "r")
@@ -59,9 +71,8 @@ async def test_a_turn(bench) -> None:
         assert await told(socket) == (2, 0, struct.pack(">II", 1, 2) + b"m1")
         kind, flags, payload = await told(socket)
         assert (kind, flags, items(payload)) == (2, 1, [b"m2"])
-        assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+        assert (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
         assert socket.close_code == 1000
-        said = [entry for entry in await b.uplink() if isinstance(entry, uplink.Speech)]
         assert b"".join(entry.pcm for entry in said) == PCM * 2
         assert said[-1].end
 
@@ -72,6 +83,7 @@ async def test_no_motion_to_come(bench) -> None:
         await socket.send_json({"action": "start"})
         await told(socket)
         await socket.send_bytes(b"\1\1" + PCM)
+        await uploaded(b)
         machine = TurnMachine(Rules(sample_rate=16000))
         publish(b, machine.audio(0, 1, PCM, end=True, barge_in=False))
         failure = events.Error("upstreamError", "no", retryable=True)
@@ -99,7 +111,7 @@ async def test_bad_starts(bench, first: str | bytes, why: str) -> None:
         kind, _, payload = await told(socket)
         assert kind == 4
         assert why in json.loads(payload)["error"]
-        assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+        assert (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
         assert socket.close_code == 4400
 
 
@@ -125,7 +137,7 @@ async def test_bad_audio(bench, message: bytes | str) -> None:
         await (socket.send_str(message) if isinstance(message, str) else socket.send_bytes(message))
         kind, _, _ = await told(socket)
         assert kind == 4
-        assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+        assert (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
         assert socket.close_code == 4400
 
 

@@ -1,0 +1,93 @@
+"""Channels: the bytes to and from one Redis server, once its connection stands.
+
+redis-py opens connections, with all that needs: TLS, AUTH, names. From then on it would cost more than
+Redis does: two coroutines and a task switch for every reply. So the socket's transport gets a protocol
+that gives what arrives to hiredis, and every reply to its receiver, in the callback that brought it.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import hiredis
+from redis import exceptions
+from redis.asyncio.connection import Connection
+
+Command = tuple[str | bytes | int, ...]
+Reply = Any
+"""What hiredis makes of a RESP2 reply: bytes, int, None, an error, or a list of these."""
+
+_NOTHING = object()
+_pack: Callable[[Any], bytes] = hiredis.pack_command
+
+
+class Channel(asyncio.Protocol):
+    """Takes over an open connection on which no reply is due.
+
+    Args:
+        connection: It stays the caller's to disconnect.
+        receive: Called with each reply, errors included. What it raises ends the channel.
+        writable: Called when the socket takes more again, after ``full``.
+    """
+
+    def __init__(
+        self, connection: Connection, receive: Callable[[Reply], None], writable: Callable[[], None]
+    ) -> None:
+        self._receive = receive
+        self._writable = writable
+        self._reader = hiredis.Reader(
+            protocolError=exceptions.InvalidResponse,
+            replyError=connection._parser.parse_error,  # noqa: SLF001  # text to class, which redis-py knows
+            notEnoughData=_NOTHING,
+        )
+        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.full = False
+        """Whether the socket has enough to send for now."""
+        # redis-py has no other way to its transport, which stands by now.
+        self._transport = connection._writer.transport  # type: ignore[union-attr]  # noqa: SLF001
+        self._transport.set_protocol(self)
+
+    def write(self, commands: Iterable[Command]) -> None:
+        """Send commands in one write."""
+        self._transport.write(b"".join(map(_pack, commands)))
+
+    async def lost(self) -> None:
+        """Wait for the end. Safe to cancel.
+
+        Raises:
+            ConnectionError: Redis closed the connection, or it broke.
+            Exception: What the receiver raised.
+        """
+        await asyncio.shield(self._lost)
+
+    # --- what the transport calls --------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Part of ``asyncio.Protocol``."""
+        if self._lost.done():
+            return
+        reader = self._reader
+        reader.feed(data)
+        try:
+            while (reply := reader.gets()) is not _NOTHING:
+                self._receive(reply)
+        except Exception as error:  # noqa: BLE001  # it ends the channel, and leaves by `lost`
+            self._end(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Part of ``asyncio.Protocol``."""
+        self._end(exceptions.ConnectionError(str(exc) if exc else "Redis closed the connection"))
+
+    def pause_writing(self) -> None:
+        """Part of ``asyncio.Protocol``."""
+        self.full = True
+
+    def resume_writing(self) -> None:
+        """Part of ``asyncio.Protocol``."""
+        self.full = False
+        self._writable()
+
+    def _end(self, error: Exception) -> None:
+        if not self._lost.done():
+            self._lost.set_exception(error)
+            self._lost.exception()  # seen: nobody may be waiting any more
