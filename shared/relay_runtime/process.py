@@ -102,6 +102,9 @@ async def _serve(service: str, settings: S, main: Callable[[S, Process], Awaitab
             await main(settings, process)
     except asyncio.CancelledError:
         return 1
+    except SettingsError as error:
+        log.error("a setting is wrong", error=str(error))
+        return 2
     except OSError as error:
         log.error("cannot listen", error=str(error))
         return 1

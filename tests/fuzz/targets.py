@@ -4,7 +4,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from relay_auth.token_keys import keys_of
 from relay_auth.viewer_tokens import Role, TokenError, mint, verify
 from relay_control.wav import samples_of
 from relay_streams.conversations import Conversation
@@ -17,7 +20,8 @@ from relay_wire.frame import Codec, Flags, Frame, Kind
 from relay_wire.position import Position, PositionError
 from relay_wire.problems import Problem
 
-KEY = "a key of forty characters for the tests."
+ED25519_PEM = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+KEYS = keys_of({"a.hs256": b"a key of forty characters for the tests.", "b.pem": ED25519_PEM})
 
 
 class Target(NamedTuple):
@@ -146,8 +150,11 @@ TARGETS = {
     "checkpoint": Target(Checkpoint.decode, (msgspec.MsgspecError,), (b"", Checkpoint(turn=1).encode())),
     "wav": Target(lambda data: samples_of(data, "audio/wav", 16000), (Problem,), (_WAV,)),
     "token": Target(
-        _text(lambda token: verify(KEY, token)),
+        _text(lambda token: verify(KEYS.by_kid, token)),
         (TokenError,),
-        (mint(KEY, conversation="c", role=Role.SPEAK, ttl_s=86_400)[0].encode(),),
+        tuple(
+            mint(key, conversation="c", role=Role.SPEAK, ttl_s=86_400)[0].encode()
+            for key in KEYS.by_kid.values()
+        ),
     ),
 }  # fmt: skip

@@ -1,46 +1,260 @@
-"""Viewer tokens and API keys."""
+"""Viewer tokens, the keys they are checked with, and API keys."""
 
+import asyncio
+import os
 import time
+from pathlib import Path
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
+from relay_auth import key_ring
 from relay_auth.api_keys import ApiKeys
-from relay_auth.viewer_tokens import Role, TokenError, mint, verify
+from relay_auth.key_ring import FAILURES, KeyRing
+from relay_auth.token_keys import BadKey, TokenKey, keys_of, pem_key, secret_key
+from relay_auth.viewer_tokens import Role, TokenError, ViewerTokens, mint, verify
+from relay_settings.base import SettingsError
+from relay_settings.gateway import GatewaySettings
 
-KEY = "k" * 32
+KEY = b"planted-token-secret-of-32-bytes-or-more"
+OTHER = b"another-token-secret-of-32-bytes-or-more"
 CLAIMS = {"aud": "avatar-relay", "cid": "c", "role": "listen"}
+KEYS = {"": secret_key(KEY)}
+ED25519 = Ed25519PrivateKey.generate()
+PRIVATE_PEM = ED25519.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+PUBLIC_PEM = ED25519.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+RSA = generate_private_key(65537, 2048)
 
 
-def a_token(key: str = KEY, algorithm: str = "HS256", **changes: object) -> str:
+def a_token(key: object = KEY, algorithm: str = "HS256", kid: object = None, **changes: object) -> str:
     now = int(time.time())
     claims = {**CLAIMS, "iat": now, "exp": now + 60, **changes}
-    return jwt.encode({name: value for name, value in claims.items() if value is not None}, key, algorithm)
+    claims = {name: value for name, value in claims.items() if value is not None}
+    return jwt.encode(claims, key, algorithm, headers={"kid": kid} if kid else None)
 
 
-def test_round_trip() -> None:
+def in_seconds(seconds: int) -> int:
+    return int(time.time()) + seconds
+
+
+# --- tokens --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", [secret_key(KEY), secret_key(KEY, "k1"), pem_key(PRIVATE_PEM, "e1")])
+def test_round_trip(key: TokenKey) -> None:
     """A minted token grants what it was minted for."""
-    token, expires_at = mint(KEY, conversation="c", role=Role.SPEAK, ttl_s=60)
+    token, expires_at = mint(key, conversation="c", role=Role.SPEAK, ttl_s=60)
 
-    grant = verify(KEY, token)
-
-    assert grant == ("c", Role.SPEAK, expires_at)
+    assert verify({key.kid: key}, token) == ("c", Role.SPEAK, expires_at)
 
 
 @pytest.mark.parametrize(
     "token",
     [
-        "", "x", "a.b.c", a_token(key="o" * 32), a_token(exp=int(time.time()) - 60), a_token(aud="other"),
-        a_token(role="admin"), a_token(cid=None), a_token(exp=None), a_token(algorithm="HS512", key="k" * 64),
-        a_token(nbf=int(time.time()) + 600), jwt.encode({**CLAIMS, "exp": 9e9, "iat": 1}, None, "none"),
+        "", "x", "a.b.c", a_token(key=OTHER), a_token(exp=in_seconds(-60)), a_token(aud="other"),
+        a_token(role="admin"), a_token(cid=None), a_token(exp=None), a_token(iat=None),
+        a_token(algorithm="HS512", key=b"k" * 64), a_token(nbf=in_seconds(600)), a_token(iat=in_seconds(600)),
+        a_token(exp="soon"), a_token(kid="unknown"),
+        jwt.encode({**CLAIMS, "exp": 9e9, "iat": 1}, None, "none"),
     ],
 )  # fmt: skip
 def test_refusals(token: str) -> None:
-    """Expired, forged, foreign, incomplete, unsigned: refused, and the token itself is never repeated."""
+    """Expired, early, forged, foreign, incomplete, unsigned: refused, and the token is never repeated."""
     with pytest.raises(TokenError, match="not valid") as refused:
-        verify(KEY, token)
+        verify(KEYS, token)
 
     assert not token or token not in str(refused.value)
+
+
+def test_the_key_decides_the_algorithm() -> None:
+    """What the token says of its algorithm counts for nothing."""
+    public = pem_key(PUBLIC_PEM, "e1")
+    forged = _hs256_signed_with(PUBLIC_PEM, kid="e1")
+    unsigned = jwt.encode({**CLAIMS, "exp": in_seconds(60), "iat": 1}, None, "none", headers={"kid": "e1"})
+    crossed = a_token(ED25519, "EdDSA")  # names no kid, and so the secret
+
+    for token in (forged, unsigned, a_token(KEY, kid="e1"), a_token(RSA, "RS256", kid="e1")):
+        with pytest.raises(TokenError):
+            verify({"e1": public}, token)
+    with pytest.raises(TokenError):
+        verify({**KEYS, "e1": public}, crossed)
+
+
+def _hs256_signed_with(pem: bytes, kid: str) -> str:
+    """The classic forgery; made by hand, since PyJWT refuses to."""
+    import hashlib
+    import hmac
+
+    head, body, _ = a_token(KEY, kid=kid).split(".")
+    signature = hmac.digest(pem, f"{head}.{body}".encode(), hashlib.sha256)
+    return f"{head}.{body}.{jwt.utils.base64url_encode(signature).decode()}"
+
+
+def test_clocks_may_differ_by_the_leeway() -> None:
+    """And by no more."""
+    token = a_token(exp=in_seconds(-3), nbf=in_seconds(3))
+
+    assert verify(KEYS, token, leeway_s=10).conversation == "c"
+    with pytest.raises(TokenError):
+        verify(KEYS, token, leeway_s=1)
+
+
+# --- keys ----------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_keys() -> None:
+    """The name is the kid, the ending the kind; ``current`` signs, else the last that can."""
+    files = {"a.hs256": KEY + b"\n", "b.pem": PRIVATE_PEM, "c.pem": PUBLIC_PEM}
+
+    assert {kid: key.algorithm for kid, key in keys_of(files).by_kid.items()} == {
+        "a": "HS256", "b": "EdDSA", "c": "EdDSA",
+    }  # fmt: skip
+    assert keys_of(files).current.kid == "b"
+    assert keys_of({**files, "current": b"a\n"}).current.kid == "a"
+    assert keys_of({"c.pem": PUBLIC_PEM}).current is None
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.hs256": b"short"},
+        {"a.hs256": PUBLIC_PEM},
+        {"a.pem": KEY},
+        {"a.pem": b"-----BEGIN PRIVATE KEY-----\nplanted-secret\n-----END PRIVATE KEY-----"},
+        {"a.pem": RSA.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())},
+        {"a.pem": ED25519.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(KEY))},
+        {"a.txt": KEY},
+        {"a.pem": PUBLIC_PEM, "a.hs256": KEY},
+        {"a.pem": PUBLIC_PEM, "current": b"a"},
+        {"a.hs256": KEY, "current": b"b"},
+    ],
+)
+def test_keys_that_are_none(files: dict[str, bytes]) -> None:
+    """Refused with the file's name, never with what is in it."""
+    with pytest.raises(BadKey) as refused:
+        keys_of(files)
+
+    assert str(refused.value).startswith(("a.", "current"))
+    assert "planted" not in str(refused.value)
+
+
+def test_keys_are_masked() -> None:
+    """No repr shows one."""
+    shown = repr(keys_of({"a.hs256": KEY, "b.pem": PRIVATE_PEM}))
+
+    assert "planted" not in shown
+    assert "PRIVATE" not in shown
+
+
+# --- rotation ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is looked at on every use."""
+    monkeypatch.setattr(key_ring, "LOOK_EVERY_S", 0)
+    monkeypatch.setattr(key_ring, "LOOK_AT_MOST_S", 0)
+
+
+def tokens_of(folder: Path, **settings: object) -> ViewerTokens:
+    return ViewerTokens(GatewaySettings.load(token_keys_dir=folder, **settings))
+
+
+@pytest.mark.usefixtures("no_wait", "no_blocking")
+async def test_rotation(tmp_path: Path) -> None:
+    """New keys are taken, old ones go, and nobody restarts."""
+    await asyncio.to_thread((tmp_path / "1.hs256").write_bytes, KEY)
+    control, gateway = tokens_of(tmp_path), tokens_of(tmp_path)
+    await control.open()
+    await gateway.open()
+    first, _ = await control.mint(conversation="c", role=Role.LISTEN, ttl_s=60)
+
+    await asyncio.to_thread((tmp_path / "2.pem").write_bytes, PRIVATE_PEM)
+    second, _ = await control.mint(conversation="c", role=Role.LISTEN, ttl_s=60)
+    assert jwt.get_unverified_header(second)["kid"] == "2"
+    assert (await gateway.verify(first)).conversation == (await gateway.verify(second)).conversation == "c"
+
+    await asyncio.to_thread(os.remove, tmp_path / "1.hs256")
+    with pytest.raises(TokenError):
+        await gateway.verify(first)
+    assert (await gateway.verify(second)).conversation == "c"
+
+
+@pytest.mark.usefixtures("no_wait")
+async def test_a_broken_folder_changes_nothing(tmp_path: Path) -> None:
+    """A half-written file, or none at all any more: the last keys stay, and it is counted."""
+    (tmp_path / "1.hs256").write_bytes(KEY)
+    ring = KeyRing("", tmp_path)
+    await ring.open()
+    failures = FAILURES._value.get()
+
+    (tmp_path / "2.pem").write_bytes(PRIVATE_PEM[:40])
+    assert set((await ring.keys()).by_kid) == {"1"}
+    assert FAILURES._value.get() == failures + 1
+
+
+async def test_as_kubernetes_mounts_it(tmp_path: Path) -> None:
+    """Links into a hidden folder, which is replaced as a whole."""
+    for version, key in (("..1", KEY), ("..2", OTHER)):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "k.hs256").write_bytes(key)
+    (tmp_path / "..data").symlink_to("..1")
+    (tmp_path / "k.hs256").symlink_to("..data/k.hs256")
+    ring = KeyRing("", tmp_path)
+    await ring.open()
+    assert (await ring.keys()).by_kid["k"] == secret_key(KEY, "k")
+
+    (tmp_path / "..new").symlink_to("..2")
+    (tmp_path / "..new").rename(tmp_path / "..data")
+    ring._looked_at = float("-inf")
+    assert (await ring.keys()).by_kid["k"] == secret_key(OTHER, "k")
+
+
+async def test_invented_kids_do_not_make_us_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is looked at once a second at most, whatever kids are asked for."""
+    (tmp_path / "1.hs256").write_bytes(KEY)
+    ring = KeyRing("", tmp_path)
+    await ring.open()
+    looks = []
+    monkeypatch.setattr(ring, "_look", looks.append)
+
+    for number in range(100):
+        await ring.keys(f"invented-{number}")
+
+    assert not looks
+
+
+async def test_the_secret_and_the_folder(tmp_path: Path) -> None:
+    """Together: tokens without a kid go on being valid while named keys take over."""
+    (tmp_path / "1.pem").write_bytes(PUBLIC_PEM)
+    tokens = tokens_of(tmp_path, RELAY_TOKEN_SECRET=KEY.decode())
+    await tokens.open()
+
+    assert (await tokens.verify(a_token())).conversation == "c"
+    assert (await tokens.verify(a_token(ED25519, "EdDSA", kid="1"))).conversation == "c"
+    token, _ = await tokens.mint(conversation="c", role=Role.LISTEN, ttl_s=60)  # the public key cannot
+    assert "kid" not in jwt.get_unverified_header(token)
+
+
+async def test_a_folder_without_keys_is_refused_at_start(tmp_path: Path) -> None:
+    """With the setting's name."""
+    with pytest.raises(SettingsError, match="RELAY_TOKEN_KEYS_DIR: there are no token keys"):
+        await tokens_of(tmp_path).open()
+    (tmp_path / "1.pem").write_bytes(KEY)
+    with pytest.raises(SettingsError, match=r"RELAY_TOKEN_KEYS_DIR: 1\.pem"):
+        await tokens_of(tmp_path).open()
+
+
+# --- API keys ------------------------------------------------------------------------------------
 
 
 def test_api_keys() -> None:

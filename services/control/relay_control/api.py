@@ -9,7 +9,7 @@ from opentelemetry.trace import SpanKind
 from prometheus_client import Counter
 from ulid import ULID
 
-from relay_auth.viewer_tokens import Role, mint
+from relay_auth.viewer_tokens import Role, ViewerTokens
 from relay_control.door import Door
 from relay_control.wav import samples_of
 from relay_settings.control import ControlSettings
@@ -56,10 +56,12 @@ class Api:
     Args:
         settings: Control's.
         link: To Redis.
+        tokens: Makes viewer tokens.
     """
 
-    def __init__(self, settings: ControlSettings, link: Link) -> None:
+    def __init__(self, settings: ControlSettings, link: Link, tokens: ViewerTokens) -> None:
         self._settings = settings
+        self._tokens = tokens
         self._keys = KeySpace(settings.partitions)
         self._link = link
         self._uplink = Uplink(
@@ -205,8 +207,7 @@ class Api:
         record = await self._record(request)
         if record.state == "ended":
             raise Ended
-        token, expires_at = mint(
-            self._settings.token_key,
+        token, expires_at = await self._tokens.mint(
             conversation=record.id,
             role=wish.role,
             ttl_s=wish.ttl_s or self._settings.token_ttl_s,

@@ -4,6 +4,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from relay_auth.api_keys import ApiKeys
+from relay_auth.viewer_tokens import ViewerTokens
 from relay_control.api import Api
 from relay_runtime.http import problem_middleware
 from relay_runtime.process import Process
@@ -40,7 +41,13 @@ def application(settings: ControlSettings, link: Link) -> web.Application:
     app = web.Application(
         middlewares=[problem_middleware(_TRANSLATIONS), require_key], client_max_size=settings.max_turn_bytes
     )
-    app.add_routes(Api(settings, link).routes())
+    tokens = ViewerTokens(settings)
+
+    async def open_tokens(_app: web.Application) -> None:
+        await tokens.open()
+
+    app.on_startup.append(open_tokens)
+    app.add_routes(Api(settings, link, tokens).routes())
     return app
 
 

@@ -5,9 +5,10 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from relay_auth.viewer_tokens import ViewerTokens
 from relay_gateway.compat import CompatDoors
 from relay_gateway.dialects.native import Native
-from relay_gateway.handshake import grant_of
+from relay_gateway.handshake import check_open, grant_of
 from relay_gateway.history import History
 from relay_gateway.reception import Reception, Visit
 from relay_runtime.http import problem_middleware
@@ -27,6 +28,7 @@ class Gateway:
     def __init__(
         self, settings: GatewaySettings, keys: KeySpace, link: Link, puller: Puller, tasks: TaskScope
     ) -> None:
+        self.tokens = ViewerTokens(settings)
         self._settings = settings
         self._keys = keys
         self._link = link
@@ -54,16 +56,22 @@ class Gateway:
         )
         app.router.add_get("/v1/conversations/{id}/stream", self._stream)
         if self._settings.compat:
-            doors = CompatDoors(self._settings, self._keys, self._link, self._history, self.reception)
+            doors = CompatDoors(
+                self._settings, self._keys, self._link,
+                history=self._history, reception=self.reception, tokens=self.tokens,
+            )  # fmt: skip
             app.router.add_routes(doors.routes(self.readiness))
         return app
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         self.reception.check(request)
         conversation = request.match_info["id"]
-        grant = grant_of(request, self._settings.token_key, conversation)
+        grant = await grant_of(request, self.tokens, conversation)
         keys = self._keys.conversation(conversation)
-        beginning = await self._history.begin(keys, request.query.get("from", "turn"))
+        wanted = request.query.get("from", "turn")
+        beginning = await self._history.begin(keys, wanted)
+        if wanted in ("turn", "live"):
+            check_open(beginning.record)
         async with self.reception.open(request) as socket:
             await self.reception.serve(socket, Visit(keys, beginning, grant.role, Native()))
         return socket.websocket
@@ -79,6 +87,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
         TaskScope() as tasks,
     ):
         service = Gateway(settings, KeySpace(settings.partitions), link, puller, tasks)
+        await service.tokens.open()
         try:
             yield service
         finally:

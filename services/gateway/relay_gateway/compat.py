@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 
 from aiohttp import WSMsgType, hdrs, web
 
-from relay_auth.viewer_tokens import Grant, Role
+from relay_auth.viewer_tokens import Grant, Role, ViewerTokens
 from relay_gateway.dialects.agent import Agent
 from relay_gateway.dialects.dialect import joined
 from relay_gateway.dialects.host import Host
-from relay_gateway.handshake import compat_grant
+from relay_gateway.handshake import check_open, compat_grant
 from relay_gateway.history import History
 from relay_gateway.reception import Reception, Visit
 from relay_gateway.socket import BINARY
@@ -42,11 +42,20 @@ class CompatDoors:
         link: To Redis.
         history: Where viewers begin.
         reception: Takes them in.
+        tokens: Checks theirs.
     """
 
     def __init__(
-        self, settings: GatewaySettings, keys: KeySpace, link: Link, history: History, reception: Reception
+        self,
+        settings: GatewaySettings,
+        keys: KeySpace,
+        link: Link,
+        *,
+        history: History,
+        reception: Reception,
+        tokens: ViewerTokens,
     ) -> None:
+        self._tokens = tokens
         self._settings = settings
         self._keys = keys
         self._visitors = Visitors(keys, link)
@@ -68,8 +77,9 @@ class CompatDoors:
     async def _agent(self, request: web.Request) -> web.StreamResponse:
         self._reception.check(request)
         rate = self._settings.compat_sample_rate
-        async with self._conversation(self._grant(request), host.Start("start")) as (keys, role):
+        async with self._conversation(await self._grant(request), host.Start("start")) as (keys, role):
             beginning = await self._history.begin_at_boundary(keys)
+            check_open(beginning.record)
             if not _plays(beginning.record, rate):
                 text = f"clients here play {rate} Hz, this is {beginning.record.sample_rate} Hz"
                 raise Problem(problems.UNSUPPORTED_AUDIO, text)
@@ -80,7 +90,7 @@ class CompatDoors:
 
     async def _host(self, request: web.Request) -> web.StreamResponse:
         self._reception.check(request)
-        grant = self._grant(request)
+        grant = await self._grant(request)
         async with self._reception.open(request) as socket:
             try:
                 start = await self._start(socket.websocket)
@@ -110,10 +120,10 @@ class CompatDoors:
             raise MessageError("the first message is a start, as text")
         return host.decode_start(message.data)
 
-    def _grant(self, request: web.Request) -> Grant | None:
+    async def _grant(self, request: web.Request) -> Grant | None:
         settings = self._settings
-        return compat_grant(
-            request, settings.token_key, query=settings.compat_query_token, visitors=settings.compat_visitors
+        return await compat_grant(
+            request, self._tokens, query=settings.compat_query_token, visitors=settings.compat_visitors
         )
 
     @asynccontextmanager

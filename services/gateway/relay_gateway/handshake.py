@@ -4,7 +4,8 @@ from typing import NoReturn
 
 from aiohttp import hdrs, web
 
-from relay_auth.viewer_tokens import Grant, TokenError, verify
+from relay_auth.viewer_tokens import Grant, TokenError, ViewerTokens
+from relay_streams.conversations import Conversation
 from relay_wire import problems
 from relay_wire.problems import Problem
 
@@ -32,24 +33,38 @@ def check_upgrade(request: web.Request) -> None:
         raise Problem(problems.BAD_REQUEST, f"the subprotocol here is {SUBPROTOCOL}")
 
 
-def grant_of(request: web.Request, key: str, conversation: str) -> Grant:
+def check_open(record: Conversation) -> None:
+    """Refuse who begins to watch what is over: its end has revoked its tokens.
+
+    Who resumes from a position is not asked: it may have the rest it has missed, and then the same end.
+
+    Raises:
+        Problem: The conversation has ended.
+    """
+    if record.state == "ended":
+        raise Problem(problems.CONVERSATION_ENDED, "the conversation is over, and its tokens with it")
+
+
+async def grant_of(request: web.Request, tokens: ViewerTokens, conversation: str) -> Grant:
     """What the client's token allows here.
 
     Raises:
         Problem: There is no token, it is not valid, or it is for another conversation.
     """
-    grant = _verified(key, _token(request) or _ask_for_token())
+    grant = await _verified(tokens, _token(request) or _ask_for_token())
     if grant.conversation != conversation:
         raise Problem(problems.FORBIDDEN, "the token is for another conversation")
     return grant
 
 
-def compat_grant(request: web.Request, key: str, *, query: bool, visitors: bool) -> Grant | None:
+async def compat_grant(
+    request: web.Request, tokens: ViewerTokens, *, query: bool, visitors: bool
+) -> Grant | None:
     """What the token of one of the vendor's clients allows, and for which conversation.
 
     Args:
         request: The upgrade request.
-        key: What tokens are signed with.
+        tokens: Checks them.
         query: Whether the token may stand in the query: these clients know nothing but a URL.
         visitors: Whether there need not be one.
 
@@ -62,12 +77,12 @@ def compat_grant(request: web.Request, key: str, *, query: bool, visitors: bool)
     token = (request.query.get("token", "") if query else "") or _token(request)
     if not token and visitors:
         return None
-    return _verified(key, token or _ask_for_token())
+    return await _verified(tokens, token or _ask_for_token())
 
 
-def _verified(key: str, token: str) -> Grant:
+async def _verified(tokens: ViewerTokens, token: str) -> Grant:
     try:
-        return verify(key, token)
+        return await tokens.verify(token)
     except TokenError as error:
         raise Problem(problems.UNAUTHORIZED, str(error)) from None
 

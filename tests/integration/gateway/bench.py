@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from prometheus_client import Counter, Gauge
 
+from relay_auth.token_keys import secret_key
 from relay_auth.viewer_tokens import Role, mint
 from relay_client import Viewer
 from relay_gateway.app import Gateway, gateway
@@ -89,7 +90,8 @@ class Bench:
     def token(
         self, role: Role = Role.SPEAK, *, ttl_s: int = 60, conversation: str = "", key: str = KEY
     ) -> str:
-        return mint(key, conversation=conversation or self.keys.id, role=role, ttl_s=ttl_s)[0]
+        conversation = conversation or self.keys.id
+        return mint(secret_key(key.encode()), conversation=conversation, role=role, ttl_s=ttl_s)[0]
 
     def viewer(self, start: str = "turn", *, at: int = 0, **options: Any) -> Viewer:
         """A viewer that begins at this gateway and knows them all."""

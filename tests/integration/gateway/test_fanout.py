@@ -2,10 +2,12 @@
 
 import asyncio
 
+import pytest
 from structlog.testing import capture_logs
 from tests.integration.gateway.bench import assert_whole, collect, listen_to, seqs
 
 from relay_wire import events
+from relay_wire.close_codes import CONVERSATION_ENDED
 
 
 async def test_live_frames_are_the_streams_bytes(bench) -> None:
@@ -53,6 +55,20 @@ async def test_the_end_of_a_conversation(bench) -> None:
 
         async with b.viewer(f"{b.generation}-4") as late:
             assert seqs([got async for got in late]) == [5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("start", ["turn", "live", ""])
+async def test_the_end_revokes_tokens(bench, start: str) -> None:
+    """Sockets are closed, and a token that has not expired opens no new one."""
+    async with bench() as b:
+        await b.turn(1)
+        async with await b.connect() as socket:
+            b.publish(events.ConversationEnded("deleted"))
+            await listen_to(socket)
+            assert socket.close_code == CONVERSATION_ENDED.code
+        await b.store.link.execute("HSET", b.keys.meta, "state", "ended")
+
+        assert await b.refused(start) == (410, "conversation-ended")
 
 
 async def test_no_task_is_left(bench, eventually) -> None:
