@@ -11,7 +11,7 @@ from blockbuster import BlockBuster, blockbuster_ctx
 
 from relay_streams.server import Server, distribution_binary, embedded_binary
 
-_KINDS = ("unit", "contract", "fuzz", "integration", "faults", "e2e", "package")
+_KINDS = ("unit", "contract", "fuzz", "integration", "security", "faults", "e2e", "package")
 
 
 _SHARING = ("faults", "package", "test_topologies")

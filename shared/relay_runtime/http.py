@@ -1,5 +1,6 @@
 """The HTTP shell: serving an aiohttp application, and answering errors as problem details."""
 
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import Counter
 
+from relay_runtime.site import Site
 from relay_wire import problems
 from relay_wire.problems import Problem, ProblemType
 
@@ -24,21 +26,39 @@ _BY_STATUS = {
 
 
 @asynccontextmanager
-async def listen(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+async def listen(
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    tls: ssl.SSLContext | None = None,
+    header_s: float = 10.0,
+    keepalive_s: float = 75.0,
+) -> AsyncIterator[str]:
     """Serve an application while the block runs; yields its base URL.
 
     Leaving stops accepting, then waits up to a second for running handlers and cancels them.
 
+    Args:
+        app: What to serve.
+        host: Where.
+        port: 0 takes a free one.
+        tls: Encrypts every connection; None: none.
+        header_s: How long a connection may take to send its first request's header.
+        keepalive_s: How long it may then wait between requests, the next one's header included.
+
     Raises:
         OSError: The address cannot be bound.
     """
-    runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(
+        app, handle_signals=False, access_log=None, shutdown_timeout=1.0, keepalive_timeout=keepalive_s
+    )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, backlog=1024)
-        await site.start()
+        await Site(runner, host, port, tls=tls, header_s=header_s).start()
         bound = runner.addresses[0][1]
-        yield f"http://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{bound}"
+        scheme = "https" if tls else "http"
+        yield f"{scheme}://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{bound}"
     finally:
         await runner.cleanup()
 

@@ -6,9 +6,11 @@ Exit status: 0 after a clean stop, 1 when it failed, 2 when a setting is wrong.
 import asyncio
 import json
 import signal
+import ssl
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
@@ -16,6 +18,8 @@ import uvloop
 from aiohttp import web
 
 from relay_runtime.http import listen
+from relay_runtime.tasks import TaskScope
+from relay_runtime.tls import Certificate
 from relay_settings.base import SettingsError
 from relay_settings.process import ProcessSettings
 from relay_telemetry import logs, traces
@@ -36,14 +40,26 @@ class Process:
         self._stack = stack
         self._stopping = asyncio.Event()
         self._admin_url = ""
+        self._tls: ssl.SSLContext | None = None
 
     async def start(self) -> None:
-        """Open the admin port and take over the signals."""
+        """Open the admin port and take over the signals.
+
+        Raises:
+            OSError: The address cannot be bound.
+            SettingsError: The certificate cannot be used.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, asyncio.current_task())
-        self._admin_url = await self.listen(
-            self.health.application(), self._settings.admin_host, self._settings.admin_port
+        settings = self._settings
+        if settings.tls_cert is not None and settings.tls_key is not None:
+            self._tls = await self._open_tls(settings.tls_cert, settings.tls_key)
+        self._admin_url = await self._listen(
+            self.health.application(),
+            settings.admin_host,
+            settings.admin_port,
+            self._tls if settings.tls_admin else None,
         )
 
     async def listen(self, app: web.Application, host: str, port: int) -> str:
@@ -52,7 +68,23 @@ class Process:
         Raises:
             OSError: The address cannot be bound.
         """
-        return await self._stack.enter_async_context(listen(app, host, port))
+        return await self._listen(app, host, port, self._tls)
+
+    async def _listen(self, app: web.Application, host: str, port: int, tls: ssl.SSLContext | None) -> str:
+        settings = self._settings
+        return await self._stack.enter_async_context(
+            listen(app, host, port, tls=tls, header_s=settings.header_s, keepalive_s=settings.keepalive_s)
+        )
+
+    async def _open_tls(self, chain: Path, key: Path) -> ssl.SSLContext:
+        certificate = Certificate(chain, key)
+        try:
+            await asyncio.to_thread(certificate.load)
+        except OSError as error:
+            raise SettingsError(f"RELAY_TLS_CERT, RELAY_TLS_KEY: {error}") from None
+        tasks = await self._stack.enter_async_context(TaskScope())
+        tasks.spawn(certificate.follow(), name="certificate")
+        return certificate.context
 
     def ready(self, **addresses: str) -> None:
         """Tell whoever started us where we are: one JSON line on standard output."""

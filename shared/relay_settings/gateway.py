@@ -3,12 +3,13 @@
 from pydantic import Field
 
 from relay_settings.compat import CompatSettings
+from relay_settings.limits import LimitSettings
 from relay_settings.process import ProcessSettings
 from relay_settings.store import StoreSettings
 from relay_settings.tokens import TokenSettings
 
 
-class GatewaySettings(ProcessSettings, StoreSettings, TokenSettings, CompatSettings):
+class GatewaySettings(ProcessSettings, StoreSettings, TokenSettings, LimitSettings, CompatSettings):
     """The gateway: viewers' WebSockets."""
 
     gateway_host: str = Field("127.0.0.1", description="Address for viewers; 0.0.0.0 opens it.")

@@ -1,8 +1,9 @@
 """Settings every process has: its logs, its admin port, its traces."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from relay_settings.base import Settings
 
@@ -20,6 +21,19 @@ class ProcessSettings(Settings):
         "127.0.0.1", description="Address of /livez, /readyz and /metrics; 0.0.0.0 opens it to scrapers."
     )
     admin_port: int = Field(0, ge=0, le=65535, description="Port of the admin address; 0 takes a free one.")
+    tls_cert: Path | None = Field(
+        None, description="Certificate chain in PEM: serve over TLS. Taken anew when the file changes."
+    )
+    tls_key: Path | None = Field(None, description="The certificate's private key in PEM, not encrypted.")
+    tls_admin: bool = Field(False, description="Serve the admin address over TLS, too.")
+    header_s: float = Field(
+        10.0,
+        gt=0,
+        description="How long a connection may take to send its first request's header, TLS and all.",
+    )
+    keepalive_s: float = Field(
+        75.0, gt=0, description="How long a connection may be idle between requests before it is closed."
+    )
     drain_s: float = Field(
         10.0, ge=0, description="Time from SIGTERM in which work is handed over before the process ends."
     )
@@ -29,3 +43,11 @@ class ProcessSettings(Settings):
     trace_ratio: float = Field(
         0.05, ge=0, le=1, description="Share of turns traced when the caller's traceparent does not decide."
     )
+
+    @model_validator(mode="after")
+    def _has_both_parts(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("RELAY_TLS_CERT and RELAY_TLS_KEY go together")
+        if self.tls_admin and self.tls_cert is None:
+            raise ValueError("RELAY_TLS_ADMIN needs RELAY_TLS_CERT")
+        return self

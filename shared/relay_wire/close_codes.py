@@ -45,6 +45,7 @@ SLOW_CONSUMER = CloseCode(
     4100, "slow_consumer", Advice.RESUME, "the client reads slower than the avatar speaks"
 )
 STORE_UNAVAILABLE = CloseCode(4200, "store_unavailable", Advice.BACK_OFF, "Redis cannot be read")
+RATE_LIMITED = CloseCode(4201, "rate_limited", Advice.BACK_OFF, "the client says more than it may")
 BAD_MESSAGE = CloseCode(4400, "bad_message", Advice.FINAL, "a message cannot be understood")
 BAD_TOKEN = CloseCode(4401, "bad_token", Advice.FINAL, "the token is missing, expired or not valid here")
 FORBIDDEN = CloseCode(4403, "forbidden", Advice.FINAL, "the token's role does not allow this")

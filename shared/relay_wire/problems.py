@@ -71,6 +71,12 @@ IDEMPOTENCY_MISMATCH = ProblemType(
     "idempotency-mismatch", 422, "The idempotency key was used with other audio"
 )
 UPGRADE_REQUIRED = ProblemType("upgrade-required", 426, "This resource is a WebSocket")
+RATE_LIMITED = ProblemType("rate-limited", 429, "Requests come faster than they may")
+TOO_MANY_CONNECTIONS = ProblemType("too-many-connections", 429, "This address has as many sockets as it may")
+GATEWAY_FULL = ProblemType("gateway-full", 503, "This gateway has as many viewers as it takes")
+CONVERSATION_FULL = ProblemType(
+    "conversation-full", 503, "The conversation has as many viewers as this gateway takes"
+)
 UPLINK_FULL = ProblemType("uplink-full", 503, "The conversation has more waiting than it may hold")
 DRAINING = ProblemType("draining", 503, "This process is leaving")
 POSITION_AHEAD = ProblemType("position-ahead", 503, "The position is after the last frame Redis has")

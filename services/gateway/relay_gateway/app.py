@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from relay_auth.viewer_tokens import ViewerTokens
+from relay_gateway.admission import Admission
 from relay_gateway.compat import CompatDoors
 from relay_gateway.dialects.native import Native
 from relay_gateway.handshake import check_open, grant_of
@@ -30,6 +31,7 @@ class Gateway:
     ) -> None:
         self.tokens = ViewerTokens(settings)
         self._settings = settings
+        self._admission = Admission(settings)
         self._keys = keys
         self._link = link
         self._puller = puller
@@ -51,7 +53,8 @@ class Gateway:
                         # Nobody hears this any more; it is counted, and no defect.
                         ConnectionError: (problems.BAD_REQUEST, "the viewer left during the handshake"),
                     }
-                )
+                ),
+                self._admission.middleware,
             ]
         )
         app.router.add_get("/v1/conversations/{id}/stream", self._stream)
@@ -59,6 +62,7 @@ class Gateway:
             doors = CompatDoors(
                 self._settings, self._keys, self._link,
                 history=self._history, reception=self.reception, tokens=self.tokens,
+                admission=self._admission,
             )  # fmt: skip
             app.router.add_routes(doors.routes(self.readiness))
         return app
@@ -72,8 +76,9 @@ class Gateway:
         beginning = await self._history.begin(keys, wanted)
         if wanted in ("turn", "live"):
             check_open(beginning.record)
-        async with self.reception.open(request) as socket:
-            await self.reception.serve(socket, Visit(keys, beginning, grant.role, Native()))
+        with self._admission.audience_of(keys.id):
+            async with self.reception.open(request) as socket:
+                await self.reception.serve(socket, Visit(keys, beginning, grant.role, Native()))
         return socket.websocket
 
 

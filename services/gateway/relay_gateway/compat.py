@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from aiohttp import WSMsgType, hdrs, web
 
 from relay_auth.viewer_tokens import Grant, Role, ViewerTokens
+from relay_gateway.admission import Admission
 from relay_gateway.dialects.agent import Agent
 from relay_gateway.dialects.dialect import joined
 from relay_gateway.dialects.host import Host
@@ -23,7 +24,7 @@ from relay_streams.errors import StoreError
 from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.link import Link
 from relay_wire import problems
-from relay_wire.close_codes import BAD_MESSAGE, STORE_UNAVAILABLE
+from relay_wire.close_codes import BAD_MESSAGE, STORE_UNAVAILABLE, TRY_LATER
 from relay_wire.compat import host
 from relay_wire.frame import Codec
 from relay_wire.messages import MessageError
@@ -43,6 +44,7 @@ class CompatDoors:
         history: Where viewers begin.
         reception: Takes them in.
         tokens: Checks theirs.
+        admission: How many may watch one conversation.
     """
 
     def __init__(
@@ -54,7 +56,9 @@ class CompatDoors:
         history: History,
         reception: Reception,
         tokens: ViewerTokens,
+        admission: Admission,
     ) -> None:
+        self._admission = admission
         self._tokens = tokens
         self._settings = settings
         self._keys = keys
@@ -104,6 +108,9 @@ class CompatDoors:
                 BAD_MESSAGES.inc()
                 socket.write(joined(BINARY, [host.error(str(error))]))
                 await socket.close(BAD_MESSAGE, str(error))
+            except Problem as problem:
+                socket.write(joined(BINARY, [host.error(str(problem))]))
+                await socket.close(TRY_LATER)
             except StoreError as error:
                 socket.write(joined(BINARY, [host.error(str(error))]))
                 await socket.close(STORE_UNAVAILABLE)
@@ -132,7 +139,8 @@ class CompatDoors:
     ) -> AsyncIterator[tuple[ConversationKeys, Role]]:
         """The one a token is for; a visitor's own is as it wishes, and as the settings say."""
         if grant is not None:
-            yield self._keys.conversation(grant.conversation), grant.role
+            with self._admission.audience_of(grant.conversation):
+                yield self._keys.conversation(grant.conversation), grant.role
             return
         async with self._visitors.conversation(
             avatar_id=start.avatar_id or self._settings.avatar_id,

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 import structlog
-from aiohttp import WSMsgType, web
+from aiohttp import web
 from prometheus_client import Counter
 
 from relay_auth.viewer_tokens import Role
@@ -16,6 +16,7 @@ from relay_gateway.drain import drain
 from relay_gateway.feed import Feeds
 from relay_gateway.handshake import SUBPROTOCOL, check_upgrade
 from relay_gateway.history import Beginning, History
+from relay_gateway.inbox import Inbox, Overrun
 from relay_gateway.socket import CLOSE_S, Socket
 from relay_gateway.subscriber import Subscriber
 from relay_gateway.uplink import BAD_MESSAGES, ViewerUplink
@@ -26,7 +27,7 @@ from relay_streams.link import Link
 from relay_streams.puller import Puller
 from relay_streams.uplink import Uplink
 from relay_wire import events, problems
-from relay_wire.close_codes import ABNORMAL, BAD_MESSAGE, REGISTRY, RESTART, SLOW_CONSUMER
+from relay_wire.close_codes import ABNORMAL, BAD_MESSAGE, RATE_LIMITED, REGISTRY, RESTART, SLOW_CONSUMER
 from relay_wire.problems import Problem
 
 CLOSES = Counter("relay_gateway_closes_total", "Viewer sockets closed, by code.", ["code"])
@@ -105,6 +106,7 @@ class Reception:
             max_msg_size=self._settings.max_message_bytes,
             compress=False,
             autoclose=False,
+            autoping=False,
         )
         await websocket.prepare(request)
         socket = Socket(request, websocket, buffer_bytes=self._settings.client_buffer_bytes)
@@ -142,15 +144,15 @@ class Reception:
                 subscriber.say(self._hello(beginning))
                 subscriber.start()
                 await self._receive(socket, dialect, uplink)
+            except Overrun as error:
+                await socket.close(RATE_LIMITED, str(error))
             finally:
                 subscriber.stop()
                 self._feeds.detach(feed)
 
     async def _receive(self, socket: Socket, dialect: Dialect, uplink: ViewerUplink) -> None:
         bad = 0
-        async for message in socket.websocket:
-            if message.type is WSMsgType.ERROR:
-                return
+        async for message in Inbox(socket.websocket, self._settings):
             try:
                 said = dialect.read(message)
                 if isinstance(said, bytes):

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket as sockets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ from relay_wire import events, frame, uplink
 from relay_wire.effects import Publish
 from relay_wire.frame import Frame, Kind
 
-KEY = "k" * 40
+KEY = "planted-secret-of-viewer-tokens-" + "k" * 8
 
 
 @dataclass
@@ -118,9 +118,14 @@ class Bench:
 
 @asynccontextmanager
 async def open_bench(
-    store: Any, *, gateways: int = 1, retention_bytes: int = 32 * 2**20, **settings: Any
+    store: Any,
+    *,
+    gateways: int = 1,
+    retention_bytes: int = 32 * 2**20,
+    port: Mapping[str, Any] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Bench]:
-    """Gateways with these settings; ``redis_url`` may lead them through a proxy."""
+    """Gateways with these settings; ``redis_url`` may lead through a proxy, ``port`` is for ``listen``."""
     options = {"RELAY_TOKEN_SECRET": KEY, "redis_url": store.url, "app_id": "app", "drain_s": 0, **settings}
     async with (
         Publisher(store.url, retention_bytes=retention_bytes, republish_bytes=64 * 2**20) as publisher,
@@ -133,7 +138,9 @@ async def open_bench(
         services, urls = [], []
         for _ in range(gateways):
             services.append(await stack.enter_async_context(gateway(GatewaySettings.load(**options))))
-            url = await stack.enter_async_context(listen(services[-1].application(), "127.0.0.1", 0))
+            url = await stack.enter_async_context(
+                listen(services[-1].application(), "127.0.0.1", 0, **port or {})
+            )
             urls.append(url.replace("http", "ws"))
         lease = await store.claim(await store.create())
         bench = Bench(

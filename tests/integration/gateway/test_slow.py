@@ -104,7 +104,8 @@ async def test_a_viewer_that_stays_behind_is_told(bench, eventually) -> None:
 
 async def test_who_asks_without_reading_the_answers(bench, eventually) -> None:
     """Pings by the thousand: at some point they are not read any more, and memory stays bounded."""
-    async with bench(client_buffer_bytes=20_000, slow_client_s=0.5) as b, b.viewer("live") as other:
+    limits = {"client_buffer_bytes": 20_000, "slow_client_s": 0.5, "message_burst_s": 1000}
+    async with bench(**limits) as b, b.viewer("live") as other:
         socket = await b.connect(slow=True)
         await eventually(lambda: len(b.service.reception._audience) == 2)
         ping = messages.encode(messages.Ping("x" * 90))

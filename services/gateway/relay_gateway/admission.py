@@ -1,0 +1,112 @@
+"""Admission: who is let in, how many, and how often. Everything here is decided before a socket opens."""
+
+import asyncio
+import math
+from collections import Counter as Counts
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+from prometheus_client import Counter
+
+from relay_gateway.address import address_of
+from relay_gateway.allowance import Allowances
+from relay_settings.limits import ANY_ORIGIN, LimitSettings
+from relay_wire import problems
+from relay_wire.problems import Problem, ProblemType
+
+RETRY_S = 5
+"""When to ask again for a place: somebody may have left."""
+
+LIMITED = Counter("relay_gateway_limited_total", "Requests refused and sockets closed by a limit.", ["limit"])
+
+
+class Places:
+    """So many at a time, for each key.
+
+    Args:
+        limit: How many.
+        name: Of the limit, in metrics.
+        full: What those get that find no place.
+    """
+
+    def __init__(self, limit: int, *, name: str, full: ProblemType) -> None:
+        self._limit = limit
+        self._name = name
+        self._full = full
+        self._taken = Counts[str]()
+
+    @contextmanager
+    def take(self, key: str = "") -> Iterator[None]:
+        """Have a place while the block runs.
+
+        Raises:
+            Problem: There is none.
+        """
+        if self._taken[key] >= self._limit:
+            LIMITED.labels(self._name).inc()
+            raise Problem(self._full, f"the limit is {self._limit}", retry_after_s=RETRY_S)
+        self._taken[key] += 1
+        try:
+            yield
+        finally:
+            self._taken[key] -= 1
+            if not self._taken[key]:
+                del self._taken[key]
+
+
+class Admission:
+    """The gateway's doorkeeper."""
+
+    def __init__(self, settings: LimitSettings) -> None:
+        self._proxies = settings.trusted_proxies
+        self._origins = frozenset(settings.origins)
+        self._requests = Allowances(settings.requests_per_s, settings.requests_burst)
+        self._gateway = Places(settings.max_viewers, name="gateway", full=problems.GATEWAY_FULL)
+        self._addresses = Places(
+            settings.max_address_viewers, name="address", full=problems.TOO_MANY_CONNECTIONS
+        )
+        self._conversations = Places(
+            settings.max_conversation_viewers, name="conversation", full=problems.CONVERSATION_FULL
+        )
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Ask every request for its rate, and those that want a socket for origin and place.
+
+        Raises:
+            Problem: The request is refused.
+        """
+        forwarded = request.headers.getall(hdrs.X_FORWARDED_FOR, [])
+        address = address_of(request.remote or "", forwarded, self._proxies)
+        self._check_rate(address)
+        if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
+            return await handler(request)
+        self._check_origin(request)
+        with self._addresses.take(address), self._gateway.take():
+            return await handler(request)
+
+    def audience_of(self, conversation: str) -> AbstractContextManager[None]:
+        """A place among the viewers of a conversation while the block runs.
+
+        Raises:
+            Problem: There is none.
+        """
+        return self._conversations.take(conversation)
+
+    def _check_rate(self, address: str) -> None:
+        wait_s = self._requests.take(address, asyncio.get_running_loop().time())
+        if wait_s:
+            LIMITED.labels("requests").inc()
+            raise Problem(
+                problems.RATE_LIMITED, "too many requests from this address", retry_after_s=math.ceil(wait_s)
+            )
+
+    def _check_origin(self, request: web.Request) -> None:
+        # Browsers let any page open a socket anywhere, and always say whose page it is (RFC 6455 10.2).
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is None or ANY_ORIGIN in self._origins or origin.lower() in self._origins:
+            return
+        LIMITED.labels("origin").inc()
+        raise Problem(problems.FORBIDDEN, "pages of this origin are not in RELAY_ORIGINS")

@@ -1,0 +1,68 @@
+"""The inbox: what one viewer sends, message by message, as long as it stays within its limits."""
+
+import asyncio
+from contextlib import suppress
+from typing import Self
+
+from aiohttp import WebSocketError, WSMessage, WSMsgType, web
+
+from relay_gateway.admission import LIMITED
+from relay_gateway.pace import Pace
+from relay_settings.limits import LimitSettings
+from relay_wire.close_codes import TOO_BIG
+
+
+class Overrun(Exception):
+    """Raised when a viewer says more than it may."""
+
+
+class Inbox:
+    """A viewer's messages, to be iterated; it ends when the socket does.
+
+    Pings count as messages, so they are answered here: the socket must not do it by itself
+    (``autoping=False``). A socket that a limit of its own ends, silence or a message that is too large,
+    is counted. Cancelling is safe.
+
+    Args:
+        websocket: The viewer's, prepared.
+        settings: What it may say.
+    """
+
+    def __init__(self, websocket: web.WebSocketResponse, settings: LimitSettings) -> None:
+        self._websocket = websocket
+        self._clock = asyncio.get_running_loop().time
+        self._pace = Pace(settings, self._clock())
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> WSMessage:
+        """The next message.
+
+        Raises:
+            Overrun: It came too soon, or is too much.
+            StopAsyncIteration: There is none.
+        """
+        while True:
+            message = await self._websocket.receive()
+            if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+                _count_end(message.data if message.type is WSMsgType.ERROR else self._websocket.exception())
+                raise StopAsyncIteration
+            self._keep_pace(len(message.data))
+            if message.type is WSMsgType.PING:
+                with suppress(ConnectionError):  # It left; that is the next message.
+                    await self._websocket.pong(message.data)
+            elif message.type is not WSMsgType.PONG:
+                return message
+
+    def _keep_pace(self, size_bytes: int) -> None:
+        if limit := self._pace.exceeded(size_bytes, self._clock()):
+            LIMITED.labels(limit).inc()
+            raise Overrun(f"too many {limit} in too short a time")
+
+
+def _count_end(error: object) -> None:
+    if isinstance(error, TimeoutError):
+        LIMITED.labels("idle").inc()
+    elif isinstance(error, WebSocketError) and error.code == TOO_BIG.code:
+        LIMITED.labels("message_size").inc()

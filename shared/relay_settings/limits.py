@@ -1,0 +1,58 @@
+"""Settings of what viewers may take of a gateway, and where they may come from."""
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
+
+from relay_settings.base import Settings
+
+ANY_ORIGIN = "*"
+
+
+class LimitSettings(Settings):
+    """Limits on viewers: how many, how often, how much, from where."""
+
+    max_viewers: int = Field(20_000, ge=1, description="Viewers at a gateway; further ones get 503.")
+    max_address_viewers: int = Field(
+        2000, ge=1, description="Viewers at a gateway from one address (IPv6: one /64); further ones get 429."
+    )
+    max_conversation_viewers: int = Field(
+        5000, ge=1, description="Viewers of one conversation at a gateway; further ones get 503."
+    )
+    requests_per_s: float = Field(
+        100.0, gt=0, description="Requests per second from one address, with RELAY_REQUESTS_BURST; else 429."
+    )
+    requests_burst: int = Field(
+        1000, ge=1, description="Requests from one address at once: an office that comes back after a break."
+    )
+    messages_per_s: float = Field(
+        200.0, gt=0, description="Messages and pings per second from a viewer; else it is closed with 4201."
+    )
+    message_bytes_per_s: float = Field(
+        256 * 1024,
+        gt=0,
+        description="Bytes of messages per second from a viewer; else it is closed with 4201.",
+    )
+    message_burst_s: float = Field(
+        5.0, ge=1, description="How many seconds' worth of messages a viewer may send at once."
+    )
+    trusted_proxies: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="Proxies before the gateway that append to X-Forwarded-For; 0: the header counts for"
+        " nothing, and viewers have the address they connect from.",
+    )
+    origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins whose pages may open sockets, comma-separated, as https://app.example; * for"
+        " any. Clients that are no browsers send none and are not asked.",
+    )
+
+    @field_validator("origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip().rstrip("/").lower() for part in value.split(",") if part.strip())

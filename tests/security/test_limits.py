@@ -1,0 +1,235 @@
+"""Every limit, with real sockets: who exceeds it is told, it is counted, and everybody else goes on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import aiohttp
+import pytest
+from tests.integration.gateway.bench import Bench, assert_whole, collect, metric, seqs
+
+from relay_gateway.admission import LIMITED
+from relay_runtime.site import UNFINISHED
+from relay_runtime.tasks import first_of
+from relay_wire.close_codes import ABNORMAL, RATE_LIMITED, TOO_BIG
+
+ALICE, BOB = {"X-Forwarded-For": "203.0.113.1"}, {"X-Forwarded-For": "203.0.113.2"}
+
+
+@asynccontextmanager
+async def harmless(b: Bench, limit: str, times: int = 1) -> AsyncIterator[None]:
+    """What happens in the block is counted under this limit, and a viewer beside it misses nothing."""
+    async with b.viewer() as bystander, asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(collect(bystander, 8))
+        counted = metric(LIMITED, limit=limit)
+        yield
+        assert metric(LIMITED, limit=limit) == counted + times
+        await b.turn(1)
+        assert seqs(await watching) == list(range(1, 9))
+        assert_whole(bystander)
+
+
+def bearer(b: Bench, more: dict[str, str]) -> dict[str, str]:
+    return {"Authorization": f"Bearer {b.token()}", **more}
+
+
+async def told(b: Bench, **headers: str) -> tuple[int, str, str]:
+    """A refusal as the client sees it: status, problem, Retry-After."""
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await b.connect(headers=bearer(b, headers))
+    answer = refused.value.headers
+    return refused.value.status, answer["Avatar-Relay-Problem"], answer["Retry-After"]
+
+
+# --- how many ------------------------------------------------------------------------------------
+
+
+async def test_a_gateway_is_full(bench, eventually) -> None:
+    """503 until somebody leaves."""
+    async with bench(max_viewers=2) as b, harmless(b, "gateway"):
+        socket = await b.connect()
+        assert await told(b) == (503, "gateway-full", "5")
+
+        await socket.close()
+        await eventually(lambda: not b.service._audience or len(b.service._audience) == 1)
+        again = await b.connect()
+        await again.receive_bytes(timeout=5)
+        await again.close()
+
+
+async def test_an_address_has_its_share(bench) -> None:
+    """429; other addresses go on."""
+    async with bench(max_address_viewers=1, trusted_proxies=1) as b, harmless(b, "address"):
+        alice = await b.connect(headers=bearer(b, ALICE))
+        assert await told(b, **ALICE) == (429, "too-many-connections", "5")
+        bob = await b.connect(headers=bearer(b, BOB))
+        await asyncio.gather(alice.close(), bob.close())
+
+
+async def test_an_address_cannot_be_invented(bench) -> None:
+    """Without a trusted proxy the header counts for nothing, and before our proxy's entry, neither."""
+    async with bench(max_address_viewers=1) as b, harmless(b, "address"):
+        assert (await told(b, **BOB))[:2] == (429, "too-many-connections")
+    async with bench(max_address_viewers=1, trusted_proxies=1) as b, harmless(b, "address"):
+        alice = await b.connect(headers=bearer(b, ALICE))
+        invented = {"X-Forwarded-For": "198.51.100.7, 203.0.113.1"}
+        assert (await told(b, **invented))[:2] == (429, "too-many-connections")
+        await alice.close()
+
+
+async def test_a_conversation_has_its_share(bench) -> None:
+    """503: another gateway may have room."""
+    async with bench(max_conversation_viewers=1) as b, harmless(b, "conversation"):
+        assert await told(b) == (503, "conversation-full", "5")
+
+
+async def test_refusals_take_no_place(bench) -> None:
+    """Whatever is refused, and whenever it leaves, gives back what it held."""
+    async with bench(max_viewers=2, max_conversation_viewers=2) as b, b.viewer():
+        for _ in range(5):
+            assert await b.refused(headers={"Authorization": "Bearer garbage"}) == (401, "unauthorized")
+            assert await b.refused("garbage") == (400, "bad-position")
+            async with await b.connect() as socket:
+                await socket.receive_bytes(timeout=5)
+
+
+# --- how often -----------------------------------------------------------------------------------
+
+
+async def test_requests_per_address(bench) -> None:
+    """429 when they come too fast, whatever they are; other addresses go on."""
+    settings = {"requests_per_s": 0.01, "requests_burst": 3, "trusted_proxies": 1}
+    async with bench(**settings) as b, harmless(b, "requests", 2):
+        plain = b.url.replace("ws", "http") + b.path
+        for _ in range(3):
+            assert await b.refused(headers={**ALICE, "Authorization": "Bearer guess"}) == (
+                401,
+                "unauthorized",
+            )
+        status, problem, retry_s = await told(b, **ALICE)
+        assert (status, problem) == (429, "rate-limited")
+        assert 1 <= int(retry_s) <= 100
+        async with b.http.get(plain, headers=ALICE) as response:
+            assert (response.status, response.content_type) == (429, "application/problem+json")
+        async with b.http.get(plain, headers=BOB) as response:
+            assert response.status == 426
+
+
+async def test_viewers_come_back_after_a_refusal(bench) -> None:
+    """The client of the relay waits as it is told, and gets in."""
+    async with bench(requests_per_s=50, requests_burst=1) as b, b.viewer() as first, b.viewer() as second:
+        await b.turn(1)
+        for viewer in (first, second):
+            assert seqs(await collect(viewer, 8)) == list(range(1, 9))
+
+
+# --- how slowly ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /v1/conversations/x/stream HTTP/1.1\r\nHost: x\r\n"])
+async def test_a_request_that_never_ends(bench, said: bytes) -> None:
+    """Silence, or a header that trickles in byte by byte, holds a connection for so long and no longer."""
+    async with bench(port={"header_s": 0.3}) as b, harmless(b, "requests", 0), asyncio.timeout(10):
+        unfinished = metric(UNFINISHED)
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(b.url.rpartition(":")[2]))
+        writer.write(said)
+        await first_of(cut=_cut(reader), trickle=_trickle(writer, b"x" if said else b""))
+        writer.close()
+        assert metric(UNFINISHED) == unfinished + 1
+
+
+async def _cut(reader: asyncio.StreamReader) -> None:
+    """Wait until the connection is closed, without a word."""
+    with suppress(ConnectionResetError):
+        assert await reader.read() == b""
+
+
+async def _trickle(writer: asyncio.StreamWriter, byte: bytes) -> None:
+    while True:
+        writer.write(byte)
+        await asyncio.sleep(0.02)
+
+
+async def test_a_request_in_time_is_not_cut(bench, eventually) -> None:
+    """The limit ends with the header: sockets live on."""
+    async with bench(port={"header_s": 0.2, "keepalive_s": 0.2}) as b, await b.connect() as socket:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + 0.6
+        await eventually(lambda: loop.time() > until)
+        await b.turn(1)
+        for _ in range(9):
+            await socket.receive_bytes(timeout=5)
+
+
+async def test_a_viewer_that_is_silent(bench, eventually) -> None:
+    """Who answers no ping is gone."""
+    async with bench(heartbeat_s=0.2) as b, harmless(b, "idle"):
+        counted = metric(LIMITED, limit="idle")
+        socket = await b.connect(autoping=False)
+        await eventually(lambda: metric(LIMITED, limit="idle") > counted)
+        assert await closed_with(socket) == ABNORMAL.code
+
+
+# --- how much ------------------------------------------------------------------------------------
+
+
+async def test_the_size_of_a_message(bench) -> None:
+    """1009."""
+    async with bench(max_message_bytes=1024) as b, harmless(b, "message_size"), await b.connect() as socket:
+        await socket.send_bytes(b"x" * 2000)
+        assert await closed_with(socket) == TOO_BIG.code
+
+
+@pytest.mark.parametrize(
+    ("limit", "settings", "send"),
+    [
+        ("messages", {"messages_per_s": 1}, lambda socket: socket.send_str('{"type": "ping"}')),
+        ("messages", {"messages_per_s": 1}, lambda socket: socket.ping(b"x")),
+        ("messages", {"messages_per_s": 1}, lambda socket: socket.pong(b"x")),
+        ("bytes", {"message_bytes_per_s": 1000}, lambda socket: socket.send_bytes(b"x" * 1000)),
+    ],
+    ids=["messages", "pings", "pongs", "bytes"],
+)
+async def test_the_rate_of_messages(bench, limit: str, settings: dict[str, Any], send: Any) -> None:
+    """4201 after the burst, which is five seconds' worth."""
+    async with bench(**settings, bad_messages=100) as b, harmless(b, limit), await b.connect() as socket:
+        for _ in range(10):
+            await send(socket)
+        assert await closed_with(socket) == RATE_LIMITED.code
+
+
+async def test_a_voice_is_within_the_defaults(bench) -> None:
+    """Microphone audio as fast as people speak, and somewhat faster, is no flood."""
+    async with bench() as b, await b.connect() as socket:
+        for number in range(500):
+            await socket.send_json({"type": "ping", "id": str(number)})
+        for _ in range(501):  # hello and pongs
+            await socket.receive_bytes(timeout=5)
+        assert not socket.closed
+
+
+async def closed_with(socket: aiohttp.ClientWebSocketResponse) -> int | None:
+    async with asyncio.timeout(10):
+        async for _ in socket:
+            pass
+    return socket.close_code
+
+
+# --- from where ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("origins", ["", "https://app.example"])
+async def test_pages_of_other_origins(bench, origins: str) -> None:
+    """A page elsewhere cannot use a visitor's browser; the default lets no page in."""
+    async with bench(origins=origins) as b, harmless(b, "origin", 3):
+        for origin in ("https://evil.example", "null", "https://app.example.evil.example"):
+            assert await b.refused(headers=bearer(b, {"Origin": origin})) == (403, "forbidden")
+
+
+@pytest.mark.parametrize("origins", ["https://app.example", "https://a.example, https://APP.example/", "*"])
+async def test_pages_that_may(bench, origins: str) -> None:
+    """Those listed, or any."""
+    page = {"Origin": "https://app.example"}
+    async with bench(origins=origins) as b, await b.connect(headers=bearer(b, page)) as socket:
+        await socket.receive_bytes(timeout=5)
