@@ -52,7 +52,7 @@ async def test_a_gateway_is_full(bench, eventually) -> None:
         assert await told(b) == (503, "gateway-full", "5")
 
         await socket.close()
-        await eventually(lambda: not b.service._audience or len(b.service._audience) == 1)
+        await eventually(lambda: not b.service.reception._audience or len(b.service.reception._audience) == 1)
         again = await b.connect()
         await again.receive_bytes(timeout=5)
         await again.close()

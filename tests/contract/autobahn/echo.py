@@ -8,6 +8,7 @@ from aiohttp import WSMsgType, web
 
 from relay_gateway.app import gateway
 from relay_gateway.dialects.dialect import joined
+from relay_gateway.inbox import Inbox
 from relay_gateway.socket import BINARY, TEXT
 from relay_runtime.http import listen
 from relay_settings.gateway import GatewaySettings
@@ -19,13 +20,14 @@ LARGEST_CASE_BYTES = 2**20
 async def echo(redis_url: str) -> AsyncIterator[str]:
     """The address of a gateway that says what it hears, while the block runs."""
     settings = GatewaySettings.load(
-        RELAY_TOKEN_SECRET="k" * 40, redis_url=redis_url, max_message_bytes=LARGEST_CASE_BYTES, drain_s=0
-    )
+        RELAY_TOKEN_SECRET="k" * 40, redis_url=redis_url, max_message_bytes=LARGEST_CASE_BYTES, drain_s=0,
+        messages_per_s=100_000, message_bytes_per_s=2**30, requests_per_s=1000,
+    )  # fmt: skip
     async with gateway(settings) as service:
 
         async def answer(request: web.Request) -> web.StreamResponse:
             async with service.reception.open(request) as socket:
-                async for message in socket.websocket:
+                async for message in Inbox(socket.websocket, settings):
                     if message.type is WSMsgType.TEXT:
                         socket.write(joined(TEXT, [message.data.encode()]))
                     elif message.type is WSMsgType.BINARY:
