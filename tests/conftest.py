@@ -2,13 +2,15 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 import uvloop
 from blockbuster import BlockBuster, blockbuster_ctx
+from tests.planted import leaked, secrets_of
 
+from relay_cli.stack import Child
 from relay_streams.server import Server, distribution_binary, embedded_binary
 
 _KINDS = ("unit", "contract", "fuzz", "integration", "security", "faults", "e2e", "package")
@@ -29,6 +31,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for name in (kind, item.path.stem):
             if name in _SHARING:
                 item.add_marker(pytest.mark.xdist_group(name))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A secret in what this process logs or prints fails the test."""
+    report = yield
+    place = leaked("\n".join(text for _, text in report.sections))
+    if place:
+        report.outcome, report.longrepr = "failed", f"a secret was logged: {place}"
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _children_log_no_secrets() -> Iterator[None]:
+    """Nor may the processes that tests start."""
+    stop = Child.stop
+
+    async def stop_and_search(child: Child) -> int | None:
+        status = await stop(child)
+        log = await asyncio.to_thread(_read, child.log_path)
+        place = leaked(log, secrets_of(child._environment))
+        assert not place, f"{child.name} logged a secret: {place}"
+        return status
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Child, "stop", stop_and_search)
+        yield
+
+
+def _read(path: Path) -> str:
+    return path.read_text(errors="replace") if path.exists() else ""
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

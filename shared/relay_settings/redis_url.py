@@ -1,7 +1,7 @@
 """Redis URLs: one server, a primary found by sentinels, or a cluster, all in one setting."""
 
 from typing import Final, Literal, NamedTuple
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit, urlunsplit
 
 SCHEMES: Final = (
     "redis",
@@ -78,6 +78,25 @@ class RedisUrl(NamedTuple):
             return ",".join(f"{host}:{port}" for host, port in self.addresses)
         parts = urlsplit(self.plain)
         return parts.hostname or parts.path
+
+
+def has_credentials(url: str) -> bool:
+    """Whether a URL says who we are."""
+    return "@" in urlsplit(url).netloc
+
+
+def complete(url: str, *, username: str, password: str, ca_file: str) -> str:
+    """A URL with what other settings say: who we are, and which authorities to trust. Empty: as it is."""
+    if not (username or password or ca_file):
+        return url
+    parts = urlsplit(url)
+    if username or password:
+        credentials = f"{quote(username, safe='')}:{quote(password, safe='')}"
+        parts = parts._replace(netloc=f"{credentials}@{parts.netloc}")
+    if ca_file:
+        option = urlencode({"ssl_ca_certs": ca_file})
+        parts = parts._replace(query=f"{parts.query}&{option}" if parts.query else option)
+    return urlunsplit(parts)
 
 
 def _check_port(parts: SplitResult) -> None:

@@ -1,10 +1,13 @@
 """Settings of everything that talks to Redis."""
 
-from pydantic import Field, SecretStr, field_validator
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import CliSuppress
 
-from relay_settings.base import Settings, reveal
-from relay_settings.redis_url import RedisUrl
+from relay_settings.base import Settings, reveal, secret
+from relay_settings.redis_url import RedisUrl, complete, has_credentials
 
 
 class StoreSettings(Settings):
@@ -15,6 +18,17 @@ class StoreSettings(Settings):
         description="Redis 7 or later, or Valkey: redis://[user:password@]host:port/db,"
         " redis+sentinel://[user:password@]host:port,.../<master name>[/db]"
         " or redis+cluster://[user:password@]host:port,...; rediss instead of redis for TLS.",
+    )
+    redis_username: str = Field(
+        "", description="ACL user at Redis, when the URL names none; empty: the default user."
+    )
+    redis_password: CliSuppress[SecretStr | None] = secret(
+        "RELAY_REDIS_PASSWORD", "Password at Redis, when the URL has none.", default=None
+    )
+    redis_ca_file: Path | None = Field(
+        None,
+        description="Authorities that Redis's certificate may come from, in PEM; unset: the system's. For"
+        " rediss:// only.",
     )
     redis_timeout_s: float = Field(
         2.0,
@@ -35,7 +49,21 @@ class StoreSettings(Settings):
         RedisUrl.parse(value.get_secret_value())
         return value
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        url = reveal(self.redis_url)
+        if self.redis_ca_file is not None and not url.startswith("rediss"):
+            raise ValueError("RELAY_REDIS_CA_FILE needs a RELAY_REDIS_URL that begins with rediss")
+        if (self.redis_username or self.redis_password is not None) and has_credentials(url):
+            raise ValueError("RELAY_REDIS_URL has credentials, so there can be no others")
+        return self
+
     @property
     def store_url(self) -> str:
-        """The Redis URL in clear, for the connection only."""
-        return reveal(self.redis_url)
+        """The Redis URL in clear, with credentials and authorities, for the connection only."""
+        return complete(
+            reveal(self.redis_url),
+            username=self.redis_username,
+            password=reveal(self.redis_password),
+            ca_file="" if self.redis_ca_file is None else str(self.redis_ca_file),
+        )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from prometheus_client import Counter, Gauge
-from redis.asyncio.connection import Connection, parse_url
+from redis.asyncio.connection import Connection, SSLConnection, parse_url
 from redis.backoff import EqualJitterBackoff
 from redis.driver_info import DriverInfo
 
@@ -51,6 +51,8 @@ async def connect(settings: Mapping[str, Any], *, name: str, timeout_s: float) -
     )
     try:
         async with asyncio.timeout(timeout_s):
+            if isinstance(connection, SSLConnection):
+                await asyncio.to_thread(connection.ssl_context.get)  # reads the authorities' files
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py's
     except BaseException:
         await connection.disconnect(nowait=True)

@@ -1,6 +1,63 @@
-"""The security suite's gateways: those of the integration tests, attacked."""
+"""The security suite's gateways, those of the integration tests; an authority; a Redis that speaks TLS."""
 
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
 from tests.integration.conftest import _guards, open_store
 from tests.integration.gateway.conftest import bench
+from tests.redis_process import Process, free_port, workshop
+from tests.security.certificates import issue
+
+from relay_streams.server import distribution_binary
 
 __all__ = ["_guards", "bench", "open_store"]
+
+PASSWORD = "planted-secret-@-Redis/with:odd?characters#"
+
+ACL = """
+    on resetkeys ~relay:* resetchannels &relay:* -@all +ping +client|setname +script|load +eval +evalsha +time
+    +wait +ssubscribe +sunsubscribe +spublish +hgetall +hget +hmget +hset +hdel +get +set +del +exists
+    +pexpire +xadd +xrange +xread +xlen +xtrim +xsetid +xinfo|stream +xgroup|create +xgroup|destroy
+    +xreadgroup +xautoclaim +xpending +xack +zadd +zrem +zrangebyscore
+"""
+"""As docs/threat-model.md gives it."""
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def trusting(authority) -> ssl.SSLContext:
+    """A client that trusts this authority."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+@pytest.fixture
+def pair(authority, tmp_path) -> tuple[Path, Path]:
+    """A certificate and its key, as files."""
+    paths = tmp_path / "tls.crt", tmp_path / "tls.key"
+    issue(authority, *paths)
+    return paths
+
+
+@pytest.fixture
+def tls_redis(pair, authority, tmp_path) -> Iterator[tuple[str, Path, Process]]:
+    """A real server that speaks TLS, with one ACL user; its URL, CA file, and a way past both."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    port = free_port()
+    with workshop(distribution_binary()) as start:
+        server = start(
+            "primary", "--tls-port", str(port), "--save", "",
+            "--tls-cert-file", str(pair[0]), "--tls-key-file", str(pair[1]),
+            "--tls-ca-cert-file", str(tmp_path / "ca.crt"), "--tls-auth-clients", "no",
+        )  # fmt: skip
+        server.ask("ACL", "SETUSER", "relay", f">{PASSWORD}", *ACL.split())
+        (tmp_path / "RELAY_REDIS_PASSWORD").write_text(PASSWORD + "\n")
+        yield f"rediss://127.0.0.1:{port}", tmp_path / "ca.crt", server

@@ -3,8 +3,9 @@
 import pytest
 
 from relay_settings.base import SettingsError
-from relay_settings.redis_url import Address, RedisUrl
+from relay_settings.redis_url import Address, RedisUrl, complete
 from relay_settings.store import StoreSettings
+from relay_streams.connection import settings_of
 
 
 @pytest.mark.parametrize(
@@ -70,3 +71,28 @@ def test_where_it_is_for_people() -> None:
     assert RedisUrl.parse("redis+cluster://u:p@a:1,b:2").where == "a:1,b:2"
     assert RedisUrl.parse("redis://u:p@a:1/0").where == "a"
     assert RedisUrl.parse("unix:///run/redis.sock").where == "/run/redis.sock"
+
+
+@pytest.mark.parametrize(
+    ("url", "completed"),
+    [
+        ("rediss://host:1/2", "rediss://me:a%2Fb%40c@host:1/2?ssl_ca_certs=%2Fca.crt"),
+        ("rediss://host?x=1", "rediss://me:a%2Fb%40c@host?x=1&ssl_ca_certs=%2Fca.crt"),
+        (
+            "rediss+sentinel://a:1,b:2/name",
+            "rediss+sentinel://me:a%2Fb%40c@a:1,b:2/name?ssl_ca_certs=%2Fca.crt",
+        ),
+    ],
+)
+def test_other_settings_complete_it(url: str, completed: str) -> None:
+    """Credentials and authorities that stand elsewhere, in every topology."""
+    whole = complete(url, username="me", password="a/b@c", ca_file="/ca.crt")
+
+    assert whole == completed
+    assert RedisUrl.parse(whole).addresses == RedisUrl.parse(url).addresses
+    assert settings_of(RedisUrl.parse(whole).plain)["password"] == "a/b@c"
+
+
+def test_nothing_to_complete() -> None:
+    """Leaves it as it is."""
+    assert complete("unix:///run/redis", username="", password="", ca_file="") == "unix:///run/redis"

@@ -1,6 +1,7 @@
 """Settings: read once, refused with the variable's name, masked."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,25 @@ def test_refusals_name_the_variable(
 
     with pytest.raises(SettingsError, match=says) as refused:
         kind.load()
+
+    assert "planted-secret" not in str(refused.value)
+
+
+@pytest.mark.usefixtures("complete")
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"RELAY_REDIS_PASSWORD": SECRET}, "RELAY_REDIS_URL has credentials"),
+        ({"redis_username": "me"}, "RELAY_REDIS_URL has credentials"),
+        ({"redis_ca_file": "ca.crt"}, "RELAY_REDIS_CA_FILE"),
+        ({"tls_cert": "tls.crt"}, "RELAY_TLS_KEY"),
+        ({"tls_admin": True}, "RELAY_TLS_ADMIN"),
+    ],
+)
+def test_settings_that_need_each_other(values: dict[str, Any], says: str) -> None:
+    """Half of TLS is none, and two passwords are one too many."""
+    with pytest.raises(SettingsError, match=says) as refused:
+        GatewaySettings.load(**values)
 
     assert "planted-secret" not in str(refused.value)
 
