@@ -14,10 +14,11 @@ from relay_streams.connection import RECONNECT_WAIT
 from relay_streams.errors import Refused, StoreError, Unavailable
 from relay_streams.link import Command, Link, Reply
 from relay_streams.told import Entry, entries_told
+from relay_telemetry.tally import Tally
 
-ENTRIES = Counter("relay_pull_entries_total", "Stream entries read.")
-READS = Counter("relay_pull_reads_total", "Read commands sent.")
-TOLD = Counter("relay_pull_told_total", "Stream entries that came with a hint, and were not read.")
+ENTRIES = Tally("relay_pull_entries_total", "Stream entries read.")
+READS = Tally("relay_pull_reads_total", "Read commands sent.")
+TOLD = Tally("relay_pull_told_total", "Stream entries that came with a hint, and were not read.")
 FAILURES = Counter("relay_pull_failures_total", "Reads that failed, and followers that did.", ["reason"])
 
 log = structlog.get_logger(__name__)
@@ -56,7 +57,7 @@ class Following:
         entries = () if self.paused else entries_told(told, self.cursor)
         if not entries:
             return False
-        TOLD.inc(len(entries))
+        TOLD.value += len(entries)
         self.hand_out(entries)
         return True
 
@@ -167,7 +168,7 @@ class Lane:
         if not batch:
             self._progress()
             return
-        READS.inc()
+        READS.value += 1
         self._reading = {following.stream: (following, following.cursor) for following in batch}
         cursors = [following.cursor for following in batch]
         command: Command = ("XREAD", "COUNT", self._batch_entries, "STREAMS", *self._reading, *cursors)
@@ -208,7 +209,7 @@ class Lane:
                 # It was sought elsewhere, or told what comes next, while the read was under way.
                 self.mark(following)
                 continue
-            ENTRIES.inc(len(entries))
+            ENTRIES.value += len(entries)
             if len(entries) == self._batch_entries:
                 self.mark(following)
             following.hand_out([Entry(*entry) for entry in entries])

@@ -54,7 +54,8 @@ class Subscription:
         self._wanted: set[str] = set()
         self._changes: dict[str, bool] = {}
         self._changed = asyncio.Event()
-        self._heard_at = 0.0
+        self._heard = False
+        """Whether anything came since the last look."""
         self._failures = 0
         self.connected = False
 
@@ -105,13 +106,15 @@ class Subscription:
 
     async def _send(self, channel: Channel) -> None:
         loop = asyncio.get_running_loop()
-        self._heard_at = loop.time()
+        heard_at = loop.time()
         while True:
             try:
                 async with asyncio.timeout(self._ping_s):
                     await self._changed.wait()
             except TimeoutError:
-                if loop.time() - self._heard_at > self._ping_s + self._timeout_s:
+                if self._heard:
+                    heard_at, self._heard = loop.time(), False
+                elif loop.time() - heard_at > self._ping_s + self._timeout_s:
                     raise exceptions.TimeoutError("no answer to ping") from None
                 channel.write([("PING",)])
                 continue
@@ -129,7 +132,7 @@ class Subscription:
                 raise reply
             self._on_redirect(reply)
             return
-        self._heard_at = asyncio.get_running_loop().time()
+        self._heard = True
         self._failures = 0
         kind, name, *said = reply
         if kind == b"smessage":

@@ -70,14 +70,14 @@ async def test_what_hints_tell_is_not_read(open_store, eventually) -> None:
     """The follower stands just before it."""
     async with open_store() as store, Puller(store.url, name="test", sweep_s=60) as puller:
         stream, follower = streams(1)[0], Follower()
-        reads = READS._value.get()
+        reads = READS.value
         follower.follow(puller, stream)
-        await eventually(lambda: READS._value.get() == reads + 2)  # at once, and when it is subscribed
+        await eventually(lambda: READS.value == reads + 2)  # at once, and when it is subscribed
         await tell(store, stream, 1, 2, after="0-0")
         await tell(store, stream, 3, after="1-2")
 
         await eventually(lambda: follower.seqs == [1, 2, 3])
-        assert READS._value.get() == reads + 2
+        assert READS.value == reads + 2
         assert follower.entries[-1] == Entry(b"1-3", (b"f", b"frame 3"))
 
 

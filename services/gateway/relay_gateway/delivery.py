@@ -1,7 +1,6 @@
 """Deliveries: frames on their way to viewers, put into each protocol once for all who speak it."""
 
 from collections.abc import Sequence
-from functools import cached_property
 
 from relay_gateway.socket import message_head
 from relay_wire import frame
@@ -11,29 +10,40 @@ from relay_wire.compat.texts import Told, translate
 class Delivery:
     """One frame. What it is in the vendor's clients' protocol is made when the first of them needs it."""
 
+    __slots__ = ("_told", "data", "position")
+
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.position = frame.position_of(data)
+        self._told: Told | None = None
 
-    @cached_property
+    @property
     def told(self) -> Told:
         """For the vendor's clients."""
-        return translate(self.data)
+        if self._told is None:
+            self._told = translate(self.data)
+        return self._told
 
 
 class Batch:
     """Frames that follow each other, at least one."""
 
+    __slots__ = ("_binary", "deliveries", "end")
+
     def __init__(self, deliveries: Sequence[Delivery]) -> None:
         self.deliveries = deliveries
         self.end = deliveries[-1].position
+        self._binary = b""
 
     def __len__(self) -> int:
         return len(self.deliveries)
 
-    @cached_property
+    @property
     def binary(self) -> bytes:
         """For native viewers: WebSocket messages, joined."""
-        return b"".join(
-            part for each in self.deliveries for part in (message_head(len(each.data)), each.data)
-        )
+        if not self._binary:
+            parts: list[bytes] = []
+            for delivery in self.deliveries:
+                parts += (message_head(len(delivery.data)), delivery.data)
+            self._binary = b"".join(parts)
+        return self._binary

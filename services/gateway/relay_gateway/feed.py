@@ -15,16 +15,17 @@ from prometheus_client import Counter, Gauge
 from relay_gateway.delivery import Batch, Delivery
 from relay_streams.keys import ConversationKeys
 from relay_streams.puller import Entry, Puller
+from relay_telemetry.tally import Tally
 from relay_wire import events
 from relay_wire.close_codes import CONVERSATION_ENDED, INTERNAL_ERROR, CloseCode
 from relay_wire.position import Position
 
 FEEDS = Gauge("relay_gateway_feeds", "Conversations read by this gateway.")
-FRAMES = Counter("relay_gateway_frames_total", "Frames read from streams.")
-DELIVERIES = Counter("relay_gateway_deliveries_total", "Frames written to live viewers.")
+FRAMES = Tally("relay_gateway_frames_total", "Frames read from streams.")
+DELIVERIES = Tally("relay_gateway_deliveries_total", "Frames written to live viewers.")
 BREAKS = Counter("relay_gateway_breaks_total", "Times a stream did not continue where it was read last.")
 DEFECTS = Counter("relay_gateway_defects_total", "Viewers closed because of a defect here.")
-RING_BYTES = Gauge("relay_gateway_ring_bytes", "Recent frames kept in memory.")
+RING_BYTES = Tally("relay_gateway_ring_bytes", "Recent frames kept in memory.")
 
 log = structlog.get_logger(__name__)
 
@@ -89,7 +90,7 @@ class Ring:
 
     def _resize(self, by_bytes: int) -> None:
         self._size_bytes += by_bytes
-        RING_BYTES.inc(by_bytes)
+        RING_BYTES.value += by_bytes
 
 
 class Feed:
@@ -166,10 +167,12 @@ class Feed:
             following.append(delivery)
             self.ring.append(delivery)
             self.cursor = delivery.position
-            self._ended = self._ended or isinstance(event, events.ConversationEnded)
-        FRAMES.inc(len(entries))
+            if isinstance(event, events.ConversationEnded):
+                self._ended = True
+        FRAMES.value += len(entries)
         self._fan_out(following, start)
-        self._wake()
+        if self._moved is not None:
+            self._wake()
         if self._ended:
             for listener in list(self._live):
                 self._live.discard(listener)
@@ -194,7 +197,7 @@ class Feed:
             else:
                 self._live.discard(listener)
                 listener.fall_behind()
-        DELIVERIES.inc(delivered)
+        DELIVERIES.value += delivered
 
     def _break(self, position: Position) -> None:
         BREAKS.inc()
