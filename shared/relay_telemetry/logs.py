@@ -50,6 +50,8 @@ def configure(service: str, *, level: str, style: Literal["auto", "console", "js
     # Their INFO lines repeat ours, once per request or session, with URLs in them.
     for chatty in ("aiohttp.access", "websockets", "spatius", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    # It warns of subprotocols nobody speaks, and viewers' tokens may stand among them.
+    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
     structlog.contextvars.bind_contextvars(service=service)
 
 

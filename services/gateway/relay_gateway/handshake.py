@@ -24,12 +24,13 @@ def check_upgrade(request: web.Request) -> None:
     """Refuse what is not a WebSocket upgrade for our protocol.
 
     Raises:
-        Problem: It is a plain request, or it offers subprotocols and none is ours.
+        Problem: It is a plain request, or it offers subprotocols and ours is not among them: a browser
+            would give up, too.
     """
     if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
         raise Problem(problems.UPGRADE_REQUIRED, "connect with a WebSocket client")
-    spoken = [name for name in offered_protocols(request) if not name.startswith(TOKEN_PREFIX)]
-    if spoken and SUBPROTOCOL not in spoken:
+    offered = offered_protocols(request)
+    if offered and SUBPROTOCOL not in offered:
         raise Problem(problems.BAD_REQUEST, f"the subprotocol here is {SUBPROTOCOL}")
 
 

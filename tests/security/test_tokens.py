@@ -1,0 +1,58 @@
+"""Tokens, with real sockets: those that do not fit are refused and not logged, and nobody else notices."""
+
+import time
+
+import jwt
+import pytest
+from tests.integration.gateway.bench import KEY, Bench, assert_whole, collect, seqs
+
+from relay_auth.viewer_tokens import Role
+
+
+def forged(b: Bench, key: str | None = KEY, algorithm: str = "HS256", **changes: object) -> str:
+    now = int(time.time())
+    claims = {
+        "aud": "avatar-relay",
+        "cid": b.keys.id,
+        "role": "speak",
+        "iat": now,
+        "exp": now + 60,
+        **changes,
+    }
+    return jwt.encode(claims, key, algorithm)
+
+
+async def test_tokens_that_do_not_fit(bench) -> None:
+    """Each is a 401 or 403, and the viewer beside them misses nothing."""
+    now = int(time.time())
+    async with bench() as b, b.viewer() as bystander:
+        refused = [
+            forged(b, aud="another"), forged(b, exp=now - 60), forged(b, nbf=now + 60),
+            forged(b, iat=now + 60), forged(b, role="admin"),
+            forged(b, key="another-key-of-32-characters-or-more"),
+            forged(b, key=KEY * 2, algorithm="HS512"), forged(b, None, "none"), "x" * 4000, "a.b.c",
+        ]  # fmt: skip
+        for token in refused:
+            assert await b.refused(headers={"Authorization": f"Bearer {token}"}) == (401, "unauthorized")
+            protocols = ("avatar-relay.v1", f"avatar-relay.token.{token}")
+            assert await b.refused(headers={}, protocols=protocols) == (401, "unauthorized")
+        other = b.token(conversation="another")
+        assert await b.refused(headers={"Authorization": f"Bearer {other}"}) == (403, "forbidden")
+
+        await b.turn(1)
+        assert seqs(await collect(bystander, 8)) == list(range(1, 9))
+        assert_whole(bystander)
+
+
+async def test_never_in_the_query(bench) -> None:
+    """URLs end up in logs: the native path does not even look there."""
+    async with bench() as b:
+        assert await b.refused(path=f"{b.path}?token={b.token()}", headers={}) == (401, "unauthorized")
+
+
+@pytest.mark.parametrize("others", [(), ("chat",)])
+async def test_a_token_as_the_only_subprotocol(bench, others: tuple[str, ...]) -> None:
+    """Refused before aiohttp logs what was offered: that is the token (the suite looks for it)."""
+    async with bench() as b:
+        protocols = (*others, f"avatar-relay.token.{b.token(Role.LISTEN)}")
+        assert await b.refused(headers={}, protocols=protocols) == (400, "bad-request")
