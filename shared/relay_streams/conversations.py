@@ -1,7 +1,7 @@
 """Conversations: their records, as control creates them and everyone reads them."""
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from relay_streams import scripts
 from relay_streams.errors import Missing
@@ -12,7 +12,14 @@ from relay_wire.position import START, Position
 from relay_wire.turns import InputState
 
 State = Literal["open", "closing", "ended"]
+TalkOver = Literal["never", "requests", "always"]
+"""What a viewer says while the avatar speaks that interrupts it: nothing but an interrupt; texts and
+requests for clips too; microphone audio too, for clients that listen only while a button is held."""
+PUSH = "push"
+"""The agent that says nothing: the app's backend does."""
+
 _STATES: dict[bytes, State] = {b"open": "open", b"closing": "closing", b"ended": "ended"}
+_TALK_OVERS: dict[bytes, TalkOver] = {value.encode(): value for value in get_args(TalkOver)}
 INPUT_STATES: dict[bytes, InputState] = {b"open": "open", b"ended": "ended", b"cut": "cut"}
 
 
@@ -25,6 +32,9 @@ class Conversation(NamedTuple):
     sample_rate: int
     codec: Codec
     created_ms: int
+    agent: str = PUSH
+    """Who answers the viewers."""
+    talk_over: TalkOver = "never"
     owner: str = ""
     """The worker that owns it, or did last."""
     generation: int = 0
@@ -59,6 +69,8 @@ class Conversation(NamedTuple):
             "sample_rate", self.sample_rate,
             "codec", int(self.codec),
             "created", self.created_ms,
+            "agent", self.agent,
+            "talk_over", self.talk_over,
             *(("first_generation", self.first_generation) if self.first_generation else ()),
         ]  # fmt: skip
 
@@ -77,6 +89,8 @@ class Conversation(NamedTuple):
                 sample_rate=int(fields[b"sample_rate"]),
                 codec=Codec(int(fields[b"codec"])),
                 created_ms=int(fields[b"created"]),
+                agent=fields.get(b"agent", b"push").decode(),
+                talk_over=_TALK_OVERS[fields.get(b"talk_over", b"never")],
                 owner=fields.get(b"owner", b"").decode(),
                 generation=int(fields.get(b"generation", 0)),
                 first_generation=int(fields.get(b"first_generation", 0)),

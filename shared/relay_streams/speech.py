@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 
 from relay_streams.errors import Missing, Unavailable
 from relay_streams.keys import ConversationKeys
-from relay_streams.uplink import Full, Input, Missed, Spoken, Uplink
+from relay_streams.uplink import Full, Input, Missed, Spoken, Term, Uplink
 from relay_wire.tail import Tail
 
 TURNS = Counter("relay_speech_turns_total", "Turns spoken; going on with one counts again.", ["door"])
@@ -46,6 +46,7 @@ class Speech:
         key: What the turn is opened with.
         barge_in: Cancel what is spoken or waits, instead of waiting for it.
         traceparent: The turn's trace context.
+        term: For an owner's agent.
     """
 
     uplink: Uplink
@@ -57,6 +58,7 @@ class Speech:
     key: str
     barge_in: bool = False
     traceparent: str = ""
+    term: Term | None = None
     turn: int = 0
     """Known once the first chunk is in."""
     offset: int = 0
@@ -81,6 +83,7 @@ class Speech:
             Unavailable: Redis could not take it in time. Whether it is in is unknown.
             Missing: Redis lost the conversation, and nobody restored it in time.
             Ended: It is over.
+            Fenced: The agent's owner has been replaced.
 
         Cancelling is safe: what is in is in once. Do not use the object after an error.
         """
@@ -130,4 +133,5 @@ class Speech:
             end=end,
             barge_in=self.barge_in,
             traceparent=self.traceparent,
+            term=self.term,
         )

@@ -8,7 +8,7 @@ from prometheus_client import Counter
 
 from relay_streams import scripts
 from relay_streams.conversations import INPUT_STATES
-from relay_streams.errors import Ended, Missing, Unavailable
+from relay_streams.errors import Ended, Fenced, Missing, Unavailable
 from relay_streams.keys import ConversationKeys
 from relay_streams.link import Link, Reply
 from relay_wire.messages import PlaybackState
@@ -78,6 +78,14 @@ class Unreplicated(Unavailable):
     """Raised when too few replicas of Redis have a chunk in time: repeat it."""
 
 
+class Term(NamedTuple):
+    """By what right an owner's agent speaks: in this term, and knowing of every interrupt up to an entry."""
+
+    generation: int
+    heard: str
+    """The last up entry, other than speech, that was acted on."""
+
+
 class Spoken(NamedTuple):
     """A chunk that is in."""
 
@@ -134,6 +142,7 @@ class Uplink:
         end: bool,
         barge_in: bool = False,
         traceparent: str = "",
+        term: Term | None = None,
     ) -> Spoken:
         """Append a chunk of a turn's speech. Of one that is in partly, the rest is appended.
 
@@ -146,16 +155,26 @@ class Uplink:
             end: Whether the turn's audio ends with it.
             barge_in: When opening: cancel what is spoken or waits, instead of waiting for it.
             traceparent: When opening: the turn's trace context.
+            term: For an owner's agent. A door has none.
 
         Raises:
             Busy: Opening, while another turn's audio is still coming.
-            Closed: The turn takes no more.
+            Closed: The turn takes no more, or the agent has not heard the last interrupt.
+            Fenced: The agent's owner has been replaced.
             Mismatch: The turn is complete, or further than its end as given here, with other audio.
             Full: Too much waits for the owner.
             Missed: Chunks before this one are missing.
         """
         reply = await self._speak(
-            keys, turn, key, offset, pcm, "1" if end else "", "1" if barge_in else "", traceparent
+            keys,
+            turn,
+            key,
+            offset,
+            pcm,
+            "1" if end else "",
+            "1" if barge_in else "",
+            traceparent,
+            term=term,
         )
         match reply[0]:
             case b"in":
@@ -168,6 +187,8 @@ class Uplink:
                 raise Mismatch(reply[1], reply[2])
             case b"behind":
                 raise Missed(reply[2])
+            case b"fenced":
+                raise Fenced(int(reply[1]))
         raise _refusal(reply)
 
     async def find(self, keys: ConversationKeys, *, turn: int = 0, key: str = "") -> Input | None:
@@ -206,7 +227,9 @@ class Uplink:
         """Ask the owner to end the conversation. No speech is taken after this."""
         await self._tell(keys, "close", "r", reason)
 
-    async def _speak(self, keys: ConversationKeys, *arguments: str | bytes | int) -> Reply:
+    async def _speak(
+        self, keys: ConversationKeys, *arguments: str | bytes | int, term: Term | None = None
+    ) -> Reply:
         limits = self._limits
         script = self._link.run_script(
             scripts.SPEAK,
@@ -215,6 +238,7 @@ class Uplink:
             limits.entries,
             limits.bytes,
             limits.silence_ms,
+            *(term or ("", "")),
         )
         if not limits.replicas:
             return await script

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -33,10 +34,10 @@ class Store:
     keys: KeySpace = field(default_factory=KeySpace)
     lost: list[StoreError] = field(default_factory=list)
 
-    async def create(self, *, sample_rate: int = 16000) -> ConversationKeys:
+    async def create(self, *, sample_rate: int = 16000, **fields: Any) -> ConversationKeys:
         """A new conversation nobody owns."""
         keys = self.keys.conversation(f"01JDTEST{next(_ids):018d}")
-        record = Conversation(keys.id, "open", "ava", sample_rate, Codec.PCM_S16LE, created_ms=1)
+        record = Conversation(keys.id, "open", "ava", sample_rate, Codec.PCM_S16LE, created_ms=1, **fields)
         created = await conversations.create(self.link, keys, record)
         assert created
         return keys

@@ -14,7 +14,7 @@ from relay_control.door import Door
 from relay_control.wav import samples_of
 from relay_settings.control import ControlSettings
 from relay_streams import conversations
-from relay_streams.conversations import Conversation
+from relay_streams.conversations import PUSH, Conversation, TalkOver
 from relay_streams.errors import Ended
 from relay_streams.keys import KeySpace
 from relay_streams.link import Link
@@ -41,6 +41,9 @@ class NewConversation(msgspec.Struct, forbid_unknown_fields=True):
 
     avatar_id: Annotated[str, msgspec.Meta(max_length=128)] = ""
     sample_rate: int = 16000
+    agent: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}\Z")] = PUSH
+    talk_over: TalkOver | None = None
+    """None: requests, where an agent answers them."""
 
 
 class NewToken(msgspec.Struct, forbid_unknown_fields=True):
@@ -106,6 +109,8 @@ class Api:
             sample_rate=wish.sample_rate,
             codec=Codec.PCM_S16LE,
             created_ms=time.time_ns() // 1_000_000,
+            agent=wish.agent,
+            talk_over=wish.talk_over or ("never" if wish.agent == PUSH else "requests"),
         )
         await conversations.create(self._link, self._keys.conversation(record.id), record)
         CREATED.inc()
@@ -237,6 +242,8 @@ class Api:
             "sample_rate": record.sample_rate,
             "codec": record.codec.name.lower(),
             "created_ms": record.created_ms,
+            "agent": record.agent,
+            "talk_over": record.talk_over,
             "owner": record.owner or None,
             "generation": record.generation,
             "turn": record.turn,

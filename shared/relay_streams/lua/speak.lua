@@ -6,13 +6,16 @@
 --       4 PCM: without it, and not the last, the call only asks             5 '1' when it is the last
 --       6 '1' when opening barges in                     7 traceparent or ''
 --       8 most entries waiting   9 most bytes waiting   10 ms of silence after which an open turn is cut
+--       an owner's agent: 11 its generation   12 the last up entry acted on; '' for both from a door
 --
 -- Returns {'in', turn, offset, state, key} when the chunk is in, now or before; offset is where the turn is
 --       | {'behind', turn, offset} when chunks before it are not
 --       | {'over', turn, offset, state} when the turn takes no more, or is longer than this says
 --       | {'unknown'} to a question about no turn of the last eight
---       | {'busy', turn} | {'full'} | {'ended'} | {'missing'}.
+--       | {'busy', turn} | {'full'} | {'ended'} | {'missing'} | {'fenced', generation}.
 -- Turns never interleave: the next opens only when the one before is over, left silent, or barged into.
+-- An agent of another generation says nothing more, and one that has not heard the last interrupt, or of
+-- the last barge-in, opens nothing: it would speak into the silence that was asked for.
 --
 -- Input fields of the record; restore.lua pushes them forward:
 --   in_turn, in_offset   the turn opened last, and the bytes of it that are in
@@ -23,10 +26,12 @@
 local meta, up = KEYS[1], KEYS[2]
 local turn, key, offset, pcm, last = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5] == '1'
 local asks = pcm == '' and not last
+local generation, heard = ARGV[11], ARGV[12]
 
 local record = redis.call('HMGET', meta, 'state', 'in_turn', 'in_state', 'in_offset', 'in_key', 'in_past',
-  'in_at', 'up_in')
+  'in_at', 'up_in', 'generation', 'in_stop')
 if not record[1] then return {'missing'} end
+if generation ~= '' and record[9] ~= generation then return {'fenced', record[9] or '0'} end
 if record[1] ~= 'open' then return {'ended'} end
 local input = {turn = tonumber(record[2]) or 0, state = record[3] or 'ended', offset = tonumber(record[4]) or 0,
   key = record[5] or ''}
@@ -40,6 +45,13 @@ local function cut()
   redis.call('HSET', meta, 'in_state', 'cut')
   redis.call('SPUBLISH', up, '')
   input.state = 'cut'
+end
+
+local function is_after(id, other)
+  local ms, number = string.match(id, '^(%d+)-(%d+)$')
+  local other_ms, other_number = string.match(other, '^(%d+)-(%d+)$')
+  if ms ~= other_ms then return tonumber(ms) > tonumber(other_ms) end
+  return tonumber(number) > tonumber(other_number)
 end
 
 -- The key decides where both sides have one: after a fail-over another speaker's turn may have our number.
@@ -80,6 +92,7 @@ else
   if asks then return {'unknown'} end
   if turn > 0 and turn <= input.turn then return {'over', turn, 0, 'cut'} end
   if offset > 0 then return {'behind', turn, 0} end
+  if generation ~= '' and record[10] and is_after(record[10], heard) then return {'over', turn, 0, 'cut'} end
   if input.state == 'open' and turn == 0 and ARGV[6] ~= '1' then return {'busy', input.turn} end
 end
 
@@ -94,7 +107,8 @@ end
 
 local entry = {'XADD', up, '*', 'k', 'speech'}
 local function field(name, value) entry[#entry + 1] = name; entry[#entry + 1] = value end
-if not meant then
+local opens = not meant
+if opens then
   if input.state == 'open' then cut() end
   if input.turn > 0 then
     past = past .. string.format('%d %s %d %s\n', input.turn, input.state, input.offset, input.key)
@@ -109,7 +123,8 @@ if not meant then
 end
 if last then field('e', '1') end
 field('t', meant.turn); field('o', meant.offset); field('d', pcm); field('c', up_in)
-redis.call(unpack(entry))
+local id = redis.call(unpack(entry))
+if opens and ARGV[6] == '1' and generation == '' then redis.call('HSET', meta, 'in_stop', id) end
 meant.offset, meant.state = meant.offset + #pcm, last and 'ended' or 'open'
 redis.call('HSET', meta, 'in_turn', meant.turn, 'in_state', meant.state, 'in_offset', meant.offset,
   'in_at', string.format('%.0f', now), 'up_in', string.format('%.0f', up_in + #pcm))

@@ -7,24 +7,44 @@
 -- Returns {'ok', last turn opened} | {'full'} | {'ended'} | {'missing'}.
 -- An interrupt is stamped with the last turn opened and cuts its input; a close ends input for good.
 -- Both are always taken: what stops the avatar may not wait for room.
+-- What talks over the avatar, by the record's talk_over, has an interrupt put before it, one per turn.
+--
+-- Input fields of the record, besides those of speak.lua:
+--   in_stop      the up entry of the last interrupt, or of the last speech of a door that barged in
+--   in_stopped   the last turn an interrupt cancelled
 local meta, up, kind = KEYS[1], KEYS[2], ARGV[1]
-local record = redis.call('HMGET', meta, 'state', 'in_turn', 'up_in', 'in_state')
+local record = redis.call('HMGET', meta, 'state', 'in_turn', 'up_in', 'in_state', 'in_stopped', 'talk_over')
 if not record[1] then return {'missing'} end
 if record[1] == 'ended' or (record[1] == 'closing' and kind ~= 'close') then return {'ended'} end
-local in_turn = record[2] or '0'
+local in_turn, up_in = record[2] or '0', record[3] or '0'
 
-local entry = {'XADD', up, '*', 'k', kind, 'c', record[3] or '0'}
-if kind == 'interrupt' or kind == 'close' then
+local function cut()
   if record[4] == 'open' then redis.call('HSET', meta, 'in_state', 'cut') end
-  if kind == 'interrupt' then
-    entry[#entry + 1] = 't'; entry[#entry + 1] = in_turn
-  else
-    redis.call('HSET', meta, 'state', 'closing')
-  end
-elseif redis.call('XLEN', up) >= tonumber(ARGV[2]) then
-  return {'full'}
 end
-for i = 3, #ARGV do entry[#entry + 1] = ARGV[i] end
-redis.call(unpack(entry))
+
+local function interrupt(...)
+  cut()
+  local id = redis.call('XADD', up, '*', 'k', 'interrupt', 'c', up_in, 't', in_turn, ...)
+  redis.call('HSET', meta, 'in_stop', id, 'in_stopped', in_turn)
+end
+
+local function talks_over()
+  if tonumber(in_turn) <= (tonumber(record[5]) or 0) then return false end
+  if kind == 'mic' then return record[6] == 'always' and ARGV[4] ~= '' end
+  return (kind == 'text' or kind == 'sample') and (record[6] == 'requests' or record[6] == 'always')
+end
+
+if kind == 'interrupt' then
+  interrupt(unpack(ARGV, 3))
+else
+  if kind == 'close' then
+    cut()
+    redis.call('HSET', meta, 'state', 'closing')
+  elseif redis.call('XLEN', up) >= tonumber(ARGV[2]) then
+    return {'full'}
+  end
+  if talks_over() then interrupt('r', 'viewer') end
+  redis.call('XADD', up, '*', 'k', kind, 'c', up_in, unpack(ARGV, 3))
+end
 redis.call('SPUBLISH', up, '')
 return {'ok', tonumber(in_turn)}

@@ -42,6 +42,22 @@ async def test_an_empty_body_takes_the_defaults(bench) -> None:
 
 
 @pytest.mark.parametrize(
+    ("wishes", "agent", "talk_over"),
+    [
+        ({}, "push", "never"),
+        ({"agent": "echo"}, "echo", "requests"),
+        ({"agent": "my-agent", "talk_over": "always"}, "my-agent", "always"),
+    ],
+)
+async def test_agents(bench, wishes: dict[str, str], agent: str, talk_over: str) -> None:
+    """A conversation names who answers its viewers, and what of theirs interrupts."""
+    async with bench() as b:
+        _, made, _ = await b.call("POST", "/v1/conversations", json=wishes)
+        _, shown, _ = await b.call("GET", f"/v1/conversations/{made['id']}")
+        assert (shown["agent"], shown["talk_over"]) == (agent, talk_over)
+
+
+@pytest.mark.parametrize(
     ("body", "status", "problem"),
     [
         (b"{", 400, "malformed-json"),
@@ -50,6 +66,8 @@ async def test_an_empty_body_takes_the_defaults(bench) -> None:
         (b'{"sample_rate":"fast"}', 422, "invalid-field"),
         (b'{"sample_rate":12345}', 422, "invalid-field"),
         (b'{"avatar":"x"}', 422, "invalid-field"),
+        (b'{"agent":"../Echo"}', 422, "invalid-field"),
+        (b'{"talk_over":"sometimes"}', 422, "invalid-field"),
         (b'{"avatar_id":"' + b"x" * 200 + b'"}', 422, "invalid-field"),
     ],
 )

@@ -1,0 +1,110 @@
+"""Talking over the avatar: what interrupts it, and what an agent may say afterwards; on both servers."""
+
+import pytest
+
+from relay_streams.errors import Fenced
+from relay_streams.uplink import Closed, Term, Uplink
+from relay_wire import uplink
+
+TURN = uplink.Speech(1, 0, b"aa", end=True)
+
+
+async def said(store, keys) -> list[uplink.Entry]:
+    return [uplink.decode(fields) for _, fields in await store.entries(keys.up)]
+
+
+async def last_id(store, keys) -> str:
+    return (await store.entries(keys.up))[-1][0]
+
+
+@pytest.mark.parametrize(
+    ("talk_over", "interrupted_by"),
+    [("never", set()), ("requests", {"text", "sample"}), ("always", {"text", "sample", "mic"})],
+)
+async def test_what_interrupts(open_store, talk_over, interrupted_by) -> None:
+    """The interrupt is in the stream before what caused it, and cancels the turns opened so far."""
+    async with open_store() as store:
+        up = Uplink(store.link)
+        for kind in ("text", "sample", "mic"):
+            keys = await store.create(talk_over=talk_over, agent="echo")
+            await up.speak(keys, offset=0, pcm=b"aa", end=True)
+            entry = {
+                "text": uplink.Text("hi"), "sample": uplink.Sample("hi"), "mic": uplink.Microphone(b"hi"),
+            }[kind]  # fmt: skip
+            for _ in range(2):
+                if kind == "text":
+                    await up.send_text(keys, "hi")
+                elif kind == "sample":
+                    await up.ask_for_sample(keys, "hi")
+                else:
+                    await up.send_microphone(keys, b"hi")
+            first = [uplink.Interrupt(1, "viewer")] if kind in interrupted_by else []
+            assert await said(store, keys) == [TURN, *first, entry, entry], "once per turn"
+
+
+async def test_silence_interrupts_nothing(open_store) -> None:
+    """The end of what was said is not saying something; nor is anything before the first turn."""
+    async with open_store() as store:
+        up = Uplink(store.link)
+        keys = await store.create(talk_over="always")
+        await up.send_microphone(keys, b"hi")
+        await up.speak(keys, offset=0, pcm=b"aa", end=True)
+        await up.send_microphone(keys, b"", end=True)
+        assert await said(store, keys) == [uplink.Microphone(b"hi"), TURN, uplink.Microphone(b"", end=True)]
+
+
+async def test_talking_over_an_open_turn_cuts_it(open_store) -> None:
+    """Whoever speaks it learns that at its next chunk."""
+    async with open_store() as store:
+        up = Uplink(store.link)
+        keys = await store.create(talk_over="requests")
+        await up.speak(keys, offset=0, pcm=b"aa", end=False)
+        await up.send_text(keys, "stop")
+        with pytest.raises(Closed):
+            await up.speak(keys, turn=1, offset=2, pcm=b"aa", end=False)
+
+
+async def test_an_agent_that_missed_an_interrupt_opens_nothing(open_store) -> None:
+    """However the two race, nothing is spoken into the silence somebody asked for."""
+    async with open_store() as store:
+        up = Uplink(store.link)
+        keys = await store.create(agent="echo")
+        generation = (await store.claim(keys)).generation
+        unaware = Term(generation, "0-0")
+        await up.interrupt(keys, "viewer")
+        with pytest.raises(Closed):
+            await up.speak(keys, offset=0, pcm=b"aa", end=True, term=unaware)
+        aware = Term(generation, await last_id(store, keys))
+        assert await up.speak(keys, offset=0, pcm=b"aa", end=True, term=aware) == (1, 2)
+
+
+async def test_a_backend_that_barges_in_is_an_interrupt_to_agents(open_store) -> None:
+    """A door's barge-in stops what the agent is about to say; an agent's own does not."""
+    async with open_store() as store:
+        up = Uplink(store.link)
+        keys = await store.create(agent="echo")
+        unaware = Term((await store.claim(keys)).generation, "0-0")
+        for turn in (1, 2):
+            spoken = await up.speak(keys, offset=0, pcm=b"aa", end=True, barge_in=True, term=unaware)
+            assert spoken.turn == turn
+        await up.speak(keys, offset=0, pcm=b"aa", end=True, barge_in=True)
+        with pytest.raises(Closed):
+            await up.speak(keys, offset=0, pcm=b"aa", end=True, term=unaware)
+
+
+async def test_a_replaced_owners_agent_is_fenced(open_store) -> None:
+    """Neither a new turn nor the rest of one enters."""
+    async with open_store() as store:
+        up = Uplink(store.link)
+        keys = await store.create(agent="echo")
+        old = await store.claim(keys)
+        term = Term(old.generation, "0-0")
+        await up.speak(keys, offset=0, pcm=b"aa", end=False, term=term)
+        await store.registry().release(old)
+        new = await store.claim(keys, "heir")
+        assert (new.conversation.input_state, new.conversation.agent) == ("open", "echo")
+        for turn, offset in ((1, 2), (0, 0)):
+            with pytest.raises(Fenced) as refusal:
+                await up.speak(keys, turn=turn, offset=offset, pcm=b"bb", end=True, term=term)
+            assert refusal.value.generation == new.generation
+        assert await up.speak(keys, turn=1, offset=2, pcm=b"bb", end=True) == (1, 4)
