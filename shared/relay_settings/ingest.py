@@ -3,13 +3,14 @@
 from pydantic import Field, SecretStr
 from pydantic_settings import CliSuppress
 
+from relay_settings.agents import AgentSettings
 from relay_settings.base import reveal, secret
 from relay_settings.process import ProcessSettings
 from relay_settings.store import StoreSettings
 from relay_settings.vendor import VendorSettings
 
 
-class IngestSettings(ProcessSettings, StoreSettings, VendorSettings):
+class IngestSettings(ProcessSettings, StoreSettings, VendorSettings, AgentSettings):
     """Ingest: owns conversations and their Motion sessions."""
 
     api_key: CliSuppress[SecretStr] = secret("SPATIUS_API_KEY", "The vendor's API key.", min_length=1)

@@ -201,9 +201,13 @@ class Uplink:
                 return None
         raise _refusal(reply)
 
-    async def interrupt(self, keys: ConversationKeys, reason: str) -> int:
-        """Cancel every turn opened so far. Returns the last of them."""
-        return await self._tell(keys, "interrupt", "r", reason)
+    async def interrupt(self, keys: ConversationKeys, reason: str, *, term: Term | None = None) -> int:
+        """Cancel every turn opened so far. Returns the last of them.
+
+        Raises:
+            Fenced: It is an agent's, by its term, and its owner has been replaced.
+        """
+        return await self._tell(keys, "interrupt", "r", reason, term=term)
 
     async def report_playback(
         self, keys: ConversationKeys, *, turn: int, state: PlaybackState, position_ms: int
@@ -254,12 +258,18 @@ class Uplink:
             raise Unreplicated(f"{replicas} of {limits.replicas} replicas of Redis have the speech")
         return reply
 
-    async def _tell(self, keys: ConversationKeys, kind: str, *fields: str | bytes | int) -> int:
+    async def _tell(
+        self, keys: ConversationKeys, kind: str, *fields: str | bytes | int, term: Term | None = None
+    ) -> int:
+        generation = term.generation if term else ""
         reply = await self._link.run_script(
-            scripts.TELL, (keys.meta, keys.up), kind, self._limits.entries, *fields
+            scripts.TELL, (keys.meta, keys.up), kind, self._limits.entries, generation, *fields
         )
-        if reply[0] == b"ok":
-            return int(reply[1])
+        match reply[0]:
+            case b"ok":
+                return int(reply[1])
+            case b"fenced":
+                raise Fenced(int(reply[1]))
         raise _refusal(reply)
 
 

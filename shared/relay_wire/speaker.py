@@ -7,8 +7,9 @@ from typing import Annotated
 
 import msgspec
 
-Key = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,128}\Z")]
-"""Names an opening, so that repeating it opens no second turn: 1 to 128 visible ASCII characters."""
+Key = Annotated[str, msgspec.Meta(pattern=r"^(?!agent:)[!-~]{1,128}\Z")]
+"""Names an opening, so that repeating it opens no second turn: 1 to 128 visible ASCII characters, which
+begin otherwise than the agents' own, ``agent:``."""
 
 
 class SpeakerError(ValueError):

@@ -224,6 +224,12 @@ class TurnMachine:
             effects += self._without_motion(now, reason)
         return effects
 
+    def tell(self, event: events.StreamEvent) -> list[Effect]:
+        """Say something besides: inside the turn while it is spoken, else outside any."""
+        if self.phase is Phase.CLOSED:
+            return []
+        return [self._event(event, turn=None if self.phase is Phase.SPEAKING else 0)]
+
     def interrupt(self, now: float, upto: int, reason: str) -> list[Effect]:
         """Cancel the turns up to this one: the running one stops, the waiting ones never begin."""
         self._cancelled = max(self._cancelled, upto)

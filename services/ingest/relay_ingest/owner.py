@@ -14,6 +14,9 @@ import structlog
 from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Histogram
 
+from relay_ingest.agents import happening, voice
+from relay_ingest.agents.catalog import Catalog
+from relay_ingest.agents.host import Host
 from relay_ingest.motion import Motion, MotionLimits
 from relay_ingest.vendor import MotionFailure, Vendor
 from relay_settings.ingest import IngestSettings
@@ -22,6 +25,7 @@ from relay_streams.errors import StoreError
 from relay_streams.ownership import Heard, Lease
 from relay_streams.publisher import Publisher
 from relay_streams.puller import Entry, Puller
+from relay_streams.uplink import Uplink
 from relay_telemetry import traces
 from relay_wire import events, uplink
 from relay_wire.checkpoint import Checkpoint, Phase
@@ -54,6 +58,8 @@ class Owner:
         lease: The term just claimed.
         puller: Reads the up stream.
         publisher: Writes the down stream.
+        uplink: Where the agent speaks.
+        catalog: The agents there are.
         vendor: Makes Motion sessions.
         settings: The worker's.
         spawn: Starts a task that the worker owns.
@@ -67,6 +73,8 @@ class Owner:
         *,
         puller: Puller,
         publisher: Publisher,
+        uplink: Uplink,
+        catalog: Catalog,
         vendor: Vendor,
         settings: IngestSettings,
         spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
@@ -118,6 +126,16 @@ class Owner:
         self._span_turn = 0
         self._first_audio_at: float | None = None
         self._stopped = False
+        self._agent = Host(
+            lease,
+            catalog=catalog,
+            uplink=uplink,
+            settings=settings,
+            heard=lambda: "{}-{}".format(*self._heard),
+            publish=self._tell,
+            is_behind=lambda: self.writer.backlog_bytes > _PAUSE_BYTES,
+            spawn=spawn,
+        )
         self._following = puller.follow(
             lease.keys.up, lease.keys.partition, record.up, self._on_entries, self._fail
         )
@@ -139,6 +157,7 @@ class Owner:
         self._stopped = True
         self._following.close()
         self._motion.close()
+        self._agent.stop()
         self.writer.close()
         self._boundary.set()
         if self._timer is not None:
@@ -189,6 +208,9 @@ class Owner:
             self._held_after = None  # A turn that barges in leaves those before it unspoken.
             self._key = said.key
             self._begin_span(said)
+            if said.barge_in and not said.key.startswith(voice.KEYS):
+                self._heard = _order(entry.id.decode())
+                self._agent.hear(happening.Interrupted("barge_in"))
         self._consumed(entry)
         effects = self._machine.audio(
             self._loop.time(), said.turn, said.pcm, offset=said.offset, end=said.end, barge_in=said.barge_in
@@ -207,13 +229,15 @@ class Owner:
             match said:
                 case uplink.Interrupt(upto, reason):
                     self._perform(self._machine.interrupt(now, upto, reason))
+                    self._agent.hear(happening.Interrupted(reason))
                 case uplink.Playback(turn, state, position_ms):
                     self._perform(self._machine.playback(now, turn, state, position_ms))
                 case uplink.Close(reason):
                     self._perform(self._machine.close(now, reason))
+                    self._agent.hear(happening.Ended(reason))
                     self._on_closed(self)
                 case uplink.Text() | uplink.Microphone() | uplink.Sample():
-                    DISCARDED.labels(type(said).__name__.lower(), "no_agent").inc()
+                    self._agent.hear(said)
         self._consumed(entry)
 
     def _consumed(self, entry: Entry) -> None:
@@ -258,6 +282,12 @@ class Owner:
             return
         error = events.Error(failure.code, failure.message, failure.retryable)
         self._perform(self._machine.motion_failed(self._loop.time(), failure.code, error))
+
+    # --- inputs: the agent ---------------------------------------------------------------------
+
+    def _tell(self, event: events.StreamEvent) -> None:
+        if not self._stopped:
+            self._perform(self._machine.tell(event))
 
     # --- effects -------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from prometheus_client import Counter, Gauge
 
+from relay_ingest.agents.catalog import Catalog
 from relay_ingest.owner import Owner
 from relay_ingest.vendor import Vendor
 from relay_runtime.process import Process
@@ -23,6 +24,7 @@ from relay_streams.link import Link
 from relay_streams.ownership import Lease, Offer, Registry
 from relay_streams.publisher import Publisher
 from relay_streams.puller import Puller
+from relay_streams.uplink import Uplink, UplinkLimits
 
 OWNED = Gauge("relay_ingest_conversations", "Conversations this worker owns.")
 CAPACITY = Gauge("relay_ingest_capacity", "Conversations this worker may own.")
@@ -37,6 +39,8 @@ STORE_FAILURES = Counter(
 _RENEWALS_PER_LEASE = 4
 _HEAD_START_S = 0.2
 """How much later a full worker reaches for an offer than an empty one: the emptier one gets it."""
+_PATIENCE = 0.9
+"""A silent turn is given up in the uplink before its owner does, as at the door."""
 _TAKEN_AT_ONCE = 4
 """Most offers of a partition taken before others may have some."""
 
@@ -55,6 +59,7 @@ class Worker:
         puller: Puller,
         publisher: Publisher,
         vendor: Vendor,
+        catalog: Catalog,
         tasks: TaskScope,
     ) -> None:
         self.name = name
@@ -65,6 +70,8 @@ class Worker:
         self._puller = puller
         self._publisher = publisher
         self._vendor = vendor
+        self._catalog = catalog
+        self._uplink = Uplink(link, UplinkLimits(silence_ms=int(settings.input_timeout_s * 1000 * _PATIENCE)))
         self._tasks = tasks
         self._owners: dict[str, Owner] = {}
         self._draining = False
@@ -184,6 +191,8 @@ class Worker:
             lease,
             puller=self._puller,
             publisher=self._publisher,
+            uplink=self._uplink,
+            catalog=self._catalog,
             vendor=self._vendor,
             settings=self._settings,
             spawn=self._spawn,
@@ -247,6 +256,7 @@ def _unique_name() -> str:
 async def worker(settings: IngestSettings) -> AsyncIterator[Worker]:
     """A worker with its connections to Redis, taking conversations while the block runs."""
     url, timeout_s = settings.store_url, settings.redis_timeout_s
+    catalog = await asyncio.to_thread(Catalog, settings)
     async with (
         Link(url, name="ingest", timeout_s=timeout_s) as link,
         Publisher(
@@ -265,6 +275,7 @@ async def worker(settings: IngestSettings) -> AsyncIterator[Worker]:
             puller=puller,
             publisher=publisher,
             vendor=Vendor(settings),
+            catalog=catalog,
             tasks=tasks,
         )
         async with (

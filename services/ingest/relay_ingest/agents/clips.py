@@ -1,0 +1,111 @@
+"""Clips: speaks recordings that viewers ask for by name."""
+
+import asyncio
+import io
+import os
+import stat
+import wave
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+from relay_ingest.agents.agent import Agent
+from relay_ingest.agents.happening import Sample
+from relay_ingest.agents.stage import Stage
+from relay_wire.pcm import BYTES_PER_SAMPLE
+
+SUFFIXES = (".wav", ".pcm")
+
+
+class ClipError(Exception):
+    """Raised when there is nothing to speak by that name. The text is safe to show.
+
+    Attributes:
+        code: ``unknown_clip`` or ``bad_clip``.
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Clips(Agent):
+    """Answers requests for clips with files of one directory: mono 16-bit WAV, or bare PCM, at the
+    conversation's rate. A new request takes the place of what is spoken.
+    """
+
+    async def converse(self, stage: Stage) -> None:
+        """Play what is asked for."""
+        async for event in stage:
+            if isinstance(event, Sample):
+                try:
+                    pcm = await asyncio.to_thread(
+                        read_clip,
+                        self.settings.agent_clips_dir,
+                        event.clip,
+                        sample_rate=stage.sample_rate,
+                        limit_bytes=self.settings.agent_clip_bytes,
+                    )
+                except ClipError as error:
+                    await stage.error(error.code, str(error))
+                else:
+                    await stage.speak(_once(pcm), barge_in=True)
+
+
+def read_clip(directory: str, name: str, *, sample_rate: int, limit_bytes: int) -> bytes:
+    """The samples of a clip: a file right in the directory, with or without its suffix in the name.
+
+    Nothing else can be reached: no other directory, no link that leads out, nothing but plain files.
+
+    Raises:
+        ClipError: There is none by that name, or it is too large or not such audio.
+    """
+    data, suffix = _read(directory, name, limit_bytes)
+    pcm = _wav_samples(data, sample_rate) if suffix == ".wav" else data
+    if not pcm or len(pcm) % BYTES_PER_SAMPLE:
+        raise ClipError("bad_clip", "the clip has no whole samples")
+    return pcm
+
+
+def _read(directory: str, name: str, limit_bytes: int) -> tuple[bytes, str]:
+    is_name = name == Path(name).name and name.isprintable() and not name.startswith(".")
+    if directory and is_name and "\\" not in name:
+        root = Path(directory).resolve()
+        names = [name] if name.endswith(SUFFIXES) else [name + suffix for suffix in SUFFIXES]
+        for candidate in names:
+            with suppress(OSError), open(root / candidate, "rb", opener=_open_plainly) as opened:
+                if stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                    return _content(opened, limit_bytes), Path(candidate).suffix
+    raise ClipError("unknown_clip", "there is no such clip")
+
+
+def _open_plainly(path: str, flags: int) -> int:
+    # Never follows a link, never waits for a pipe's other end.
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def _content(opened: io.BufferedReader, limit_bytes: int) -> bytes:
+    data = opened.read(limit_bytes + 1)
+    if len(data) > limit_bytes:
+        raise ClipError("bad_clip", f"the clip has more than {limit_bytes} bytes")
+    return data
+
+
+def _wav_samples(data: bytes, sample_rate: int) -> bytes:
+    try:
+        with wave.open(io.BytesIO(data)) as wav:
+            found = (wav.getnchannels(), 8 * wav.getsampwidth(), wav.getframerate())
+            samples: bytes = wav.readframes(wav.getnframes())
+    except (wave.Error, EOFError) as error:
+        raise ClipError("bad_clip", f"the clip is not a PCM WAV file: {error}") from None
+    if found != (1, 8 * BYTES_PER_SAMPLE, sample_rate):
+        raise ClipError(
+            "bad_clip",
+            f"the clip has {found[0]} channels of {found[1]} bits at {found[2]} Hz;"
+            f" this conversation speaks 1 of 16 at {sample_rate} Hz",
+        )
+    return samples
+
+
+async def _once(pcm: bytes) -> AsyncIterator[bytes]:
+    yield pcm

@@ -1,0 +1,45 @@
+"""Settings of agents, who answer viewers."""
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
+
+from relay_settings.base import Settings
+
+
+class AgentSettings(Settings):
+    """What agents there are, and what they may use."""
+
+    agents: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("push", "clips", "echo"),
+        description="Agents that conversations may name, comma-separated; others than these three are"
+        " entry points of installed packages.",
+    )
+    agent_events: int = Field(256, ge=8, description="Most events an agent has not read; the oldest go.")
+    agent_inbox_bytes: int = Field(
+        1024 * 1024, ge=64 * 1024, description="Most microphone audio and text in them; the oldest goes."
+    )
+    agent_timeout_s: float = Field(
+        30.0,
+        gt=0,
+        description="How long an agent may leave its events unread, or a speech without audio, before it"
+        " is stopped.",
+    )
+    agent_speech_s: float = Field(
+        300.0, gt=0, le=3600, description="Longest speech of an agent; what is longer is cut there."
+    )
+    agent_clips_dir: str = Field("", description="Directory of the clips agent; empty: it knows no clip.")
+    agent_clip_bytes: int = Field(
+        16 * 1024 * 1024, ge=1024, description="Largest clip; a larger one is refused."
+    )
+    agent_echo_s: float = Field(
+        30.0, gt=0, le=300, description="How much the echo agent remembers of what is said; the last of it."
+    )
+
+    @field_validator("agents", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(name.strip() for name in value.split(",") if name.strip())

@@ -1,0 +1,20 @@
+"""An agent that answers every text with a tone, a tenth of a second for each letter."""
+
+from collections.abc import AsyncIterator
+
+from relay_ingest.agents import Agent, Stage, Text
+
+
+class Toner(Agent):
+    async def converse(self, stage: Stage) -> None:
+        async for event in stage:
+            if isinstance(event, Text):
+                await stage.transcript("user", event.text)
+                await stage.speak(tones(event.text, stage.sample_rate))
+
+
+async def tones(text: str, sample_rate: int) -> AsyncIterator[bytes]:
+    """Where a real agent asks a language model and a voice."""
+    for letter in text:
+        wave = bytes([0, ord(letter) % 128]) * 20 + bytes([0, 128 + ord(letter) % 128]) * 20
+        yield wave * (sample_rate // 10 // 40)

@@ -1,0 +1,85 @@
+"""Agents with faults."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import ClassVar
+
+from relay_ingest.agents import Agent, Event, Stage, Started, Text
+
+TENTH = b"\x01\x02" * 1600
+
+
+class Raises(Agent):
+    """In the middle of its first speech."""
+
+    async def converse(self, stage: Stage) -> None:
+        async for event in stage:
+            if isinstance(event, Text):
+                await stage.speak(self._broken())
+
+    async def _broken(self) -> AsyncIterator[bytes]:
+        yield TENTH
+        raise RuntimeError("a secret the viewers must not see")
+
+
+class Hangs(Agent):
+    """Reads nothing, or its speech makes a pause for ever."""
+
+    async def converse(self, stage: Stage) -> None:
+        async for event in stage:
+            match event:
+                case Text("speak"):
+                    await stage.speak(self._endless_pause())
+                case Text():
+                    await asyncio.Event().wait()
+
+    async def _endless_pause(self) -> AsyncIterator[bytes]:
+        yield TENTH
+        await asyncio.Event().wait()
+
+
+class Floods(Agent):
+    """Never stops talking, in every way there is."""
+
+    async def converse(self, stage: Stage) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._write(stage))
+            while True:
+                await stage.speak(self._endless())
+
+    async def _write(self, stage: Stage) -> None:
+        while True:
+            await stage.transcript("assistant", "x" * 100_000)
+
+    async def _endless(self) -> AsyncIterator[bytes]:
+        while True:
+            yield TENTH * 10
+
+
+class Slow(Agent):
+    """Speaks a tenth of a second whenever it is let, and writes down what happens to it."""
+
+    events: ClassVar[list[Event]] = []
+    spoken: ClassVar[list[bool]] = []
+    closed: ClassVar[list[str]] = []
+    gate: ClassVar[asyncio.Semaphore]
+
+    async def converse(self, stage: Stage) -> None:
+        async for event in stage:
+            self.events.append(event)
+            if isinstance(event, Started):
+                await stage.transcript("assistant", f"resumed={event.resumed}")
+            elif isinstance(event, Text):
+                self.spoken.append(await stage.speak(self._chunks(event.text)))
+
+    async def _chunks(self, text: str) -> AsyncIterator[bytes]:
+        try:
+            for _ in range(10):
+                await self.gate.acquire()
+                yield TENTH
+        finally:
+            self.closed.append(text)
+
+
+class NoAgent:
+    """Not what the entry point promises."""
