@@ -83,7 +83,7 @@ class Term(NamedTuple):
 
     generation: int
     heard: str
-    """The last up entry, other than speech, that was acted on."""
+    """The last up entry that was acted on."""
 
 
 class Spoken(NamedTuple):

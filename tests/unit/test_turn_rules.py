@@ -41,6 +41,7 @@ STEPS: dict[str, st.SearchStrategy[Any]] = {
         st.integers(-9, 9999),
     ),
     "failed": st.just(()),
+    "tell": st.just(()),
     "interrupt": st.tuples(weighted((4, 0), (1, -1), (2, 1))),
     "take_over": st.just(()),
 }
@@ -50,6 +51,7 @@ inputs = weighted(
     (4, "wait"),
     (3, "playback"),
     (1, "failed"),
+    (1, "tell"),
     (1, "interrupt"),
     (1, "take_over"),
 ).flatmap(lambda name: STEPS[name].map(lambda values: (name, *values)))
@@ -87,9 +89,14 @@ class Driver:
                 self.audio(max(open_turn + delta, 1), pcm, end=end, barge_in=barge_in)
             case ("motion", back, size, last):
                 self.motion(len(self.requests) - 1 + back, size, last=last)
-            case ("failed",):
+            case (("failed" | "tell") as what,):
                 error = events.Error("x", "y", retryable=True)
-                self.take(self.machine.motion_failed(self.now, "failed", error))
+                failed = what == "failed"
+                self.take(
+                    self.machine.motion_failed(self.now, "failed", error)
+                    if failed
+                    else self.machine.tell(error)
+                )
             case ("interrupt", delta):
                 self.cancelled = max(self.cancelled, current + delta)
                 if delta >= 0:

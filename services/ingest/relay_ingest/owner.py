@@ -114,7 +114,7 @@ class Owner:
         )
         self._cursor = record.up
         self._heard = _order(record.up)
-        """The last entry that is not speech and was acted on: a second reading does not repeat it."""
+        """The last entry acted on. What is not speech is not acted on again when it is read a second time."""
         self._key = record.input_key if record.input_turn == record.turn else ""
         """What the turn was opened with."""
         self._held_after: str | None = None
@@ -209,7 +209,6 @@ class Owner:
             self._key = said.key
             self._begin_span(said)
             if said.barge_in and not said.key.startswith(voice.KEYS):
-                self._heard = _order(entry.id.decode())
                 self._agent.hear(happening.Interrupted("barge_in"))
         self._consumed(entry)
         effects = self._machine.audio(
@@ -222,9 +221,7 @@ class Owner:
         return Heard(cursor, machine.turn, machine.offset, machine.input_state, self._key)
 
     def _on_said(self, entry: Entry, said: uplink.Entry) -> None:
-        order = _order(entry.id.decode())
-        if order > self._heard:
-            self._heard = order
+        if _order(entry.id.decode()) > self._heard:
             now = self._loop.time()
             match said:
                 case uplink.Interrupt(upto, reason):
@@ -241,8 +238,10 @@ class Owner:
         self._consumed(entry)
 
     def _consumed(self, entry: Entry) -> None:
+        cursor = entry.id.decode()
+        self._heard = max(self._heard, _order(cursor))
         if self._held_after is None:
-            self._cursor = entry.id.decode()
+            self._cursor = cursor
 
     def _resume_held(self) -> bool:
         """Read the waiting speech again once its turn may begin. True when it is being read."""

@@ -39,7 +39,7 @@ class Host:
         catalog: The agents there are.
         uplink: Where it speaks.
         settings: The worker's.
-        heard: The last up entry, other than speech, that the owner acted on.
+        heard: The last up entry that the owner acted on.
         publish: Publishes an event of its own.
         is_behind: Whether the store is behind with what was published.
         spawn: Starts a task that the worker owns.

@@ -1,0 +1,219 @@
+"""Interrupts in every order: a backend, an agent that knows little and late, viewers, and an owner that
+reads when it likes.
+
+The steps are the real scripts on a real server and the real turn machine. The checks are of the up stream
+and of what was published, from outside.
+"""
+
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from relay_streams import scripts
+from relay_streams.keys import KeySpace
+from relay_wire import events, uplink
+from relay_wire.checkpoint import Phase
+from relay_wire.effects import Effect, Publish
+from relay_wire.frame import Kind
+from relay_wire.position import START
+from relay_wire.turns import Admission, Rules, TurnMachine
+
+KEYS = KeySpace(1).conversation("01JDMODEL")
+GENERATION = 7
+PCM = b"\x01\x02" * 800
+
+
+@pytest.fixture
+def client(redis_server):
+    with redis.Redis.from_url(redis_server.url) as made:
+        yield made
+
+
+def number(entry_id: str) -> tuple[int, int]:
+    milliseconds, _, count = entry_id.partition("-")
+    return int(milliseconds), int(count)
+
+
+class Interrupts(RuleBasedStateMachine):
+    """Steps in any order; an owner as far as interrupts concern it."""
+
+    client: Any
+
+    @initialize(talk_over=st.sampled_from(["never", "requests", "always"]))
+    def begin(self, talk_over: str) -> None:
+        self.client.flushall()
+        self.client.hset(
+            KEYS.meta, mapping={"state": "open", "generation": GENERATION, "talk_over": talk_over}
+        )
+        self.machine = TurnMachine(Rules(sample_rate=16000))
+        self.frames: list[Publish] = []
+        self.now = 0.0
+        self.take(self.machine.begin_term(self.now, START))
+        self.read = 0
+        self.held: int | None = None
+        self.heard = "0-0"
+        self.decided: str | None = None
+        """What the owner had heard when the agent made up its mind."""
+        self.turns: dict[str, tuple[int, int]] = {}
+        """Of backend and agent: the open turn and its offset."""
+        self.openings: list[tuple[int, str]] = []
+        """The agent's turns, and what it knew then."""
+
+    # --- who talks -----------------------------------------------------------------------------
+
+    @rule(end=st.booleans(), barge_in=st.booleans())
+    def backend_speaks(self, end: bool, barge_in: bool) -> None:  # noqa: FBT001
+        self.speak("backend", end=end, barge_in=barge_in, generation="", heard="")
+
+    @rule()
+    def agent_makes_up_its_mind(self) -> None:
+        if "agent" not in self.turns:
+            self.decided = self.heard
+
+    @rule(end=st.booleans(), barge_in=st.booleans())
+    def agent_speaks(self, end: bool, barge_in: bool) -> None:  # noqa: FBT001
+        if self.decided is None:
+            return
+        opens = "agent" not in self.turns
+        turn = self.speak("agent", end=end, barge_in=barge_in, generation=GENERATION, heard=self.decided)
+        if opens and turn:
+            self.openings.append((turn, self.decided))
+        if "agent" not in self.turns:
+            self.decided = None
+
+    def speak(self, who: str, *, end: bool, barge_in: bool, generation: int | str, heard: str) -> int:
+        turn, offset = self.turns.get(who, (0, 0))
+        reply = self.run(
+            scripts.SPEAK, turn, "", offset, PCM, "1" if end else "", "1" if barge_in else "", "",
+            4096, 10_000_000, 60_000, generation, heard,
+        )  # fmt: skip
+        if reply[0] == b"in" and not end:
+            self.turns[who] = (reply[1], reply[2])
+        else:
+            self.turns.pop(who, None)
+        return int(reply[1]) if reply[0] == b"in" else 0
+
+    @rule(kind=st.sampled_from(["interrupt", "text", "mic", "sample"]))
+    def viewer_says(self, kind: str) -> None:
+        fields = ("r", "viewer") if kind == "interrupt" else ("d", "hm")
+        assert self.run(scripts.TELL, kind, 4096, "", *fields)[0] == b"ok"
+
+    def run(self, script: scripts.Script, *arguments: Any) -> Any:
+        return self.client.execute_command("EVAL", script.text, 2, KEYS.meta, KEYS.up, *arguments)
+
+    # --- the owner -----------------------------------------------------------------------------
+
+    @rule(count=st.integers(1, 6))
+    def owner_reads(self, count: int) -> None:
+        for index, (entry_id, fields) in enumerate(self.entries()):
+            if index < self.read or count == 0:
+                continue
+            self.read, count = index + 1, count - 1
+            self.act(index, entry_id, uplink.decode(fields))
+            if self.held is not None and self.machine.phase is Phase.IDLE:
+                self.read, self.held = self.held, None
+                return
+
+    def act(self, index: int, entry_id: str, said: uplink.Entry) -> None:
+        if isinstance(said, uplink.Speech):
+            admission = self.machine.admission(said.turn, barge_in=said.barge_in)
+            if admission is Admission.LATER:
+                self.held = index if self.held is None else self.held
+                return
+            if admission is Admission.NOW and said.turn > self.machine.turn:
+                self.held = None
+            self.take(
+                self.machine.audio(
+                    self.now, said.turn, said.pcm, offset=said.offset, end=said.end, barge_in=said.barge_in
+                )
+            )
+        elif number(entry_id) > number(self.heard) and isinstance(said, uplink.Interrupt):
+            self.hear_interrupt(said)
+        self.heard = max(self.heard, entry_id, key=number)
+
+    def hear_interrupt(self, said: uplink.Interrupt) -> None:
+        phase, turn = self.machine.phase, self.machine.turn
+        stops = phase in (Phase.SPEAKING, Phase.PLAYING) and turn <= said.upto
+        effects = self.machine.interrupt(self.now, said.upto, said.reason)
+        told = [e for e in effects if isinstance(e, Publish) and isinstance(event_of(e), events.Interrupted)]
+        assert [e.turn for e in told] == ([turn] if stops else []), "what sounds is stopped, and told once"
+        self.take(effects)
+
+    @rule()
+    def motion_is_complete(self) -> None:
+        if self.machine.phase is Phase.SPEAKING:
+            self.take(self.machine.motion_failed(self.now, "none"))
+
+    @rule(seconds=st.floats(0.1, 3))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.take(self.machine.tick(self.now))
+        if self.held is not None and self.machine.phase is Phase.IDLE:
+            self.read, self.held = self.held, None
+
+    def take(self, effects: list[Effect]) -> None:
+        self.frames += [effect for effect in effects if isinstance(effect, Publish)]
+
+    def entries(self) -> list[tuple[str, dict[bytes, bytes]]]:
+        return [(entry.decode(), fields) for entry, fields in self.client.xrange(KEYS.up)]
+
+    # --- what must hold ------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        if not hasattr(self, "frames"):
+            return
+        entries = [(entry_id, uplink.decode(fields)) for entry_id, fields in self.entries()]
+        self.check_no_agent_spoke_into_silence(entries)
+        self.check_interrupts_cancel_what_was_opened(entries)
+        self.check_each_turn()
+
+    def check_no_agent_spoke_into_silence(self, entries: list[tuple[str, uplink.Entry]]) -> None:
+        opened_at: dict[int, str] = {}
+        for entry_id, said in entries:
+            if isinstance(said, uplink.Speech):
+                opened_at.setdefault(said.turn, entry_id)
+        agents = dict(self.openings)
+        for turn, knew in agents.items():
+            for entry_id, said in entries:
+                stops = isinstance(said, uplink.Interrupt) or (
+                    isinstance(said, uplink.Speech) and said.barge_in and said.turn not in agents
+                )
+                missed = number(knew) < number(entry_id) < number(opened_at[turn])
+                assert not (stops and missed), f"turn {turn} was meant for before {type(said).__name__}"
+
+    def check_interrupts_cancel_what_was_opened(self, entries: list[tuple[str, uplink.Entry]]) -> None:
+        opened = 0
+        for _, said in entries:
+            if isinstance(said, uplink.Speech):
+                opened = max(opened, said.turn)
+            elif isinstance(said, uplink.Interrupt):
+                assert said.upto == opened, "every turn so far, whoever asked for it"
+
+    def check_each_turn(self) -> None:
+        for turn in {frame.turn for frame in self.frames} - {0}:
+            frames = [frame for frame in self.frames if frame.turn == turn]
+            told = [i for i, f in enumerate(frames) if isinstance(event_of(f), events.Interrupted)]
+            assert len(told) <= 1, "interrupted once at most"
+            late = frames[told[0] :] if told else []
+            assert all(frame.kind is Kind.EVENT for frame in late), "not a word after it"
+            assert sum(f.end for f in frames if f.kind is Kind.AUDIO) <= 1
+            if told:
+                assert sum(f.end for f in frames if f.kind is Kind.AUDIO) == 1, "closed for the players"
+
+
+def event_of(frame: Publish) -> object:
+    return events.decode(frame.payload) if frame.kind is Kind.EVENT else None
+
+
+def test_interrupts_in_every_order(client) -> None:
+    """One `interrupted` for what sounds, silence after it, and no answer to a question that was withdrawn."""
+    run_state_machine_as_test(
+        type("Bound", (Interrupts,), {"client": client}),
+        settings=settings(
+            max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
