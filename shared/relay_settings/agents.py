@@ -12,7 +12,8 @@ class AgentSettings(Settings):
     """What agents there are, and what they may use."""
 
     agents: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("push", "clips", "echo"),
+        "push,clips,echo",
+        validate_default=True,
         description="Agents that conversations may name, comma-separated; others than these three are"
         " entry points of installed packages.",
     )

@@ -175,7 +175,7 @@ async def test_clips_are_played(bench, clips: Path) -> None:
 )
 async def test_a_failing_agent(bench, examples, agent, text, code, settings) -> None:
     """It is stopped, counted and told of; its turn ends; the backend goes on."""
-    failures = FAILURES.labels(agent, code)._value
+    failures = FAILURES.labels(code)._value
     before = failures.get()
     async with bench(agents=("raises", "hangs"), **settings) as b, b.worker():
         keys = await b.converse(agent)

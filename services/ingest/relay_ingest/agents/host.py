@@ -19,7 +19,7 @@ from relay_streams.uplink import Term, Uplink
 from relay_wire import events
 from relay_wire.position import START
 
-FAILURES = Counter("relay_agent_failures_total", "Agents that were stopped.", ["agent", "reason"])
+FAILURES = Counter("relay_agent_failures_total", "Agents that were stopped.", ["reason"])
 UNHEARD = Counter("relay_agent_unheard_total", "Events that no agent was there to hear.", ["event"])
 
 _LOOKS = 4
@@ -127,7 +127,7 @@ class Host:
                 raise Overdue("it does not read its events")
 
     def _fail(self, code: str, text: str) -> None:
-        FAILURES.labels(self._name, code).inc()
+        FAILURES.labels(code).inc()
         log.warning(
             "the agent was stopped", conversation=self._stage.conversation, agent=self._name, code=code
         )
