@@ -25,6 +25,11 @@ class CompatSettings(VendorSettings):
             "then everybody who can connect can spend seats."
         ),
     )
+    compat_agent: str = Field(
+        "push",
+        pattern=r"^[a-z][a-z0-9_-]{0,63}$",
+        description="The agent of visitors' conversations; its viewers may talk over it unless it is push.",
+    )
     compat_start_s: float = Field(
         30.0, gt=0, le=300, description="How long a client of /ws/host may take to say its start, in seconds."
     )

@@ -44,6 +44,25 @@ async def test_a_json_client_hears_what_the_backend_says(relay, speech) -> None:
         assert token not in r.logs()
 
 
+async def test_a_visitor_talks_with_an_agent(relay, tmp_path, speech) -> None:
+    """A clip by name, and what it says itself repeated; each a turn with motion."""
+    (tmp_path / "hello.pcm").write_bytes(speech[:32_000])
+    settings = {**OPEN, "RELAY_COMPAT_AGENT": "clips", "RELAY_AGENT_CLIPS_DIR": str(tmp_path)}
+    async with relay(settings=settings) as r:
+        async with r.http.ws_connect(f"{r.stack.gateway_urls[0]}/ws/agent", max_msg_size=2**20) as socket:
+            client = AvatarClient()
+            await socket.send_json({"type": "start_agent"})
+            await socket.send_json({"type": "play_sample", "clip": "../hello"})
+            await socket.send_json({"type": "play_sample", "clip": "hello"})
+            while not client.closings or client.awaits_motion:
+                client.hear(await socket.receive_str(timeout=20))
+
+        [played] = client.controller.rounds
+        assert played.audio == speech[:32_000]
+        assert played.frames
+        assert [error["code"] for error in client.said("error")] == ["unknown_clip"]
+
+
 async def test_a_binary_client_gets_motion_for_its_speech(relay, speech) -> None:
     """A visitor: it uploads a turn, and is sent its motion, whole and in order."""
     async with relay(settings=OPEN) as r:

@@ -62,7 +62,7 @@ class CompatDoors:
         self._tokens = tokens
         self._settings = settings
         self._keys = keys
-        self._visitors = Visitors(keys, link)
+        self._visitors = Visitors(keys, link, settings.compat_agent)
         self._history = history
         self._reception = reception
 

@@ -9,7 +9,7 @@ from prometheus_client import Counter
 from ulid import ULID
 
 from relay_streams import conversations
-from relay_streams.conversations import Conversation
+from relay_streams.conversations import PUSH, Conversation
 from relay_streams.errors import Ended, StoreError
 from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.link import Link
@@ -28,9 +28,11 @@ class Visitors:
     Args:
         keys: Names of keys.
         link: To Redis.
+        agent: Who answers them.
     """
 
-    def __init__(self, keys: KeySpace, link: Link) -> None:
+    def __init__(self, keys: KeySpace, link: Link, agent: str) -> None:
+        self._agent = agent
         self._keys = keys
         self._link = link
         self._uplink = Uplink(link)
@@ -49,6 +51,8 @@ class Visitors:
             sample_rate=sample_rate,
             codec=Codec.PCM_S16LE,
             created_ms=time.time_ns() // 1_000_000,
+            agent=self._agent,
+            talk_over="never" if self._agent == PUSH else "requests",
         )
         keys = self._keys.conversation(record.id)
         await conversations.create(self._link, keys, record)
