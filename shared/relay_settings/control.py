@@ -11,8 +11,6 @@ from relay_settings.store import StoreSettings
 from relay_settings.tokens import TokenSettings
 from relay_settings.vendor import VendorSettings
 
-_KEY_CHARACTERS = 16
-
 
 class ControlSettings(ProcessSettings, StoreSettings, TokenSettings, VendorSettings):
     """Control: the door for the app's backend."""
@@ -20,7 +18,34 @@ class ControlSettings(ProcessSettings, StoreSettings, TokenSettings, VendorSetti
     control_host: str = Field("127.0.0.1", description="Address for backends; 0.0.0.0 opens it.")
     control_port: int = Field(8081, ge=0, le=65535, description="Port for backends; 0 takes a free one.")
     api_keys: CliSuppress[Annotated[tuple[SecretStr, ...], NoDecode]] = secret(
-        "RELAY_API_KEYS", "Keys of backends, comma-separated, 16 characters or more each."
+        "RELAY_API_KEYS",
+        "What is known of backends' keys, as <id>:<sha256>:<scopes>, comma-separated; "
+        "`avatar-relay keys new` makes one.",
+        min_length=1,
+    )
+    key_requests_per_s: float = Field(
+        50.0, gt=0, description="Requests per second with one key, with RELAY_KEY_REQUESTS_BURST; else 429."
+    )
+    key_requests_burst: int = Field(500, ge=1, description="Requests with one key at once.")
+    key_conversations: int = Field(
+        10_000, ge=1, description="Conversations of one key that have not ended; else 429."
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins whose pages may read control's answers, comma-separated; empty: none.",
+    )
+    session_tokens: bool = Field(
+        False, description="Serve the vendor's session tokens to Direct Mode clients: /api/session-token."
+    )
+    session_token_ttl_s: int = Field(
+        3300, ge=60, le=86_400, description="Life of a session token of the vendor's, at most a day."
+    )
+    vendor_api_key: CliSuppress[SecretStr | None] = secret(
+        "SPATIUS_API_KEY", "The vendor's API key; only for session tokens.", default=None
+    )
+    vendor_timeout_s: float = Field(10.0, gt=0, description="How long the vendor may take to make a token.")
+    console_endpoint: str = secret(
+        "SPATIUS_CONSOLE_ENDPOINT", "The vendor's Console API; empty: composed from the region.", default=""
     )
     gateway_url: str = Field(
         "ws://127.0.0.1:8080", description="Where viewers connect, as control tells backends."
@@ -62,15 +87,16 @@ class ControlSettings(ProcessSettings, StoreSettings, TokenSettings, VendorSetti
         1.0, ge=0.001, le=60, description="How long they may take; less than RELAY_REDIS_TIMEOUT_S."
     )
 
-    @field_validator("api_keys", mode="before")
+    @field_validator("api_keys", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        keys = [key.strip() for key in value.split(",") if key.strip()]
-        if not keys or any(len(key) < _KEY_CHARACTERS for key in keys):
-            raise ValueError(f"one or more keys of {_KEY_CHARACTERS} characters or more, comma-separated")
-        return keys
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _can_ask_the_vendor(self) -> Self:
+        if self.session_tokens and not (self.vendor_api_key and self.app_id):
+            raise ValueError("RELAY_SESSION_TOKENS needs SPATIUS_API_KEY and SPATIUS_APP_ID")
+        return self
 
     @model_validator(mode="after")
     def _waits_less_than_the_link(self) -> Self:

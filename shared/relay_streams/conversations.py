@@ -1,11 +1,12 @@
 """Conversations: their records, as control creates them and everyone reads them."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
 
 from relay_streams import scripts
 from relay_streams.errors import Missing
-from relay_streams.keys import ConversationKeys
+from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.link import Link
 from relay_wire.frame import Codec
 from relay_wire.position import START, Position
@@ -35,6 +36,8 @@ class Conversation(NamedTuple):
     agent: str = PUSH
     """Who answers the viewers."""
     talk_over: TalkOver = "never"
+    creator: str = ""
+    """Id of the API key that created it; nothing when a gateway did."""
     owner: str = ""
     """The worker that owns it, or did last."""
     generation: int = 0
@@ -71,6 +74,7 @@ class Conversation(NamedTuple):
             "created", self.created_ms,
             "agent", self.agent,
             "talk_over", self.talk_over,
+            "creator", self.creator,
             *(("first_generation", self.first_generation) if self.first_generation else ()),
         ]  # fmt: skip
 
@@ -91,6 +95,7 @@ class Conversation(NamedTuple):
                 created_ms=int(fields[b"created"]),
                 agent=fields.get(b"agent", b"push").decode(),
                 talk_over=_TALK_OVERS[fields.get(b"talk_over", b"never")],
+                creator=fields.get(b"creator", b"").decode(),
                 owner=fields.get(b"owner", b"").decode(),
                 generation=int(fields.get(b"generation", 0)),
                 first_generation=int(fields.get(b"first_generation", 0)),
@@ -119,8 +124,26 @@ async def create(link: Link, keys: ConversationKeys, record: Conversation) -> bo
         Unavailable: Redis cannot take it now.
     """
     return bool(
-        await link.run_script(scripts.CREATE, (keys.meta, keys.unowned), record.id, *record.founding_fields())
+        await link.run_script(
+            scripts.CREATE,
+            (keys.meta, keys.unowned, keys.made(record.creator)),
+            record.id,
+            *record.founding_fields(),
+        )
     )
+
+
+async def count_live(link: Link, space: KeySpace, creator: str) -> int:
+    """How many conversations of a creator have not ended.
+
+    Those that are created meanwhile may or may not be counted; after a Redis that lost its data, those
+    from before are not.
+
+    Raises:
+        Unavailable: Redis cannot be read now.
+    """
+    names = [space.shared(partition).made(creator) for partition in range(space.partitions)]
+    return sum(await asyncio.gather(*(link.execute("SCARD", name) for name in names)))
 
 
 async def read(link: Link, keys: ConversationKeys) -> Conversation:

@@ -10,6 +10,7 @@ relay:{pNN}:c:<id>:meta           hash    the conversation's record (see ``conve
 relay:{pNN}:c:<id>:lease          string  ``<owner> <generation>``, expires
 relay:{pNN}:unowned               stream  conversations that need an owner; group ``ingest``
 relay:{pNN}:leases                zset    conversation by lease expiry, in ms since the epoch
+relay:{pNN}:made:<creator>        set     conversations of one creator that have not ended
 ================================  ======  =====================================================
 
 A stream's hint channel has the stream's own name (channels and keys are separate name spaces).
@@ -35,6 +36,10 @@ class ConversationKeys(NamedTuple):
     unowned: str
     leases: str
 
+    def made(self, creator: str) -> str:
+        """Where it is listed while it has not ended."""
+        return PartitionKeys(self.partition, self.unowned, self.leases).made(creator)
+
 
 class PartitionKeys(NamedTuple):
     """The keys a partition's conversations share."""
@@ -42,6 +47,10 @@ class PartitionKeys(NamedTuple):
     partition: int
     unowned: str
     leases: str
+
+    def made(self, creator: str) -> str:
+        """What this creator has made here and has not ended."""
+        return f"{self.leases.removesuffix('leases')}made:{creator}"
 
 
 class KeySpace:

@@ -136,7 +136,8 @@ class Registry:
     async def finish(self, lease: Lease, *, keep_frames_ms: int, keep_record_ms: int) -> bool:
         """End a conversation whose last frame is published; False when it was lost already."""
         keys = lease.keys
-        names = (keys.meta, keys.lease, keys.leases, keys.down, keys.up)
+        made = keys.made(lease.conversation.creator)
+        names = (keys.meta, keys.lease, keys.leases, keys.down, keys.up, made)
         return bool(
             await self._link.run_script(
                 scripts.FINISH, names, keys.id, lease.value, keep_frames_ms, keep_record_ms

@@ -16,6 +16,11 @@ class ProblemType(NamedTuple):
     title: str
 
 
+def type_of(kind: ProblemType) -> str:
+    """What a problem object has as its ``type``."""
+    return _TYPE_PREFIX + kind.name
+
+
 class Problem(Exception):
     """A request that is refused, with what the caller needs to mend it.
 
@@ -43,7 +48,7 @@ class Problem(Exception):
     def body(self) -> dict[str, Any]:
         """The problem object."""
         return {
-            "type": _TYPE_PREFIX + self.kind.name,
+            "type": type_of(self.kind),
             "title": self.kind.title,
             "status": self.kind.status,
             "detail": self.detail,
@@ -71,12 +76,16 @@ IDEMPOTENCY_MISMATCH = ProblemType(
     "idempotency-mismatch", 422, "The idempotency key was used with other audio"
 )
 UPGRADE_REQUIRED = ProblemType("upgrade-required", 426, "This resource is a WebSocket")
+TOO_MANY_CONVERSATIONS = ProblemType(
+    "too-many-conversations", 429, "This key has as many conversations as it may"
+)
 RATE_LIMITED = ProblemType("rate-limited", 429, "Requests come faster than they may")
 TOO_MANY_CONNECTIONS = ProblemType("too-many-connections", 429, "This address has as many sockets as it may")
 GATEWAY_FULL = ProblemType("gateway-full", 503, "This gateway has as many viewers as it takes")
 CONVERSATION_FULL = ProblemType(
     "conversation-full", 503, "The conversation has as many viewers as this gateway takes"
 )
+VENDOR_FAILED = ProblemType("vendor-failed", 502, "The vendor gave no session token")
 UPLINK_FULL = ProblemType("uplink-full", 503, "The conversation has more waiting than it may hold")
 DRAINING = ProblemType("draining", 503, "This process is leaving")
 POSITION_AHEAD = ProblemType("position-ahead", 503, "The position is after the last frame Redis has")

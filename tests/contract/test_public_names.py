@@ -60,6 +60,8 @@ def test_problem_types() -> None:
         "idempotency-mismatch": 422,
         "upgrade-required": 426,
         "rate-limited": 429,
+        "too-many-conversations": 429,
+        "vendor-failed": 502,
         "too-many-connections": 429,
         "gateway-full": 503,
         "conversation-full": 503,

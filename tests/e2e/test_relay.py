@@ -260,7 +260,7 @@ async def test_admin_ports(relay) -> None:
                 assert "relay_build_info{" in text
                 assert "relay_ready 1.0" in text
         async with r.http.get(f"{r.stack.control.url}/metrics") as response:
-            assert response.status == 401
+            assert response.status == 404
         async with r.http.get(r.stack.gateways[0].url.replace("ws", "http") + "/metrics") as response:
             assert response.status == 404
 

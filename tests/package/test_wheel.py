@@ -23,7 +23,7 @@ SERVICES = {
 """Each service, and what must not come along with it."""
 SETTINGS = {
     "RELAY_TOKEN_SECRET": "t" * 40,
-    "RELAY_API_KEYS": "k" * 20,
+    "RELAY_API_KEYS": f"0123abcd:{'0' * 64}:admin",
     "SPATIUS_API_KEY": "vendor-key",
     "RELAY_GATEWAY_PORT": "0",
     "RELAY_CONTROL_PORT": "0",

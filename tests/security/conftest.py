@@ -21,7 +21,7 @@ ACL = """
     on resetkeys ~relay:* resetchannels &relay:* -@all +ping +client|setname +script|load +eval +evalsha +time
     +wait +ssubscribe +sunsubscribe +spublish +hgetall +hget +hmget +hset +hdel +get +set +del +exists
     +pexpire +xadd +xrange +xread +xlen +xtrim +xsetid +xinfo|stream +xgroup|create +xgroup|destroy
-    +xreadgroup +xautoclaim +xpending +xack +zadd +zrem +zrangebyscore
+    +xreadgroup +xautoclaim +xpending +xack +zadd +zrem +zrangebyscore +sadd +srem +scard
 """
 """As docs/threat-model.md gives it."""
 

@@ -28,7 +28,7 @@ async def test_every_port(service: str, pair, trusting, tmp_path) -> None:
     """Service and admin port: encrypted, and nothing else is answered."""
     environment = {
         "RELAY_TLS_CERT": str(pair[0]), "RELAY_TLS_KEY": str(pair[1]), "RELAY_TLS_ADMIN": "true",
-        "RELAY_TOKEN_SECRET": SECRET, "RELAY_API_KEYS": SECRET, "RELAY_HEADER_S": "0.5",
+        "RELAY_TOKEN_SECRET": SECRET, "RELAY_API_KEYS": f"0123abcd:{'0' * 64}:admin", "RELAY_HEADER_S": "0.5",
         "RELAY_GATEWAY_PORT": "0", "RELAY_CONTROL_PORT": "0", "RELAY_REDIS_URL": "redis://127.0.0.1:1",
     }  # fmt: skip
     child = Child(service, service, environment, tmp_path)

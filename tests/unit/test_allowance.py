@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_gateway.allowance import Allowance, Allowances
+from relay_runtime.allowance import Allowance, Allowances
 
 
 @given(

@@ -41,6 +41,32 @@ class Service(StrEnum):
     SIMULATOR = "simulator"
 
 
+keys = typer.Typer(help="API keys of backends.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+
+@keys.command()
+def new(
+    scopes: Annotated[
+        str,
+        typer.Option(help="What it may do, comma-separated: create, push, tokens; admin for everything."),
+    ] = "create,push,tokens",
+) -> None:
+    """Make an API key: for the backend the key, for control what it is to know of it.
+
+    The key is shown once. Control knows its digest only: add that to RELAY_API_KEYS, beside those that
+    are valid already, and take an old one away when nobody uses it any more.
+    """
+    from relay_auth.api_keys import Scope, new_key  # noqa: PLC0415
+
+    try:
+        wanted = [Scope(name.strip()) for name in scopes.split(",")]
+    except ValueError as error:
+        _fail(f"--scopes: {error}; there are {', '.join(Scope)}")
+    text, known = new_key(wanted)
+    typer.echo(f"key, for the backend: {text}\nentry, for RELAY_API_KEYS: {known}")
+
+
 @app.command()
 def demo(
     wav: Annotated[

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from relay_auth.api_keys import Scope, new_key
 from relay_runtime.parent import end_with_parent
 from relay_settings.base import child_environment
 from relay_streams.server import Server
@@ -159,7 +160,7 @@ class Stack:
         seed: int = 1,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        self.api_key = secrets.token_urlsafe(24)
+        self.api_key, known = new_key([Scope.ADMIN])
         self.seed = seed
         self.redis_url = redis_url or ""
         self.redis: Server | None = None if redis_url else Server(redis_binary)
@@ -175,7 +176,7 @@ class Stack:
         self._stack = AsyncExitStack()
         self._environment = {
             "RELAY_TOKEN_SECRET": secrets.token_urlsafe(32),
-            "RELAY_API_KEYS": self.api_key,
+            "RELAY_API_KEYS": str(known),
             "RELAY_CONTROL_PORT": "0",
             "RELAY_GATEWAY_PORT": "0",
             "RELAY_SIMULATOR_PORT": "0",

@@ -1,7 +1,7 @@
 """The REST resources: conversations, their turns, their tokens."""
 
 import time
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -9,9 +9,13 @@ from opentelemetry.trace import SpanKind
 from prometheus_client import Counter
 from ulid import ULID
 
+from relay_auth.api_keys import Scope
 from relay_auth.viewer_tokens import Role, ViewerTokens
+from relay_control.access import KEY
+from relay_control.answer import ConversationShown, TokenMade, TurnsInterrupted, TurnTaken, answer
 from relay_control.door import Door
-from relay_control.wav import samples_of
+from relay_control.operation import Operation, Parameter
+from relay_control.wav import PCM_TYPES, WAV_TYPES, samples_of
 from relay_settings.control import ControlSettings
 from relay_streams import conversations
 from relay_streams.conversations import PUSH, Conversation, TalkOver
@@ -30,6 +34,8 @@ CREATED = Counter("relay_control_conversations_total", "Conversations created.")
 TOKENS = Counter("relay_control_tokens_total", "Viewer tokens made.", ["role"])
 
 _IDEMPOTENCY_KEY = "Idempotency-Key"
+_ENDING_S = 10
+"""When to ask again for a conversation: another may have ended."""
 _PATIENCE = 0.9
 """The door gives a silent turn up before its owner does: what is acknowledged still finds the turn."""
 
@@ -78,18 +84,59 @@ class Api:
             ),
         )
 
-    def routes(self) -> list[web.RouteDef]:
+    def operations(self) -> list[Operation]:
         """Every resource."""
-        one = "/v1/conversations/{id}"
+        conversations_, one = "/v1/conversations", "/v1/conversations/{id}"
+        key = Parameter(
+            _IDEMPOTENCY_KEY, "header", "Repeating it speaks the turn once.",
+            {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^(?!agent:)[!-~]{1,128}$"},
+        )  # fmt: skip
+        barge_in = Parameter("barge_in", "query", "Cancel what is spoken or waits.", {"type": "boolean"})
         return [
-            web.post("/v1/conversations", self._create),
-            web.get(one, self._read),
-            web.delete(one, self._delete),
-            web.post(f"{one}/turns", self._speak),
-            web.post(f"{one}/interrupt", self._interrupt),
-            web.post(f"{one}/tokens", self._token),
-            web.get(f"{one}/audio", self._audio),
-        ]
+            Operation(
+                "POST", conversations_, self._create, Scope.CREATE, "Create a conversation", 201,
+                ConversationShown, NewConversation,
+                problems=(problems.MALFORMED_JSON, problems.INVALID_FIELD, problems.TOO_MANY_CONVERSATIONS),
+            ),
+            Operation(
+                "GET", one, self._read, Scope.CREATE, "Read a conversation", 200, ConversationShown,
+                problems=(problems.UNKNOWN_CONVERSATION,),
+            ),
+            Operation(
+                "DELETE", one, self._delete, Scope.CREATE, "End a conversation", 202, ConversationShown,
+                problems=(problems.UNKNOWN_CONVERSATION, problems.CONVERSATION_ENDED),
+            ),
+            Operation(
+                "POST", f"{one}/turns", self._speak, Scope.PUSH, "Speak a turn", 202, TurnTaken,
+                media=(*WAV_TYPES, *PCM_TYPES), parameters=(barge_in, key),
+                problems=(
+                    problems.EMPTY_AUDIO, problems.NOT_A_WAV, problems.UNKNOWN_CONVERSATION,
+                    problems.TURN_OPEN, problems.CONVERSATION_ENDED, problems.UNSUPPORTED_MEDIA,
+                    problems.UNSUPPORTED_AUDIO, problems.INVALID_FIELD, problems.IDEMPOTENCY_MISMATCH,
+                    problems.UPLINK_FULL,
+                ),
+                description="The whole speech of a turn, at the conversation's rate.",
+            ),
+            Operation(
+                "POST", f"{one}/interrupt", self._interrupt, Scope.PUSH, "Cancel every turn so far", 202,
+                TurnsInterrupted, problems=(problems.UNKNOWN_CONVERSATION, problems.CONVERSATION_ENDED),
+            ),
+            Operation(
+                "POST", f"{one}/tokens", self._token, Scope.TOKENS, "Make a viewer token", 201, TokenMade,
+                NewToken,
+                problems=(
+                    problems.MALFORMED_JSON, problems.UNKNOWN_CONVERSATION, problems.CONVERSATION_ENDED,
+                    problems.INVALID_FIELD,
+                ),
+            ),
+            Operation(
+                "GET", f"{one}/audio", self._audio, Scope.PUSH, "Speak live: a WebSocket", 101,
+                problems=(
+                    problems.UNKNOWN_CONVERSATION, problems.CONVERSATION_ENDED, problems.UPGRADE_REQUIRED,
+                ),
+                description="Turns as they are synthesised; docs/protocol.md has its messages.",
+            ),
+        ]  # fmt: skip
 
     # --- conversations -------------------------------------------------------------------------
 
@@ -109,23 +156,27 @@ class Api:
             sample_rate=wish.sample_rate,
             codec=Codec.PCM_S16LE,
             created_ms=time.time_ns() // 1_000_000,
+            creator=request[KEY],
             agent=wish.agent,
             talk_over=wish.talk_over or ("never" if wish.agent == PUSH else "requests"),
         )
+        limit = self._settings.key_conversations
+        if await conversations.count_live(self._link, self._keys, record.creator) >= limit:
+            detail = f"the limit is {limit} that have not ended; end some"
+            raise Problem(problems.TOO_MANY_CONVERSATIONS, detail, retry_after_s=_ENDING_S)
         await conversations.create(self._link, self._keys.conversation(record.id), record)
         CREATED.inc()
-        location = f"/v1/conversations/{record.id}"
-        return web.json_response(self._shown(record), status=201, headers={"Location": location})
+        return answer(self._shown(record), status=201, Location=f"/v1/conversations/{record.id}")
 
     async def _read(self, request: web.Request) -> web.Response:
-        return web.json_response(self._shown(await self._record(request)))
+        return answer(self._shown(await self._record(request)))
 
     async def _delete(self, request: web.Request) -> web.Response:
         record = await self._record(request)
         if record.state == "open":
             await self._uplink.close(self._keys.conversation(record.id), "deleted")
             record = record._replace(state="closing")
-        return web.json_response(self._shown(record), status=202)
+        return answer(self._shown(record), status=202)
 
     # --- turns ---------------------------------------------------------------------------------
 
@@ -154,12 +205,8 @@ class Api:
             await self._say_all(speech, pcm, repeatable=bool(key))
         finally:
             span.end(**{"relay.turn": speech.turn})
-        answer = {
-            "turn": speech.turn,
-            "audio_bytes": len(pcm),
-            "audio_ms": duration_ms(len(pcm), record.sample_rate),
-        }
-        return web.json_response(answer, status=202)
+        taken = TurnTaken(speech.turn, len(pcm), duration_ms(len(pcm), record.sample_rate))
+        return answer(taken, status=202)
 
     async def _say_all(self, speech: Speech, pcm: bytes, *, repeatable: bool) -> None:
         try:
@@ -182,7 +229,7 @@ class Api:
 
     async def _interrupt(self, request: web.Request) -> web.Response:
         turn = await self._uplink.interrupt(self._keys.conversation(request.match_info["id"]), "backend")
-        return web.json_response({"interrupted_upto": turn}, status=202)
+        return answer(TurnsInterrupted(turn), status=202)
 
     async def _audio(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() != "websocket":
@@ -218,13 +265,8 @@ class Api:
             ttl_s=wish.ttl_s or self._settings.token_ttl_s,
         )
         TOKENS.labels(wish.role.value).inc()
-        answer = {
-            "token": token,
-            "expires_at": expires_at,
-            "role": wish.role.value,
-            "url": self._stream_url(record.id),
-        }
-        return web.json_response(answer, status=201, headers={"Cache-Control": "no-store"})
+        made = TokenMade(token, expires_at, wish.role, self._stream_url(record.id))
+        return answer(made, status=201, Cache_Control="no-store")
 
     # --- parts ---------------------------------------------------------------------------------
 
@@ -234,22 +276,8 @@ class Api:
     def _stream_url(self, conversation: str) -> str:
         return f"{self._settings.gateway_url.rstrip('/')}/v1/conversations/{conversation}/stream"
 
-    def _shown(self, record: Conversation) -> dict[str, Any]:
-        return {
-            "id": record.id,
-            "state": record.state,
-            "avatar_id": record.avatar_id,
-            "sample_rate": record.sample_rate,
-            "codec": record.codec.name.lower(),
-            "created_ms": record.created_ms,
-            "agent": record.agent,
-            "talk_over": record.talk_over,
-            "owner": record.owner or None,
-            "generation": record.generation,
-            "turn": record.turn,
-            "position": str(record.tail),
-            "stream_url": self._stream_url(record.id),
-        }
+    def _shown(self, record: Conversation) -> ConversationShown:
+        return ConversationShown.of(record, self._stream_url(record.id))
 
 
 async def _body(request: web.Request, kind: type[T]) -> T:

@@ -1,20 +1,26 @@
-"""The application: control's resources behind its API keys."""
+"""The application: control's operations, for those who may."""
 
-from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler
+import asyncio
+from contextlib import AsyncExitStack
+from functools import partial
 
-from relay_auth.api_keys import ApiKeys
+import aiohttp_cors
+import msgspec
+from aiohttp import web
+
 from relay_auth.viewer_tokens import ViewerTokens
+from relay_control import openapi
+from relay_control.access import Access
 from relay_control.api import Api
+from relay_control.operation import Handler, Operation
+from relay_control.session_tokens import session_tokens
 from relay_runtime.http import problem_middleware
 from relay_runtime.process import Process
-from relay_settings.base import reveal
 from relay_settings.control import ControlSettings
 from relay_streams.errors import Ended, Missing, Unavailable
 from relay_streams.link import Link
 from relay_streams.uplink import Unreplicated
 from relay_wire import problems
-from relay_wire.problems import Problem
 
 _TRANSLATIONS = {
     Missing: (problems.UNKNOWN_CONVERSATION, "there is no conversation with this id"),
@@ -22,39 +28,67 @@ _TRANSLATIONS = {
     Unreplicated: (problems.STORE_UNAVAILABLE, "too few replicas of Redis have the speech; post it again"),
     Unavailable: (problems.STORE_UNAVAILABLE, "Redis cannot be reached, or did not answer in time"),
 }
+DOCUMENT_PATH = "/openapi.json"
 
 
-def application(settings: ControlSettings, link: Link) -> web.Application:
-    """Control's routes, all behind an API key."""
-    keys = ApiKeys(reveal(key) for key in settings.api_keys)
+async def application(settings: ControlSettings, link: Link, stack: AsyncExitStack) -> web.Application:
+    """Control's routes.
 
-    @web.middleware
-    async def require_key(request: web.Request, handler: Handler) -> web.StreamResponse:
-        scheme, _, bearer = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        presented = bearer.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key", "")
-        if presented not in keys:
-            raise Problem(
-                problems.UNAUTHORIZED, "send an API key as 'Authorization: Bearer <key>' or as X-API-Key"
-            )
-        return await handler(request)
+    Args:
+        settings: Control's.
+        link: To Redis.
+        stack: Ends what the application uses.
 
+    Raises:
+        SettingsError: Keys of backends or of tokens are not what they should be.
+    """
+    access, tokens = Access(settings), ViewerTokens(settings)
+    await tokens.open()
+    operations = Api(settings, link, tokens).operations()
+    if settings.session_tokens:
+        vendor = await stack.enter_async_context(session_tokens(settings, access, tokens))
+        operations += vendor.operations()
     app = web.Application(
-        middlewares=[problem_middleware(_TRANSLATIONS), require_key], client_max_size=settings.max_turn_bytes
+        middlewares=[problem_middleware(_TRANSLATIONS)], client_max_size=settings.max_turn_bytes
     )
-    tokens = ViewerTokens(settings)
-
-    async def open_tokens(_app: web.Application) -> None:
-        await tokens.open()
-
-    app.on_startup.append(open_tokens)
-    app.add_routes(Api(settings, link, tokens).routes())
+    for operation in operations:
+        app.router.add_route(operation.method, operation.path, _guarded(access, operation))
+    # In a thread: our version is read from the package's files.
+    document = msgspec.json.encode(await asyncio.to_thread(openapi.document, operations))
+    app.router.add_get(DOCUMENT_PATH, partial(_tell, document))
+    if settings.cors_origins:
+        _open_to_pages(app, settings.cors_origins)
     return app
+
+
+def _guarded(access: Access, operation: Operation) -> Handler:
+    if operation.scope is None:
+        return operation.handler
+    return access.guard(operation.handler, operation.scope)
+
+
+async def _tell(document: bytes, _request: web.Request) -> web.Response:
+    return web.Response(body=document, content_type="application/json")
+
+
+def _open_to_pages(app: web.Application, origins: tuple[str, ...]) -> None:
+    """Let pages of these origins read answers; no cookie or other credential of a browser counts here."""
+    options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
+        allow_headers="*", allow_methods="*", expose_headers="*"
+    )
+    cors = aiohttp_cors.setup(app, defaults=dict.fromkeys(origins, options))
+    for route in list(app.router.routes()):
+        cors.add(route)
 
 
 async def main(settings: ControlSettings, process: Process) -> None:
     """Serve backends until the process is told to stop."""
-    async with Link(settings.store_url, name="control", timeout_s=settings.redis_timeout_s) as link:
+    async with (
+        Link(settings.store_url, name="control", timeout_s=settings.redis_timeout_s) as link,
+        AsyncExitStack() as stack,
+    ):
         process.health.add("redis", lambda: "" if link.connected else "Redis is not connected")
-        url = await process.listen(application(settings, link), settings.control_host, settings.control_port)
+        app = await application(settings, link, stack)
+        url = await process.listen(app, settings.control_host, settings.control_port)
         process.ready(url=url)
         await process.stopping()

@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 from prometheus_client import Counter
 
 from relay_gateway.address import address_of
-from relay_gateway.allowance import Allowances
+from relay_runtime.allowance import Allowances
 from relay_settings.limits import ANY_ORIGIN, LimitSettings
 from relay_wire import problems
 from relay_wire.problems import Problem, ProblemType

@@ -1,6 +1,6 @@
 """Pace: how much one viewer may say, and how fast."""
 
-from relay_gateway.allowance import Allowance
+from relay_runtime.allowance import Allowance
 from relay_settings.limits import LimitSettings
 
 

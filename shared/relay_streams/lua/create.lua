@@ -2,10 +2,12 @@
 --
 -- KEYS  1 meta     hash
 --       2 unowned  stream
+--       3 made     set: what its creator has made
 -- ARGV  1 id       2... fields and values of the record
 -- Returns 1, or 0 when the id is taken.
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+redis.call('SADD', KEYS[3], ARGV[1])
 redis.call('XADD', KEYS[2], '*', 'c', ARGV[1])
 redis.call('SPUBLISH', KEYS[2], '')
 return 1

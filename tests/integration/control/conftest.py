@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import pytest
 
+from relay_auth.api_keys import Scope, new_key
 from relay_control.app import application
 from relay_control.door import SPEAKERS
 from relay_runtime.http import listen
@@ -16,7 +17,8 @@ from relay_settings.control import ControlSettings
 from relay_streams.conversations import read
 from relay_wire import speaker, uplink
 
-API_KEY = "a-key-of-a-backend"
+API_KEY, _KNOWN = new_key([Scope.ADMIN])
+OTHER_KEY, _OTHER = new_key([Scope.ADMIN])
 TOKEN_KEY = "k" * 40
 
 
@@ -28,6 +30,8 @@ class Bench:
     url: str
     http: aiohttp.ClientSession
     auth: dict[str, str]
+    key: str = API_KEY
+    other_key: str = OTHER_KEY
 
     async def call(self, method: str, path: str, **options: Any) -> tuple[int, Any, Any]:
         """Status, body and headers."""
@@ -112,12 +116,12 @@ def bench(open_store):
 
     @asynccontextmanager
     async def made(**settings: Any) -> AsyncIterator[Bench]:
-        async with open_store() as store, aiohttp.ClientSession() as http:
+        async with open_store() as store, aiohttp.ClientSession() as http, AsyncExitStack() as stack:
             options = {
-                "RELAY_TOKEN_SECRET": TOKEN_KEY, "RELAY_API_KEYS": f"other-key-of-16-chars,{API_KEY}",
+                "RELAY_TOKEN_SECRET": TOKEN_KEY, "RELAY_API_KEYS": f"{_OTHER},{_KNOWN}",
                 "avatar_id": "default-avatar", "gateway_url": "wss://edge.example/", **settings,
             }  # fmt: skip
-            app = application(ControlSettings.load(**options), store.link)
+            app = await application(ControlSettings.load(**options), store.link, stack)
             async with listen(app, "127.0.0.1", 0) as url:
                 yield Bench(store, url, http, {"Authorization": f"Bearer {API_KEY}"})
 

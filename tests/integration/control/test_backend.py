@@ -10,8 +10,6 @@ from tests.proxy import Proxy
 
 from relay_cli.backend import Backend, BackendError
 
-API_KEY = "a-key-of-a-backend"
-
 
 @asynccontextmanager
 async def proxied(b) -> AsyncIterator[tuple[Backend, Proxy]]:
@@ -19,7 +17,7 @@ async def proxied(b) -> AsyncIterator[tuple[Backend, Proxy]]:
     port = int(b.url.rsplit(":", 1)[1])
     async with Proxy("127.0.0.1", port) as proxy:
         url = f"http://127.0.0.1:{proxy.port}"
-        async with Backend(url, API_KEY, patience_s=5) as backend:
+        async with Backend(url, b.key, patience_s=5) as backend:
             yield backend, proxy
 
 
@@ -67,7 +65,7 @@ async def test_a_post_cut_again_and_again(bench) -> None:
 
 async def test_interrupted_while_speaking_live(bench) -> None:
     """Told, not tried again."""
-    async with bench() as b, Backend(b.url, API_KEY) as backend:
+    async with bench() as b, Backend(b.url, b.key) as backend:
         conversation = await b.create()
 
         def chunks() -> Iterator[bytes]:
@@ -87,7 +85,7 @@ async def test_interrupted_while_speaking_live(bench) -> None:
 
 async def test_cancelled_while_speaking_live(bench) -> None:
     """The turn is not ended as if it were complete."""
-    async with bench() as b, Backend(b.url, API_KEY) as backend:
+    async with bench() as b, Backend(b.url, b.key) as backend:
         conversation = await b.create()
 
         def chunks() -> Iterator[bytes]:
@@ -105,7 +103,7 @@ async def test_cancelled_while_speaking_live(bench) -> None:
 
 async def test_refused_at_once(bench) -> None:
     """What will not pass is not waited for."""
-    async with bench() as b, Backend(b.url, API_KEY) as backend:
+    async with bench() as b, Backend(b.url, b.key) as backend:
         conversation = await b.create()
         async with b.socket(conversation) as socket:
             await socket.send_bytes(b"ab")

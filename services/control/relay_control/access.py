@@ -1,0 +1,85 @@
+"""Access: whose key a request brings, what that key may do, and how often."""
+
+import asyncio
+import math
+
+from aiohttp import hdrs, web
+from prometheus_client import Counter
+
+from relay_auth.api_keys import ApiKey, ApiKeys, KeyEntryError, Scope
+from relay_control.operation import Handler
+from relay_runtime.allowance import Allowances
+from relay_settings.base import SettingsError, reveal
+from relay_settings.control import ControlSettings
+from relay_wire import problems
+from relay_wire.problems import Problem
+
+REFUSED = Counter("relay_control_refused_total", "Requests refused for their key.", ["reason"])
+
+KEY = web.RequestKey("key", str)
+"""Where a guarded handler finds the id of the request's key."""
+_HOW = "send an API key as 'Authorization: Bearer <key>' or as X-API-Key"
+
+
+class Access:
+    """Who may do what.
+
+    Args:
+        settings: Control's.
+
+    Raises:
+        SettingsError: ``RELAY_API_KEYS`` is not what it should be.
+    """
+
+    def __init__(self, settings: ControlSettings) -> None:
+        try:
+            self._keys = ApiKeys(reveal(entry) for entry in settings.api_keys)
+        except KeyEntryError as error:
+            raise SettingsError(f"RELAY_API_KEYS: {error}") from None
+        self._rates = Allowances(settings.key_requests_per_s, settings.key_requests_burst)
+
+    def guard(self, handler: Handler, scope: Scope) -> Handler:
+        """The same handler, for keys that allow this."""
+
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            request[KEY] = self.admit(request, scope).id
+            return await handler(request)
+
+        return guarded
+
+    def admit(self, request: web.Request, scope: Scope) -> ApiKey:
+        """The request's key.
+
+        Raises:
+            Problem: It brings none, or one that may not do this, or not so often.
+        """
+        key = self._keys.find(presented(request))
+        if key is None:
+            REFUSED.labels("unauthorized").inc()
+            raise Problem(problems.UNAUTHORIZED, _HOW)
+        self.pace(key.id)
+        if not key.allows(scope):
+            REFUSED.labels("scope").inc()
+            raise Problem(problems.FORBIDDEN, f"this needs a key with the scope {scope}", scope=scope.value)
+        return key
+
+    def pace(self, who: str) -> None:
+        """Count a request.
+
+        Raises:
+            Problem: It comes too soon.
+        """
+        missing_s = self._rates.take(who, asyncio.get_running_loop().time())
+        if missing_s:
+            REFUSED.labels("rate").inc()
+            raise Problem(
+                problems.RATE_LIMITED,
+                "too many requests with this key",
+                retry_after_s=max(1, math.ceil(missing_s)),
+            )
+
+
+def presented(request: web.Request) -> str:
+    """What the request brings as its key or token; nothing when it brings none."""
+    scheme, _, bearer = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    return bearer.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key", "")

@@ -1,0 +1,138 @@
+"""Session tokens: the vendor's, for Direct Mode clients that talk to Motion Server themselves (facts 7).
+
+The vendor's API key makes them, and never leaves here. Whoever asks shows an API key with the scope
+``tokens``, or a viewer token: what one is worth is a billed session.
+"""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import msgspec
+import structlog
+from aiohttp import web
+from prometheus_client import Counter
+
+from relay_auth.api_keys import Scope
+from relay_auth.viewer_tokens import TokenError, ViewerTokens
+from relay_control.access import Access, presented
+from relay_control.answer import SessionToken, answer
+from relay_control.operation import Operation
+from relay_settings.base import reveal
+from relay_settings.control import ControlSettings
+from relay_wire import problems
+from relay_wire.problems import Problem
+
+MADE = Counter("relay_control_session_tokens_total", "Session tokens of the vendor's asked for.", ["outcome"])
+_LARGEST_ANSWER_BYTES = 64 * 1024
+_JWT_PARTS = 3
+
+log = structlog.get_logger(__name__)
+
+
+class _Made(msgspec.Struct, frozen=True, rename="camel"):
+    """What the vendor answers; its other fields are not ours (facts 2.1)."""
+
+    session_token: str = ""
+    errors: list[Any] = []
+
+
+class SessionTokens:
+    """Makes session tokens. Made by ``session_tokens``.
+
+    Args:
+        settings: Control's.
+        access: Checks API keys, and counts requests.
+        tokens: Checks viewer tokens.
+        http: To the vendor.
+    """
+
+    def __init__(
+        self, settings: ControlSettings, access: Access, tokens: ViewerTokens, http: aiohttp.ClientSession
+    ) -> None:
+        self._settings = settings
+        self._access = access
+        self._tokens = tokens
+        self._http = http
+        base = settings.console_endpoint or _composed(settings.region)
+        self._url = f"{base.rstrip('/')}/session-tokens"
+
+    def operations(self) -> list[Operation]:
+        """The two paths that the vendor's demo clients know."""
+        return [
+            Operation(
+                "POST", path, self._make, None, "Make a session token of the vendor's",
+                200, SessionToken, problems=(problems.VENDOR_FAILED,),
+                description="For Direct Mode clients: with a key of the scope `tokens`, or a viewer token.",
+            )
+            for path in ("/api/session-token", "/session-token")
+        ]  # fmt: skip
+
+    async def _make(self, request: web.Request) -> web.Response:
+        await self._admit(request)
+        expires_at = int(time.time()) + self._settings.session_token_ttl_s
+        token = await self._ask(expires_at)
+        MADE.labels("made").inc()
+        made = SessionToken(
+            session_token=token,
+            expired_at=datetime.fromtimestamp(expires_at, UTC).isoformat().replace("+00:00", "Z"),
+            avatar_id=self._settings.avatar_id,
+            region=self._settings.region,
+            app_id=self._settings.app_id,
+        )
+        return answer(made, Cache_Control="no-store")
+
+    async def _admit(self, request: web.Request) -> None:
+        shown = presented(request)
+        if shown.count(".") != _JWT_PARTS - 1:
+            self._access.admit(request, Scope.TOKENS)
+            return
+        try:
+            grant = await self._tokens.verify(shown)
+        except TokenError as error:
+            raise Problem(problems.UNAUTHORIZED, str(error)) from None
+        self._access.pace(f"viewers of {grant.conversation}")
+
+    async def _ask(self, expires_at: int) -> str:
+        """Ask the vendor. What it says is logged; the caller learns that it failed."""
+        headers = {"X-Api-Key": reveal(self._settings.vendor_api_key)}
+        try:
+            async with self._http.post(
+                self._url, json={"expireAt": expires_at}, headers=headers, allow_redirects=False
+            ) as response:
+                said = await response.content.read(_LARGEST_ANSWER_BYTES)
+                status = response.status
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise _failed("unreachable", type(error).__name__) from None
+        try:
+            made = msgspec.json.decode(said, type=_Made)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise _failed("refused", f"status {status}, and no JSON") from None
+        if status != web.HTTPOk.status_code or made.errors or not made.session_token:
+            raise _failed("refused", f"status {status}")
+        return made.session_token
+
+
+@asynccontextmanager
+async def session_tokens(
+    settings: ControlSettings, access: Access, tokens: ViewerTokens
+) -> AsyncIterator[SessionTokens]:
+    """Session tokens, with a connection to the vendor, while the block runs."""
+    timeout = aiohttp.ClientTimeout(total=settings.vendor_timeout_s)
+    async with aiohttp.ClientSession(timeout=timeout) as http:
+        yield SessionTokens(settings, access, tokens, http)
+
+
+def _composed(region: str) -> str:
+    """The vendor's console of a region (facts 1.3)."""
+    domain = "spatialwalk.top" if region.startswith("cn-") else "spatius.ai"
+    return f"https://console.{region}.{domain}/v1/console"
+
+
+def _failed(outcome: str, why: str) -> Problem:
+    MADE.labels(outcome).inc()
+    log.warning("the vendor gave no session token", why=why)
+    return Problem(problems.VENDOR_FAILED, "try again later", error="session_token_request_failed")

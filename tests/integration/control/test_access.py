@@ -1,0 +1,106 @@
+"""Access: keys with scopes, how often, how many; what is refused costs nobody else anything."""
+
+import pytest
+
+from relay_auth.api_keys import Scope, new_key
+from relay_control.access import REFUSED
+from relay_settings.base import SettingsError
+
+
+def refused(reason: str) -> float:
+    return REFUSED.labels(reason)._value.get()
+
+
+@pytest.mark.parametrize(
+    ("scope", "method", "path", "allowed"),
+    [
+        (Scope.CREATE, "POST", "/v1/conversations", 201),
+        (Scope.CREATE, "GET", "/v1/conversations/{id}", 200),
+        (Scope.CREATE, "DELETE", "/v1/conversations/{id}", 202),
+        (Scope.PUSH, "POST", "/v1/conversations/{id}/turns", 202),
+        (Scope.PUSH, "POST", "/v1/conversations/{id}/interrupt", 202),
+        (Scope.PUSH, "GET", "/v1/conversations/{id}/audio", 426),
+        (Scope.TOKENS, "POST", "/v1/conversations/{id}/tokens", 201),
+    ],
+)
+async def test_scopes(bench, scope: Scope, method: str, path: str, allowed: int) -> None:
+    """Each operation asks for one; admin has them all, and the refusal names what is missing."""
+    keys = {each: new_key([each]) for each in Scope}
+    entries = ",".join(str(known) for _, known in keys.values())
+    async with bench(RELAY_API_KEYS=entries) as b:
+        b.auth = {"Authorization": f"Bearer {keys[Scope.ADMIN][0]}"}
+        path = path.format(id=await b.create())
+        before = refused("scope")
+        for each, (text, _) in keys.items():
+            headers = {"X-API-Key": text, "Authorization": "", "Content-Type": "audio/pcm"}
+            body = b"\1\2" if path.endswith("turns") else b""
+            status, answer, _ = await b.call(method, path, headers=headers, data=body)
+            if each in (scope, Scope.ADMIN):
+                assert status in (allowed, 410)
+            else:
+                assert (status, answer["scope"]) == (403, scope.value)
+        assert refused("scope") == before + 2
+
+
+async def test_too_fast(bench) -> None:
+    """429 with the time to wait, for this key; another goes on."""
+    async with bench(key_requests_per_s=0.01, key_requests_burst=2) as b:
+        for _ in range(2):
+            assert (await b.call("GET", "/v1/conversations/x"))[0] == 404
+        status, answer, headers = await b.call("GET", "/v1/conversations/x")
+        assert (status, answer["type"]) == (429, "urn:avatar-relay:problem:rate-limited")
+        assert 90 <= int(headers["Retry-After"]) <= 100
+        other = {"Authorization": f"Bearer {b.other_key}"}
+        assert (await b.call("GET", "/v1/conversations/x", headers=other))[0] == 404
+
+
+async def test_too_many_conversations(bench) -> None:
+    """Those that have not ended count, for the key that made them."""
+    async with bench(key_conversations=2) as b:
+        first, _ = await b.create(), await b.create()
+        status, answer, headers = await b.call("POST", "/v1/conversations")
+        assert (status, answer["type"]) == (429, "urn:avatar-relay:problem:too-many-conversations")
+        assert headers["Retry-After"] == "10"
+        other = {"Authorization": f"Bearer {b.other_key}"}
+        assert (await b.call("POST", "/v1/conversations", headers=other))[0] == 201
+
+        keys = b.store.keys.conversation(first)
+        lease = await b.store.claim(keys)
+        assert lease.conversation.creator
+        assert await b.store.registry().finish(lease, keep_frames_ms=1000, keep_record_ms=1000)
+        assert (await b.call("POST", "/v1/conversations"))[0] == 201
+
+
+async def test_bodies_are_bounded(bench) -> None:
+    """Of every operation that reads one."""
+    async with bench(max_turn_bytes=2048) as b:
+        for path in ("/v1/conversations", f"/v1/conversations/{await b.create()}/tokens"):
+            status, answer, _ = await b.call("POST", path, data=b" " * 5000)
+            assert (status, answer["type"]) == (413, "urn:avatar-relay:problem:too-large")
+
+
+async def test_pages_elsewhere(bench) -> None:
+    """No page may read an answer, unless its origin is named."""
+    asks = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+    async with bench() as b, b.http.options(f"{b.url}/v1/conversations", headers=asks) as answer:
+        assert answer.status == 405
+        assert "Access-Control-Allow-Origin" not in answer.headers
+    async with bench(cors_origins="https://app.example, https://other.example") as b:
+        async with b.http.options(f"{b.url}/v1/conversations", headers=asks) as answer:
+            assert answer.status == 200
+            assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example"
+        status, _, headers = await b.call(
+            "GET", "/v1/conversations/x", headers={"Origin": "https://app.example"}
+        )
+        assert (status, headers["Access-Control-Allow-Origin"]) == (404, "https://app.example")
+        _, _, headers = await b.call("GET", "/v1/conversations/x", headers={"Origin": "https://evil.example"})
+        assert "Access-Control-Allow-Origin" not in headers
+
+
+@pytest.mark.parametrize("entries", ["planted-secret-of-a-backend", ""])
+async def test_settings_that_are_no_keys(bench, entries: str) -> None:
+    """Refused at the start; a key given by mistake is not shown."""
+    with pytest.raises(SettingsError, match="RELAY_API_KEYS") as error:
+        async with bench(RELAY_API_KEYS=entries):
+            pass
+    assert "planted" not in str(error.value)
