@@ -81,5 +81,19 @@ class Slow(Agent):
             self.closed.append(text)
 
 
+class Paced(Agent):
+    """Says as many seconds as it is told to, in real time."""
+
+    async def converse(self, stage: Stage) -> None:
+        async for event in stage:
+            if isinstance(event, Text):
+                await stage.speak(self._chunks(int(event.text)))
+
+    async def _chunks(self, seconds: int) -> AsyncIterator[bytes]:
+        for _ in range(seconds * 10):
+            yield TENTH
+            await asyncio.sleep(0.1)
+
+
 class NoAgent:
     """Not what the entry point promises."""
