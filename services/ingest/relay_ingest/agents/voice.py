@@ -147,7 +147,8 @@ class Voice:
                 raise Overdue("the speech's next chunk did not come") from None
             whole = len(pcm) - len(pcm) % BYTES_PER_SAMPLE
             rest = pcm[whole:]
-            yield pcm[: min(whole, left)]
+            if sayable := pcm[: min(whole, left)]:
+                yield sayable
             left -= whole
             if left < 0:
                 raise TooLong

@@ -1,0 +1,183 @@
+"""An agent's voice: cut anywhere, gathered, bounded, always ended; on both servers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from relay_ingest.agents.voice import Overdue, TooLong, Voice, VoiceLimits
+from relay_runtime.tasks import TaskScope
+from relay_streams.conversations import read
+from relay_streams.errors import Fenced
+from relay_streams.keys import ConversationKeys
+from relay_streams.ownership import Lease
+from relay_streams.uplink import Busy, Closed, Term, Uplink
+from relay_wire import uplink
+
+RATE = 16000
+SECOND = bytes(index % 251 for index in range(2 * RATE))
+
+
+@dataclass
+class Bench:
+    """A voice, and what it said."""
+
+    voice: Voice
+    store: Any
+    lease: Lease
+    closed: bool = False
+
+    @property
+    def keys(self) -> ConversationKeys:
+        return self.lease.keys
+
+    async def source(self, *chunks: bytes, pause: bool = False) -> AsyncIterator[bytes]:
+        """An agent's generator."""
+        try:
+            for chunk in chunks:
+                yield chunk
+            if pause:
+                await asyncio.Event().wait()
+        finally:
+            self.closed = True
+
+    async def say(self, chunks: AsyncIterator[bytes], **options: bool) -> None:
+        await self.voice.say(chunks, **{"barge_in": False, "real_time": False, **options})
+
+    async def said(self) -> bytes:
+        entries = [uplink.decode(fields) for _, fields in await self.store.entries(self.keys.up)]
+        return b"".join(entry.pcm for entry in entries if isinstance(entry, uplink.Speech))
+
+    async def state(self) -> tuple[int, str]:
+        record = await read(self.store.link, self.keys)
+        return record.input_turn, record.input_state
+
+    async def until_ended(self) -> None:
+        async with asyncio.timeout(5):
+            while (await self.state())[1] != "ended":
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def bench(open_store):
+    """``async with bench() as b``."""
+
+    @asynccontextmanager
+    async def made(*, chunk_s: float = 5.0, speech_s: float = 60.0) -> AsyncIterator[Bench]:
+        async with open_store() as store, TaskScope() as tasks:
+            lease = await store.claim(await store.create(agent="echo"))
+            voice = Voice(
+                Uplink(store.link), lease.keys, sample_rate=RATE,
+                term=lambda: Term(lease.generation, "0-0"),
+                limits=VoiceLimits(chunk_s=chunk_s, speech_s=speech_s, wait_s=1.0),
+                spawn=lambda coroutine: tasks.spawn(coroutine, name="voice"),
+            )  # fmt: skip
+            yield Bench(voice, store, lease)
+
+    return made
+
+
+async def test_chunks_cut_anywhere(bench) -> None:
+    """Also in the middle of a sample; no samples, no turn."""
+    async with bench() as b:
+        await b.say(b.source())
+        await b.say(b.source(b"", b"x"))
+        assert await b.state() == (0, "ended")
+        await b.say(b.source(SECOND[:7], b"", SECOND[7:8], SECOND[8:10_001], SECOND[10_001:]))
+
+        assert await b.state() == (1, "ended")
+        assert await b.said() == SECOND
+        assert b.closed
+
+
+async def test_real_time_is_gathered(bench, eventually) -> None:
+    """Nothing before four seconds are in, or all of it; in every turn again."""
+    async with bench() as b, TaskScope() as tasks:
+        for turn in (1, 2):
+            gate = asyncio.Event()
+
+            async def slowly(gate: asyncio.Event = gate) -> AsyncIterator[bytes]:
+                for _ in range(7):
+                    yield SECOND[: len(SECOND) // 2]
+                await gate.wait()
+                yield SECOND[: len(SECOND) // 2]
+                yield SECOND
+
+            before = await b.said()
+            speech = tasks.spawn(b.say(slowly(), real_time=True), name="speech")
+            for _ in range(20):
+                await b.store.link.execute("PING")
+            assert await b.said() == before
+            gate.set()
+            await speech
+            assert len(await b.said()) == len(before) + 5 * len(SECOND)
+            assert await b.state() == (turn, "ended")
+        await b.say(b.source(SECOND), real_time=True)
+        assert await b.state() == (3, "ended")
+
+
+async def test_a_pause_ends_the_turn(bench) -> None:
+    """With what is in; the generator is closed."""
+    async with bench(chunk_s=0.1) as b:
+        with pytest.raises(Overdue):
+            await b.say(b.source(SECOND, pause=True))
+        assert b.closed
+        await b.until_ended()
+        assert await b.said() == SECOND
+
+
+async def test_the_longest_speech(bench) -> None:
+    """Cut to the sample."""
+    async with bench(speech_s=2.5) as b:
+        with pytest.raises(TooLong):
+            await b.say(b.source(*[SECOND] * 9))
+        await b.until_ended()
+        assert await b.said() == SECOND * 2 + SECOND[: len(SECOND) // 2]
+        assert b.closed
+
+
+async def test_cancelled_in_the_middle(bench) -> None:
+    """The turn ends, and the next speech need not wait for anything."""
+    async with bench() as b:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await b.say(b.source(SECOND, pause=True))
+        assert b.closed
+        await b.say(b.source(SECOND))
+        assert await b.state() == (2, "ended")
+        assert await b.said() == SECOND * 2
+
+
+async def test_what_is_refused(bench) -> None:
+    """While a backend speaks, after an interrupt nobody heard of, after another owner came."""
+    async with bench() as b:
+        up = Uplink(b.store.link)
+        await up.speak(b.keys, offset=0, pcm=SECOND, end=False)
+        with pytest.raises(Busy):
+            await b.say(b.source(SECOND))
+        await up.speak(b.keys, turn=1, offset=len(SECOND), pcm=b"", end=True)
+        await up.interrupt(b.keys, "viewer")
+        with pytest.raises(Closed):
+            await b.say(b.source(SECOND))
+        await b.store.registry().release(b.lease)
+        await b.store.claim(b.keys, "heir")
+        with pytest.raises(Fenced):
+            await b.say(b.source(SECOND))
+        with pytest.raises(Fenced):
+            await b.voice.interrupt()
+        assert await b.said() == SECOND
+
+
+async def test_the_former_agents_turn(bench) -> None:
+    """It is ended by the next owner's voice; a backend's is left alone."""
+    async with bench() as b:
+        await Uplink(b.store.link).speak(b.keys, key="agent:x", offset=0, pcm=SECOND, end=False)
+        b.voice.close_former(await read(b.store.link, b.keys))
+        await b.until_ended()
+        await Uplink(b.store.link).speak(b.keys, key="x", offset=0, pcm=SECOND, end=False)
+        b.voice.close_former(await read(b.store.link, b.keys))
+        with pytest.raises(Busy):
+            await b.say(b.source(SECOND))
