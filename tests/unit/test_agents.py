@@ -4,7 +4,7 @@ import io
 import os
 import sys
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
 
@@ -89,7 +89,7 @@ def test_neglect() -> None:
 async def test_the_prebuffer_changes_no_byte(chunks: list[bytes], size_bytes: int) -> None:
     """The first chunk is large enough, unless that is all there is."""
 
-    async def source() -> AsyncIterator[bytes]:
+    async def source() -> AsyncGenerator[bytes]:
         for chunk in chunks:
             yield chunk
 
