@@ -32,8 +32,8 @@ format: $(READY) ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(READY) ## Measure latency and cost (ARGS="--help")
-	@$(BIN)/python tests/bench/run.py $(ARGS)
+bench: $(READY) ## Measure cost and latency beside the floor and peers (ARGS="--help")
+	@$(BIN)/python -m tests.bench.run $(ARGS)
 
 autobahn: $(READY) ## Run Autobahn's cases against the gateway's WebSocket, and write docs/autobahn.md
 	@$(BIN)/python -m tests.contract.autobahn.cases

@@ -1,0 +1,111 @@
+"""Socket.IO with its Redis Streams adapter: a room per conversation, a server node and an emitting node."""
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.bench.load import Rule, Seat
+from tests.bench.peers.missing import Missing
+from tests.bench.target import Target
+from tests.bench.traffic import Traffic
+from tests.bench.worker import Worker
+
+from relay_streams.server import Server
+
+_SOURCES = Path(__file__).parent / "socketio"
+_INSTALL_S = 120.0
+
+
+class SocketIo(Target):
+    """One server node on a Redis of its own."""
+
+    name = "socketio"
+
+    async def start(self) -> None:
+        node, home = need_node(), await install()
+        redis = self.stack.enter_context(Server())
+        assert redis.process is not None
+        self._server = Worker("socketio server", [node, str(home / "server.mjs"), redis.url])
+        await self.stack.enter_async_context(self._server)
+        self._port = await self._server.answer("start")
+        self._emitter = Worker("socketio emitter", [node, str(home / "emitter.mjs"), redis.url])
+        await self.stack.enter_async_context(self._emitter)
+        self.pids = {
+            "server": [self._server.pid],
+            "redis": [redis.process.pid],
+            "publisher": [self._emitter.pid],
+        }
+
+    def seats(self) -> Sequence[Seat]:
+        url = f"ws://127.0.0.1:{self._port}/socket.io/?EIO=4&transport=websocket"
+        return [
+            Seat(url, number, {}, _join(number), b"430")
+            for number in range(self.conversations)
+            for _ in range(self.viewers)
+        ]
+
+    async def begin(self, traffic: Traffic) -> None:
+        await self._emitter.ask("begin", traffic=traffic.as_json())
+
+    async def end(self) -> dict[str, Any]:
+        return await self._emitter.ask("end")
+
+
+def _join(number: int) -> tuple[Rule, ...]:
+    """Engine.IO: ``0`` open, ``2`` ping, ``3`` pong; Socket.IO: ``40`` connect, ``42`` event, ``43`` ack."""
+    return (
+        Rule(b"0", b"40"),
+        Rule(b"40", b'420["join","c%d"]' % number),
+        Rule(b"2", b"3", exact=True),
+    )
+
+
+def need_node() -> str:
+    """Node's path.
+
+    Raises:
+        Missing: It is not installed, or its npm is not.
+    """
+    node = shutil.which("node")
+    if not node or not shutil.which("npm"):
+        raise Missing("Socket.IO needs Node 18 or later with npm: apt-get install nodejs npm")
+    return node
+
+
+async def install() -> Path:
+    """Put the packages into the cache, unless they are there; returns the folder to run in.
+
+    Raises:
+        Missing: npm could not.
+    """
+    home = (
+        Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "avatar-relay" / "bench" / "socketio"
+    )
+    home.mkdir(parents=True, exist_ok=True)
+    wanted = json.loads((_SOURCES / "package.json").read_text())["dependencies"]
+    for source in _SOURCES.iterdir():
+        shutil.copy(source, home)
+    if all(_installed(home, name) == version for name, version in wanted.items()):
+        return home
+    npm = await asyncio.create_subprocess_exec(
+        "npm", "install", "--no-audit", "--no-fund", "--no-package-lock",
+        cwd=home, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(_INSTALL_S):
+            output, _ = await npm.communicate()
+    except TimeoutError:
+        npm.kill()
+        raise Missing(f"npm install in {home} took longer than {_INSTALL_S:.0f} s") from None
+    if npm.returncode:
+        raise Missing(f"npm install in {home} failed:\n{output.decode()[-500:]}")
+    return home
+
+
+def _installed(home: Path, name: str) -> str:
+    package = home / "node_modules" / name / "package.json"
+    return str(json.loads(package.read_text())["version"]) if package.exists() else ""

@@ -1,0 +1,102 @@
+"""The publisher: owns conversations and publishes traffic into them, on the path that ingest uses."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+from tests.bench.traffic import Pacer, Traffic
+from tests.bench.worker import serve
+
+from relay_streams import conversations
+from relay_streams.conversations import Conversation
+from relay_streams.errors import StoreError
+from relay_streams.keys import KeySpace
+from relay_streams.ownership import Heard, Offer, Registry
+from relay_streams.publisher import Publisher
+from relay_streams.writer import Writer
+from relay_wire import events
+from relay_wire.effects import Publish
+from relay_wire.frame import Codec, Kind
+
+FRAMES_PER_TURN = 100
+"""Streams keep two turns: with the default frames of 2 KB, 400 KB of each conversation."""
+_LEASE_MS = 3_600_000
+_LINK_REPLAY_BYTES = 256 * 1024
+
+
+class Owner:
+    """One process that owns all conversations."""
+
+    def __init__(self) -> None:
+        self._stack = AsyncExitStack()
+        self._publisher: Publisher
+        self._writers: list[Writer] = []
+        self._numbers: list[int] = []
+        self._pacer = Pacer(self._publish)
+        self._running: asyncio.Task[None] | None = None
+
+    async def own(self, redis_url: str, ids: list[str]) -> None:
+        """Create these conversations and claim them."""
+        self._publisher = await self._stack.enter_async_context(
+            Publisher(redis_url, republish_bytes=_LINK_REPLAY_BYTES)
+        )
+        link, keys = self._publisher.link, KeySpace()
+        await link.ready()
+        registry = Registry(link, keys, owner="bench", lease_ms=_LEASE_MS)
+
+        async def claim(number: int, conversation: str) -> Writer:
+            await conversations.create(
+                link,
+                keys.conversation(conversation),
+                Conversation(conversation, "open", "avatar", 16000, Codec.PCM_S16LE, number),
+            )
+            lease = await registry.claim(Offer("", conversation))
+            if lease is None:
+                raise RuntimeError(f"{conversation} cannot be claimed")
+            return self._publisher.open(lease, heard=_nothing_heard, on_lost=_fail)
+
+        self._writers = await asyncio.gather(*(claim(*one) for one in enumerate(ids)))
+        self._numbers = [0] * len(ids)
+        for writer in self._writers:
+            writer.append([Publish(Kind.EVENT, 0, events.encode(events.FIRST_OWNER), 0)], checkpoint=b"")
+        await asyncio.gather(*(writer.drained() for writer in self._writers))
+
+    async def turns(self, frames: int, frame_bytes: int) -> None:
+        """Publish one whole turn into every conversation."""
+        for number, writer in enumerate(self._writers):
+            self._numbers[number] = -(-self._numbers[number] // FRAMES_PER_TURN) * FRAMES_PER_TURN
+            for _ in range(frames):
+                self._publish(number, self._pacer.payload(number, frame_bytes))
+            await writer.drained()
+
+    def begin(self, traffic: Any) -> None:
+        """Publish this traffic."""
+        self._pacer.reset()
+        self._running = asyncio.create_task(self._pacer.run(msgspec.convert(traffic, Traffic)))
+
+    async def end(self) -> dict[str, Any]:
+        """Stop, and say what was published, when all of it is acknowledged."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+        await asyncio.gather(*(writer.drained() for writer in self._writers))
+        return self._pacer.report()
+
+    def _publish(self, conversation: int, payload: bytes) -> None:
+        self._numbers[conversation] += 1
+        turn = -(-self._numbers[conversation] // FRAMES_PER_TURN)
+        self._writers[conversation].append([Publish(Kind.MOTION, turn, payload, 0)], checkpoint=b"")
+
+
+def _nothing_heard() -> Heard:
+    return Heard("0-0", 0, 0, "ended", "")
+
+
+def _fail(error: StoreError) -> None:
+    raise error
+
+
+if __name__ == "__main__":
+    owner = Owner()
+    serve({"own": owner.own, "turns": owner.turns, "begin": owner.begin, "end": owner.end})

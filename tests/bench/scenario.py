@@ -1,0 +1,47 @@
+"""Scenarios: the work that is measured, by name."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from tests.bench.report import Report
+
+Say = Callable[[str], None]
+"""Shows what is going on."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for; None is the scenario's own default."""
+
+    quick: bool = False
+    peer: str | None = None
+    conversations: int | None = None
+    viewers: int | None = None
+    rate: float | None = None
+    frame_bytes: int | None = None
+    seconds: float | None = None
+    say: Say = field(default=lambda _: None)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One kind of work."""
+
+    name: str
+    what: str
+    run: Callable[[Options], Awaitable[Report]]
+
+
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(
+    name: str, what: str
+) -> Callable[[Callable[[Options], Awaitable[Report]]], Callable[[Options], Awaitable[Report]]]:
+    """Register a function as a scenario."""
+
+    def register(run: Callable[[Options], Awaitable[Report]]) -> Callable[[Options], Awaitable[Report]]:
+        SCENARIOS[name] = Scenario(name, what, run)
+        return run
+
+    return register
