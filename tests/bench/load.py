@@ -9,6 +9,7 @@ import base64
 import time
 from array import array
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -66,9 +67,7 @@ class Crowd:
         async def open_one(seat: Seat) -> None:
             async with gate:
                 viewer = Viewer(self, seat)
-                await ws_connect(
-                    lambda: viewer, seat.url, extra_headers=seat.headers, websocket_handshake_timeout=READY_S
-                )
+                await _open(viewer, seat)
                 self.viewers.append(viewer)
                 async with asyncio.timeout(READY_S):
                     await viewer.ready
@@ -77,6 +76,39 @@ class Crowd:
             for seat in todo:
                 tasks.create_task(open_one(seat))
         return len(self.viewers) - begin
+
+    async def storm(
+        self, seats: list[Any], spread_s: float, frames: int, patience_s: float
+    ) -> dict[str, Any]:
+        """Open viewers evenly over a while; each is whole when it has so many frames.
+
+        Returns:
+            How many got whole, when the last did, and how long each took from the start of its handshake.
+        """
+        self.begin()
+        todo = msgspec.convert(seats, list[Seat])
+        took_ns: list[int] = []
+        begin = time.monotonic()
+
+        async def come(number: int, seat: Seat) -> None:
+            await asyncio.sleep(max(0.0, begin + number / len(todo) * spread_s - time.monotonic()))
+            viewer = Viewer(self, seat, frames)
+            start = time.monotonic_ns()
+            await _open(viewer, seat)
+            self.viewers.append(viewer)
+            await viewer.whole
+            took_ns.append(time.monotonic_ns() - start)
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await asyncio.gather(*(come(*one) for one in enumerate(todo)), return_exceptions=True)
+        return {
+            "whole": len(took_ns),
+            "all_whole_s": round(time.monotonic() - begin, 2),
+            "viewer_ms": percentiles(took_ns),
+            "frames": self.frames,
+            "faults": self.faults,
+        }
 
     def begin(self) -> None:
         """Count from now on."""
@@ -105,7 +137,10 @@ class Crowd:
 class Viewer(WSListener):
     """One connection."""
 
-    def __init__(self, crowd: Crowd, seat: Seat) -> None:
+    def __init__(self, crowd: Crowd, seat: Seat, frames: int = 0) -> None:
+        self.whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when so many frames have come."""
+        self._wanted = frames
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._crowd = crowd
         self._rules = list(seat.rules)
@@ -147,8 +182,10 @@ class Viewer(WSListener):
     def on_ws_disconnected(self, _: WSTransport) -> None:
         if not self._leaving:
             self._crowd.closed += 1
-        if not self.ready.done():
-            self.ready.set_exception(ConnectionError("closed before it was ready"))
+        for future in (self.ready, self.whole):
+            if not future.done():
+                future.set_exception(ConnectionError("closed before that"))
+                future.exception()  # nobody may be waiting for it
 
     def _frame(self, now: int, stamp: bytes) -> None:
         crowd = self._crowd
@@ -160,6 +197,9 @@ class Viewer(WSListener):
         if seq != self._seq + 1 and self._seq:
             crowd.faults += 1
         self._seq = seq
+        self._wanted -= 1
+        if self._wanted == 0:
+            self.whole.set_result(None)
         if crowd.shared:
             key = (self._conversation, seq)
             crowd.last_ns[key] = max(crowd.last_ns.get(key, 0), now - published)
@@ -177,6 +217,12 @@ class Viewer(WSListener):
                 return
 
 
+async def _open(viewer: Viewer, seat: Seat) -> None:
+    await ws_connect(
+        lambda: viewer, seat.url, extra_headers=seat.headers, websocket_handshake_timeout=READY_S
+    )
+
+
 def percentiles(latencies_ns: Sequence[int] | Any) -> dict[str, float]:
     """Median, p99 and maximum in milliseconds; empty without any."""
     ordered = sorted(latencies_ns)
@@ -191,4 +237,12 @@ def percentiles(latencies_ns: Sequence[int] | Any) -> dict[str, float]:
 
 if __name__ == "__main__":
     crowd = Crowd()
-    serve({"connect": crowd.connect, "begin": crowd.begin, "end": crowd.end, "leave": crowd.leave})
+    serve(
+        {
+            "connect": crowd.connect,
+            "storm": crowd.storm,
+            "begin": crowd.begin,
+            "end": crowd.end,
+            "leave": crowd.leave,
+        }
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.load import Seat
+from tests.bench.small_cluster import small_cluster
 from tests.bench.target import Target
 from tests.bench.traffic import Traffic
 from tests.bench.worker import Worker
@@ -16,6 +17,12 @@ from relay_cli.stack import Child
 from relay_streams.server import Server
 
 _TOKEN_TTL_S = 3600
+_NO_LIMITS = {
+    "RELAY_MAX_ADDRESS_VIEWERS": "100000",
+    "RELAY_REQUESTS_PER_S": "100000",
+    "RELAY_REQUESTS_BURST": "100000",
+}
+"""All viewers come from one address here."""
 
 
 class Relay(Target):
@@ -25,6 +32,7 @@ class Relay(Target):
         conversations: How many.
         viewers: Of each.
         gateways: How many.
+        redis_nodes: How many; more than one make a cluster.
         settings: Variables for the gateways.
     """
 
@@ -36,12 +44,14 @@ class Relay(Target):
         viewers: int = 1,
         *,
         gateways: int = 1,
+        redis_nodes: int = 1,
         settings: dict[str, str] | None = None,
     ) -> None:
         super().__init__(conversations, viewers)
         self.publisher = Worker.module("publisher")
         self.gateways: list[Child] = []
         self._count = gateways
+        self._redis_nodes = redis_nodes
         self._settings = settings or {}
         self._key = secrets.token_urlsafe(32)
         self.ids = [f"bench-{number:05}" for number in range(conversations)]
@@ -58,6 +68,10 @@ class Relay(Target):
 
     def start_redis(self) -> str:
         """Start Redis and return its URL."""
+        if self._redis_nodes > 1:
+            url, nodes = self.stack.enter_context(small_cluster(self._redis_nodes))
+            self.pids["redis"] = [node.pid for node in nodes]
+            return url
         server = self.stack.enter_context(Server())
         assert server.process is not None
         self.pids["redis"] = [server.process.pid]
@@ -96,6 +110,7 @@ class Relay(Target):
             "RELAY_GATEWAY_PORT": "0",
             "RELAY_LOG_LEVEL": "warning",
             "RELAY_DRAIN_S": "0",
+            **_NO_LIMITS,
             **self._settings,
         }
         gateway = Child(name, "gateway", settings, logs)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Self
@@ -15,6 +15,8 @@ from tests.bench.traffic import Traffic
 from tests.bench.worker import Worker
 
 WARM_UP_S = 0.75
+SEATS_AT_ONCE = 1000
+"""Viewers asked for in one command, so that each answers in time."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,11 @@ class Target(ABC):
     async def end(self) -> dict[str, Any]:
         """Stop it; returns ``published`` and ``late_ms``."""
 
-    async def connect(self) -> None:
-        """Connect all viewers."""
-        await self.load.ask("connect", seats=[msgspec.to_builtins(seat) for seat in self.seats()])
+    async def connect(self, seats: Sequence[Seat] | None = None) -> None:
+        """Connect these viewers, or all, and wait until frames would reach them."""
+        seats = self.seats() if seats is None else seats
+        for some in _batches(seats, SEATS_AT_ONCE):
+            await self.load.ask("connect", seats=[msgspec.to_builtins(seat) for seat in some])
 
     async def measure(self, traffic: Traffic, seconds: float) -> Sample:
         """Let traffic flow, wait until it is steady, and measure for so long."""
@@ -115,3 +119,7 @@ class Target(ABC):
             self.name, traffic.rate * self.viewers, seconds, got["frames"], got["faults"], got["closed"],
             got["latency_ms"], got["last_viewer_ms"], usage, sent["published"], sent["late_ms"],
         )  # fmt: skip
+
+
+def _batches(seats: Sequence[Seat], size: int) -> Iterator[Sequence[Seat]]:
+    return (seats[start : start + size] for start in range(0, len(seats), size))
