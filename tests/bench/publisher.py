@@ -21,6 +21,8 @@ from relay_wire.frame import Codec, Kind
 
 FRAMES_PER_TURN = 100
 """Streams keep two turns: with the default frames of 2 KB, 400 KB of each conversation."""
+_AUDIO_BYTES = 4096
+"""Longer payloads are motion."""
 _LEASE_MS = 3_600_000
 _LINK_REPLAY_BYTES = 256 * 1024
 
@@ -84,9 +86,13 @@ class Owner:
         return self._pacer.report()
 
     def _publish(self, conversation: int, payload: bytes) -> None:
+        turn, place = divmod(self._numbers[conversation], FRAMES_PER_TURN)
         self._numbers[conversation] += 1
-        turn = -(-self._numbers[conversation] // FRAMES_PER_TURN)
-        self._writers[conversation].append([Publish(Kind.MOTION, turn, payload, 0)], checkpoint=b"")
+        kind = Kind.AUDIO if len(payload) <= _AUDIO_BYTES else Kind.MOTION
+        publishes = [Publish(kind, turn + 1, payload, 0, end=place == FRAMES_PER_TURN - 1)]
+        if place == 0:
+            publishes.insert(0, Publish(Kind.EVENT, turn + 1, events.encode(events.TurnStarted()), 0))
+        self._writers[conversation].append(publishes, checkpoint=b"")
 
 
 def _nothing_heard() -> Heard:

@@ -2,17 +2,20 @@
 
 import secrets
 import tempfile
+import time
 from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import jwt
 from tests.bench.load import Seat
 from tests.bench.small_cluster import small_cluster
 from tests.bench.target import Target
 from tests.bench.traffic import Traffic
 from tests.bench.worker import Worker
 
-from relay_auth.viewer_tokens import Role, mint
 from relay_cli.stack import Child
 from relay_streams.server import Server
 
@@ -23,6 +26,10 @@ _NO_LIMITS = {
     "RELAY_REQUESTS_BURST": "100000",
 }
 """All viewers come from one address here."""
+
+
+class NoRoute(Exception):
+    """Raised when the gateways have no such door; the text says what to do."""
 
 
 class Relay(Target):
@@ -101,7 +108,10 @@ class Relay(Target):
         return await self.publisher.ask("end")
 
     def _token(self, conversation: str) -> str:
-        return mint(self._key, conversation=conversation, role=Role.LISTEN, ttl_s=_TOKEN_TTL_S)[0]
+        """As docs/protocol.md has it, so that the benchmark also runs on other versions of the relay."""
+        now = int(time.time())
+        claims = {"aud": "avatar-relay", "iat": now, "exp": now + _TOKEN_TTL_S, "cid": conversation}
+        return jwt.encode({**claims, "role": "listen"}, self._key, algorithm="HS256")
 
     async def _start_gateway(self, name: str, redis_url: str, logs: Path) -> Child:
         settings = {
@@ -117,3 +127,32 @@ class Relay(Target):
         self.stack.push_async_callback(gateway.stop)
         await gateway.start()
         return gateway
+
+
+class CompatRelay(Relay):
+    """The same relay, as the vendor's clients see it: JSON texts with base64 at ``/ws/agent``."""
+
+    name = "relay-compat"
+
+    def __init__(self, conversations: int, viewers: int = 1) -> None:
+        settings = {
+            "RELAY_COMPAT": "true",
+            "SPATIUS_APP_ID": "bench",
+            "SPATIUS_AVATAR_ID": "avatar",
+        }
+        super().__init__(conversations, viewers, settings=settings)
+
+    async def connect(self, seats: Sequence[Seat] | None = None) -> None:
+        """As every target; raises ``NoRoute`` when these gateways do not speak to the vendor's clients."""
+        async with aiohttp.ClientSession() as http, http.get(self._door(0)) as answer:
+            if answer.status == HTTPStatus.NOT_FOUND:
+                raise NoRoute("this gateway has no /ws/agent: 'compat' is not available here")
+        await super().connect(seats)
+
+    def seat(self, number: int, viewer: int = 0, start: str = "live") -> Seat:
+        """A client there; it always begins with the turn at hand."""
+        native = super().seat(number, viewer, start)
+        return Seat(self._door(number + viewer).replace("http", "ws", 1), number, native.headers, ready=b"{")
+
+    def _door(self, number: int) -> str:
+        return self.gateways[number % len(self.gateways)].url.replace("ws", "http", 1) + "/ws/agent"

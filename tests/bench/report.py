@@ -92,7 +92,8 @@ class Report:
         if self.extra:
             more = Table("figure", "value", title=f"{self.scenario}: further figures")
             for name, value in self.extra.items():
-                more.add_row(name, str(value))
+                for part, figure in value.items() if isinstance(value, dict) else [("", value)]:
+                    more.add_row(f"{name} {part}".strip(), str(figure))
             tables.append(more)
         if self.goals:
             goals = Table("goal", "limit", "measured", "", title=f"{self.scenario}: goals")

@@ -15,6 +15,7 @@ from tests.bench import scenarios
 from tests.bench.cpu import machine
 from tests.bench.peers import PEERS
 from tests.bench.peers.missing import Missing
+from tests.bench.relay import NoRoute
 from tests.bench.report import Report
 from tests.bench.scenario import SCENARIOS, Options
 from tests.bench.worker import WorkerError
@@ -87,7 +88,7 @@ def _run(name: str, options: Options, console: Console) -> Report:
         watched = Options(**{**vars(options), "say": lambda text: status.update(f"{name}: {text}")})
         try:
             report: Report = uvloop.run(SCENARIOS[name].run(watched))
-        except (Missing, WorkerError, StackError, ServerError) as error:
+        except (Missing, NoRoute, WorkerError, StackError, ServerError) as error:
             status.stop()
             console.print(f"[bold red]{name}[/]: {error}", highlight=False, soft_wrap=True)
             raise typer.Exit(1) from None

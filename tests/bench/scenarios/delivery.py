@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack
 
 from tests.bench.floor import Floor
 from tests.bench.peers import PEERS
-from tests.bench.relay import Relay
+from tests.bench.relay import CompatRelay, Relay
 from tests.bench.report import Goal, Report
 from tests.bench.scenario import Options, scenario
 from tests.bench.target import Sample, Target
@@ -13,6 +13,7 @@ from tests.bench.traffic import Clip, Traffic
 P99_LIMIT_MS = 50.0
 """A rate counts as carried while p99 stays below."""
 FIRST_RATE = 1500.0
+COMPAT_RATE = 2000.0
 GROWTH = 1.4
 MOST_STEPS = 10
 
@@ -53,6 +54,30 @@ async def steady(options: Options) -> Report:
             report.goals.append(
                 Goal(f"ratio to {options.peer}", limits[options.peer], report.ratio(options.peer))
             )
+    return report
+
+
+@scenario(
+    "compat", "the same as steady over /ws/agent, the vendor's clients' protocol, beside the native one"
+)
+async def compat(options: Options) -> Report:
+    """Both on the same traffic; it must cost at most twice as much."""
+    conversations, size_bytes = options.conversations or 500, options.frame_bytes or 2048
+    async with AsyncExitStack() as stack:
+        targets = await _enter(stack, options, conversations, options.viewers or 1)
+        targets.append(CompatRelay(conversations, options.viewers or 1))
+        await stack.enter_async_context(targets[-1])
+        await targets[-1].connect()
+        report = Report("compat", peer=options.peer)
+        await _take_turns(
+            report, targets, Traffic.steady(conversations, size_bytes, options.rate or COMPAT_RATE), options
+        )
+    cost, native = report.us("relay-compat"), report.us("relay")
+    report.extra |= {
+        "compat_us": cost and round(cost, 1),
+        "compat_latency_ms": report.latency_ms("relay-compat"),
+    }
+    report.goals.append(Goal("cost over native", 2.0, cost / native if cost and native else None))
     return report
 
 
