@@ -5,6 +5,7 @@ Every figure is worth something only beside the others of its run: machines diff
 
 import json
 import resource
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from tests.bench import scenarios
 from tests.bench.cpu import machine
-from tests.bench.peers import PEERS
+from tests.bench.peers import ABSENT, PEERS
 from tests.bench.peers.missing import Missing
 from tests.bench.relay import NoRoute
 from tests.bench.report import Report
@@ -46,6 +47,9 @@ def main(
     ] = None,
     frame_bytes: Annotated[int | None, typer.Option(min=64, help="Payload of a frame.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0.5, help="One window of measuring.")] = None,
+    profile: Annotated[
+        Path | None, typer.Option(help="With steady: write a flame graph (SVG) of the gateway, too.")
+    ] = None,
 ) -> None:
     """Measure CPU per delivered frame and publish-to-socket latency, beside the floor of this machine.
 
@@ -71,10 +75,12 @@ def main(
         raise typer.BadParameter(
             f"{unknown.pop()}: choose one of {', '.join(SCENARIOS)}", param_hint="--scenario"
         )
+    if peer in ABSENT:
+        raise typer.BadParameter(ABSENT[peer], param_hint="--peer")
     if peer is not None and peer not in PEERS:
         raise typer.BadParameter(f"{peer}: choose one of {', '.join(PEERS)}", param_hint="--peer")
     _raise_limits()
-    options = Options(quick, peer, conversations, viewers, rate, frame_bytes, seconds)
+    options = Options(quick, peer, conversations, viewers, rate, frame_bytes, seconds, profile)
     console.print(f"[dim]{machine()}[/]", highlight=False)
     reports = [_run(name, options, console) for name in names]
     if as_json:

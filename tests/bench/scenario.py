@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.bench.report import Report
 
@@ -20,6 +21,7 @@ class Options:
     rate: float | None = None
     frame_bytes: int | None = None
     seconds: float | None = None
+    profile: Path | None = None
     say: Say = field(default=lambda _: None)
 
 

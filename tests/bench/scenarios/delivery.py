@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack
 
+from tests.bench import flame
 from tests.bench.floor import Floor
 from tests.bench.peers import PEERS
 from tests.bench.relay import CompatRelay, Relay
@@ -41,6 +42,9 @@ async def steady(options: Options) -> Report:
             report.extra |= {"highest_rate": round(highest), "cost_by_rate_us": steps}
         traffic = Traffic.steady(conversations, size_bytes, rate)
         await _take_turns(report, targets, traffic, options)
+        if options.profile:
+            options.say(f"recording {options.profile}")
+            await flame.record(relay, traffic, options.profile)
     latency = report.latency_ms("relay")
     report.extra["rate"] = round(rate)
     report.goals += [
