@@ -1,6 +1,7 @@
 """Flame graphs: where a server's CPU goes while traffic flows."""
 
 import asyncio
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tests.bench.traffic import Traffic
 
 RECORD_S = 10
 _RATE_HZ = 200
+_TITLE = re.compile(r'(<text id="title"[^>]*>)[^<]*')
 
 
 async def record(target: Target, traffic: Traffic, path: Path) -> None:
@@ -33,3 +35,9 @@ async def record(target: Target, traffic: Traffic, path: Path) -> None:
     await target.end()
     if process.returncode:
         raise Missing(f"py-spy failed: {said.decode()[-500:]}")
+    _entitle(path, f"{target.name}: {traffic.rate:.0f} frames/s, {traffic.conversations} conversations")
+
+
+def _entitle(path: Path, title: str) -> None:
+    """Put a title in the place of py-spy's command line, which names folders of this machine."""
+    path.write_text(_TITLE.sub(rf"\g<1>{title}", path.read_text(), count=1))
