@@ -3,11 +3,10 @@
 from collections import deque
 from collections.abc import Iterable
 
-from prometheus_client import Gauge
-
 from relay_streams.append import Append
+from relay_telemetry.tally import Tally
 
-REMEMBERED = Gauge("relay_publish_remembered_bytes", "Acknowledged frames kept for writing them again.")
+REMEMBERED = Tally("relay_publish_remembered_bytes", "Acknowledged frames kept for writing them again.")
 
 
 class Memory:
@@ -55,4 +54,4 @@ class Memory:
 
     def _resize(self, by_bytes: int) -> None:
         self._size_bytes += by_bytes
-        REMEMBERED.inc(by_bytes)
+        REMEMBERED.value += by_bytes

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Histogram
 
 from relay_streams import scripts
 from relay_streams.append import Append
@@ -21,12 +21,16 @@ from relay_streams.errors import Behind, Fenced, Missing, StoreError
 from relay_streams.link import RECONNECT_WAIT, Link, Reply
 from relay_streams.memory import Memory
 from relay_streams.ownership import Heard, Lease, submit_restore
+from relay_telemetry.tally import Tallies, Tally
 from relay_wire.effects import Publish
 from relay_wire.frame import Flags, Frame, Kind, encode
 from relay_wire.position import START, Position
 
-FRAMES = Counter("relay_publish_frames_total", "Frames appended and acknowledged.", ["kind"])
-FRAME_BYTES = Counter("relay_publish_bytes_total", "Bytes of frames appended and acknowledged.", ["kind"])
+_KINDS = [kind.name.lower() for kind in Kind]
+FRAMES = Tallies("relay_publish_frames_total", "Frames appended and acknowledged.", "kind", _KINDS)
+FRAME_BYTES = Tallies(
+    "relay_publish_bytes_total", "Bytes of frames appended and acknowledged.", "kind", _KINDS
+)
 REPUBLISHED = Counter(
     "relay_publish_republished_total", "Frames written again because the store had lost them."
 )
@@ -38,14 +42,14 @@ UNRESTORED = Counter(
 )
 RETRIES = Counter("relay_publish_retries_total", "Appends repeated because Redis could not take them.")
 LOST = Counter("relay_publish_lost_total", "Writers that lost their conversation.", ["reason"])
-BACKLOG = Gauge("relay_publish_backlog_bytes", "Bytes appended but not acknowledged yet.")
+BACKLOG = Tally("relay_publish_backlog_bytes", "Bytes appended but not acknowledged yet.")
 SECONDS = Histogram(
     "relay_publish_seconds",
     "From append to acknowledgement, of the first frame of each call.",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
 )
-_FRAMES = {kind: FRAMES.labels(kind.name.lower()) for kind in Kind}
-_FRAME_BYTES = {kind: FRAME_BYTES.labels(kind.name.lower()) for kind in Kind}
+_FRAMES = {kind: FRAMES[kind.name.lower()] for kind in Kind}
+_FRAME_BYTES = {kind: FRAME_BYTES[kind.name.lower()] for kind in Kind}
 
 MAX_CALL_BYTES = 2 * 1024 * 1024
 """Frames of one conversation that go into one script call: it bounds how long Redis is busy with it."""
@@ -155,7 +159,7 @@ class Writer:
             self._count(publish.turn, len(frame))
         size_bytes = sum(map(len, frames))
         self.backlog_bytes += size_bytes
-        BACKLOG.inc(size_bytes)
+        BACKLOG.value += size_bytes
         self._latest = Append(
             frames=frames,
             kinds=[publish.kind for publish in publishes],
@@ -186,7 +190,7 @@ class Writer:
         self._calling = []
         self._pending.clear()
         self._memory.clear()
-        BACKLOG.dec(self.backlog_bytes)
+        BACKLOG.value -= self.backlog_bytes
         self.backlog_bytes = 0
         self._signal_drained()
 
@@ -278,10 +282,10 @@ class Writer:
         SECONDS.observe(time.monotonic() - self._calling[0].at)
         for append in self._calling:
             self.backlog_bytes -= append.size_bytes
-            BACKLOG.dec(append.size_bytes)
+            BACKLOG.value -= append.size_bytes
             for kind, frame in zip(append.kinds, append.frames, strict=True):
-                _FRAMES[kind].inc()
-                _FRAME_BYTES[kind].inc(len(frame))
+                _FRAMES[kind].value += 1
+                _FRAME_BYTES[kind].value += len(frame)
         self._memory.add(self._calling)
         self._calling = []
         self._failures = 0
@@ -352,7 +356,7 @@ class Writer:
         for append in lost:
             REPUBLISHED.inc(len(append.frames))
             self.backlog_bytes += append.size_bytes
-            BACKLOG.inc(append.size_bytes)
+            BACKLOG.value += append.size_bytes
         if not (self._calling or self._pending) and self._latest is not None:
             # The state was the store's to keep, too.
             self._pending.append(self._latest.without_frames())

@@ -44,7 +44,7 @@ class Store:
     def begin(self, spoken: int) -> None:
         """A new conversation with so many entries of speech waiting."""
         self.client.flushall()
-        self.run(scripts.CREATE, (KEYS.meta, KEYS.unowned), KEYS.id, "state", "open")
+        self.run(scripts.CREATE, (KEYS.meta, KEYS.unowned, KEYS.made("")), KEYS.id, "state", "open")
         for index in range(1, spoken + 1):
             self.client.execute_command("XADD", KEYS.up, f"{index}-0", "d", index)
 

@@ -55,6 +55,9 @@ class Socket:
         self._protocol = request.protocol
         self.websocket = websocket
         self._buffer_bytes = buffer_bytes
+        self._settled = asyncio.Event()
+        """Whether no close of ours is under way."""
+        self._settled.set()
         self.closed_with: CloseCode | None = None
         """How we closed it; None when the viewer did."""
 
@@ -101,6 +104,7 @@ class Socket:
     async def close(self, code: CloseCode, reason: str = "") -> None:
         """Close with a code of the registry; a viewer that does not answer in ``CLOSE_S`` is dropped."""
         self.closed_with = code
+        self._settled.clear()
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self.websocket.close(code=code.code, message=(reason or code.name).encode()[:123])
@@ -108,9 +112,11 @@ class Socket:
             pass
         finally:
             self._transport.abort()
+            self._settled.set()
 
     async def answer_close(self) -> None:
-        """Answer a viewer's close. Does nothing when it has sent none, or we have."""
+        """Answer a viewer's close; when it is we who close, wait until that is done."""
+        await self._settled.wait()
         if self.websocket.closed or self.websocket.close_code is None:
             return
         # aiohttp takes this code from the wire, where it must never stand (RFC 6455 7.4.1).
