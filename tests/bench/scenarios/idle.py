@@ -10,18 +10,22 @@ from tests.bench.relay import Relay
 from tests.bench.report import Goal, Report
 from tests.bench.scenario import Options, scenario
 from tests.bench.target import Target
+from tests.bench.traffic import Traffic
 
 VIEWERS = 5000
 WARM_VIEWERS = 20
 """Connected before memory is read first: what a server loads once is no connection's."""
 SETTLE_S = 2.0
+TRICKLE = 500.0
+"""Frames a second once they have been silent: what many connections add to the cost of one frame."""
+TRICKLE_S = 3.0
 
 
 @scenario("idle", "5,000 connected viewers of silent conversations, pings on: memory and CPU")
 async def idle(options: Options) -> Report:
     """One viewer of each conversation, the costliest case; servers one after the other."""
     viewers = options.conversations or VIEWERS
-    seconds = options.seconds or (8.0 if options.quick else 40.0)
+    seconds = options.seconds or (6.0 if options.quick else 40.0)
     report = Report("idle", peer=options.peer)
     found = {}
     targets: list[Target] = [Relay(viewers), Floor(viewers)]
@@ -30,6 +34,9 @@ async def idle(options: Options) -> Report:
     for target in targets:
         async with target:
             found[target.name] = await _rest(target, seconds, options)
+            options.say(f"{target.name}: a trickle to {viewers} viewers")
+            trickle = Traffic.steady(viewers, options.frame_bytes or 2048, options.rate or TRICKLE)
+            report.samples.append(await target.measure(trickle, TRICKLE_S))
     relay = found["relay"]
     report.extra |= {"viewers": viewers, **{f"{name}_idle": values for name, values in found.items()}}
     report.goals += [
