@@ -5,6 +5,7 @@ Every figure is worth something only beside the others of its run: machines diff
 
 import json
 import resource
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -79,6 +80,8 @@ def main(
         raise typer.BadParameter(ABSENT[peer], param_hint="--peer")
     if peer is not None and peer not in PEERS:
         raise typer.BadParameter(f"{peer}: choose one of {', '.join(PEERS)}", param_hint="--peer")
+    if peer is not None and not any(SCENARIOS[name].peers for name in names):
+        raise typer.BadParameter(f"{scenario} is about the relay alone", param_hint="--peer")
     _raise_limits()
     options = Options(quick, peer, conversations, viewers, rate, frame_bytes, seconds, profile)
     console.print(f"[dim]{machine()}[/]", highlight=False)
@@ -91,7 +94,13 @@ def main(
 def _run(name: str, options: Options, console: Console) -> Report:
     """Run one scenario and show what it found."""
     with console.status(name) as status:
-        watched = Options(**{**vars(options), "say": lambda text: status.update(f"{name}: {text}")})
+
+        def say(text: str) -> None:
+            status.update(f"{name}: {text}")
+            if not console.is_terminal:
+                console.print(f"{name}: {text}", highlight=False, soft_wrap=True)
+
+        watched = replace(options, say=say)
         try:
             report: Report = uvloop.run(SCENARIOS[name].run(watched))
         except (Missing, NoRoute, WorkerError, StackError, ServerError) as error:

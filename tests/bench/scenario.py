@@ -25,25 +25,28 @@ class Options:
     say: Say = field(default=lambda _: None)
 
 
+Run = Callable[[Options], Awaitable[Report]]
+
+
 @dataclass(frozen=True)
 class Scenario:
     """One kind of work."""
 
     name: str
     what: str
-    run: Callable[[Options], Awaitable[Report]]
+    run: Run
+    peers: bool
+    """Whether others can do it, too."""
 
 
 SCENARIOS: dict[str, Scenario] = {}
 
 
-def scenario(
-    name: str, what: str
-) -> Callable[[Callable[[Options], Awaitable[Report]]], Callable[[Options], Awaitable[Report]]]:
+def scenario(name: str, what: str, *, peers: bool = True) -> Callable[[Run], Run]:
     """Register a function as a scenario."""
 
-    def register(run: Callable[[Options], Awaitable[Report]]) -> Callable[[Options], Awaitable[Report]]:
-        SCENARIOS[name] = Scenario(name, what, run)
+    def register(run: Run) -> Run:
+        SCENARIOS[name] = Scenario(name, what, run, peers)
         return run
 
     return register

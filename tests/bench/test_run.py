@@ -38,6 +38,7 @@ def test_the_last_line_is_one_object() -> None:
         (("--scenario", "nonsense"), "choose one of steady"),
         (("--peer", "nonsense"), "choose one of socketio"),
         (("--peer", "centrifugo"), "module proxy"),
+        (("--scenario", "storm", "--peer", "demo"), "the relay alone"),
     ],
 )
 def test_what_cannot_be_run_is_said(arguments: tuple[str, ...], says: str) -> None:

@@ -42,7 +42,11 @@ class Heard:
                 (self.motion_ns if frame.kind is Kind.MOTION else self.audio_ns).append(latency_ns)
 
 
-@scenario("ingest", "speech through the real SDK and the simulator: CPU per frame, conversations per core")
+@scenario(
+    "ingest",
+    "speech through the real SDK and the simulator: CPU per frame, conversations per core",
+    peers=False,
+)
 async def ingest(options: Options) -> Report:
     """Conversations that never fall silent, one viewer each, one worker, one gateway."""
     conversations = options.conversations or CONVERSATIONS

@@ -15,7 +15,7 @@ SHAPES = ((1, 1), (2, 1), (1, 2), (2, 2))
 """Gateways and Redis nodes."""
 
 
-@scenario("scale", "1 and 2 gateways, 1 and 2 Redis nodes, as much work for each gateway")
+@scenario("scale", "1 and 2 gateways, 1 and 2 Redis nodes, as much work for each gateway", peers=False)
 async def scale(options: Options) -> Report:
     """Each shape in turn, and again in the other direction, so that slow drift cancels out."""
     seconds = options.seconds or (2.5 if options.quick else 8.0)

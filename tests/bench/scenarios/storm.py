@@ -20,7 +20,7 @@ PATIENCE_S = 30.0
 FLOOR_S = 2.0
 
 
-@scenario("storm", "2,000 viewers reconnect within 1 s, each replaying a turn of 100 KB")
+@scenario("storm", "2,000 viewers reconnect within 1 s, each replaying a turn of 100 KB", peers=False)
 async def storm(options: Options) -> Report:
     """Of 500 conversations with four viewers each; handshakes are in the cost of a frame."""
     conversations, viewers = options.conversations or CONVERSATIONS, options.viewers or VIEWERS
