@@ -36,13 +36,6 @@ class GatewaySettings(ProcessSettings, StoreSettings, TokenSettings, LimitSettin
     feed_linger_s: float = Field(
         5.0, ge=0, description="How long a conversation is still read after its last viewer here left."
     )
-    pace_s: float = Field(
-        0.002,
-        ge=0,
-        le=0.1,
-        description="How long frames are left alone after several came at once: under load more of them "
-        "share a wake-up, and each waits half as long on average.",
-    )
     sweep_s: float = Field(
         1.0, gt=0, description="How often every conversation is read although no hint came."
     )

@@ -28,19 +28,11 @@ class Channel(asyncio.Protocol):
         connection: It stays the caller's to disconnect.
         receive: Called with each reply, errors included. What it raises ends the channel.
         writable: Called when the socket takes more again, after ``full``.
-        pace_s: How long to leave alone what comes after a read that brought several replies: under load
-            they are taken together, and each wake-up of the process serves more of them.
     """
 
     def __init__(
-        self,
-        connection: Connection,
-        receive: Callable[[Reply], None],
-        writable: Callable[[], None],
-        *,
-        pace_s: float = 0.0,
+        self, connection: Connection, receive: Callable[[Reply], None], writable: Callable[[], None]
     ) -> None:
-        self._pace_s = pace_s
         self._receive = receive
         self._writable = writable
         self._reader = hiredis.Reader(
@@ -74,17 +66,13 @@ class Channel(asyncio.Protocol):
         """Part of ``asyncio.Protocol``."""
         if self._lost.done():
             return
-        reader, replies = self._reader, 0
+        reader = self._reader
         reader.feed(data)
         try:
             while (reply := reader.gets()) is not _NOTHING:
                 self._receive(reply)
-                replies += 1
         except Exception as error:  # noqa: BLE001  # it ends the channel, and leaves by `lost`
             self._end(error)
-        if self._pace_s and replies > 1:
-            self._transport.pause_reading()
-            asyncio.get_running_loop().call_later(self._pace_s, self._read_on)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Part of ``asyncio.Protocol``."""
@@ -98,10 +86,6 @@ class Channel(asyncio.Protocol):
         """Part of ``asyncio.Protocol``."""
         self.full = False
         self._writable()
-
-    def _read_on(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
 
     def _end(self, error: Exception) -> None:
         if not self._lost.done():

@@ -27,7 +27,6 @@ class Hints:
         name: What it is for, in logs and metrics.
         timeout_s: Limit for connecting and for the answer to a ping.
         ping_s: How often a silent connection is probed.
-        pace_s: How long hints are left alone after several came at once, so that more come together.
     """
 
     def __init__(
@@ -38,7 +37,6 @@ class Hints:
         name: str,
         timeout_s: float = 2.0,
         ping_s: float = 2.0,
-        pace_s: float = 0.0,
     ) -> None:
         self._name = name
         self._scope = TaskScope()
@@ -46,7 +44,7 @@ class Hints:
         self._channels: Subscription | ClusterSubscription
         if parsed.topology == "cluster":
             self._channels = ClusterSubscription(
-                parsed, on_hint, name=name, timeout_s=timeout_s, ping_s=ping_s, pace_s=pace_s,
+                parsed, on_hint, name=name, timeout_s=timeout_s, ping_s=ping_s,
                 on_change=self._changed,
             )  # fmt: skip
         else:
@@ -55,7 +53,6 @@ class Hints:
                 name=name,
                 timeout_s=timeout_s,
                 ping_s=ping_s,
-                pace_s=pace_s,
                 on_message=on_hint,
                 on_change=self._changed,
             )
@@ -100,7 +97,6 @@ class ClusterSubscription:
         name: str,
         timeout_s: float,
         ping_s: float,
-        pace_s: float,
         on_change: Callable[[Subscription], None],
     ) -> None:
         self._settings = settings_of(url.plain)
@@ -108,7 +104,6 @@ class ClusterSubscription:
         self._name = name
         self._timeout_s = timeout_s
         self._ping_s = ping_s
-        self._pace_s = pace_s
         self._on_change = on_change
         self._nodes: dict[Address, tuple[Subscription, asyncio.Task[None]]] = {}
         self._homes: dict[str, Address | None] = {}
@@ -153,7 +148,6 @@ class ClusterSubscription:
             name=self._name,
             timeout_s=self._timeout_s,
             ping_s=self._ping_s,
-            pace_s=self._pace_s,
             on_message=self._on_hint,
             on_change=self._changed,
             on_moved=self._moved,

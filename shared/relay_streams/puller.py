@@ -54,7 +54,6 @@ class Puller:
         stall_s: How long a partition may go without a read before it counts as stalled and its
             connection is opened again. None: the sweep, and two timeouts more, since a connection that
             does not answer is given up after one.
-        pace_s: As ``Hints``.
     """
 
     def __init__(
@@ -67,10 +66,9 @@ class Puller:
         batch_streams: int = 128,
         sweep_s: float = 1.0,
         stall_s: float | None = None,
-        pace_s: float = 0.0,
     ) -> None:
         self._link = Link(url, name=f"{name}-pull", timeout_s=timeout_s)
-        self._hints = Hints(url, self._hear, name=f"{name}-hints", timeout_s=timeout_s, pace_s=pace_s)
+        self._hints = Hints(url, self._hear, name=f"{name}-hints", timeout_s=timeout_s)
         self._name = name
         self._batch_entries = batch_entries
         self._batch_streams = batch_streams

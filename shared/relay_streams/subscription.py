@@ -11,7 +11,6 @@ from relay_runtime.tasks import first_of
 from relay_streams.channel import Channel, Reply
 from relay_streams.connection import RECONNECT_WAIT, RECONNECTS, Endpoint
 
-
 log = structlog.get_logger(__name__)
 
 
@@ -23,7 +22,6 @@ class Subscription:
         name: What it is for, in logs and metrics.
         timeout_s: Limit for connecting and for the answer to a ping.
         ping_s: How often a silent connection is probed.
-        pace_s: As ``Channel``.
         on_message: Called with the channel and what it says at each message, and with nothing said when its
             subscription stands.
         on_change: Called when the connection came up (``connected``) or was lost.
@@ -40,7 +38,6 @@ class Subscription:
         name: str,
         timeout_s: float,
         ping_s: float,
-        pace_s: float,
         on_message: Callable[[bytes, bytes], None],
         on_change: Callable[["Subscription"], None],
         on_moved: Callable[[str], None] | None = None,
@@ -50,7 +47,6 @@ class Subscription:
         self._name = name
         self._timeout_s = timeout_s
         self._ping_s = ping_s
-        self._pace_s = pace_s
         self._on_message = on_message
         self._on_change = on_change
         self._on_moved = on_moved or self.subscribe
@@ -101,7 +97,7 @@ class Subscription:
             self._failures += 1
 
     async def _serve(self, connection: Connection) -> None:
-        channel = Channel(connection, self._received, self._changed.set, pace_s=self._pace_s)
+        channel = Channel(connection, self._received, self._changed.set)
         self.connected = True
         self._on_change(self)
         self._changes = dict.fromkeys(self._wanted, True)
