@@ -1,5 +1,6 @@
 """The HTTP shell: serving an aiohttp application, and answering errors as problem details."""
 
+import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -7,6 +8,7 @@ from typing import Any
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import Counter
 
@@ -16,13 +18,27 @@ from relay_wire.problems import Problem, ProblemType
 
 PROBLEMS = Counter("relay_http_problems_total", "Requests refused, by kind of problem.", ["problem"])
 
+UNREADABLE = Counter("relay_http_unreadable_total", "Requests that are no HTTP.")
+
 log = structlog.get_logger(__name__)
 
 _BY_STATUS = {
+    400: (problems.BAD_REQUEST, "the request cannot be understood"),
     404: (problems.NOT_FOUND, "no such path"),
     405: (problems.METHOD_NOT_ALLOWED, "this path has other methods"),
     413: (problems.TOO_LARGE, "the body exceeds the limit"),
 }
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether the server logs a mistake of ours: a sender's would bring its header, keys and all."""
+    error = record.exc_info[1] if record.exc_info else None
+    unreadable = isinstance(error, HttpProcessingError)
+    UNREADABLE.inc(unreadable)
+    return not unreadable
+
+
+logging.getLogger("aiohttp.server").addFilter(_is_ours)
 
 
 @asynccontextmanager

@@ -9,6 +9,9 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 _SECRET_KEYS = ("token", "secret", "api_key", "password", "authorization")
 _MASK = "***"
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # keys and tokens are among them
+)
 
 
 def configure(service: str, *, level: str, style: Literal["auto", "console", "json"]) -> None:
@@ -27,9 +30,9 @@ def configure(service: str, *, level: str, style: Literal["auto", "console", "js
         _mask_secrets,
     ]
     final: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if console
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [_TRACEBACKS, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
