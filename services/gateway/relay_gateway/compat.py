@@ -14,7 +14,7 @@ from relay_gateway.dialects.host import Host
 from relay_gateway.handshake import check_open, compat_grant
 from relay_gateway.history import History
 from relay_gateway.reception import Reception, Visit
-from relay_gateway.socket import BINARY
+from relay_gateway.socket import BINARY, Socket
 from relay_gateway.uplink import BAD_MESSAGES
 from relay_gateway.visitors import Visitors
 from relay_settings.compat import CompatSettings
@@ -97,7 +97,9 @@ class CompatDoors:
         grant = await self._grant(request)
         async with self._reception.open(request) as socket:
             try:
-                start = await self._start(socket.websocket)
+                start = await self._start(socket)
+                if start is None:
+                    return socket.websocket
                 async with self._conversation(grant, start) as (keys, role):
                     beginning = await self._history.begin_at_boundary(keys)
                     if not _plays(beginning.record, start.sample_rate or beginning.record.sample_rate):
@@ -107,22 +109,24 @@ class CompatDoors:
             except MessageError as error:
                 BAD_MESSAGES.inc()
                 socket.write(joined(BINARY, [host.error(str(error))]))
-                await socket.close(BAD_MESSAGE, str(error))
+                socket.close(BAD_MESSAGE, str(error))
             except Problem as problem:
                 socket.write(joined(BINARY, [host.error(str(problem))]))
-                await socket.close(TRY_LATER)
+                socket.close(TRY_LATER)
             except StoreError as error:
                 socket.write(joined(BINARY, [host.error(str(error))]))
-                await socket.close(STORE_UNAVAILABLE)
+                socket.close(STORE_UNAVAILABLE)
         return socket.websocket
 
-    async def _start(self, websocket: web.WebSocketResponse) -> host.Start:
-        """The first message of a host client; raises ``MessageError`` when it is another, or late."""
+    async def _start(self, socket: Socket) -> host.Start | None:
+        """A host client's first message, None if it left; ``MessageError`` when it is another, or late."""
         try:
             async with asyncio.timeout(self._settings.compat_start_s):
-                message = await websocket.receive()
+                message = await socket.receive()
         except TimeoutError:
             raise MessageError(f"no start within {self._settings.compat_start_s:g} s") from None
+        if message is None:
+            return None
         if message.type is not WSMsgType.TEXT:
             raise MessageError("the first message is a start, as text")
         return host.decode_start(message.data)

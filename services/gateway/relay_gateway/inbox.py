@@ -4,10 +4,11 @@ import asyncio
 from contextlib import suppress
 from typing import Self
 
-from aiohttp import WebSocketError, WSMessage, WSMsgType, web
+from aiohttp import WebSocketError, WSMessage, WSMsgType
 
 from relay_gateway.admission import LIMITED
 from relay_gateway.pace import Pace
+from relay_gateway.socket import Socket
 from relay_settings.limits import LimitSettings
 from relay_wire.close_codes import TOO_BIG
 
@@ -24,12 +25,12 @@ class Inbox:
     is counted. Cancelling is safe.
 
     Args:
-        websocket: The viewer's, prepared.
+        socket: The viewer's.
         settings: What it may say.
     """
 
-    def __init__(self, websocket: web.WebSocketResponse, settings: LimitSettings) -> None:
-        self._websocket = websocket
+    def __init__(self, socket: Socket, settings: LimitSettings) -> None:
+        self._socket = socket
         self._clock = asyncio.get_running_loop().time
         self._pace = Pace(settings, self._clock())
 
@@ -44,14 +45,14 @@ class Inbox:
             StopAsyncIteration: There is none.
         """
         while True:
-            message = await self._websocket.receive()
-            if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
-                _count_end(message.data if message.type is WSMsgType.ERROR else self._websocket.exception())
+            message = await self._socket.receive()
+            if message is None:
+                _count_end(self._socket.error)
                 raise StopAsyncIteration
             self._keep_pace(len(message.data))
             if message.type is WSMsgType.PING:
                 with suppress(ConnectionError):  # It left; that is the next message.
-                    await self._websocket.pong(message.data)
+                    await self._socket.websocket.pong(message.data)
             elif message.type is not WSMsgType.PONG:
                 return message
 

@@ -112,7 +112,7 @@ class Reception:
         socket = Socket(request, websocket, buffer_bytes=self._settings.client_buffer_bytes)
         try:
             yield socket
-            await socket.answer_close()
+            await socket.ended()
         finally:
             socket.drop()
             CLOSES.labels(_close_label(websocket, socket)).inc()
@@ -120,7 +120,7 @@ class Reception:
     async def serve(self, socket: Socket, visit: Visit) -> None:
         """Send a viewer its conversation, and pass on what it says, until the socket closes."""
         if self._leaving:
-            await socket.close(RESTART)
+            socket.close(RESTART)
             return
         keys, beginning, role, dialect = visit
         record = beginning.record
@@ -145,14 +145,14 @@ class Reception:
                 subscriber.start()
                 await self._receive(socket, dialect, uplink)
             except Overrun as error:
-                await socket.close(RATE_LIMITED, str(error))
+                socket.close(RATE_LIMITED, str(error))
             finally:
                 subscriber.stop()
                 self._feeds.detach(feed)
 
     async def _receive(self, socket: Socket, dialect: Dialect, uplink: ViewerUplink) -> None:
         bad = 0
-        async for message in Inbox(socket.websocket, self._settings):
+        async for message in Inbox(socket, self._settings):
             try:
                 said = dialect.read(message)
                 if isinstance(said, bytes):
@@ -164,12 +164,12 @@ class Reception:
                 BAD_MESSAGES.inc()
                 uplink.refuse(str(error))
                 if bad >= self._settings.bad_messages:
-                    await socket.close(BAD_MESSAGE, str(error))
+                    socket.close(BAD_MESSAGE, str(error))
             if socket.congested:
                 # Who asks without reading the answers is not listened to until it does.
                 with suppress(ConnectionError):
                     if not await socket.drained(self._settings.slow_client_s):
-                        await socket.close(SLOW_CONSUMER)
+                        socket.close(SLOW_CONSUMER)
 
     def _hello(self, beginning: Beginning) -> events.Hello:
         record = beginning.record

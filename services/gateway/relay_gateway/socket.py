@@ -1,22 +1,28 @@
 """The socket: one viewer's connection as the fan-out sees it. Here is all that knows aiohttp's inside.
 
 Frames are written to the transport as WebSocket messages built once for all viewers: server messages
-are unmasked (RFC 6455 5.1), so the same bytes serve everybody. aiohttp keeps the handshake, pings,
-the close handshake and everything inbound; its writer and ours share the transport, in call order.
+are unmasked (RFC 6455 5.1), so the same bytes serve everybody. aiohttp keeps the handshake, pings, and
+everything inbound; its writer and ours share the transport, in call order. The close is ours when it is
+us who close: aiohttp's drops what is not yet sent when the socket is being read at the same time.
 """
 
 import asyncio
 from struct import Struct
 
-from aiohttp import web
+from aiohttp import WSMessage, WSMsgType, web
 
 from relay_wire.close_codes import ABNORMAL, NORMAL, PROTOCOL_ERROR, CloseCode
 
-TEXT, BINARY = 0x81, 0x82
-"""FIN and opcodes 1 and 2 (RFC 6455 5.2)."""
+TEXT, BINARY, CLOSE = 0x81, 0x82, 0x88
+"""FIN and opcodes 1, 2 and 8 (RFC 6455 5.2)."""
 _SHORT = Struct("!BB")
 _MEDIUM = Struct("!BBH")
 _LONG = Struct("!BBQ")
+
+_CODE = Struct("!H")
+_REASON_BYTES = 123
+"""What a control frame has left beside the code (RFC 6455 5.5)."""
+_LAST = frozenset((WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR))
 
 CLOSE_S = 2.0
 """How long a viewer may take to answer a close before its connection is dropped."""
@@ -55,16 +61,16 @@ class Socket:
         self._protocol = request.protocol
         self.websocket = websocket
         self._buffer_bytes = buffer_bytes
-        self._settled = asyncio.Event()
-        """Whether no close of ours is under way."""
-        self._settled.set()
+        self._deadline: asyncio.TimerHandle | None = None
         self.closed_with: CloseCode | None = None
-        """How we closed it; None when the viewer did."""
+        """How we closed it; None when the viewer did, or nobody has."""
+        self.error: object = None
+        """What ended it without a close, once ``receive`` has said so."""
 
     @property
     def open(self) -> bool:
         """Whether writing still makes sense."""
-        return not (self.websocket.closed or self._transport.is_closing())
+        return not (self.closed_with or self.websocket.closed or self._transport.is_closing())
 
     @property
     def unsent_bytes(self) -> int:
@@ -101,26 +107,43 @@ class Socket:
             return False
         return True
 
-    async def close(self, code: CloseCode, reason: str = "") -> None:
-        """Close with a code of the registry; a viewer that does not answer in ``CLOSE_S`` is dropped."""
-        self.closed_with = code
-        self._settled.clear()
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await self.websocket.close(code=code.code, message=(reason or code.name).encode()[:123])
-        except (TimeoutError, ConnectionError):
-            pass
-        finally:
-            self._transport.abort()
-            self._settled.set()
+    async def receive(self) -> WSMessage | None:
+        """What the viewer sends next, pings and pongs too; None when the socket has ended. Safe to cancel.
 
-    async def answer_close(self) -> None:
-        """Answer a viewer's close; when it is we who close, wait until that is done."""
-        await self._settled.wait()
-        if self.websocket.closed or self.websocket.close_code is None:
+        What it sends after we closed is not for anybody.
+        """
+        while (message := await self.websocket.receive()).type not in _LAST:
+            if self.closed_with is None:
+                return message
+        self.error = message.data if message.type is WSMsgType.ERROR else self.websocket.exception()
+        return None
+
+    def close(self, code: CloseCode, reason: str = "") -> None:
+        """Close with a code of the registry, unless that was done before.
+
+        Whoever receives gets None when the viewer has answered; one that does not answer in ``CLOSE_S``
+        is dropped.
+        """
+        if self.closed_with is not None:
             return
+        body = (reason or code.name).encode()[:_REASON_BYTES].decode(errors="ignore").encode()
+        self.write(message_head(_CODE.size + len(body), CLOSE) + _CODE.pack(code.code) + body)
+        self.closed_with = code
+        self._deadline = asyncio.get_running_loop().call_later(CLOSE_S, self._transport.abort)
+
+    async def ended(self) -> None:
+        """Receive until the end, and do our part of it: a viewer that closed is answered. Safe to cancel."""
+        while await self.receive() is not None:
+            pass
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._transport.close()
+        elif not self.websocket.closed and self.websocket.close_code is not None:
+            await self._answer_close(self.websocket.close_code)
+
+    async def _answer_close(self, theirs: int) -> None:
         # aiohttp takes this code from the wire, where it must never stand (RFC 6455 7.4.1).
-        impossible = self.websocket.close_code == ABNORMAL.code
+        impossible = theirs == ABNORMAL.code
         self.closed_with = PROTOCOL_ERROR if impossible else None
         code = PROTOCOL_ERROR if impossible else NORMAL
         await self.websocket.close(code=code.code, drain=False)

@@ -116,7 +116,7 @@ class Subscriber:
         """Close: nothing more will come."""
         if not self._done:
             self._retire()
-            self._spawn(self._socket.close(code))
+            self._socket.close(code)
 
     def _retire(self) -> None:
         self._done = True

@@ -27,7 +27,7 @@ async def echo(redis_url: str) -> AsyncIterator[str]:
 
         async def answer(request: web.Request) -> web.StreamResponse:
             async with service.reception.open(request) as socket:
-                async for message in Inbox(socket.websocket, settings):
+                async for message in Inbox(socket, settings):
                     if message.type is WSMsgType.TEXT:
                         socket.write(joined(TEXT, [message.data.encode()]))
                     elif message.type is WSMsgType.BINARY:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import aiohttp
-from tests.integration.gateway.bench import collect, metric, seqs
+from tests.integration.gateway.bench import collect, listen_to, metric, seqs
 
 from relay_gateway.audience import UNSENT
 from relay_gateway.feed import RING_BYTES
@@ -28,6 +28,23 @@ async def crawl(
         if served():
             await asyncio.sleep(pause_s)
     return frames
+
+
+async def test_what_is_on_its_way_when_the_socket_closes(bench) -> None:
+    """Arrives, and then the code: closing waits for what is not sent yet."""
+    async with (
+        bench(client_buffer_bytes=2**24) as b,
+        b.viewer("live") as quick,
+        await b.connect(b.path + "?from=live", slow=True) as socket,
+    ):
+        turn = 0
+        while metric(UNSENT) < 100_000:
+            turn += 1
+            await b.turn(turn, frames=20, size=100_000)
+            await collect(quick, 22)
+        b.publish(events.ConversationEnded("over"))
+        assert len(seqs(await listen_to(socket))) == turn * 22 + 1
+        assert socket.close_code == 4410
 
 
 async def test_a_crawling_viewer_delays_nobody(bench, eventually) -> None:
