@@ -12,7 +12,7 @@ from relay_telemetry import logs
 @pytest.mark.parametrize("style", ["json", "console"])
 def test_tracebacks_show_no_values(style, capsys: pytest.CaptureFixture[str]) -> None:
     """Where it failed, in which code; not the keys and tokens that the code had in its hands."""
-    root = logging.getLogger()
+    root, configured = logging.getLogger(), structlog.get_config()
     before = root.handlers, root.level
     logs.configure("test", level="debug", style=style)
     try:
@@ -22,6 +22,7 @@ def test_tracebacks_show_no_values(style, capsys: pytest.CaptureFixture[str]) ->
     finally:
         root.handlers, level = before
         root.setLevel(level)
+        structlog.configure(**configured)
 
     shown = capsys.readouterr().err
     assert "RuntimeError" in shown
