@@ -1,17 +1,20 @@
 """Guards and parts that every kind of test shares."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 import uvloop
 from blockbuster import BlockBuster, blockbuster_ctx
 from tests.planted import leaked, secrets_of
 
 from relay_cli.stack import Child
 from relay_streams.server import Server, distribution_binary, embedded_binary
+from relay_telemetry import logs
 
 _KINDS = ("unit", "contract", "fuzz", "integration", "security", "faults", "e2e", "package")
 
@@ -41,6 +44,22 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     if place:
         report.outcome, report.longrepr = "failed", f"a secret was logged: {place}"
     return report
+
+
+@pytest.fixture
+def as_a_service() -> Iterator[Callable[[str], None]]:
+    """``as_a_service(style)`` makes this process log as a service does, debug lines too, for one test."""
+    root, configured = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers, root.level
+
+    def configure(style: str) -> None:
+        logs.configure("test", level="debug", style=style)
+        structlog.configure(cache_logger_on_first_use=False)  # else its loggers would outlive the test
+
+    yield configure
+    structlog.configure(**configured)
+    root.handlers = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,30 +1,20 @@
 """Secrets: what is sent to control wrongly is in no answer, and nothing that is sent is in a log."""
 
 import asyncio
-import logging
 from typing import Any
 
 import pytest
 
 from relay_runtime.http import UNREADABLE
-from relay_telemetry import logs
 
 PLANTED = "planted-secret-4711"
 
 
 @pytest.fixture
-def logged(capsys):
+def logged(as_a_service, capsys):
     """Everything logged so far, as a service would."""
-    root = logging.getLogger()
-    before = root.handlers, root.level
-    logs.configure("test", level="debug", style="json")
-
-    def read() -> str:
-        return str(capsys.readouterr().err)
-
-    yield read
-    root.handlers, level = before
-    root.setLevel(level)
+    as_a_service("json")
+    return lambda: str(capsys.readouterr().err)
 
 
 async def raw(b: Any, request: bytes) -> bytes:
