@@ -37,7 +37,10 @@ class GatewaySettings(ProcessSettings, StoreSettings, TokenSettings, LimitSettin
         5.0, ge=0, description="How long a conversation is still read after its last viewer here left."
     )
     sweep_s: float = Field(
-        1.0, gt=0, description="How often every conversation is read although no hint came."
+        2.0,
+        gt=0,
+        description="How often a conversation is read although no hint came; an eighth as often when it is"
+        " silent for long.",
     )
     max_message_bytes: int = Field(64 * 1024, ge=1024, description="Largest message a viewer may send.")
     bad_messages: int = Field(

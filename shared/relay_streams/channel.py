@@ -48,8 +48,9 @@ class Channel(asyncio.Protocol):
         self._transport.set_protocol(self)
 
     def write(self, commands: Iterable[Command]) -> None:
-        """Send commands in one write."""
-        self._transport.write(b"".join(map(_pack, commands)))
+        """Send commands in one write; after the end nothing is sent, since ``lost`` says so."""
+        if not self._transport.is_closing():  # uvloop raises where asyncio would only warn
+            self._transport.write(b"".join(map(_pack, commands)))
 
     async def lost(self) -> None:
         """Wait for the end. Safe to cancel.

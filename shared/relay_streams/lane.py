@@ -21,13 +21,18 @@ READS = Tally("relay_pull_reads_total", "Read commands sent.")
 TOLD = Tally("relay_pull_told_total", "Stream entries that came with a hint, and were not read.")
 FAILURES = Counter("relay_pull_failures_total", "Reads that failed, and followers that did.", ["reason"])
 
+SELDOM = 8
+"""A stream that has been silent for long is swept in one sweep of so many."""
+
 log = structlog.get_logger(__name__)
 
 
 class Following:
     """One stream being read. Made by ``Puller.follow``."""
 
-    __slots__ = ("_on_close", "closed", "cursor", "deliver", "lane", "on_failure", "paused", "stream")
+    __slots__ = (
+        "_on_close", "_quiet", "closed", "cursor", "deliver", "lane", "on_failure", "paused", "stream",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -45,6 +50,8 @@ class Following:
         self.deliver = deliver
         self.on_failure = on_failure
         self._on_close = on_close
+        self._quiet = 0
+        """Sweeps since something was delivered."""
         self.paused = False
         self.closed = False
 
@@ -64,6 +71,7 @@ class Following:
     def hand_out(self, entries: Sequence[Entry]) -> None:
         """Deliver what comes next. A follower that fails is closed and told."""
         self.cursor = entries[-1].id
+        self._quiet = 0
         try:
             self.deliver(entries)
         except Exception as error:  # one follower's defect must not stop the others
@@ -71,6 +79,15 @@ class Following:
             log.exception("a follower failed", stream=self.stream.decode())
             self.close()
             self.on_failure(error)
+
+    def due(self) -> bool:
+        """Whether to look, in this sweep, for entries that came without a hint.
+
+        Not just after a delivery: a stream that moves shows by its next hint what an earlier one should
+        have told. And the seldomer the longer nothing comes, since most conversations are silent.
+        """
+        quiet, self._quiet = self._quiet, self._quiet + 1
+        return quiet > 0 and (quiet.bit_count() == 1 or quiet % SELDOM == 0)
 
     def pause(self) -> None:
         """Read nothing until ``resume``; a read under way may still deliver."""
@@ -129,7 +146,7 @@ class Lane:
         self._resting = False
         self._failures = 0
         self.partition = partition
-        self.streams: set[bytes] = set()
+        self.followings: set[Following] = set()
         """What is followed here."""
         self.progressed_at = asyncio.get_running_loop().time()
         """When it last read, or found that nothing was to be read; on the loop's clock."""
@@ -140,6 +157,12 @@ class Lane:
         """Note that a stream may have moved."""
         self._dirty[following] = None
         self._wake(self)
+
+    def sweep(self) -> None:
+        """Mark what is due; and one stream in any case: by reading a lane shows that it can."""
+        due = [following for following in self.followings if following.due()]
+        for following in due or [next(iter(self.followings))]:
+            self.mark(following)
 
     def advance(self, share: int) -> None:
         """Take in the read that is done, and send the next.
@@ -156,7 +179,7 @@ class Lane:
 
     def reopen(self) -> bool:
         """Get another connection and read again. Returns False when there is none to replace."""
-        if not self._link.drop(next(iter(self.streams))):
+        if not self._link.drop(next(iter(self.followings)).stream):
             return False
         self.reopened_at = asyncio.get_running_loop().time()
         if self._read is not None:

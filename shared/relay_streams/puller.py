@@ -50,7 +50,8 @@ class Puller:
         batch_entries: Most entries of one stream in one read.
         batch_streams: Most streams being read at a time, shared evenly by the partitions (one each at
             least): with ``batch_entries`` and the largest frame it bounds what reading can hold.
-        sweep_s: How often every stream is read although no hint came.
+        sweep_s: How often a stream is read although no hint came; when it has been silent for long, one
+            sweep of ``SELDOM`` does.
         stall_s: How long a partition may go without a read before it counts as stalled and its
             connection is opened again. None: the sweep, and two timeouts more, since a connection that
             does not answer is given up after one.
@@ -134,7 +135,7 @@ class Puller:
             lane, stream, cursor=cursor, deliver=deliver, on_failure=on_failure, on_close=self._forget
         )
         self._followings[following.stream] = following
-        lane.streams.add(following.stream)
+        lane.followings.add(following)
         self._hints.subscribe(stream)
         lane.mark(following)
         return following
@@ -161,8 +162,8 @@ class Puller:
     def _forget(self, following: Following) -> None:
         del self._followings[following.stream]
         self._hints.unsubscribe(following.stream.decode())
-        following.lane.streams.discard(following.stream)
-        if not following.lane.streams:
+        following.lane.followings.discard(following)
+        if not following.lane.followings:
             del self._lanes[following.lane.partition]
 
     def _wake(self, lane: Lane) -> None:
@@ -181,13 +182,13 @@ class Puller:
                 lane.advance(share)
 
     async def _sweep(self) -> None:
-        """Mark a tenth of the streams dirty ten times per sweep, so that a sweep is no burst."""
-        slices = 10
+        """Sweep a part of the lanes at a time, so that a sweep is no burst."""
+        parts = 8
         while True:
-            for index in range(slices):
-                await asyncio.sleep(self._sweep_s / slices)
-                for stream in list(self._followings)[index::slices]:
-                    self.mark(stream)
+            for part in range(parts):
+                await asyncio.sleep(self._sweep_s / parts)
+                for lane in list(self._lanes.values())[part::parts]:
+                    lane.sweep()
 
     async def _watch(self) -> None:
         """A lane that reads nothing although its connection stands gets another connection."""

@@ -15,6 +15,7 @@ from relay_gateway.dialects.dialect import BadMessage, Dialect
 from relay_gateway.drain import drain
 from relay_gateway.feed import Feeds
 from relay_gateway.handshake import SUBPROTOCOL, check_upgrade
+from relay_gateway.heartbeat import Heartbeat
 from relay_gateway.history import Beginning, History
 from relay_gateway.inbox import Inbox, Overrun
 from relay_gateway.socket import CLOSE_S, Socket
@@ -65,6 +66,8 @@ class Reception:
         self._feeds = Feeds(puller, ring_bytes=settings.ring_bytes, linger_s=settings.feed_linger_s)
         self._uplink = Uplink(link)
         self._audience = Audience()
+        self._heartbeat = Heartbeat(settings.heartbeat_s)
+        tasks.spawn(self._heartbeat.run(), name="heartbeat")
         self._leaving = False
 
     async def drain(self) -> None:
@@ -102,7 +105,6 @@ class Reception:
         """
         websocket = web.WebSocketResponse(
             protocols=(SUBPROTOCOL,),
-            heartbeat=self._settings.heartbeat_s,
             max_msg_size=self._settings.max_message_bytes,
             compress=False,
             autoclose=False,
@@ -111,8 +113,9 @@ class Reception:
         await websocket.prepare(request)
         socket = Socket(request, websocket, buffer_bytes=self._settings.client_buffer_bytes)
         try:
-            yield socket
-            await socket.ended()
+            with self._heartbeat.watch(socket):
+                yield socket
+                await socket.ended()
         finally:
             socket.drop()
             CLOSES.labels(_close_label(websocket, socket)).inc()

@@ -15,10 +15,13 @@ from relay_wire.close_codes import ABNORMAL, NORMAL, PROTOCOL_ERROR, CloseCode
 
 TEXT, BINARY, CLOSE = 0x81, 0x82, 0x88
 """FIN and opcodes 1, 2 and 8 (RFC 6455 5.2)."""
+_PING = bytes((0x89, 0))
 _SHORT = Struct("!BB")
 _MEDIUM = Struct("!BBH")
 _LONG = Struct("!BBQ")
 
+_PING_AT = 2
+"""Which probe without a message in between pings. Not the first: the message may have come just before."""
 _CODE = Struct("!H")
 _REASON_BYTES = 123
 """What a control frame has left beside the code (RFC 6455 5.5)."""
@@ -64,6 +67,8 @@ class Socket:
         self._deadline: asyncio.TimerHandle | None = None
         self.closed_with: CloseCode | None = None
         """How we closed it; None when the viewer did, or nobody has."""
+        self._silent = 0
+        """Probes since something was received."""
         self.error: object = None
         """What ended it without a close, once ``receive`` has said so."""
 
@@ -113,10 +118,27 @@ class Socket:
         What it sends after we closed is not for anybody.
         """
         while (message := await self.websocket.receive()).type not in _LAST:
+            self._silent = 0
             if self.closed_with is None:
                 return message
-        self.error = message.data if message.type is WSMsgType.ERROR else self.websocket.exception()
+        self.error = self.error or (
+            message.data if message.type is WSMsgType.ERROR else self.websocket.exception()
+        )
         return None
+
+    def probe(self) -> None:
+        """Ping when nothing was received between the last two probes; drop when a ping brought nothing.
+
+        A congested socket is left alone: a ping would not get through, and its time is limited anyhow.
+        """
+        if self.congested or not self.open:
+            return
+        self._silent += 1
+        if self._silent == _PING_AT:
+            self.write(_PING)
+        elif self._silent > _PING_AT:
+            self.error = TimeoutError("no answer to a ping")
+            self._transport.abort()
 
     def close(self, code: CloseCode, reason: str = "") -> None:
         """Close with a code of the registry, unless that was done before.

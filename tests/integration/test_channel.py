@@ -1,0 +1,22 @@
+"""Channels: what happens at their end."""
+
+import pytest
+from redis import exceptions
+
+from relay_settings.redis_url import RedisUrl
+from relay_streams.channel import Channel, Reply
+from relay_streams.link import endpoint_of
+
+
+async def test_commands_for_a_connection_that_is_gone(open_store) -> None:
+    """They are not sent, and whoever waits for the end is told: writing and breaking may meet."""
+    replies: list[Reply] = []
+    async with open_store() as store:
+        connection = await endpoint_of(RedisUrl.parse(store.url)).open(name="test", timeout_s=5)
+        channel = Channel(connection, replies.append, print)
+        channel._transport.abort()
+        channel.write([("PING",)])
+        with pytest.raises(exceptions.ConnectionError):
+            await channel.lost()
+        await connection.disconnect(nowait=True)
+        assert replies == []
