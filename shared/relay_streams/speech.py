@@ -17,14 +17,17 @@ from relay_wire.tail import Tail
 
 TURNS = Counter("relay_speech_turns_total", "Turns spoken; going on with one counts again.", ["door"])
 AUDIO_BYTES = Counter("relay_speech_audio_bytes_total", "Speech taken.", ["door"])
-WAITS = Counter("relay_speech_waits_total", "Chunks that had to wait for room or for Redis.")
+WAITS = Counter("relay_speech_waits_total", "Pieces that had to wait for room or for Redis.")
 SKIPPED_BYTES = Counter("relay_speech_skipped_bytes_total", "Speech given again that was in already.")
 REWINDS = Counter("relay_speech_rewinds_total", "Times Redis had lost speech and it was said again.")
 CHUNK_SECONDS = Histogram(
     "relay_speech_chunk_seconds",
-    "From a chunk of speech to its place in the uplink.",
+    "From a piece of speech to its place in the uplink.",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 5, 10),
 )
+
+CHUNKS_AT_ONCE = 16
+"""What is given at once goes in by so many chunks: fewer commands, and none that holds Redis for long."""
 
 
 def new_key() -> str:
@@ -40,8 +43,8 @@ class Speech:
         uplink: Where it goes.
         keys: The conversation.
         door: Who speaks, for the metrics.
-        wait_s: How long a chunk may wait for room, or for Redis, before it fails.
-        chunk_bytes: Longest chunk; what is given at once is cut into these.
+        wait_s: How long a piece may wait for room, or for Redis, before it fails.
+        chunk_bytes: Longest entry of the uplink; what is given at once is cut into these.
         tail_bytes: How much of what is in is kept, in case Redis loses it.
         key: What the turn is opened with.
         barge_in: Cancel what is spoken or waits, instead of waiting for it.
@@ -97,7 +100,7 @@ class Speech:
     async def _advance(self, *, end: bool) -> bool:
         """Say what comes next. True when that was the end."""
         start = min(self.offset, self._tail.end)
-        pcm = self._tail.read(start, self.chunk_bytes)
+        pcm = self._tail.read(start, self.chunk_bytes * CHUNKS_AT_ONCE)
         after = start + len(pcm)
         last = end and after == self._tail.end
         try:
@@ -109,9 +112,9 @@ class Speech:
             return False
         if not self.turn:
             TURNS.labels(self.door).inc()
-        SKIPPED_BYTES.inc(spoken.offset - after)
+        SKIPPED_BYTES.inc(max(0, spoken.offset - after))
         self.turn, self.offset = spoken
-        return last
+        return last and spoken.offset >= after
 
     async def _appended(self, offset: int, pcm: bytes, *, end: bool) -> Spoken:
         # The conversation was there when its door opened: a store that misses it has lost its data, and
@@ -134,4 +137,5 @@ class Speech:
             barge_in=self.barge_in,
             traceparent=self.traceparent,
             term=self.term,
+            entry_bytes=self.chunk_bytes,
         )

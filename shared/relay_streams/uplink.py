@@ -1,6 +1,7 @@
 """The uplink: speech, interrupts and reports on their way to the owner, through the ``up`` stream."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -87,11 +88,11 @@ class Term(NamedTuple):
 
 
 class Spoken(NamedTuple):
-    """A chunk that is in."""
+    """A piece that is in, or its beginning."""
 
     turn: int
     offset: int
-    """Bytes of the turn that are in: this chunk included, and what another attempt said after it."""
+    """Bytes of the turn that are in: also what another attempt said after this piece."""
 
 
 class Input(NamedTuple):
@@ -143,19 +144,24 @@ class Uplink:
         barge_in: bool = False,
         traceparent: str = "",
         term: Term | None = None,
+        entry_bytes: int = 2**20,
     ) -> Spoken:
-        """Append a chunk of a turn's speech. Of one that is in partly, the rest is appended.
+        """Append a piece of a turn's speech. Of one that is in partly, the rest is appended.
+
+        Where there is not room for all of it, the beginning is: ``Spoken.offset`` says how much.
 
         Args:
             keys: The conversation.
             turn: The turn, or 0 when it is not known: the one opened with the key, or the next.
             key: What the turn is opened with. It is known for eight turns.
-            offset: Where the chunk begins in its turn, in bytes.
+            offset: Where the piece begins in its turn, in bytes.
             pcm: Its samples; not empty, unless the turn ends here.
             end: Whether the turn's audio ends with it.
             barge_in: When opening: cancel what is spoken or waits, instead of waiting for it.
             traceparent: When opening: the turn's trace context.
             term: For an owner's agent. A door has none.
+            entry_bytes: Longest entry of the stream; a longer piece becomes several at once, which costs a
+                fifth of appending them one by one.
 
         Raises:
             Busy: Opening, while another turn's audio is still coming.
@@ -163,18 +169,18 @@ class Uplink:
             Fenced: The agent's owner has been replaced.
             Mismatch: The turn is complete, or further than its end as given here, with other audio.
             Full: Too much waits for the owner.
-            Missed: Chunks before this one are missing.
+            Missed: What comes before this piece is missing.
         """
         reply = await self._speak(
             keys,
             turn,
             key,
             offset,
-            pcm,
             "1" if end else "",
             "1" if barge_in else "",
             traceparent,
             term=term,
+            chunks=[pcm[start : start + entry_bytes] for start in range(0, len(pcm) or 1, entry_bytes)],
         )
         match reply[0]:
             case b"in":
@@ -193,7 +199,7 @@ class Uplink:
 
     async def find(self, keys: ConversationKeys, *, turn: int = 0, key: str = "") -> Input | None:
         """How far one of the last eight turns is, by its number or by what it was opened with."""
-        reply = await self._speak(keys, turn, key, 0, b"", "", "", "")
+        reply = await self._speak(keys, turn, key, 0, "", "", "")
         match reply[0]:
             case b"in":
                 return Input(reply[1], reply[2], INPUT_STATES[reply[3]], reply[4].decode())
@@ -232,7 +238,11 @@ class Uplink:
         await self._tell(keys, "close", "r", reason)
 
     async def _speak(
-        self, keys: ConversationKeys, *arguments: str | bytes | int, term: Term | None = None
+        self,
+        keys: ConversationKeys,
+        *arguments: str | int,
+        term: Term | None = None,
+        chunks: Sequence[bytes] = (),
     ) -> Reply:
         limits = self._limits
         script = self._link.run_script(
@@ -243,6 +253,7 @@ class Uplink:
             limits.bytes,
             limits.silence_ms,
             *(term or ("", "")),
+            *chunks,
         )
         if not limits.replicas:
             return await script

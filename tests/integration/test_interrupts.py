@@ -88,8 +88,8 @@ class Interrupts(RuleBasedStateMachine):
     def speak(self, who: str, *, end: bool, barge_in: bool, generation: int | str, heard: str) -> int:
         turn, offset = self.turns.get(who, (0, 0))
         reply = self.run(
-            scripts.SPEAK, turn, "", offset, PCM, "1" if end else "", "1" if barge_in else "", "",
-            4096, 10_000_000, 60_000, generation, heard,
+            scripts.SPEAK, turn, "", offset, "1" if end else "", "1" if barge_in else "", "",
+            4096, 10_000_000, 60_000, generation, heard, PCM,
         )  # fmt: skip
         if reply[0] == b"in" and not end:
             self.turns[who] = (reply[1], reply[2])

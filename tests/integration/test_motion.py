@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import aiohttp
 import pytest
 import spatius.telemetry
+from spatius import AvatarSession
 
-from relay_ingest.motion import Motion, MotionLimits
+from relay_ingest.motion import MESSAGE_BYTES, Motion, MotionLimits
 from relay_ingest.vendor import MotionFailure, Vendor
 from relay_runtime.http import listen
 from relay_runtime.tasks import TaskScope
@@ -133,6 +135,29 @@ async def test_motion_arrives_byte_for_byte(bench, eventually) -> None:
         assert b.heard.payloads == {req_id: await b.expected()}
         assert b.heard.lasts == [req_id]
         assert b.heard.order[0] == "opened 1"
+
+
+async def test_speech_that_is_there_at_once_goes_in_few_messages(bench, eventually, monkeypatch) -> None:
+    """All of a turn in order, no turn with another."""
+    sent: list[tuple[int, bool]] = []
+    send = AvatarSession.send_audio
+
+    async def listening(session: AvatarSession, pcm: bytes, end: bool = False) -> str:  # noqa: FBT001, FBT002
+        sent.append((len(pcm), end))
+        return await send(session, pcm, end=end)
+
+    monkeypatch.setattr(AvatarSession, "send_audio", listening)
+    chunk = len(SECOND) // 10
+    async with bench() as b:
+        for turn in (1, 2):
+            for start in range(0, len(SECOND), chunk):
+                b.motion.speak(turn, SECOND[start : start + chunk], end=False)
+            b.motion.speak(turn, SECOND, end=True)
+        await eventually(lambda: len(b.heard.lasts) == 2)
+
+        assert sent == [(len(SECOND), False), (len(SECOND), True)] * 2
+        assert len(SECOND) <= MESSAGE_BYTES
+        assert list(chain.from_iterable(b.heard.payloads.values())) == await b.expected()
 
 
 async def test_one_session_serves_many_turns(bench, eventually) -> None:

@@ -334,6 +334,39 @@ async def test_waiting_is_bounded_in_bytes(open_store) -> None:
         ).offset == offset + 4000
 
 
+async def test_a_long_piece_becomes_entries(open_store) -> None:
+    """In order, opened by the first and ended by the last; what is in of it is not taken again."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link)
+        pcm = bytes(range(100))
+        await up.speak(keys, key="k", offset=0, pcm=pcm[:40], end=False, barge_in=True, entry_bytes=30)
+        spoken = await up.speak(keys, turn=1, key="k", offset=0, pcm=pcm, end=True, entry_bytes=30)
+
+        assert spoken == (1, 100)
+        assert await said(store, keys) == [
+            uplink.Speech(1, 0, pcm[:30], key="k", barge_in=True), uplink.Speech(1, 30, pcm[30:40]),
+            uplink.Speech(1, 40, pcm[40:60]), uplink.Speech(1, 60, pcm[60:90]),
+            uplink.Speech(1, 90, pcm[90:], end=True),
+        ]  # fmt: skip
+
+
+async def test_as_much_of_a_piece_as_there_is_room_for(open_store) -> None:
+    """In count as in bytes; the turn stays open until the rest is in, too."""
+    async with open_store() as store:
+        keys = await store.create()
+        few = Uplink(store.link, UplinkLimits(entries=3))
+        assert await few.speak(keys, offset=0, pcm=bytes(50), end=True, entry_bytes=10) == (1, 30)
+        with pytest.raises(Full):
+            await few.speak(keys, turn=1, offset=30, pcm=bytes(20), end=True, entry_bytes=10)
+        small = Uplink(store.link, UplinkLimits(bytes=25))
+        await store.link.execute("XTRIM", keys.up, "MAXLEN", "0")
+        assert await small.speak(keys, turn=1, offset=30, pcm=bytes(50), end=True, entry_bytes=10) == (1, 50)
+        await store.link.execute("XTRIM", keys.up, "MAXLEN", "0")
+        assert await small.speak(keys, turn=1, offset=50, pcm=b"", end=True) == (1, 50)
+        assert [e.end for e in await said(store, keys)] == [True]
+
+
 async def test_closing_ends_input(open_store) -> None:
     """After a close nothing is taken but another close."""
     async with open_store() as store:

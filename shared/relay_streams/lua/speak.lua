@@ -1,15 +1,17 @@
--- Append a chunk of a turn's speech, exactly once and in order; or ask how far a turn is.
+-- Append a piece of a turn's speech, exactly once and in order; or ask how far a turn is.
 --
 -- KEYS  1 meta  2 up
 -- ARGV  1 turn, or 0 when the speaker does not know it   2 key: names the opening, so that repeating it
---         opens no second turn; '' for none              3 byte offset of the chunk in its turn
---       4 PCM: without it, and not the last, the call only asks             5 '1' when it is the last
---       6 '1' when opening barges in                     7 traceparent or ''
---       8 most entries waiting   9 most bytes waiting   10 ms of silence after which an open turn is cut
---       an owner's agent: 11 its generation   12 the last up entry acted on; '' for both from a door
+--         opens no second turn; '' for none              3 byte offset of the piece in its turn
+--       4 '1' when it is the last   5 '1' when opening barges in   6 traceparent or ''
+--       7 most entries waiting   8 most bytes waiting   9 ms of silence after which an open turn is cut
+--       an owner's agent: 10 its generation   11 the last up entry acted on; '' for both from a door
+--       12... its PCM, in the chunks that become entries; without any the call only asks
+--         (chunks are not cut here: to make a string costs Lua more than Redis takes to append it)
 --
--- Returns {'in', turn, offset, state, key} when the chunk is in, now or before; offset is where the turn is
---       | {'behind', turn, offset} when chunks before it are not
+-- Returns {'in', turn, offset, state, key} when the piece is in, now or before, or as much of it as there was
+--         room for; offset is where the turn is
+--       | {'behind', turn, offset} when what comes before it is not
 --       | {'over', turn, offset, state} when the turn takes no more, or is longer than this says
 --       | {'unknown'} to a question about no turn of the last eight
 --       | {'busy', turn} | {'full'} | {'ended'} | {'missing'} | {'fenced', generation}.
@@ -24,9 +26,10 @@
 --   in_past              the turns before it, seven at most: lines of turn, state, offset, key
 --   up_in                bytes of speech ever appended
 local meta, up = KEYS[1], KEYS[2]
-local turn, key, offset, pcm, last = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5] == '1'
-local asks = pcm == '' and not last
-local generation, heard = ARGV[11], ARGV[12]
+local turn, key, offset, last, barges = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', ARGV[5] == '1'
+local generation, heard = ARGV[10], ARGV[11]
+local FIRST = 12
+local asks = #ARGV < FIRST
 
 local record = redis.call('HMGET', meta, 'state', 'in_turn', 'in_state', 'in_offset', 'in_key', 'in_past',
   'in_at', 'up_in', 'generation', 'in_stop')
@@ -76,36 +79,47 @@ local function is_in(meant)
   return {'in', meant.turn, meant.offset, meant.state, meant.key}
 end
 
-if input.state == 'open' and record[7] and now - tonumber(record[7]) > tonumber(ARGV[10]) then cut() end
+if input.state == 'open' and record[7] and now - tonumber(record[7]) > tonumber(ARGV[9]) then cut() end
+
+local after = offset
+for i = FIRST, #ARGV do after = after + #ARGV[i] end
 
 local meant = find()
 if meant then
-  local after = offset + #pcm
   if asks then return is_in(meant) end
   if meant.state == 'cut' or (last and after < meant.offset) or (meant.state == 'ended' and after > meant.offset) then
     return {'over', meant.turn, meant.offset, meant.state}
   end
   if offset > meant.offset then return {'behind', meant.turn, meant.offset} end
   if meant.state == 'ended' or (after <= meant.offset and not last) then return is_in(meant) end
-  pcm = string.sub(pcm, meant.offset - offset + 1)
 else
   if asks then return {'unknown'} end
   if turn > 0 and turn <= input.turn then return {'over', turn, 0, 'cut'} end
   if offset > 0 then return {'behind', turn, 0} end
   if generation ~= '' and record[10] and is_after(record[10], heard) then return {'over', turn, 0, 'cut'} end
-  if input.state == 'open' and turn == 0 and ARGV[6] ~= '1' then return {'busy', input.turn} end
+  if input.state == 'open' and turn == 0 and not barges then return {'busy', input.turn} end
 end
 
 local waiting = redis.call('XLEN', up)
-if waiting >= tonumber(ARGV[8]) then return {'full'} end
+local room, room_bytes = tonumber(ARGV[7]) - waiting, tonumber(ARGV[8])
 if waiting > 16 then
   local fields = redis.call('XRANGE', up, '-', '+', 'COUNT', 1)[1][2]
   for i = 1, #fields, 2 do
-    if fields[i] == 'c' and up_in - tonumber(fields[i + 1]) + #pcm > tonumber(ARGV[9]) then return {'full'} end
+    if fields[i] == 'c' then room_bytes = room_bytes - (up_in - tonumber(fields[i + 1])) end
   end
 end
 
-local entry = {'XADD', up, '*', 'k', 'speech'}
+-- Past what is in.
+local first, from = FIRST, offset
+local at = meant and meant.offset or 0
+while first < #ARGV and from + #ARGV[first] <= at do
+  from = from + #ARGV[first]
+  first = first + 1
+end
+local data = string.sub(ARGV[first], at - from + 1)
+if room < 1 or #data > room_bytes then return {'full'} end
+
+local entry = {}
 local function field(name, value) entry[#entry + 1] = name; entry[#entry + 1] = value end
 local opens = not meant
 if opens then
@@ -118,15 +132,21 @@ if opens then
   meant = {turn = math.max(input.turn + 1, turn), offset = 0, key = key}
   redis.call('HSET', meta, 'in_past', past, 'in_key', key)
   if key ~= '' then field('key', key) end
-  if ARGV[6] == '1' then field('b', '1') end
-  if ARGV[7] ~= '' then field('traceparent', ARGV[7]) end
+  if barges then field('b', '1') end
+  if ARGV[6] ~= '' then field('traceparent', ARGV[6]) end
 end
-if last then field('e', '1') end
-field('t', meant.turn); field('o', meant.offset); field('d', pcm); field('c', up_in)
-local id = redis.call(unpack(entry))
-if opens and ARGV[6] == '1' and generation == '' then redis.call('HSET', meta, 'in_stop', id) end
-meant.offset, meant.state = meant.offset + #pcm, last and 'ended' or 'open'
+meant.state = 'open'
+local before = up_in
+for i = first, #ARGV do
+  if i > first then data = ARGV[i] end
+  if room < 1 or up_in - before + #data > room_bytes then break end
+  if last and i == #ARGV then field('e', '1'); meant.state = 'ended' end
+  field('t', meant.turn); field('o', meant.offset); field('d', data); field('c', up_in)
+  local id = redis.call('XADD', up, '*', 'k', 'speech', unpack(entry))
+  if opens and i == first and barges and generation == '' then redis.call('HSET', meta, 'in_stop', id) end
+  entry, room, up_in, meant.offset = {}, room - 1, up_in + #data, meant.offset + #data
+end
 redis.call('HSET', meta, 'in_turn', meant.turn, 'in_state', meant.state, 'in_offset', meant.offset,
-  'in_at', string.format('%.0f', now), 'up_in', string.format('%.0f', up_in + #pcm))
+  'in_at', string.format('%.0f', now), 'up_in', string.format('%.0f', up_in))
 redis.call('SPUBLISH', up, '')
 return {'in', meant.turn, meant.offset, meant.state, meant.key}

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from relay_streams.link import Link
-from relay_streams.speech import SKIPPED_BYTES
+from relay_streams.speech import CHUNKS_AT_ONCE, SKIPPED_BYTES
 from relay_wire import uplink
 
 
@@ -175,12 +175,14 @@ async def test_a_key_is_one_turn(bench) -> None:
     """Posted again: the same answer, no second turn; another key, or none, is another turn."""
     async with bench() as b:
         conversation = await b.create()
-        pcm = bytes(range(256)) * 40
+        pcm = bytes(range(256)) * 400
         first = await b.speak(conversation, pcm, key="k")
         skipped = SKIPPED_BYTES._value.get()
 
         assert [await b.speak(conversation, pcm, key="k") for _ in range(3)] == [first] * 3
-        assert SKIPPED_BYTES._value.get() - skipped == 3 * (len(pcm) - 3200), "one chunk told where it is"
+        assert SKIPPED_BYTES._value.get() - skipped == 3 * (len(pcm) - 3200 * CHUNKS_AT_ONCE), (
+            "one piece told"
+        )
         assert (await b.speak(conversation, pcm, key="l"))[1]["turn"] == 2
         assert (await b.speak(conversation, pcm))[1]["turn"] == 3
         assert await b.speak(conversation, a_wav(pcm), "audio/wav", "?barge_in=true", key="k") == first
