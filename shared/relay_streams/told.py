@@ -5,7 +5,8 @@ It is ``<id of the entry before>\n``, then for each entry the lengths of its id 
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 _LENGTHS = struct.Struct(">BI")
@@ -19,6 +20,10 @@ class Entry(NamedTuple):
     """Names and values in turn."""
 
 
+_entry: Callable[[tuple[bytes, Sequence[bytes]]], Entry] = partial(tuple.__new__, Entry)
+"""A named tuple's own way is a function in Python: three times as long."""
+
+
 def entries_told(told: bytes, cursor: bytes) -> Sequence[Entry]:
     """The entries, if they follow this id; none when they follow another, or nothing is told."""
     if not told.startswith(b"%b\n" % cursor):
@@ -29,7 +34,7 @@ def entries_told(told: bytes, cursor: bytes) -> Sequence[Entry]:
             id_bytes, frame_bytes = _LENGTHS.unpack_from(told, at)
             start = at + _LENGTHS.size
             at = start + id_bytes + frame_bytes
-            entries.append(Entry(told[start : start + id_bytes], (b"f", told[start + id_bytes : at])))
+            entries.append(_entry((told[start : start + id_bytes], (b"f", told[start + id_bytes : at]))))
     except struct.error:
         return ()  # Whoever wrote that is not our script.
     return entries if at == len(told) else ()

@@ -57,12 +57,14 @@ class Ring:
 
     def append(self, delivery: Delivery) -> None:
         """Keep one more frame."""
-        self._deliveries.append(delivery)
-        self._resize(len(delivery.data))
-        while self._size_bytes > self._limit_bytes:
-            oldest = self._deliveries.popleft()
+        deliveries = self._deliveries
+        deliveries.append(delivery)
+        by_bytes = len(delivery.data)
+        while self._size_bytes + by_bytes > self._limit_bytes:
+            oldest = deliveries.popleft()
             self._floor = oldest.position
-            self._resize(-len(oldest.data))
+            by_bytes -= len(oldest.data)
+        self._resize(by_bytes)
 
     def after(self, cursor: Position, limit_bytes: int) -> Batch | None:
         """Frames that follow a cursor, as many as fit (at least one).
@@ -154,21 +156,24 @@ class Feed:
 
     def _deliver(self, entries: Sequence[Entry]) -> None:
         following: list[Delivery] = []
-        start = self.cursor
-        for entry in entries:
-            delivery = Delivery(entry.fields[1])
+        cursor = start = self.cursor
+        for _, fields in entries:
+            delivery = Delivery(fields[1])
+            position = delivery.position
             event = events.of_frame(delivery.data)
-            if not events.follows(self.cursor, delivery.position, event):
+            if not events.follows(cursor, position, event):
                 # What was read so far goes out; everybody reads on alone and is told of the gap.
+                self.cursor = cursor
                 self._fan_out(following, start)
                 following = []
-                self._break(delivery.position)
+                self._break(position)
                 start = self.cursor
             following.append(delivery)
             self.ring.append(delivery)
-            self.cursor = delivery.position
+            cursor = position
             if isinstance(event, events.ConversationEnded):
                 self._ended = True
+        self.cursor = cursor
         FRAMES.value += len(entries)
         self._fan_out(following, start)
         if self._moved is not None:

@@ -18,6 +18,7 @@ from relay_gateway.handshake import SUBPROTOCOL, check_upgrade
 from relay_gateway.heartbeat import Heartbeat
 from relay_gateway.history import Beginning, History
 from relay_gateway.inbox import Inbox, Overrun
+from relay_gateway.outbox import Outbox
 from relay_gateway.socket import CLOSE_S, Socket
 from relay_gateway.subscriber import Subscriber
 from relay_gateway.uplink import BAD_MESSAGES, ViewerUplink
@@ -66,6 +67,7 @@ class Reception:
         self._feeds = Feeds(puller, ring_bytes=settings.ring_bytes, linger_s=settings.feed_linger_s)
         self._uplink = Uplink(link)
         self._audience = Audience()
+        self._outbox = Outbox()
         self._heartbeat = Heartbeat(settings.heartbeat_s)
         tasks.spawn(self._heartbeat.run(), name="heartbeat")
         self._leaving = False
@@ -111,7 +113,7 @@ class Reception:
             autoping=False,
         )
         await websocket.prepare(request)
-        socket = Socket(request, websocket, buffer_bytes=self._settings.client_buffer_bytes)
+        socket = Socket(request, websocket, self._outbox, buffer_bytes=self._settings.client_buffer_bytes)
         try:
             with self._heartbeat.watch(socket):
                 yield socket

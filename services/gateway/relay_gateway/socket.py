@@ -11,6 +11,7 @@ from struct import Struct
 
 from aiohttp import WSMessage, WSMsgType, web
 
+from relay_gateway.outbox import Outbox
 from relay_wire.close_codes import ABNORMAL, NORMAL, PROTOCOL_ERROR, CloseCode
 
 TEXT, BINARY, CLOSE = 0x81, 0x82, 0x88
@@ -46,6 +47,7 @@ class Socket:
     Args:
         request: The upgrade request.
         websocket: The response, prepared.
+        outbox: Has it flushed.
         buffer_bytes: Unsent bytes at which the viewer counts as congested.
     """
 
@@ -53,6 +55,7 @@ class Socket:
         self,
         request: web.Request,
         websocket: web.WebSocketResponse,
+        outbox: Outbox,
         *,
         buffer_bytes: int,
     ) -> None:
@@ -63,6 +66,9 @@ class Socket:
         self._transport = transport
         self._protocol = request.protocol
         self.websocket = websocket
+        self._outbox = outbox
+        self._unwritten: list[bytes] = []
+        self._unwritten_bytes = 0
         self._buffer_bytes = buffer_bytes
         self._deadline: asyncio.TimerHandle | None = None
         self.closed_with: CloseCode | None = None
@@ -79,21 +85,31 @@ class Socket:
 
     @property
     def unsent_bytes(self) -> int:
-        """Bytes written but not yet taken by the kernel."""
-        return self._transport.get_write_buffer_size()
+        """Bytes given but not yet taken by the kernel."""
+        return self._unwritten_bytes + self._transport.get_write_buffer_size()
 
     @property
     def congested(self) -> bool:
         """Whether more would only pile up."""
-        return self._transport.get_write_buffer_size() > self._buffer_bytes
+        return self._unwritten_bytes + self._transport.get_write_buffer_size() > self._buffer_bytes
 
     def write(self, messages: bytes) -> None:
-        """Send whole WebSocket messages; never blocks. The caller minds ``congested``.
+        """Send whole WebSocket messages, at the end of this turn of the loop; never blocks.
 
-        To a viewer that is gone nothing is sent: its own end is on the way.
+        The caller minds ``congested``. To a viewer that is gone nothing is sent: its own end is on the way.
         """
+        if not messages:
+            return
+        if not self._unwritten:
+            self._outbox.add(self)
+        self._unwritten.append(messages)
+        self._unwritten_bytes += len(messages)
+
+    def flush(self) -> None:
+        """Send what was written now."""
+        messages, self._unwritten, self._unwritten_bytes = self._unwritten, [], 0
         if messages and not self._transport.is_closing():  # uvloop raises where asyncio would only warn
-            self._transport.write(messages)
+            self._transport.write(messages[0] if len(messages) == 1 else b"".join(messages))
 
     async def drained(self, within_s: float) -> bool:
         """Wait until a congested socket has sent all but a quarter of its buffer. Safe to cancel.
@@ -104,6 +120,7 @@ class Socket:
         Raises:
             ConnectionError: The viewer is gone.
         """
+        self.flush()
         try:
             async with asyncio.timeout(within_s):
                 # aiohttp has no public way to await this without writing; its own writer awaits this.
@@ -117,6 +134,8 @@ class Socket:
 
         What it sends after we closed is not for anybody.
         """
+        # aiohttp closes by itself when it reads nonsense; what was written before goes first.
+        self.flush()
         while (message := await self.websocket.receive()).type not in _LAST:
             self._silent = 0
             if self.closed_with is None:
@@ -164,6 +183,7 @@ class Socket:
             await self._answer_close(self.websocket.close_code)
 
     async def _answer_close(self, theirs: int) -> None:
+        self.flush()
         # aiohttp takes this code from the wire, where it must never stand (RFC 6455 7.4.1).
         impossible = theirs == ABNORMAL.code
         self.closed_with = PROTOCOL_ERROR if impossible else None
