@@ -210,13 +210,14 @@ class Writer:
 
     def _trim_to(self) -> Position | None:
         """The oldest frame to keep, if that changed: the turn before's first, or what the byte cap leaves."""
-        while self._retained_bytes > self._limits.retention_bytes and len(self._retained) > 1:
-            self._retained_bytes -= self._retained.popleft()[1]
-        oldest = self._turn_before
-        if self._retained and self._retained[0][0] > 1:
-            oldest = max(oldest, Position(self.lease.generation, self._retained[0][0]))
-        while self._retained and Position(self.lease.generation, self._retained[0][0]) < oldest:
-            self._retained_bytes -= self._retained.popleft()[1]
+        retained, generation, oldest = self._retained, self.lease.generation, self._turn_before
+        first = oldest.seq if oldest.generation == generation else 0
+        while len(retained) > 1 and (
+            self._retained_bytes > self._limits.retention_bytes or retained[0][0] < first
+        ):
+            self._retained_bytes -= retained.popleft()[1]
+        if retained and retained[0][0] > max(first, 1):
+            oldest = Position(generation, retained[0][0])
         if oldest <= self._trimmed_to:
             return None
         self._trimmed_to = oldest
