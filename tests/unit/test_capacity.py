@@ -9,7 +9,7 @@ from relay_cli.capacity import MEASURED, SOURCES, Costs, Demand, OutOfRange, pla
 
 COSTS = Costs(
     gateway_us=20, gateway_fixed_cores=0.1, gateway_us_per_viewer_s=10, connection_bytes=1000,
-    ingest_us=100, redis_us=40, redis_fixed_cores=0.2, retention_bytes=2000,
+    ingest_us=100, redis_us=30, redis_uplink_us=10, redis_fixed_cores=0.2, retention_bytes=2000,
     frames_per_s=10, viewer_bytes_per_s=50_000,
 )  # fmt: skip
 
@@ -108,15 +108,21 @@ def test_a_demand_that_cannot_be(name: str, value: float) -> None:
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Costs)])
-@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf])
+@pytest.mark.parametrize("value", [-1, math.nan, math.inf])
 def test_costs_that_cannot_be(name: str, value: float) -> None:
-    """Nothing is free, except what a process takes by itself."""
-    if name.endswith("_fixed_cores") and value == 0:
-        assert getattr(replace(COSTS, **{name: value}), name) == 0
-        return
+    """Are refused by name."""
     with pytest.raises(OutOfRange) as refused:
         replace(COSTS, **{name: value})
     assert refused.value.name == name
+
+
+@pytest.mark.parametrize("name", ["gateway_us", "ingest_us", "redis_us", "connection_bytes", "frames_per_s"])
+def test_nothing_is_free(name: str) -> None:
+    """But what a process takes by itself, and what is found by subtraction, may be nothing."""
+    with pytest.raises(OutOfRange, match="not above 0"):
+        replace(COSTS, **{name: 0})
+    lucky = replace(COSTS, gateway_fixed_cores=0, redis_fixed_cores=0, redis_uplink_us=0)
+    assert plan(Demand(1000), lucky).cores < plan(Demand(1000), COSTS).cores
 
 
 def test_a_utilisation_that_the_process_takes_by_itself() -> None:

@@ -173,9 +173,13 @@ def capacity(
     utilisation: Annotated[
         float, typer.Option(help="Share of its core that a process may use, up to 1.")
     ] = 0.6,
-    gateway_us: Annotated[float | None, typer.Option(help="CPU of a gateway per delivered frame.")] = None,
-    ingest_us: Annotated[float | None, typer.Option(help="CPU of ingest per published frame.")] = None,
-    redis_us: Annotated[float | None, typer.Option(help="CPU of Redis per published frame.")] = None,
+    gateway_us: Annotated[
+        float | None, typer.Option(help="CPU of a gateway per delivered frame, by load.")
+    ] = None,
+    ingest_us: Annotated[
+        float | None, typer.Option(help="CPU of ingest per published frame, by ingest.")
+    ] = None,
+    redis_us: Annotated[float | None, typer.Option(help="CPU of Redis per published frame, by load.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
     """Tell how many processes, cores and Redis shards so many conversations need, and what rests on what.

@@ -12,6 +12,8 @@ REDIS_UTILISATION = 0.6
 """A shard has one thread and serves everybody: never busier than this, whatever is asked for."""
 _MOST = 1e9
 """Larger inputs are mistakes, and would leave what a float can count."""
+_MAY_BE_ZERO = {"gateway_fixed_cores", "redis_fixed_cores", "redis_uplink_us"}
+"""Costs that are what others leave over."""
 
 
 class OutOfRange(ValueError):
@@ -56,14 +58,15 @@ class Costs:
         gateway_us_per_viewer_s: CPU per second and viewer while nobody speaks: pings.
         connection_bytes: Memory of a connected viewer.
         ingest_us: CPU per published frame, the vendor's SDK included.
-        redis_us: CPU per published frame, without the fixed share.
+        redis_us: CPU per published frame, without the fixed share: to store it and tell one gateway.
+        redis_uplink_us: CPU per published frame for the speech it was made from, on its way to ingest.
         redis_fixed_cores: CPU of a shard that takes whatever little.
         retention_bytes: Frames kept of a conversation: its current and its previous turn.
         frames_per_s: Published by a conversation while it speaks.
         viewer_bytes_per_s: To each viewer of a conversation while it speaks.
 
     Raises:
-        OutOfRange: One of them is not above zero, or a fixed share is negative.
+        OutOfRange: One of them is not above zero; fixed shares and the uplink's may be zero.
     """
 
     gateway_us: float
@@ -72,6 +75,7 @@ class Costs:
     connection_bytes: float
     ingest_us: float
     redis_us: float
+    redis_uplink_us: float
     redis_fixed_cores: float
     retention_bytes: float
     frames_per_s: float
@@ -80,7 +84,7 @@ class Costs:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not (field.name.endswith("_fixed_cores") and value == 0):
+            if not (field.name in _MAY_BE_ZERO and value == 0):
                 _positive(field.name, value, _MOST)
 
 
@@ -133,10 +137,10 @@ class Plan:
 def plan(demand: Demand, costs: Costs) -> Plan:
     """What this demand needs at these costs.
 
-    Frames published a second are conversations x share speaking x frames of a speaking one. Each is made by
-    ingest once and stored by Redis once, and delivered to every viewer by a gateway: viewers multiply the
-    gateways' work alone. A viewer costs its gateway a little more, speaking or silent, for pings, and memory.
-    Frames of silent conversations stay in Redis, so memory counts them all.
+    Frames published a second are conversations x share speaking x frames of a speaking one. Ingest makes each
+    once, and Redis stores it once, as it did the speech it was made from. A gateway delivers it to every
+    viewer: viewers multiply the gateways' work alone. Each viewer costs its gateway memory and pings, while
+    it is silent, too, and frames of silent conversations stay in Redis.
 
     Every term is proportional to the conversations, apart from rounding up to whole processes. So it assumes
     that a process costs the same however many there are of its kind; the bench's ``scale`` measures two.
@@ -148,6 +152,7 @@ def plan(demand: Demand, costs: Costs) -> Plan:
     delivered_per_s = published_per_s * demand.viewers
     viewers = demand.conversations * demand.viewers
     gateway_us_per_s = delivered_per_s * costs.gateway_us + viewers * costs.gateway_us_per_viewer_s
+    redis_us_per_s = published_per_s * (costs.redis_us + costs.redis_uplink_us)
     redis_limit = min(demand.utilisation, REDIS_UTILISATION)
     return Plan(
         demand=demand,
@@ -155,7 +160,7 @@ def plan(demand: Demand, costs: Costs) -> Plan:
         delivered_per_s=delivered_per_s,
         gateway=_tier(gateway_us_per_s / 1e6, costs.gateway_fixed_cores, demand.utilisation),
         ingest=_tier(published_per_s * costs.ingest_us / 1e6, 0, demand.utilisation),
-        redis=_tier(published_per_s * costs.redis_us / 1e6, costs.redis_fixed_cores, redis_limit),
+        redis=_tier(redis_us_per_s / 1e6, costs.redis_fixed_cores, redis_limit),
         connections_bytes=viewers * costs.connection_bytes,
         retained_bytes=demand.conversations * costs.retention_bytes,
         network_mbit_per_s=viewers * demand.speaking * costs.viewer_bytes_per_s * 8 / 1e6,
@@ -189,13 +194,14 @@ _HEADERS_BYTES = 32 + 4
 _REPLY_BYTES = sum(count * (size_bytes + _HEADERS_BYTES) for count, size_bytes in REPLY_CHUNKS)
 
 _MEASURED: dict[str, tuple[float, str]] = {
-    "gateway_us": (43.7, "steady, 4,000/s, quiet machine: relay us"),
-    "gateway_fixed_cores": (0.0, "in the figure above: steady at one rate"),
+    "gateway_us": (41.7, "load: gateway, us a frame"),
+    "gateway_fixed_cores": (0.061, "load: gateway, fixed cores"),
     "gateway_us_per_viewer_s": (12.2, "idle: 6.1 % of a core for 5,000 viewers"),
     "connection_bytes": (26_948, "idle: bytes a connection"),
     "ingest_us": (362, "ingest: CPU a frame, SDK included"),
-    "redis_us": (51.6, "steady, 4,034/s: Redis us"),
-    "redis_fixed_cores": (0.0, "in the figure above: steady at one rate"),
+    "redis_us": (39.3, "load: Redis, us a frame"),
+    "redis_uplink_us": (68, "ingest: Redis 259 us at 395/s, less what load's line has there"),
+    "redis_fixed_cores": (0.060, "load: Redis, fixed cores"),
     "retention_bytes": (2 * _REPLY_BYTES, "two replies of 20 s, as in burst, with headers"),
     "frames_per_s": (_FRAMES / REPLY_S, "a reply of 20 s: 213 audio frames and 10 motion frames"),
     "viewer_bytes_per_s": (_REPLY_BYTES / REPLY_S, "a reply of 20 s: 3 KB audio, 40 KB motion, with headers"),
