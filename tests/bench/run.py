@@ -51,6 +51,9 @@ def main(
     profile: Annotated[
         Path | None, typer.Option(help="With steady: write a flame graph (SVG) of the gateway, too.")
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="With load: draw CPU against frames a second (SVG), too.")
+    ] = None,
 ) -> None:
     """Measure CPU per delivered frame and publish-to-socket latency, beside the floor of this machine.
 
@@ -64,6 +67,8 @@ def main(
       make bench ARGS="--scenario steady --peer socketio --rate 2000"
 
       make bench ARGS="--scenario fanout --viewers 500"
+
+      make bench ARGS="--scenario load --plot out/capacity.svg"
     """
     console = Console(stderr=as_json)
     if not console.is_terminal:
@@ -83,7 +88,7 @@ def main(
     if peer is not None and not any(SCENARIOS[name].peers for name in names):
         raise typer.BadParameter(f"{scenario} is about the relay alone", param_hint="--peer")
     _raise_limits()
-    options = Options(quick, peer, conversations, viewers, rate, frame_bytes, seconds, profile)
+    options = Options(quick, peer, conversations, viewers, rate, frame_bytes, seconds, profile, plot)
     console.print(f"[dim]{machine()}[/]", highlight=False)
     reports = [_run(name, options, console) for name in names]
     if as_json:

@@ -22,6 +22,7 @@ class Options:
     frame_bytes: int | None = None
     seconds: float | None = None
     profile: Path | None = None
+    plot: Path | None = None
     say: Say = field(default=lambda _: None)
 
 

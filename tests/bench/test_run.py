@@ -32,6 +32,22 @@ def test_the_last_line_is_one_object() -> None:
     assert figures["notes"] == []
 
 
+def test_the_line_through_rising_rates(tmp_path: Path) -> None:
+    """Each process has one, of the rates that were carried; and they are drawn."""
+    done = bench(
+        *("--scenario", "load", "--quick", "--json", "--plot", str(tmp_path / "out.svg")),
+        *("--conversations", "5", "--rate", "200", "--seconds", "0.5"),
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+
+    for name in ("gateway", "redis", "publisher"):
+        assert len(figures[f"{name}_cores"]) == 4
+        assert figures[f"{name}_line"].keys() == {"fixed_cores", "us_per_frame", "r2"}
+    assert figures["gateway_us"] > 0
+    assert "<svg" in (tmp_path / "out.svg").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -62,6 +78,7 @@ def test_the_list_names_scenarios_and_peers() -> None:
         "ingest",
         "compat",
         "scale",
+        "load",
         "socketio",
         "demo",
     ):

@@ -88,7 +88,7 @@ def test_the_real_vendor_needs_credentials() -> None:
     assert "SPATIUS_API_KEY" in done.stderr
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["tail"], ["doctor"], ["settings"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["tail"], ["doctor"], ["settings"], ["capacity"]])
 def test_help_teaches(command: list[str]) -> None:
     """Every command explains itself."""
     done = run(*command, "--help")
@@ -179,3 +179,42 @@ def test_tail_without_a_token() -> None:
 
     assert done.returncode == 1
     assert "--token" in done.stderr
+
+
+def test_the_capacity() -> None:
+    """A column for each scale, what it assumes and where each cost is from; costs can be one's own."""
+    shown = run("capacity", COLUMNS="160")
+    assert shown.returncode == 0, shown.stderr
+    for part in ("1,000,000", "gateway processes", "Redis shards", "cores per 1,000", "Viewers of each"):
+        assert part in shown.stdout
+    assert "performance.md" in shown.stdout
+
+    asked = ("--conversations", "5000", "--conversations", "7", "--viewers", "2", "--gateway-us", "10")
+    found = last_line(run("capacity", "--json", *asked))
+    plans, costs, sources = found["plans"], found["costs"], found["sources"]
+    assert isinstance(plans, list)
+    assert isinstance(costs, dict)
+    assert isinstance(sources, dict)
+    assert [plan["conversations"] for plan in plans] == [5000, 7]
+    assert all(plan["delivered_per_s"] == 2 * plan["published_per_s"] for plan in plans)
+    assert costs["gateway_us"] == 10
+    assert sources["gateway_us"] == "--gateway-us"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--conversations", "0"),
+        ("--viewers", "-1"),
+        ("--speaking", "nan"),
+        ("--utilisation", "1.5"),
+        ("--redis-us", "0"),
+    ],
+)
+def test_a_capacity_that_cannot_be(wrong: tuple[str, str]) -> None:
+    """The option is named, with status 2."""
+    done = run("capacity", *wrong)
+
+    assert done.returncode == 2
+    assert wrong[0] in done.stderr
+    assert "is not above 0" in " ".join(done.stderr.split())

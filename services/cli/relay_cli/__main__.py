@@ -159,6 +159,64 @@ def doctor(
 
 
 @app.command()
+def capacity(
+    conversations: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Open at a time; may be repeated. Default: 1,000 to 1,000,000.", show_default=False
+        ),
+    ] = None,
+    viewers: Annotated[float, typer.Option(help="Of each conversation, on average.")] = 1.0,
+    speaking: Annotated[
+        float, typer.Option(help="Share of the conversations that speak at a time, up to 1.")
+    ] = 1.0,
+    utilisation: Annotated[
+        float, typer.Option(help="Share of its core that a process may use, up to 1.")
+    ] = 0.6,
+    gateway_us: Annotated[
+        float | None, typer.Option(help="CPU of a gateway per delivered frame, by load.")
+    ] = None,
+    ingest_us: Annotated[
+        float | None, typer.Option(help="CPU of ingest per published frame, by ingest.")
+    ] = None,
+    redis_us: Annotated[float | None, typer.Option(help="CPU of Redis per published frame, by load.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
+) -> None:
+    """Tell how many processes, cores and Redis shards so many conversations need, and what rests on what.
+
+    The costs are those of the machine in docs/performance.md. Yours differs: measure there with
+    [b]make bench ARGS="--scenario load"[/] and [b]"--scenario ingest"[/], and give what they print.
+
+    For example:
+
+      avatar-relay capacity --conversations 5000 --viewers 2 --speaking 0.4
+
+      avatar-relay capacity --conversations 5000 --gateway-us 25 --redis-us 40 --ingest-us 200
+    """
+    from dataclasses import replace  # noqa: PLC0415
+
+    from relay_cli import capacity_table  # noqa: PLC0415
+    from relay_cli.capacity import MEASURED, SOURCES, Demand, OutOfRange, plan  # noqa: PLC0415
+
+    given = {"gateway_us": gateway_us, "ingest_us": ingest_us, "redis_us": redis_us}
+    own = {name: value for name, value in given.items() if value is not None}
+    sources = {**SOURCES, **{name: _option(name) for name in own}}
+    try:
+        costs = replace(MEASURED, **own)
+        demands = [
+            Demand(count, viewers, speaking, utilisation)
+            for count in conversations or (1_000, 10_000, 100_000, 1_000_000)
+        ]
+        plans = [plan(demand, costs) for demand in demands]
+    except OutOfRange as error:
+        raise typer.BadParameter(str(error), param_hint=_option(error.name)) from None
+    if as_json:
+        print(json.dumps(capacity_table.figures(plans, costs, sources)))
+    else:
+        capacity_table.show(plans, costs, sources, Console())
+
+
+@app.command()
 def settings(service: Service) -> None:
     """List a service's settings: variable, default, meaning."""
     from rich.markup import escape  # noqa: PLC0415
@@ -177,6 +235,10 @@ def version() -> None:
     from relay_telemetry.version import version as installed  # noqa: PLC0415
 
     print(installed())
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _fail(text: str) -> NoReturn:

@@ -1,5 +1,5 @@
 """All scenarios; importing this fills the registry."""
 
-from tests.bench.scenarios import delivery, idle, ingest, scale, storm
+from tests.bench.scenarios import delivery, idle, ingest, load, scale, storm
 
-__all__ = ["delivery", "idle", "ingest", "scale", "storm"]
+__all__ = ["delivery", "idle", "ingest", "load", "scale", "storm"]

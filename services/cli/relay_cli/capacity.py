@@ -1,0 +1,214 @@
+"""Capacity: what so many conversations need of processes, cores, memory and network.
+
+Pure arithmetic on measured costs.
+"""
+
+import math
+from dataclasses import dataclass, fields
+
+UTILISATION = 0.6
+"""How busy a process may be, of its one core: bursts and a lost neighbour's share need the rest."""
+REDIS_UTILISATION = 0.6
+"""A shard has one thread and serves everybody: never busier than this, whatever is asked for."""
+_MOST = 1e9
+"""Larger inputs are mistakes, and would leave what a float can count."""
+_MAY_BE_ZERO = {"gateway_fixed_cores", "redis_fixed_cores", "redis_uplink_us"}
+"""Costs that are what others leave over."""
+
+
+class OutOfRange(ValueError):
+    """Raised when an input cannot be; ``name`` is which, the text says what may be."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(text)
+        self.name = name
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What is to be carried.
+
+    Args:
+        conversations: Open at a time.
+        viewers: Of each conversation, on average.
+        speaking: Share of the conversations that speak at a time, above 0 and up to 1.
+        utilisation: Share of its core that a process may use, above 0 and up to 1.
+
+    Raises:
+        OutOfRange: One of them cannot be.
+    """
+
+    conversations: int
+    viewers: float = 1.0
+    speaking: float = 1.0
+    utilisation: float = UTILISATION
+
+    def __post_init__(self) -> None:
+        for name, most in (("conversations", _MOST), ("viewers", _MOST), ("speaking", 1), ("utilisation", 1)):
+            _positive(name, getattr(self, name), most)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What one unit of work costs; named as in the bench's JSON line where that has it.
+
+    Args:
+        gateway_us: CPU per delivered frame, without the fixed share.
+        gateway_fixed_cores: CPU of a gateway that delivers whatever little: wake-ups, sweeps.
+        gateway_us_per_viewer_s: CPU per second and viewer while nobody speaks: pings.
+        connection_bytes: Memory of a connected viewer.
+        ingest_us: CPU per published frame, the vendor's SDK included.
+        redis_us: CPU per published frame, without the fixed share: to store it and tell one gateway.
+        redis_uplink_us: CPU per published frame for the speech it was made from, on its way to ingest.
+        redis_fixed_cores: CPU of a shard that takes whatever little.
+        retention_bytes: Frames kept of a conversation: its current and its previous turn.
+        frames_per_s: Published by a conversation while it speaks.
+        viewer_bytes_per_s: To each viewer of a conversation while it speaks.
+
+    Raises:
+        OutOfRange: One of them is not above zero; fixed shares and the uplink's may be zero.
+    """
+
+    gateway_us: float
+    gateway_fixed_cores: float
+    gateway_us_per_viewer_s: float
+    connection_bytes: float
+    ingest_us: float
+    redis_us: float
+    redis_uplink_us: float
+    redis_fixed_cores: float
+    retention_bytes: float
+    frames_per_s: float
+    viewer_bytes_per_s: float
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not (field.name in _MAY_BE_ZERO and value == 0):
+                _positive(field.name, value, _MOST)
+
+
+@dataclass(frozen=True)
+class Tier:
+    """Processes of one kind, and the cores to have for them: used ones over the utilisation."""
+
+    processes: int
+    cores: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a demand needs."""
+
+    demand: Demand
+    published_per_s: float
+    delivered_per_s: float
+    gateway: Tier
+    ingest: Tier
+    redis: Tier
+    connections_bytes: float
+    """Of viewers, in all gateways."""
+    retained_bytes: float
+    """Frames, in all shards."""
+    network_mbit_per_s: float
+    """Out of all gateways."""
+
+    @property
+    def cores(self) -> float:
+        """To have, of all tiers."""
+        return self.gateway.cores + self.ingest.cores + self.redis.cores
+
+    @property
+    def cores_per_1000(self) -> float:
+        """Cores per 1,000 conversations."""
+        return self.cores / self.demand.conversations * 1000
+
+    @property
+    def viewers_per_gateway(self) -> float:
+        """On average; RELAY_MAX_VIEWERS must allow it."""
+        return self.demand.conversations * self.demand.viewers / self.gateway.processes
+
+    @property
+    def conversations_per_ingest(self) -> float:
+        """On average; RELAY_MAX_CONVERSATIONS must allow it."""
+        return self.demand.conversations / self.ingest.processes
+
+
+def plan(demand: Demand, costs: Costs) -> Plan:
+    """What this demand needs at these costs.
+
+    Frames published a second are conversations x share speaking x frames of a speaking one. Ingest makes each
+    once, and Redis stores it once, as it did the speech it was made from. A gateway delivers it to every
+    viewer: viewers multiply the gateways' work alone. Each viewer costs its gateway memory and pings, while
+    it is silent, too, and frames of silent conversations stay in Redis.
+
+    Every term is proportional to the conversations, apart from rounding up to whole processes. So it assumes
+    that a process costs the same however many there are of its kind; the bench's ``scale`` measures two.
+
+    Raises:
+        OutOfRange: The utilisation leaves nothing beside a process's fixed share.
+    """
+    published_per_s = demand.conversations * demand.speaking * costs.frames_per_s
+    delivered_per_s = published_per_s * demand.viewers
+    viewers = demand.conversations * demand.viewers
+    gateway_us_per_s = delivered_per_s * costs.gateway_us + viewers * costs.gateway_us_per_viewer_s
+    redis_us_per_s = published_per_s * (costs.redis_us + costs.redis_uplink_us)
+    redis_limit = min(demand.utilisation, REDIS_UTILISATION)
+    return Plan(
+        demand=demand,
+        published_per_s=published_per_s,
+        delivered_per_s=delivered_per_s,
+        gateway=_tier(gateway_us_per_s / 1e6, costs.gateway_fixed_cores, demand.utilisation),
+        ingest=_tier(published_per_s * costs.ingest_us / 1e6, 0, demand.utilisation),
+        redis=_tier(redis_us_per_s / 1e6, costs.redis_fixed_cores, redis_limit),
+        connections_bytes=viewers * costs.connection_bytes,
+        retained_bytes=demand.conversations * costs.retention_bytes,
+        network_mbit_per_s=viewers * demand.speaking * costs.viewer_bytes_per_s * 8 / 1e6,
+    )
+
+
+def _tier(work_cores: float, fixed_cores: float, limit: float) -> Tier:
+    """As few processes as keep each below its limit; one at least.
+
+    A process uses one core at most, so n of them have n x limit to use, n x fixed of it for themselves:
+    n >= work / (limit - fixed). Cores to have are those in use over the limit, never more than n.
+    """
+    if limit <= fixed_cores:
+        raise OutOfRange("utilisation", f"{limit:g} is all taken: a process uses {fixed_cores:g} by itself")
+    processes = max(1, math.ceil(round(work_cores / (limit - fixed_cores), 9)))
+    return Tier(processes, (work_cores + processes * fixed_cores) / limit)
+
+
+def _positive(name: str, value: float, most: float) -> None:
+    if not 0 < value <= most:
+        raise OutOfRange(name, f"{value:g} is not above 0 and at most {most:g}")
+
+
+REPLY_S = 20
+"""A reply, as the bench's burst has it."""
+REPLY_CHUNKS = ((213, 3 * 1024), (10, 40 * 1024))
+"""Its audio and its motion: frames, and bytes of each."""
+_FRAMES = sum(count for count, _ in REPLY_CHUNKS)
+_HEADERS_BYTES = 32 + 4
+"""Of a frame, and of the WebSocket message around it."""
+_REPLY_BYTES = sum(count * (size_bytes + _HEADERS_BYTES) for count, size_bytes in REPLY_CHUNKS)
+
+_MEASURED: dict[str, tuple[float, str]] = {
+    "gateway_us": (41.7, "load: gateway, us a frame"),
+    "gateway_fixed_cores": (0.061, "load: gateway, fixed cores"),
+    "gateway_us_per_viewer_s": (12.2, "idle: 6.1 % of a core for 5,000 viewers"),
+    "connection_bytes": (26_948, "idle: bytes a connection"),
+    "ingest_us": (362, "ingest: CPU a frame, SDK included"),
+    "redis_us": (39.3, "load: Redis, us a frame"),
+    "redis_uplink_us": (68, "ingest: Redis 259 us at 395/s, less what load's line has there"),
+    "redis_fixed_cores": (0.060, "load: Redis, fixed cores"),
+    "retention_bytes": (2 * _REPLY_BYTES, "two replies of 20 s, as in burst, with headers"),
+    "frames_per_s": (_FRAMES / REPLY_S, "a reply of 20 s: 213 audio frames and 10 motion frames"),
+    "viewer_bytes_per_s": (_REPLY_BYTES / REPLY_S, "a reply of 20 s: 3 KB audio, 40 KB motion, with headers"),
+}
+"""Each cost, and the row of docs/performance.md it is from."""
+
+MEASURED = Costs(**{name: value for name, (value, _) in _MEASURED.items()})
+"""The costs of the machine in docs/performance.md; others differ."""
+SOURCES = {name: source for name, (_, source) in _MEASURED.items()}
+"""Where each is from."""
