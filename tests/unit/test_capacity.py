@@ -9,8 +9,8 @@ from relay_cli.capacity import MEASURED, SOURCES, Costs, Demand, OutOfRange, pla
 
 COSTS = Costs(
     gateway_us=20, gateway_fixed_cores=0.1, gateway_us_per_viewer_s=10, connection_bytes=1000,
-    ingest_us=100, redis_us=30, redis_uplink_us=10, redis_fixed_cores=0.2, retention_bytes=2000,
-    frames_per_s=10, viewer_bytes_per_s=50_000,
+    ingest_us=100, ingest_fixed_cores=0.05, control_us=20, control_fixed_cores=0.02, redis_us=40,
+    redis_fixed_cores=0.2, retention_bytes=2000, frames_per_s=10, viewer_bytes_per_s=50_000,
 )  # fmt: skip
 
 
@@ -21,15 +21,17 @@ def test_by_hand() -> None:
     assert (found.published_per_s, found.delivered_per_s) == (5000, 10_000)
     assert found.gateway.processes == 1  # 0.2 cores for frames, 0.02 for viewers, 0.1 fixed: under 0.5
     assert found.gateway.cores == pytest.approx(0.32 / 0.5)
-    assert found.ingest.processes == 1
-    assert found.ingest.cores == pytest.approx(0.5 / 0.5)
+    assert found.ingest.processes == 2
+    assert found.ingest.cores == pytest.approx((0.5 + 2 * 0.05) / 0.5)
+    assert found.control.processes == 1
+    assert found.control.cores == pytest.approx((0.1 + 0.02) / 0.5)
     assert found.redis.processes == 1
     assert found.redis.cores == pytest.approx(0.4 / 0.5)
-    assert found.cores == pytest.approx(found.cores_per_1000) == pytest.approx(0.64 + 1.0 + 0.8)
+    assert found.cores == pytest.approx(found.cores_per_1000) == pytest.approx(0.64 + 1.2 + 0.24 + 0.8)
     assert found.connections_bytes == 2000 * 1000
     assert found.retained_bytes == 1000 * 2000
     assert found.network_mbit_per_s == pytest.approx(1000 * 50_000 * 8 / 1e6)
-    assert (found.viewers_per_gateway, found.conversations_per_ingest) == (2000, 1000)
+    assert (found.viewers_per_gateway, found.conversations_per_ingest) == (2000, 500)
 
 
 def test_it_grows_linearly() -> None:
@@ -37,15 +39,15 @@ def test_it_grows_linearly() -> None:
     small, large = (plan(Demand(count), COSTS) for count in (100_000, 1_000_000))
 
     assert large.cores_per_1000 == pytest.approx(small.cores_per_1000, rel=0.01)
-    for tier in ("gateway", "ingest", "redis"):
+    for tier in ("gateway", "ingest", "control", "redis"):
         few, many = getattr(small, tier).processes, getattr(large, tier).processes
         assert 10 * (few - 1) <= many <= 10 * few
     assert large.network_mbit_per_s == pytest.approx(10 * small.network_mbit_per_s)
 
 
-@pytest.mark.parametrize(("conversations", "processes"), [(1, 1), (500, 1), (501, 2), (1000, 2), (1001, 3)])
+@pytest.mark.parametrize(("conversations", "processes"), [(1, 1), (450, 1), (451, 2), (900, 2), (901, 3)])
 def test_processes_are_rounded_up(conversations: int, processes: int) -> None:
-    """Each may use half a core: 500 conversations of 10 frames at 100 us."""
+    """Each may use half a core, and takes 0.05 by itself: 450 conversations of 10 frames at 100 us."""
     assert plan(Demand(conversations, utilisation=0.5), COSTS).ingest.processes == processes
 
 
@@ -54,9 +56,12 @@ def test_processes_are_rounded_up(conversations: int, processes: int) -> None:
 def test_no_process_is_busier_than_asked_for(conversations: int, utilisation: float) -> None:
     """Nor does one less do; and there is at least one of each."""
     found = plan(Demand(conversations, utilisation=utilisation), COSTS)
-    limits = (utilisation, utilisation, min(utilisation, 0.6))
-    fixed = (COSTS.gateway_fixed_cores, 0, COSTS.redis_fixed_cores)
-    for tier, limit, own in zip((found.gateway, found.ingest, found.redis), limits, fixed, strict=True):
+    for tier, limit, own in (
+        (found.gateway, utilisation, COSTS.gateway_fixed_cores),
+        (found.ingest, utilisation, COSTS.ingest_fixed_cores),
+        (found.control, utilisation, COSTS.control_fixed_cores),
+        (found.redis, min(utilisation, 0.6), COSTS.redis_fixed_cores),
+    ):
         used = tier.cores * limit
         assert tier.processes >= 1
         assert tier.cores <= tier.processes + 1e-6
@@ -118,10 +123,10 @@ def test_costs_that_cannot_be(name: str, value: float) -> None:
 
 @pytest.mark.parametrize("name", ["gateway_us", "ingest_us", "redis_us", "connection_bytes", "frames_per_s"])
 def test_nothing_is_free(name: str) -> None:
-    """But what a process takes by itself, and what is found by subtraction, may be nothing."""
+    """But what a process takes by itself may be nothing."""
     with pytest.raises(OutOfRange, match="not above 0"):
         replace(COSTS, **{name: 0})
-    lucky = replace(COSTS, gateway_fixed_cores=0, redis_fixed_cores=0, redis_uplink_us=0)
+    lucky = replace(COSTS, **{field.name: 0 for field in fields(Costs) if "fixed" in field.name})
     assert plan(Demand(1000), lucky).cores < plan(Demand(1000), COSTS).cores
 
 

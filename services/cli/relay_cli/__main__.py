@@ -179,7 +179,12 @@ def capacity(
     ingest_us: Annotated[
         float | None, typer.Option(help="CPU of ingest per published frame, by ingest.")
     ] = None,
-    redis_us: Annotated[float | None, typer.Option(help="CPU of Redis per published frame, by load.")] = None,
+    control_us: Annotated[
+        float | None, typer.Option(help="CPU of control per published frame, by ingest.")
+    ] = None,
+    redis_us: Annotated[
+        float | None, typer.Option(help="CPU of Redis per published frame, by ingest.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
     """Tell how many processes, cores and Redis shards so many conversations need, and what rests on what.
@@ -198,7 +203,9 @@ def capacity(
     from relay_cli import capacity_table  # noqa: PLC0415
     from relay_cli.capacity import MEASURED, SOURCES, Demand, OutOfRange, plan  # noqa: PLC0415
 
-    given = {"gateway_us": gateway_us, "ingest_us": ingest_us, "redis_us": redis_us}
+    given = {
+        "gateway_us": gateway_us, "ingest_us": ingest_us, "control_us": control_us, "redis_us": redis_us
+    }  # fmt: skip
     own = {name: value for name, value in given.items() if value is not None}
     sources = {**SOURCES, **{name: _option(name) for name in own}}
     try:

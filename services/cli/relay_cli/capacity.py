@@ -12,7 +12,7 @@ REDIS_UTILISATION = 0.6
 """A shard has one thread and serves everybody: never busier than this, whatever is asked for."""
 _MOST = 1e9
 """Larger inputs are mistakes, and would leave what a float can count."""
-_MAY_BE_ZERO = {"gateway_fixed_cores", "redis_fixed_cores", "redis_uplink_us"}
+_MAY_BE_ZERO = {"gateway_fixed_cores", "ingest_fixed_cores", "control_fixed_cores", "redis_fixed_cores"}
 """Costs that are what others leave over."""
 
 
@@ -57,16 +57,19 @@ class Costs:
         gateway_fixed_cores: CPU of a gateway that delivers whatever little: wake-ups, sweeps.
         gateway_us_per_viewer_s: CPU per second and viewer while nobody speaks: pings.
         connection_bytes: Memory of a connected viewer.
-        ingest_us: CPU per published frame, the vendor's SDK included.
-        redis_us: CPU per published frame, without the fixed share: to store it and tell one gateway.
-        redis_uplink_us: CPU per published frame for the speech it was made from, on its way to ingest.
+        ingest_us: CPU per published frame, without the fixed share; the vendor's SDK included.
+        ingest_fixed_cores: CPU of a worker whose conversations are silent: leases, sweeps.
+        control_us: CPU per published frame to take the speech it is made from.
+        control_fixed_cores: CPU of a control process that takes nothing.
+        redis_us: CPU per published frame, without the fixed share: to store the speech it is made from and
+            the frame, to hand them on, and to tell one gateway.
         redis_fixed_cores: CPU of a shard that takes whatever little.
         retention_bytes: Frames kept of a conversation: its current and its previous turn.
         frames_per_s: Published by a conversation while it speaks.
         viewer_bytes_per_s: To each viewer of a conversation while it speaks.
 
     Raises:
-        OutOfRange: One of them is not above zero; fixed shares and the uplink's may be zero.
+        OutOfRange: One of them is not above zero; fixed shares may be zero.
     """
 
     gateway_us: float
@@ -74,8 +77,10 @@ class Costs:
     gateway_us_per_viewer_s: float
     connection_bytes: float
     ingest_us: float
+    ingest_fixed_cores: float
+    control_us: float
+    control_fixed_cores: float
     redis_us: float
-    redis_uplink_us: float
     redis_fixed_cores: float
     retention_bytes: float
     frames_per_s: float
@@ -105,6 +110,7 @@ class Plan:
     delivered_per_s: float
     gateway: Tier
     ingest: Tier
+    control: Tier
     redis: Tier
     connections_bytes: float
     """Of viewers, in all gateways."""
@@ -116,7 +122,7 @@ class Plan:
     @property
     def cores(self) -> float:
         """To have, of all tiers."""
-        return self.gateway.cores + self.ingest.cores + self.redis.cores
+        return sum(tier.cores for tier in (self.gateway, self.ingest, self.control, self.redis))
 
     @property
     def cores_per_1000(self) -> float:
@@ -152,15 +158,19 @@ def plan(demand: Demand, costs: Costs) -> Plan:
     delivered_per_s = published_per_s * demand.viewers
     viewers = demand.conversations * demand.viewers
     gateway_us_per_s = delivered_per_s * costs.gateway_us + viewers * costs.gateway_us_per_viewer_s
-    redis_us_per_s = published_per_s * (costs.redis_us + costs.redis_uplink_us)
     redis_limit = min(demand.utilisation, REDIS_UTILISATION)
+
+    def made(us_per_frame: float, fixed_cores: float, limit: float) -> Tier:
+        return _tier(published_per_s * us_per_frame / 1e6, fixed_cores, limit)
+
     return Plan(
         demand=demand,
         published_per_s=published_per_s,
         delivered_per_s=delivered_per_s,
         gateway=_tier(gateway_us_per_s / 1e6, costs.gateway_fixed_cores, demand.utilisation),
-        ingest=_tier(published_per_s * costs.ingest_us / 1e6, 0, demand.utilisation),
-        redis=_tier(redis_us_per_s / 1e6, costs.redis_fixed_cores, redis_limit),
+        ingest=made(costs.ingest_us, costs.ingest_fixed_cores, demand.utilisation),
+        control=made(costs.control_us, costs.control_fixed_cores, demand.utilisation),
+        redis=made(costs.redis_us, costs.redis_fixed_cores, redis_limit),
         connections_bytes=viewers * costs.connection_bytes,
         retained_bytes=demand.conversations * costs.retention_bytes,
         network_mbit_per_s=viewers * demand.speaking * costs.viewer_bytes_per_s * 8 / 1e6,
@@ -198,10 +208,12 @@ _MEASURED: dict[str, tuple[float, str]] = {
     "gateway_fixed_cores": (0.061, "load: gateway, fixed cores"),
     "gateway_us_per_viewer_s": (12.2, "idle: 6.1 % of a core for 5,000 viewers"),
     "connection_bytes": (26_948, "idle: bytes a connection"),
-    "ingest_us": (362, "ingest: CPU a frame, SDK included"),
-    "redis_us": (39.3, "load: Redis, us a frame"),
-    "redis_uplink_us": (68, "ingest: Redis 259 us at 395/s, less what load's line has there"),
-    "redis_fixed_cores": (0.060, "load: Redis, fixed cores"),
+    "ingest_us": (160, "ingest: worker, us a frame, SDK included"),
+    "ingest_fixed_cores": (0.02, "ingest: worker, fixed cores"),
+    "control_us": (40, "ingest: control, us a frame"),
+    "control_fixed_cores": (0.0, "ingest: control, fixed cores"),
+    "redis_us": (90, "ingest: Redis, us a frame"),
+    "redis_fixed_cores": (0.060, "ingest: Redis, fixed cores"),
     "retention_bytes": (2 * _REPLY_BYTES, "two replies of 20 s, as in burst, with headers"),
     "frames_per_s": (_FRAMES / REPLY_S, "a reply of 20 s: 213 audio frames and 10 motion frames"),
     "viewer_bytes_per_s": (_REPLY_BYTES / REPLY_S, "a reply of 20 s: 3 KB audio, 40 KB motion, with headers"),

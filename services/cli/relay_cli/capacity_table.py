@@ -16,10 +16,12 @@ _ROWS: tuple[tuple[str, Callable[[Plan], str]] | None, ...] = (
     None,
     ("gateway processes", lambda plan: _count(plan.gateway.processes)),
     ("ingest processes", lambda plan: _count(plan.ingest.processes)),
+    ("control processes", lambda plan: _count(plan.control.processes)),
     ("Redis shards", lambda plan: _count(plan.redis.processes)),
     None,
     ("gateway cores", lambda plan: _cores(plan.gateway.cores)),
     ("ingest cores", lambda plan: _cores(plan.ingest.cores)),
+    ("control cores", lambda plan: _cores(plan.control.cores)),
     ("Redis cores", lambda plan: _cores(plan.redis.cores)),
     ("cores", lambda plan: _cores(plan.cores)),
     ("cores per 1,000 conversations", lambda plan: f"{plan.cores_per_1000:,.2f}"),
@@ -67,7 +69,7 @@ def _assumptions(demand: Demand) -> Iterator[str]:
         f"A process uses at most one core and {demand.utilisation:.0%} of it, a Redis shard"
         f" {min(demand.utilisation, REDIS_UTILISATION):.0%}; cores are to have, not in use."
     )
-    yield "Left out: control, Redis replicas, spares for a lost machine, TLS, the programs' own memory."
+    yield "Left out: Redis replicas, spares for a lost machine, TLS, the programs' own memory."
 
 
 def _costs(costs: Costs, sources: Mapping[str, str]) -> Table:
