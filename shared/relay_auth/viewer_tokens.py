@@ -73,8 +73,9 @@ class ViewerTokens:
         Raises:
             TokenError: It is not valid.
         """
-        keys = await self._ring.keys(_kid(token))
-        return verify(keys.by_kid, token, leeway_s=self._leeway_s)
+        kid = _kid(token)
+        keys = await self._ring.keys(kid)
+        return _grant(keys.by_kid.get(kid), token, leeway_s=self._leeway_s)
 
 
 def mint(key: TokenKey, *, conversation: str, role: Role, ttl_s: int) -> tuple[str, int]:
@@ -95,7 +96,10 @@ def verify(keys: Mapping[str, TokenKey], token: str, *, leeway_s: float = 0) -> 
     Raises:
         TokenError: It is expired, not valid yet, forged, for someone else, or not a token.
     """
-    key = keys.get(_kid(token))
+    return _grant(keys.get(_kid(token)), token, leeway_s=leeway_s)
+
+
+def _grant(key: TokenKey | None, token: str, *, leeway_s: float) -> Grant:
     if key is None:
         raise TokenError("the token is not valid: it names no key that is known here")
     try:

@@ -20,14 +20,18 @@ from relay_gateway.history import History
 from relay_gateway.socket import Socket
 from relay_streams.errors import StoreError
 from relay_streams.link import RECONNECT_WAIT
+from relay_telemetry.tally import Tallies
 from relay_wire import events
 from relay_wire.close_codes import INTERNAL_ERROR, NORMAL, SLOW_CONSUMER, STORE_UNAVAILABLE, CloseCode
 from relay_wire.position import Position
 
 CATCHING_UP = Gauge("relay_gateway_catching_up", "Viewers that are not live.")
 FALLEN_BEHIND = Counter("relay_gateway_fallen_behind_total", "Times a live viewer's socket was full.")
-REPLAYED = Counter(
-    "relay_gateway_replayed_frames_total", "Frames sent to viewers that caught up.", ["source"]
+REPLAYED = Tallies(
+    "relay_gateway_replayed_frames_total",
+    "Frames sent to viewers that caught up.",
+    "source",
+    ("ring", "stream"),
 )
 REPLAY_FAILURES = Counter(
     "relay_gateway_replay_failures_total", "Reads for viewers that are behind that the store could not serve."
@@ -184,7 +188,7 @@ class Subscriber:
         """Send one batch of what comes after the cursor, or say that it is gone."""
         recent = self._feed.ring.after(self.cursor, self._replay_bytes)
         if recent is not None:
-            REPLAYED.labels("ring").inc(len(recent))
+            REPLAYED["ring"].value += len(recent)
             self._send(recent)
             return
         past = await self._history.after(self._feed.keys, self.cursor, upto=self._feed.cursor)
@@ -199,7 +203,7 @@ class Subscriber:
             if self._socket.congested:
                 return  # The rest is read again when there is room: memory is bounded by one frame.
             self._send(Batch([Delivery(data)]))
-            REPLAYED.labels("stream").inc()
+            REPLAYED["stream"].value += 1
 
     def _send(self, batch: Batch) -> None:
         self._socket.write(self._dialect.frames(batch))
