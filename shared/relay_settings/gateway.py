@@ -15,7 +15,7 @@ class GatewaySettings(ProcessSettings, StoreSettings, TokenSettings, LimitSettin
     gateway_host: str = Field("127.0.0.1", description="Address for viewers; 0.0.0.0 opens it.")
     gateway_port: int = Field(8080, ge=0, le=65535, description="Port for viewers; 0 takes a free one.")
     heartbeat_s: float = Field(
-        20.0, gt=0, description="Between pings to a viewer; silent for half as long after one, it is gone."
+        25.0, gt=0, description="Between pings to a viewer; silent for half as long after one, it is gone."
     )
     client_buffer_bytes: int = Field(
         256 * 1024,

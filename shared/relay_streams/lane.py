@@ -83,11 +83,11 @@ class Following:
     def due(self) -> bool:
         """Whether to look, in this sweep, for entries that came without a hint.
 
-        Not just after a delivery: a stream that moves shows by its next hint what an earlier one should
-        have told. And the seldomer the longer nothing comes, since most conversations are silent.
+        Not while it moves: the next hint shows what an earlier one should have told. Once when it falls
+        silent, then seldom, since most conversations are silent.
         """
         quiet, self._quiet = self._quiet, self._quiet + 1
-        return quiet > 0 and (quiet.bit_count() == 1 or quiet % SELDOM == 0)
+        return quiet == 1 or (quiet > 0 and quiet % SELDOM == 0)
 
     def pause(self) -> None:
         """Read nothing until ``resume``; a read under way may still deliver."""

@@ -67,8 +67,7 @@ class Socket:
         self._protocol = request.protocol
         self.websocket = websocket
         self._outbox = outbox
-        self._unwritten: list[bytes] = []
-        self._unwritten_bytes = 0
+        self._unwritten = b""
         self._buffer_bytes = buffer_bytes
         self._deadline: asyncio.TimerHandle | None = None
         self.closed_with: CloseCode | None = None
@@ -86,30 +85,29 @@ class Socket:
     @property
     def unsent_bytes(self) -> int:
         """Bytes given but not yet taken by the kernel."""
-        return self._unwritten_bytes + self._transport.get_write_buffer_size()
+        return len(self._unwritten) + self._transport.get_write_buffer_size()
 
     @property
     def congested(self) -> bool:
         """Whether more would only pile up."""
-        return self._unwritten_bytes + self._transport.get_write_buffer_size() > self._buffer_bytes
+        return len(self._unwritten) + self._transport.get_write_buffer_size() > self._buffer_bytes
 
     def write(self, messages: bytes) -> None:
         """Send whole WebSocket messages, at the end of this turn of the loop; never blocks.
 
         The caller minds ``congested``. To a viewer that is gone nothing is sent: its own end is on the way.
         """
-        if not messages:
-            return
-        if not self._unwritten:
+        if self._unwritten:
+            self._unwritten += messages
+        elif messages:
+            self._unwritten = messages
             self._outbox.add(self)
-        self._unwritten.append(messages)
-        self._unwritten_bytes += len(messages)
 
     def flush(self) -> None:
         """Send what was written now."""
-        messages, self._unwritten, self._unwritten_bytes = self._unwritten, [], 0
+        messages, self._unwritten = self._unwritten, b""
         if messages and not self._transport.is_closing():  # uvloop raises where asyncio would only warn
-            self._transport.write(messages[0] if len(messages) == 1 else b"".join(messages))
+            self._transport.write(messages)
 
     async def drained(self, within_s: float) -> bool:
         """Wait until a congested socket has sent all but a quarter of its buffer. Safe to cancel.
