@@ -161,7 +161,7 @@ class Uplink:
             traceparent: When opening: the turn's trace context.
             term: For an owner's agent. A door has none.
             entry_bytes: Longest entry of the stream; a longer piece becomes several at once, which costs a
-                fifth of appending them one by one.
+                quarter of appending them one by one.
 
         Raises:
             Busy: Opening, while another turn's audio is still coming.
