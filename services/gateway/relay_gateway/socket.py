@@ -148,7 +148,7 @@ class Socket:
 
         A congested socket is left alone: a ping would not get through, and its time is limited anyhow.
         """
-        if self.congested or not self.open:
+        if not self.open or self.congested:
             return
         self._silent += 1
         if self._silent == _PING_AT:
