@@ -109,9 +109,12 @@ class Process:
 
     async def execute(self, *command: str | bytes | int) -> Any:
         """``ask`` without blocking."""
-        async with async_redis.Redis(**_CLIENT, port=self.port) as client:
-            client.response_callbacks.clear()
-            return await client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py's
+        try:
+            async with async_redis.Redis(**_CLIENT, port=self.port) as client:
+                client.response_callbacks.clear()
+                return await client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py's
+        except RuntimeError as error:  # uvloop's, of a server that dies between two writes
+            raise redis.ConnectionError(str(error)) from error
 
     def log_tail(self) -> str:
         """The end of its log."""

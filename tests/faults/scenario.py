@@ -108,13 +108,13 @@ async def run(one: Scenario, limit_s: float = LIMIT_S) -> Outcome:
     outcome = Outcome(one)
     limit_s += LONG_S if one.setup.lasts_s == LONG_S else 0
     began = time.monotonic()
+    limit = asyncio.timeout(limit_s)
     try:
-        async with asyncio.timeout(limit_s):
+        async with limit:
             await _play(one, outcome)
-    except TimeoutError:
-        outcome.problems.append(f"not over after {limit_s:g} s, still {outcome.step}")
     except Exception as error:  # noqa: BLE001  # any failure of a scenario is its outcome
-        outcome.problems.append(_text(error))
+        why = f"not over after {limit_s:g} s" if limit.expired() else _text(error)
+        outcome.problems.append(f"{why}, while {outcome.step}")
     outcome.seconds = time.monotonic() - began
     return outcome
 

@@ -10,6 +10,7 @@ import struct
 import time
 import zlib
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +27,9 @@ PARTITIONS = 16
 PACE_S = 0.02
 TIMEOUT_S = 2.0
 _LAST_S = 10.0
+_OUTAGES = (RedisError, OSError, TimeoutError, RuntimeError)
+"""What redis-py raises when the store is away; the last is uvloop's, of a connection that dies between two
+writes."""
 _BATCH = 500
 _PUBLISHED_AT = struct.Struct(">Q")
 _PUBLISHED_AT_OFFSET = 24
@@ -74,6 +78,9 @@ class Tap:
         self._keep = keep
         self._client: Any = None
         self._scope = TaskScope()
+        self._whole = asyncio.Event()
+        """Set unless everything is to be read again."""
+        self._whole.set()
         self.tapes: dict[str, Tape] = {}
         self.outages = 0
 
@@ -94,26 +101,40 @@ class Tap:
         return self.tapes.setdefault(conversation, Tape())
 
     async def read_again(self) -> None:
-        """Compare everything the store still has with what was recorded."""
-        async with asyncio.timeout(_LAST_S):
-            while True:
-                self._rewind()
-                try:
-                    await self._read()
-                except (RedisError, OSError):
-                    await asyncio.sleep(PACE_S)
-                else:
-                    return
+        """Compare everything the store still has with what was recorded.
+
+        Raises:
+            TimeoutError: It could not be read within ten seconds.
+        """
+        self._whole.clear()
+        try:
+            async with asyncio.timeout(_LAST_S):
+                await self._whole.wait()
+        except TimeoutError:
+            raise TimeoutError(f"the store could not be read again within {_LAST_S:g} s") from None
 
     async def _run(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(TIMEOUT_S):
-                    await self._read()
-            except (RedisError, OSError, TimeoutError):
-                self.outages += 1
+            again = not self._whole.is_set()
+            if again:
                 self._rewind()
+            try:
+                async with asyncio.timeout(_LAST_S if again else TIMEOUT_S):
+                    await self._read()
+            except _OUTAGES:
+                await self._connect_again()
+            else:
+                if again:
+                    self._whole.set()
             await asyncio.sleep(PACE_S)
+
+    async def _connect_again(self) -> None:
+        """Another client: redis-py's of a cluster goes on asking a dead node for the keys of a command."""
+        self.outages += 1
+        self._rewind()
+        with suppress(*_OUTAGES):
+            await self._client.aclose()
+        self._client = _client(self._url)
 
     def _rewind(self) -> None:
         for tape in self.tapes.values():
