@@ -12,6 +12,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from relay_ingest.agents.catalog import Catalog
+from relay_ingest.offers import Offers
 from relay_ingest.owner import Owner
 from relay_ingest.vendor import Vendor
 from relay_runtime.process import Process
@@ -78,9 +79,9 @@ class Worker:
         self._partitions = {
             shared.unowned.encode(): shared for shared in map(self._keys.shared, range(settings.partitions))
         }
-        self._offered: dict[bytes, float] = dict.fromkeys(self._partitions, 0.0)
-        """Queues that moved, and when to reach into them."""
+        self._offers = Offers()
         self._work = asyncio.Event()
+        """Set while there are offers."""
         self._renew_now = asyncio.Event()
         CAPACITY.set(settings.max_conversations)
 
@@ -90,23 +91,23 @@ class Worker:
 
     def offered(self, unowned: bytes, _: bytes = b"") -> None:
         """A partition's queue moved."""
-        load = len(self._owners) / self._settings.max_conversations
-        self._offered.setdefault(unowned, asyncio.get_running_loop().time() + _HEAD_START_S * load)
+        self._offers.hear(unowned, self._due())
         self._work.set()
 
     async def take(self) -> None:
         """Take what is offered, for as long as there is room. Runs until cancelled."""
         loop = asyncio.get_running_loop()
-        self._work.set()
         while True:
             await self._work.wait()
-            unowned, due = next(iter(self._offered.items()))
-            await asyncio.sleep(max(due - loop.time(), 0))
-            del self._offered[unowned]
-            if not self._offered:
+            wait_s = self._offers.due - loop.time()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+                continue  # A hint may have moved it meanwhile.
+            queue = self._offers.pop()
+            if not self._offers:
                 self._work.clear()
             try:
-                await self._take_from(self._partitions[unowned])
+                await self._take_from(self._partitions[queue])
             except StoreError as error:
                 self._store_failed("take", error)
 
@@ -128,7 +129,8 @@ class Worker:
                 except StoreError as error:
                     self._store_failed("sweep", error)
                     break
-                self.offered(unowned)
+                self._offers.sweep(unowned, self._due())
+                self._work.set()
 
     async def renew(self) -> None:
         """Keep the leases; let the owners forget what no fail-over can have lost. Runs until cancelled."""
@@ -160,6 +162,11 @@ class Worker:
         await asyncio.gather(*(self._hand_over(owner) for owner in list(self._owners.values())))
 
     # --- one conversation ----------------------------------------------------------------------
+
+    def _due(self) -> float:
+        """When to reach for what is offered now: the emptier this worker, the sooner."""
+        load = len(self._owners) / self._settings.max_conversations
+        return asyncio.get_running_loop().time() + _HEAD_START_S * load
 
     async def _take_from(self, partition: PartitionKeys) -> None:
         room = min(self._settings.max_conversations - len(self._owners), _TAKEN_AT_ONCE)
