@@ -70,7 +70,7 @@ class Following:
 
     def hand_out(self, entries: Sequence[Entry]) -> None:
         """Deliver what comes next. A follower that fails is closed and told."""
-        self.cursor = entries[-1].id
+        self.cursor = entries[-1][0]
         self._quiet = 0
         try:
             self.deliver(entries)
@@ -235,7 +235,7 @@ class Lane:
             ENTRIES.value += len(entries)
             if len(entries) == self._batch_entries:
                 self.mark(following)
-            following.hand_out([Entry(*entry) for entry in entries])
+            following.hand_out([(entry_id, fields) for entry_id, fields in entries])
 
     def _fail(self, error: BaseException) -> None:
         FAILURES.labels("store").inc()

@@ -133,11 +133,12 @@ class Subscription:
             self._on_redirect(reply)
             return
         self._heard = True
-        self._failures = 0
-        kind, name, *said = reply
+        kind, name = reply[0], reply[1]
         if kind == b"smessage":
-            self._on_message(name, said[0])
-        elif kind == b"ssubscribe":
+            self._on_message(name, reply[2])
+            return
+        self._failures = 0
+        if kind == b"ssubscribe":
             self._on_message(name, b"")
         elif kind == b"sunsubscribe" and name.decode() in self._wanted:
             self.forget(name.decode())

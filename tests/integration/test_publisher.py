@@ -103,7 +103,7 @@ async def test_hints_tell_what_is_new(open_store) -> None:
             first = entries_told(await heard.get(), b"0-0")
             writer.append([audio(1)], checkpoint=CHECKPOINT)
             told = await heard.get()
-            second = entries_told(told, first[-1].id)
+            second = entries_told(told, first[-1][0])
             writer.append([audio(1, size=200_000)], checkpoint=CHECKPOINT)
             assert await heard.get() == b""
 

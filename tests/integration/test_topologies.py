@@ -99,7 +99,8 @@ class Talk:
     @property
     def arrived(self) -> bool:
         """Everything said, once, in order."""
-        return [int(entry.id.split(b"-")[1]) for entry in self.entries] == list(range(1, self.wrote + 1))
+        seqs = [int(entry_id.split(b"-")[1]) for entry_id, _ in self.entries]
+        return seqs == list(range(1, self.wrote + 1))
 
 
 @dataclass

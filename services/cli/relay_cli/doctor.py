@@ -2,6 +2,8 @@
 
 import resource
 import socket
+import sys
+import sysconfig
 import time
 from collections.abc import Awaitable, Callable
 from typing import Literal, NamedTuple
@@ -46,6 +48,7 @@ async def examine() -> list[Finding]:
         _port_free("RELAY_GATEWAY_PORT", "8080"),
         _port_free("RELAY_CONTROL_PORT", "8081"),
         _open_files(),
+        _interpreter(),
     ]
     return findings
 
@@ -169,3 +172,12 @@ def _open_files() -> Finding:
     few = soft < _OPEN_FILES
     fix = f"ulimit -n {_OPEN_FILES} for gateways: each viewer is an open file" if few else ""
     return Finding("open files", "warn" if few else "ok", f"{soft} allowed", fix)
+
+
+def _interpreter() -> Finding:
+    """Distributions optimise theirs without saying so; others say how they were built."""
+    flags = sysconfig.get_config_var("CONFIG_ARGS") or ""
+    slow = sys.base_prefix != "/usr" and "--enable-optimizations" not in flags
+    found = f"{sys.implementation.name} {sys.version.split()[0]}, {'not ' if slow else ''}optimised"
+    fix = "a distribution's Python, or one built with --enable-optimizations, takes less CPU" if slow else ""
+    return Finding("Python", "warn" if slow else "ok", found, fix)

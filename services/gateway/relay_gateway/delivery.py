@@ -42,8 +42,5 @@ class Batch:
     def binary(self) -> bytes:
         """For native viewers: WebSocket messages, joined."""
         if not self._binary:
-            parts: list[bytes] = []
-            for delivery in self.deliveries:
-                parts += (message_head(len(delivery.data)), delivery.data)
-            self._binary = b"".join(parts)
+            self._binary = b"".join([message_head(len(each.data)) + each.data for each in self.deliveries])
         return self._binary

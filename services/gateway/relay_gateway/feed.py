@@ -59,12 +59,13 @@ class Ring:
         """Keep one more frame."""
         deliveries = self._deliveries
         deliveries.append(delivery)
-        by_bytes = len(delivery.data)
-        while self._size_bytes + by_bytes > self._limit_bytes:
+        size_bytes = self._size_bytes + len(delivery.data)
+        while size_bytes > self._limit_bytes:
             oldest = deliveries.popleft()
             self._floor = oldest.position
-            by_bytes -= len(oldest.data)
-        self._resize(by_bytes)
+            size_bytes -= len(oldest.data)
+        RING_BYTES.value += size_bytes - self._size_bytes
+        self._size_bytes = size_bytes
 
     def after(self, cursor: Position, limit_bytes: int) -> Batch | None:
         """Frames that follow a cursor, as many as fit (at least one).
@@ -87,12 +88,9 @@ class Ring:
     def restart(self, floor: Position) -> None:
         """Forget everything; what comes next follows ``floor``."""
         self._deliveries.clear()
-        self._resize(-self._size_bytes)
+        RING_BYTES.value -= self._size_bytes
+        self._size_bytes = 0
         self._floor = floor
-
-    def _resize(self, by_bytes: int) -> None:
-        self._size_bytes += by_bytes
-        RING_BYTES.value += by_bytes
 
 
 class Feed:
@@ -198,7 +196,7 @@ class Feed:
                 listener.end(INTERNAL_ERROR)
                 continue
             if taken:
-                delivered += len(batch)
+                delivered += len(following)
             else:
                 self._live.discard(listener)
                 listener.fall_behind()

@@ -181,12 +181,13 @@ class Owner:
     # --- inputs: the up stream -----------------------------------------------------------------
 
     def _on_entries(self, entries: Sequence[Entry]) -> None:
-        for entry in entries:
+        for id_bytes, fields in entries:
+            entry = id_bytes.decode()
             try:
-                said = uplink.decode(fields_of(list(entry.fields)))
+                said = uplink.decode(fields_of(list(fields)))
             except uplink.UplinkError as error:
                 BAD_ENTRIES.inc()
-                self._log.warning("an up entry could not be read", entry=entry.id.decode(), error=str(error))
+                self._log.warning("an up entry could not be read", entry=entry, error=str(error))
                 self._consumed(entry)
                 continue
             if isinstance(said, uplink.Speech):
@@ -197,7 +198,7 @@ class Owner:
                 return
         self._pause_if_behind()
 
-    def _on_speech(self, entry: Entry, said: uplink.Speech) -> None:
+    def _on_speech(self, entry: str, said: uplink.Speech) -> None:
         admission = self._machine.admission(said.turn, barge_in=said.barge_in)
         begins = said.turn > self._machine.turn
         if admission is Admission.LATER or (self._retiring and begins and admission is Admission.NOW):
@@ -220,8 +221,8 @@ class Owner:
         cursor, machine = self._following.cursor.decode(), self._machine
         return Heard(cursor, machine.turn, machine.offset, machine.input_state, self._key)
 
-    def _on_said(self, entry: Entry, said: uplink.Entry) -> None:
-        if _order(entry.id.decode()) > self._heard:
+    def _on_said(self, entry: str, said: uplink.Entry) -> None:
+        if _order(entry) > self._heard:
             now = self._loop.time()
             match said:
                 case uplink.Interrupt(upto, reason):
@@ -237,11 +238,10 @@ class Owner:
                     self._agent.hear(said)
         self._consumed(entry)
 
-    def _consumed(self, entry: Entry) -> None:
-        cursor = entry.id.decode()
-        self._heard = max(self._heard, _order(cursor))
+    def _consumed(self, entry: str) -> None:
+        self._heard = max(self._heard, _order(entry))
         if self._held_after is None:
-            self._cursor = cursor
+            self._cursor = entry
 
     def _resume_held(self) -> bool:
         """Read the waiting speech again once its turn may begin. True when it is being read."""
