@@ -34,7 +34,10 @@ def machine() -> str:
     facts = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.split(": ")[1] for line in facts if line.startswith("model name")), platform.machine())
     memory_kb = int(Path("/proc/meminfo").read_text().split()[1])
-    return f"{os.cpu_count()} x {model}, {memory_kb / 2**20:.0f} GiB, Linux {platform.release()}"
+    return (
+        f"{os.cpu_count()} x {model}, {memory_kb / 2**20:.0f} GiB, Linux {platform.release()}, "
+        f"CPython {platform.python_version()}"
+    )
 
 
 @dataclass(frozen=True)

@@ -105,10 +105,13 @@ class Subscriber:
     # --- what the feed calls -------------------------------------------------------------------
 
     def offer(self, batch: Batch) -> bool:
-        """Take live frames, unless the socket is full."""
+        """Take what follows the cursor, unless the socket is full."""
         if self._socket.congested:
             return False
-        self._send(batch)
+        self._socket.write(self._dialect.frames(batch))
+        self.cursor = batch.end
+        if self._dialect.over:
+            self.end(NORMAL)
         return True
 
     def fall_behind(self) -> None:
@@ -188,8 +191,8 @@ class Subscriber:
         """Send one batch of what comes after the cursor, or say that it is gone."""
         recent = self._feed.ring.after(self.cursor, self._replay_bytes)
         if recent is not None:
-            REPLAYED["ring"].value += len(recent)
-            self._send(recent)
+            if self.offer(recent):
+                REPLAYED["ring"].value += len(recent)
             return
         past = await self._history.after(self._feed.keys, self.cursor, upto=self._feed.cursor)
         if not self._active:
@@ -200,13 +203,6 @@ class Subscriber:
             self.cursor = past.restart
             return
         for data in past.frames:
-            if self._socket.congested:
+            if not self.offer(Batch([Delivery(data)])):
                 return  # The rest is read again when there is room: memory is bounded by one frame.
-            self._send(Batch([Delivery(data)]))
             REPLAYED["stream"].value += 1
-
-    def _send(self, batch: Batch) -> None:
-        self._socket.write(self._dialect.frames(batch))
-        self.cursor = batch.end
-        if self._dialect.over:
-            self.end(NORMAL)
