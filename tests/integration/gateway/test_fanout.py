@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 from structlog.testing import capture_logs
-from tests.integration.gateway.bench import assert_whole, collect, listen_to, seqs
+from tests.integration.gateway.bench import assert_whole, collect, listen_to, metric, seqs
 
+from relay_streams.connection import CONNECTED
 from relay_wire import events
 from relay_wire.close_codes import CONVERSATION_ENDED
 
@@ -74,7 +75,8 @@ async def test_the_end_revokes_tokens(bench, start: str) -> None:
 async def test_no_task_is_left(bench, eventually) -> None:
     """Viewers that come and go leave nothing behind."""
     async with bench(feed_linger_s=0) as b:
-        await asyncio.sleep(0)
+        # the connection that hints come by opens beside the service, and brings tasks of its own
+        await eventually(lambda: metric(CONNECTED, link="gateway-hints"))
         before = len(asyncio.all_tasks())
         for _ in range(20):
             async with b.viewer() as viewer:
