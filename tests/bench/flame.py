@@ -5,7 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
-from tests.bench.peers.missing import Missing
+from tests.bench.peers.parts import Missing
 from tests.bench.target import WARM_UP_S, Target
 from tests.bench.traffic import Traffic
 

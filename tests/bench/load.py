@@ -8,7 +8,7 @@ import asyncio
 import base64
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -27,8 +27,8 @@ _STAMP_TEXT_BYTES = STAMP.size * 4 // 3
 class Rule(msgspec.Struct, frozen=True):
     """What a viewer says when a message begins so; bytes travel as base64."""
 
-    on: bytes
-    """The empty beginning stands for the opening of the connection."""
+    on: bytes | None
+    """None stands for the opening of the connection."""
     say: bytes
     text: bool = True
     exact: bool = False
@@ -44,6 +44,8 @@ class Seat(msgspec.Struct, frozen=True):
     rules: tuple[Rule, ...] = ()
     ready: bytes = b""
     """What the message begins with after which frames may come."""
+    delimited: bool = False
+    """Whether each binary message holds several, each behind its length as a varint (Protobuf's way)."""
 
 
 class Crowd:
@@ -145,6 +147,7 @@ class Viewer(WSListener):
         self._crowd = crowd
         self._rules = list(seat.rules)
         self._ready_on = seat.ready
+        self._delimited = seat.delimited
         self._conversation = seat.conversation
         self._seq = 0
         self._leaving = False
@@ -157,7 +160,7 @@ class Viewer(WSListener):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
-        self._answer(b"")
+        self._answer(None)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type is WSMsgType.CLOSE:
@@ -166,7 +169,12 @@ class Viewer(WSListener):
             return
         now = time.monotonic_ns()
         data = frame.get_payload_as_bytes()
+        self._crowd.bytes += len(data)
         text = frame.msg_type is WSMsgType.TEXT
+        for message in _messages(data) if self._delimited else (data,):
+            self._message(now, message, text=text)
+
+    def _message(self, now: int, data: bytes, *, text: bool) -> None:
         magic = _MAGIC_TEXT if text else MAGIC
         at = data.find(magic)
         if at < 0:
@@ -177,7 +185,6 @@ class Viewer(WSListener):
             )
             self._frame(now, stamp)
             at = data.find(magic, at + STAMP.size)
-        self._crowd.bytes += len(data)
 
     def on_ws_disconnected(self, _: WSTransport) -> None:
         if not self._leaving:
@@ -210,11 +217,26 @@ class Viewer(WSListener):
         else:
             self._answer(data)
 
-    def _answer(self, data: bytes) -> None:
+    def _answer(self, data: bytes | None) -> None:
         for rule in self._rules:
-            if data == rule.on or (data and rule.on and not rule.exact and data.startswith(rule.on)):
+            if rule.on == data or (not rule.exact and rule.on and data and data.startswith(rule.on)):
                 self._transport.send(WSMsgType.TEXT if rule.text else WSMsgType.BINARY, rule.say)
                 return
+
+
+def _messages(data: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(data):
+        size = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            size |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:  # the bit that says whether more follow
+                break
+        yield data[at : at + size]
+        at += size
 
 
 async def _open(viewer: Viewer, seat: Seat) -> None:

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from tests.bench import scenarios
 from tests.bench.cpu import machine
-from tests.bench.peers import ABSENT, PEERS
-from tests.bench.peers.missing import Missing
+from tests.bench.peers import PEERS
+from tests.bench.peers.parts import Missing
 from tests.bench.relay import NoRoute
 from tests.bench.report import Report
 from tests.bench.scenario import SCENARIOS, Options
@@ -81,8 +81,6 @@ def main(
         raise typer.BadParameter(
             f"{unknown.pop()}: choose one of {', '.join(SCENARIOS)}", param_hint="--scenario"
         )
-    if peer in ABSENT:
-        raise typer.BadParameter(ABSENT[peer], param_hint="--peer")
     if peer is not None and peer not in PEERS:
         raise typer.BadParameter(f"{peer}: choose one of {', '.join(PEERS)}", param_hint="--peer")
     if peer is not None and not any(SCENARIOS[name].peers for name in names):

@@ -37,11 +37,13 @@ def payload(seq: int) -> bytes:
     return STAMP.pack(MAGIC, time.monotonic_ns(), seq) + bytes(500)
 
 
-async def hear(say: Callable[[WSTransport], None], frames: int, eventually) -> dict[str, Any]:
+async def hear(
+    say: Callable[[WSTransport], None], frames: int, eventually, *rules: Rule, delimited: bool = False
+) -> dict[str, Any]:
     """What a crowd of one counted."""
     async with serving(say) as url:
         crowd = Crowd()
-        seat = Seat(url, rules=(Rule(b"", b"go"),), ready=b"ready")
+        seat = Seat(url, rules=(Rule(None, b"go"), *rules), ready=b"ready", delimited=delimited)
         await crowd.connect([msgspec.to_builtins(seat)])
         await eventually(lambda: crowd.frames >= frames)
         counted = crowd.end()
@@ -61,6 +63,18 @@ async def test_frames_are_found_whatever_is_around_them(eventually) -> None:
 
     assert (counted["frames"], counted["faults"]) == (3, 0)
     assert 0 <= counted["latency_ms"]["p50"] <= counted["latency_ms"]["max"]
+
+
+async def test_messages_behind_their_lengths(eventually) -> None:
+    """What is no frame is heard and answered, although it shares a message with one."""
+    messages = iter([b"\x05ready\x00\x86\x04" + payload(1), b"\x86\x04" + payload(2)])
+
+    def say(transport: WSTransport) -> None:
+        transport.send(WSMsgType.BINARY, next(messages))
+
+    counted = await hear(say, 2, eventually, Rule(b"", b"pong", exact=True), delimited=True)
+
+    assert (counted["frames"], counted["faults"]) == (2, 0)
 
 
 async def test_what_is_lost_twice_or_out_of_order_is_a_fault(eventually) -> None:

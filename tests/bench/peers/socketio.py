@@ -1,15 +1,13 @@
 """Socket.IO with its Redis Streams adapter: a room per conversation, a server node and an emitting node."""
 
-import asyncio
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.bench.load import Rule, Seat
-from tests.bench.peers.missing import Missing
+from tests.bench.peers.parts import Missing, fetch, home_of
 from tests.bench.target import Target
 from tests.bench.traffic import Traffic
 from tests.bench.worker import Worker
@@ -82,27 +80,11 @@ async def install() -> Path:
     Raises:
         Missing: npm could not.
     """
-    home = (
-        Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "avatar-relay" / "bench" / "socketio"
-    )
-    home.mkdir(parents=True, exist_ok=True)
+    home = home_of("socketio", _SOURCES.iterdir())
     wanted = json.loads((_SOURCES / "package.json").read_text())["dependencies"]
-    for source in _SOURCES.iterdir():
-        shutil.copy(source, home)
-    if all(_installed(home, name) == version for name, version in wanted.items()):
-        return home
-    npm = await asyncio.create_subprocess_exec(
-        "npm", "install", "--no-audit", "--no-fund", "--no-package-lock",
-        cwd=home, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(_INSTALL_S):
-            output, _ = await npm.communicate()
-    except TimeoutError:
-        npm.kill()
-        raise Missing(f"npm install in {home} took longer than {_INSTALL_S:.0f} s") from None
-    if npm.returncode:
-        raise Missing(f"npm install in {home} failed:\n{output.decode()[-500:]}")
+    if any(_installed(home, name) != version for name, version in wanted.items()):
+        npm = ("npm", "install", "--no-audit", "--no-fund", "--no-package-lock")
+        await fetch(*npm, home=home, timeout_s=_INSTALL_S)
     return home
 
 
