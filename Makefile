@@ -4,23 +4,34 @@
 READY := .venv/.ready
 BIN := .venv/bin
 
+# With COMPILED=1 the hot path runs compiled, as from a wheel that was built so (ADR 9). bench does that by
+# itself; bench COMPILED= measures what is in the tree.
+COMPILED ?= $(filter bench,$(MAKECMDGOALS))
+BUILT := build/compiled
+SOURCES := $(shell find services shared -name '*.py' -o -name '*.lua')
+RUNS := $(READY) $(if $(COMPILED),$(BUILT)/.ready)
+WITH := $(if $(COMPILED),PYTHONPATH=$(CURDIR)/$(BUILT))
+
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(READY): pyproject.toml constraints.txt scripts/bootstrap
 	@scripts/bootstrap
 
-demo: $(READY) ## Run the whole relay here and compare what every viewer got (ARGS="--help")
-	@$(BIN)/avatar-relay demo $(ARGS)
+$(BUILT)/.ready: $(READY) scripts/compile scripts/compile_hook.py $(SOURCES)
+	@scripts/compile $(BUILT)
 
-test: $(READY) ## Run the tests (ARGS goes to pytest)
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(ARGS)
+demo: $(RUNS) ## Run the whole relay here and compare what every viewer got (ARGS="--help")
+	@$(WITH) $(BIN)/avatar-relay demo $(ARGS)
 
-faults: $(READY) ## Break a running relay in every way there is, and compare (ARGS="--help")
-	@$(BIN)/python -m tests.faults.run $(ARGS)
+test: $(RUNS) ## Run the tests (ARGS goes to pytest)
+	@$(WITH) $(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(ARGS)
 
-soak: $(READY) ## Hundreds of conversations for minutes, something breaks every few seconds (ARGS="--help")
-	@$(BIN)/python -m tests.faults.soak $(ARGS)
+faults: $(RUNS) ## Break a running relay in every way there is, and compare (ARGS="--help")
+	@$(WITH) $(BIN)/python -m tests.faults.run $(ARGS)
+
+soak: $(RUNS) ## Hundreds of conversations for minutes, something breaks every few seconds (ARGS="--help")
+	@$(WITH) $(BIN)/python -m tests.faults.soak $(ARGS)
 
 check: $(READY) ## Lint, types, import contracts
 	@$(BIN)/ruff format --check .
@@ -32,11 +43,11 @@ format: $(READY) ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(READY) ## Measure cost and latency beside the floor and peers (ARGS="--help")
-	@$(BIN)/python -m tests.bench.run $(ARGS)
+bench: $(RUNS) ## Measure cost and latency beside the floor and peers (ARGS="--help")
+	@$(WITH) $(BIN)/python -m tests.bench.run $(ARGS)
 
-autobahn: $(READY) ## Run Autobahn's cases against the gateway's WebSocket, and write docs/autobahn.md
-	@$(BIN)/python -m tests.contract.autobahn.cases
+autobahn: $(RUNS) ## Run Autobahn's cases against the gateway's WebSocket, and write docs/autobahn.md
+	@$(WITH) $(BIN)/python -m tests.contract.autobahn.cases
 
 fuzz: $(READY) ## Feed every decoder a million inputs found by coverage, and write docs/fuzzing.md (ARGS="--help")
 	@$(BIN)/python -m tests.fuzz.run $(ARGS)

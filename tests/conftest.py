@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
@@ -130,6 +131,7 @@ async def no_leaks() -> AsyncIterator[None]:
     """Tasks left running fail the test; those that are ending may take a moment."""
     before = asyncio.all_tasks()
     yield
+    assert sys.exc_info() == (None, None, None), "an error is being handled still: test_hot_path.py"
     left = asyncio.all_tasks() - before - {asyncio.current_task()}
     if left:
         _, left = await asyncio.wait(left, timeout=2)

@@ -50,7 +50,7 @@ class Channel(asyncio.Protocol):
     def write(self, commands: Iterable[Command]) -> None:
         """Send commands in one write; after the end nothing is sent, since ``lost`` says so."""
         if not self._transport.is_closing():  # uvloop raises where asyncio would only warn
-            self._transport.write(b"".join(map(_pack, commands)))
+            self._transport.writelines(map(_pack, commands))
 
     async def lost(self) -> None:
         """Wait for the end. Safe to cancel.

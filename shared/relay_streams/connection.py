@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from prometheus_client import Counter, Gauge
@@ -77,6 +77,17 @@ class Endpoint(Protocol):
 
     async def open(self, *, name: str, timeout_s: float) -> Connection:
         """Open a connection. Raises and cancels as ``connect`` does."""
+
+
+async def use(
+    endpoint: Endpoint, work: Callable[[Connection], Awaitable[None]], *, name: str, timeout_s: float
+) -> None:
+    """Open a connection, work with it until that ends, and close it. Raises and cancels as both do."""
+    connection = await endpoint.open(name=name, timeout_s=timeout_s)
+    try:
+        await work(connection)
+    finally:
+        await connection.disconnect(nowait=True)
 
 
 class FixedEndpoint:

@@ -11,7 +11,7 @@ from redis.asyncio.connection import Connection
 from relay_runtime.tasks import first_of
 from relay_streams import scripts
 from relay_streams.channel import Channel, Command, Reply
-from relay_streams.connection import RECONNECT_WAIT, RECONNECTS, Endpoint
+from relay_streams.connection import RECONNECT_WAIT, RECONNECTS, Endpoint, use
 from relay_streams.errors import Refused, StoreError, Unavailable
 from relay_streams.slots import Key
 
@@ -153,11 +153,7 @@ class Node:
         failures = 0
         while True:
             try:
-                connection = await self._endpoint.open(name=self._name, timeout_s=self._timeout_s)
-                try:
-                    await self._serve(connection)
-                finally:
-                    await connection.disconnect(nowait=True)
+                await use(self._endpoint, self._serve, name=self._name, timeout_s=self._timeout_s)
             except (exceptions.RedisError, OSError) as error:
                 failures = 0 if self.connected else failures + 1
                 self._lost(error)

@@ -9,7 +9,7 @@ from redis.asyncio.connection import Connection
 
 from relay_runtime.tasks import first_of
 from relay_streams.channel import Channel, Reply
-from relay_streams.connection import RECONNECT_WAIT, RECONNECTS, Endpoint
+from relay_streams.connection import RECONNECT_WAIT, RECONNECTS, Endpoint, use
 
 log = structlog.get_logger(__name__)
 
@@ -82,11 +82,7 @@ class Subscription:
         """Connect, and connect again, until cancelled."""
         while True:
             try:
-                connection = await self._endpoint.open(name=self._name, timeout_s=self._timeout_s)
-                try:
-                    await self._serve(connection)
-                finally:
-                    await connection.disconnect(nowait=True)
+                await use(self._endpoint, self._serve, name=self._name, timeout_s=self._timeout_s)
             except (exceptions.RedisError, OSError) as error:
                 RECONNECTS.labels(self._name).inc()
                 log.warning("redis connection lost", link=self._name, error=str(error) or repr(error))
@@ -123,7 +119,7 @@ class Subscription:
                 continue
             changes, self._changes = self._changes, {}
             channel.write(
-                ("SSUBSCRIBE" if wanted else "SUNSUBSCRIBE", channel) for channel, wanted in changes.items()
+                ("SSUBSCRIBE" if wanted else "SUNSUBSCRIBE", name) for name, wanted in changes.items()
             )
 
     def _received(self, reply: Reply) -> None:

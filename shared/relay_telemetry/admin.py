@@ -7,7 +7,7 @@ from aiohttp import web
 from prometheus_client import Gauge, Info
 from prometheus_client.aiohttp import make_aiohttp_handler
 
-from relay_telemetry.version import version
+from relay_telemetry.version import hot_path, version
 
 READY = Gauge("relay_ready", "Whether the process takes work.")
 BUILD = Info("relay_build", "What runs here.")
@@ -66,4 +66,4 @@ _METRICS = make_aiohttp_handler()
 
 def announce(service: str) -> None:
     """Put what runs here into ``relay_build_info``."""
-    BUILD.info({"service": service, "version": version()})
+    BUILD.info({"service": service, "version": version(), "hot_path": hot_path()})

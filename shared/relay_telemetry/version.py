@@ -1,7 +1,9 @@
-"""The version of the installed distribution."""
+"""What is installed: the distribution's version, and how its hot path runs."""
 
 from functools import cache
 from importlib import metadata
+
+from relay_wire import frame
 
 
 @cache
@@ -11,3 +13,8 @@ def version() -> str:
         return metadata.version("avatar-relay")
     except metadata.PackageNotFoundError:
         return "0+unknown"
+
+
+def hot_path() -> str:
+    """``compiled`` from a wheel that was built so, else ``interpreted`` (ADR 9)."""
+    return "interpreted" if frame.__file__.endswith(".py") else "compiled"

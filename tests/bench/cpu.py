@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from relay_telemetry.version import hot_path
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -36,7 +38,7 @@ def machine() -> str:
     memory_kb = int(Path("/proc/meminfo").read_text().split()[1])
     return (
         f"{os.cpu_count()} x {model}, {memory_kb / 2**20:.0f} GiB, Linux {platform.release()}, "
-        f"CPython {platform.python_version()}"
+        f"CPython {platform.python_version()}, hot path {hot_path()}"
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from relay_streams.server import Server
+from relay_telemetry.version import hot_path
 
 
 def run(*arguments: str, timeout_s: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -141,6 +142,7 @@ def test_the_doctor(redis_server: Server) -> None:
     vendor = next(f for what, f in findings.items() if what.startswith("vendor") and f["state"] == "fail")
     assert "SPATIUS_CONSOLE_ENDPOINT" in vendor["fix"]
     assert ("--enable-optimizations" in findings["Python"]["fix"]) == (findings["Python"]["state"] == "warn")
+    assert findings["hot path"]["found"] == hot_path()
 
 
 def test_the_doctor_without_redis() -> None:

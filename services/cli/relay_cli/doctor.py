@@ -21,6 +21,7 @@ from relay_settings.redis_url import RedisUrl
 from relay_settings.store import StoreSettings
 from relay_streams.errors import StoreError
 from relay_streams.link import Link
+from relay_telemetry.version import hot_path
 
 _OLDEST_REDIS = (7, 0)
 _CLOCK_S = 1.0
@@ -49,6 +50,7 @@ async def examine() -> list[Finding]:
         _port_free("RELAY_CONTROL_PORT", "8081"),
         _open_files(),
         _interpreter(),
+        _hot_path(),
     ]
     return findings
 
@@ -181,3 +183,9 @@ def _interpreter() -> Finding:
     found = f"{sys.implementation.name} {sys.version.split()[0]}, {'not ' if slow else ''}optimised"
     fix = "a distribution's Python, or one built with --enable-optimizations, takes less CPU" if slow else ""
     return Finding("Python", "warn" if slow else "ok", found, fix)
+
+
+def _hot_path() -> Finding:
+    found = hot_path()
+    fix = "" if found == "compiled" else "HATCH_BUILD_HOOKS_ENABLE=1 pip install takes less CPU (ADR 9)"
+    return Finding("hot path", "ok" if found == "compiled" else "warn", found, fix)
