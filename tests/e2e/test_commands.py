@@ -9,9 +9,15 @@ import wave
 from pathlib import Path
 
 import pytest
+from ulid import ULID
 
+from relay_streams import conversations
+from relay_streams.conversations import Conversation
+from relay_streams.keys import KeySpace
+from relay_streams.link import Link
 from relay_streams.server import Server
 from relay_telemetry.version import hot_path
+from relay_wire.frame import Codec
 
 
 def run(*arguments: str, timeout_s: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -26,9 +32,21 @@ def last_line(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
     return report
 
 
+async def leave_a_conversation(redis_url: str) -> None:
+    keys = KeySpace().conversation(str(ULID()))
+    record = Conversation(keys.id, "open", "avatar", 16000, Codec.PCM_S16LE, 0)
+    async with Link(redis_url, name="test") as link:
+        await link.ready()
+        await conversations.create(link, keys, record)
+
+
 @pytest.mark.both_servers
 def test_the_demo(redis_server: Server) -> None:
-    """Exit status 0, one JSON object as the last line, everything in it that was promised."""
+    """Exit status 0, one JSON object as the last line, everything in it that was promised.
+
+    What else is in that Redis does not matter: here a conversation that nobody owns, which its workers take.
+    """
+    asyncio.run(leave_a_conversation(redis_server.url))
     done = run("demo", "--json", "--turns", "3", "--viewers", "3", RELAY_REDIS_URL=redis_server.url)
 
     assert done.returncode == 0, done.stderr

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console, Group
 from rich.live import Live
 from rich.spinner import Spinner
@@ -24,7 +23,10 @@ from relay_cli.stack import Stack
 from relay_client import Viewer
 from relay_control.wav import samples_of
 from relay_settings.base import variable
+from relay_settings.store import StoreSettings
 from relay_simulator.motion import expected_payloads
+from relay_streams.keys import KeySpace
+from relay_streams.link import Link
 from relay_wire.frame import Frame, Kind
 from relay_wire.pcm import chunk_bytes, chunks, duration_ms
 from relay_wire.problems import Problem
@@ -96,6 +98,7 @@ class Demo:
         self._recordings: list[Recording] = []
         self._doing = "starting Redis, simulator, control, 2 ingest workers and 2 gateways"
         self._spoken_at = 0.0
+        self._conversation = ""
         self._failures: list[str] = []
 
     async def run(self) -> dict[str, Any]:
@@ -126,7 +129,7 @@ class Demo:
     # --- the conversation ----------------------------------------------------------------------
 
     async def _converse(self, stack: Stack, backend: Backend) -> None:
-        conversation: str = (await backend.create(sample_rate=self._clip.sample_rate))["id"]
+        self._conversation = conversation = (await backend.create(sample_rate=self._clip.sample_rate))["id"]
         async with asyncio.TaskGroup() as watching:
             for index in range(self._options.viewers):
                 urls = stack.gateway_urls[index % 2 :] + stack.gateway_urls[: index % 2]
@@ -166,7 +169,7 @@ class Demo:
 
     async def _expect(self, stack: Stack) -> _Expected:
         audio = hashlib.sha256(self._clip.pcm * self._options.turns).hexdigest()
-        frames = await _frames_published(stack)
+        frames = await _frames_published(stack.redis_url, self._conversation)
         if stack.simulator is None:
             # Nobody knows the cloud's motion beforehand: the viewer that was never cut is the measure.
             measure = self._recordings[0]
@@ -321,15 +324,11 @@ async def _requests(simulator: str) -> list[dict[str, Any]]:
         return requests
 
 
-async def _frames_published(stack: Stack) -> int:
-    """Frames the workers say Redis has acknowledged."""
-    total = 0.0
-    async with aiohttp.ClientSession() as session:
-        for worker in stack.workers:
-            async with session.get(f"{worker.admin}/metrics") as response:
-                for family in text_string_to_metric_families(await response.text()):
-                    if family.name == "relay_publish_frames":
-                        total += sum(
-                            sample.value for sample in family.samples if sample.name.endswith("_total")
-                        )
-    return int(total)
+async def _frames_published(redis_url: str, conversation: str) -> int:
+    """Frames that Redis has taken into the conversation's stream, those it no longer keeps included."""
+    settings = StoreSettings.load(redis_url=redis_url)
+    down = KeySpace(settings.partitions).conversation(conversation).down
+    async with Link(settings.store_url, name="demo") as link:
+        await link.ready()
+        info = await link.execute("XINFO", "STREAM", down)
+    return int(info[info.index(b"entries-added") + 1])
