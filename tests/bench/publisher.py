@@ -59,9 +59,13 @@ class Owner:
             return self._publisher.open(lease, heard=_nothing_heard, on_lost=_fail)
 
         self._writers = await asyncio.gather(*(claim(*one) for one in enumerate(ids)))
-        self._numbers = [0] * len(ids)
+        # The first turns are shorter, each by another length: else all conversations would end their turns,
+        # and have them trimmed, at the same moment for ever.
+        self._numbers = [number * FRAMES_PER_TURN // len(ids) for number in range(len(ids))]
+        started = Publish(Kind.EVENT, 1, events.encode(events.TurnStarted()), 0)
         for writer in self._writers:
-            writer.append([Publish(Kind.EVENT, 0, events.encode(events.FIRST_OWNER), 0)], checkpoint=b"")
+            owned = Publish(Kind.EVENT, 0, events.encode(events.FIRST_OWNER), 0)
+            writer.append([owned, started], checkpoint=b"")
         await asyncio.gather(*(writer.drained() for writer in self._writers))
 
     async def turns(self, frames: int, frame_bytes: int) -> None:
@@ -90,7 +94,7 @@ class Owner:
         self._numbers[conversation] += 1
         kind = Kind.AUDIO if len(payload) <= _AUDIO_BYTES else Kind.MOTION
         publishes = [Publish(kind, turn + 1, payload, 0, end=place == FRAMES_PER_TURN - 1)]
-        if place == 0:
+        if place == 0 and turn > 0:
             publishes.insert(0, Publish(Kind.EVENT, turn + 1, events.encode(events.TurnStarted()), 0))
         self._writers[conversation].append(publishes, checkpoint=b"")
 
