@@ -8,6 +8,7 @@ import msgspec
 from tests.bench.traffic import Pacer, Traffic
 from tests.bench.worker import serve
 
+from relay_runtime import memory
 from relay_streams import conversations
 from relay_streams.conversations import Conversation
 from relay_streams.errors import StoreError
@@ -67,6 +68,7 @@ class Owner:
             owned = Publish(Kind.EVENT, 0, events.encode(events.FIRST_OWNER), 0)
             writer.append([owned, started], checkpoint=b"")
         await asyncio.gather(*(writer.drained() for writer in self._writers))
+        memory.settle()
 
     async def turns(self, frames: int, frame_bytes: int) -> None:
         """Publish a turn into every conversation, as fast as Redis takes it."""
