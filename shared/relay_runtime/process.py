@@ -17,7 +17,7 @@ import structlog
 import uvloop
 from aiohttp import web
 
-from relay_runtime import memory
+from relay_runtime import heap
 from relay_runtime.http import listen
 from relay_runtime.tasks import TaskScope
 from relay_runtime.tls import Certificate
@@ -89,7 +89,7 @@ class Process:
 
     def ready(self, **addresses: str) -> None:
         """Tell whoever started us where we are: one JSON line on standard output."""
-        memory.settle()
+        heap.settle()
         line = {"ready": self.service, "admin": self._admin_url, **addresses}
         print(json.dumps(line), flush=True)  # noqa: T201  # the one thing a service prints
         log.info("ready", **line)

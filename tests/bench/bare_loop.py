@@ -8,10 +8,8 @@ import asyncio
 import base64
 import hashlib
 import re
-from typing import Any
 
-import msgspec
-from tests.bench.traffic import Pacer, Traffic
+from tests.bench.traffic import Pacer
 from tests.bench.worker import serve
 
 from relay_gateway.socket import message_head
@@ -32,8 +30,7 @@ class BareLoop:
     def __init__(self) -> None:
         self._sockets: dict[int, list[asyncio.WriteTransport]] = {}
         self._messages: dict[int, bytes] = {}
-        self._pacer = Pacer(self._write, stamped=False, tick_s=TICK_S)
-        self._running: asyncio.Task[None] | None = None
+        self.pacer = Pacer(self._write, stamped=False, tick_s=TICK_S)
         self._server: asyncio.Server
 
     async def listen(self) -> int:
@@ -42,18 +39,6 @@ class BareLoop:
         self._server = await loop.create_server(lambda: _Upgrade(self), "127.0.0.1", 0)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
-
-    def begin(self, traffic: Any) -> None:
-        """Write this traffic."""
-        self._pacer.reset()
-        self._running = asyncio.create_task(self._pacer.run(msgspec.convert(traffic, Traffic)))
-
-    async def end(self) -> dict[str, Any]:
-        """Stop, and say what was written."""
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
-        return self._pacer.report()
 
     def attend(self, conversation: int, transport: asyncio.WriteTransport) -> None:
         """Write this conversation to this socket, too."""
@@ -109,4 +94,4 @@ class _Upgrade(asyncio.Protocol):
 
 if __name__ == "__main__":
     bare = BareLoop()
-    serve({"listen": bare.listen, "begin": bare.begin, "end": bare.end})
+    serve({"listen": bare.listen, "begin": bare.pacer.begin, "end": bare.pacer.stop})

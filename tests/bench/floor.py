@@ -1,11 +1,9 @@
 """The floor as a target: what writing these bytes to these sockets costs, with nothing else around it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from tests.bench.load import Seat
 from tests.bench.target import Target
-from tests.bench.traffic import Traffic
 from tests.bench.worker import Worker
 
 
@@ -16,13 +14,13 @@ class Floor(Target):
 
     def __init__(self, conversations: int, viewers: int = 1) -> None:
         super().__init__(conversations, viewers)
-        self._loop = Worker.module("bare_loop")
+        self.publisher = Worker.module("bare_loop")
         self._port = 0
 
     async def start(self) -> None:
-        await self.stack.enter_async_context(self._loop)
-        self._port = await self._loop.ask("listen")
-        self.pids["server"] = [self._loop.pid]
+        await self.stack.enter_async_context(self.publisher)
+        self._port = await self.publisher.ask("listen")
+        self.pids["server"] = [self.publisher.pid]
 
     def seats(self) -> Sequence[Seat]:
         return [
@@ -30,9 +28,3 @@ class Floor(Target):
             for number in range(self.conversations)
             for _ in range(self.viewers)
         ]
-
-    async def begin(self, traffic: Traffic) -> None:
-        await self._loop.ask("begin", traffic=traffic.as_json())
-
-    async def end(self) -> dict[str, Any]:
-        return await self._loop.ask("end")

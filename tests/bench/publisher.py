@@ -4,11 +4,10 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
-import msgspec
-from tests.bench.traffic import Pacer, Traffic
+from tests.bench.traffic import Pacer
 from tests.bench.worker import serve
 
-from relay_runtime import memory
+from relay_runtime import heap
 from relay_streams import conversations
 from relay_streams.conversations import Conversation
 from relay_streams.errors import StoreError
@@ -36,8 +35,7 @@ class Owner:
         self._publisher: Publisher
         self._writers: list[Writer] = []
         self._numbers: list[int] = []
-        self._pacer = Pacer(self._publish)
-        self._running: asyncio.Task[None] | None = None
+        self.pacer = Pacer(self._publish)
 
     async def own(self, redis_url: str, ids: list[str]) -> None:
         """Create these conversations and claim them."""
@@ -68,28 +66,21 @@ class Owner:
             owned = Publish(Kind.EVENT, 0, events.encode(events.FIRST_OWNER), 0)
             writer.append([owned, started], checkpoint=b"")
         await asyncio.gather(*(writer.drained() for writer in self._writers))
-        memory.settle()
+        heap.settle()
 
     async def turns(self, frames: int, frame_bytes: int) -> None:
         """Publish a turn into every conversation, as fast as Redis takes it."""
         for number in range(len(self._writers)):
             self._numbers[number] = -(-self._numbers[number] // FRAMES_PER_TURN) * FRAMES_PER_TURN
             for _ in range(frames):
-                self._publish(number, self._pacer.payload(number, frame_bytes))
+                self._publish(number, self.pacer.payload(number, frame_bytes))
         await asyncio.gather(*(writer.drained() for writer in self._writers))
-
-    def begin(self, traffic: Any) -> None:
-        """Publish this traffic."""
-        self._pacer.reset()
-        self._running = asyncio.create_task(self._pacer.run(msgspec.convert(traffic, Traffic)))
 
     async def end(self) -> dict[str, Any]:
         """Stop, and say what was published, when all of it is acknowledged."""
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+        report = await self.pacer.stop()
         await asyncio.gather(*(writer.drained() for writer in self._writers))
-        return self._pacer.report()
+        return report
 
     def _publish(self, conversation: int, payload: bytes) -> None:
         turn, place = divmod(self._numbers[conversation], FRAMES_PER_TURN)
@@ -111,4 +102,4 @@ def _fail(error: StoreError) -> None:
 
 if __name__ == "__main__":
     owner = Owner()
-    serve({"own": owner.own, "turns": owner.turns, "begin": owner.begin, "end": owner.end})
+    serve({"own": owner.own, "turns": owner.turns, "begin": owner.pacer.begin, "end": owner.end})

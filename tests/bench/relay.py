@@ -6,14 +6,12 @@ import time
 from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import jwt
 from tests.bench.load import Seat
 from tests.bench.small_cluster import small_cluster
 from tests.bench.target import Target
-from tests.bench.traffic import Traffic
 from tests.bench.worker import Worker
 
 from relay_cli.stack import Child
@@ -100,12 +98,6 @@ class Relay(Target):
             number,
             {"Authorization": f"Bearer {self._token(conversation)}"},
         )
-
-    async def begin(self, traffic: Traffic) -> None:
-        await self.publisher.ask("begin", traffic=traffic.as_json())
-
-    async def end(self) -> dict[str, Any]:
-        return await self.publisher.ask("end")
 
     def _token(self, conversation: str) -> str:
         """As docs/protocol.md has it, so that the benchmark also runs on other versions of the relay."""

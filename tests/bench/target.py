@@ -60,6 +60,8 @@ class Target(ABC):
     """A server with what feeds it and what listens to it. Enter it to start all; leaving ends all."""
 
     name: str
+    publisher: Worker
+    """Lets traffic flow: it is asked to ``begin`` and to ``end``."""
 
     def __init__(self, conversations: int, viewers: int = 1) -> None:
         self.conversations = conversations
@@ -90,13 +92,14 @@ class Target(ABC):
     def seats(self) -> Sequence[Seat]:
         """The viewers."""
 
-    @abstractmethod
     async def begin(self, traffic: Traffic) -> None:
         """Let traffic flow."""
+        await self.publisher.ask("begin", traffic=traffic.as_json())
 
-    @abstractmethod
     async def end(self) -> dict[str, Any]:
         """Stop it; returns ``published`` and ``late_ms``."""
+        report: dict[str, Any] = await self.publisher.ask("end")
+        return report
 
     async def connect(self, seats: Sequence[Seat] | None = None) -> None:
         """Connect these viewers, or all, and wait until frames would reach them."""

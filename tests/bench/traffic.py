@@ -82,20 +82,26 @@ class Pacer:
         self._tick_s = tick_s
         self._seqs: dict[int, int] = {}
         self._fillers: dict[int, bytes] = {}
+        self._running: asyncio.Task[None] | None = None
         self.published = 0
         self.late_s = 0.0
         """The most that a frame was published after its time: high when the machine is too busy."""
 
-    def reset(self) -> None:
-        """Count from zero."""
+    def begin(self, traffic: Any) -> None:
+        """Count from zero, and publish this traffic, as ``Traffic.as_json`` has it, until stopped."""
         self.published, self.late_s = 0, 0.0
+        self._running = asyncio.create_task(self._run(msgspec.convert(traffic, Traffic)))
 
-    def report(self) -> dict[str, Any]:
-        """What was published, and how late at most."""
+    async def stop(self) -> dict[str, Any]:
+        """Publish no more. Returns what was published and how late at most; raises what stopped it before."""
+        if self._running is not None:
+            self._running.cancel()
+            [outcome] = await asyncio.gather(self._running, return_exceptions=True)
+            if isinstance(outcome, Exception):
+                raise outcome
         return {"published": self.published, "late_ms": round(self.late_s * 1000, 1)}
 
-    async def run(self, traffic: Traffic) -> None:
-        """Publish until cancelled."""
+    async def _run(self, traffic: Traffic) -> None:
         order = traffic.order()
         begin = time.monotonic()
         for period in count():

@@ -187,5 +187,9 @@ def _interpreter() -> Finding:
 
 def _hot_path() -> Finding:
     found = hot_path()
-    fix = "" if found == "compiled" else "HATCH_BUILD_HOOKS_ENABLE=1 pip install takes less CPU (ADR 9)"
+    fix = (
+        ""
+        if found == "compiled"
+        else "install with HATCH_BUILD_HOOKS_ENABLE=1 and --no-binary avatar-relay: less CPU"
+    )
     return Finding("hot path", "ok" if found == "compiled" else "warn", found, fix)

@@ -6,13 +6,11 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 from tests.bench.load import Rule, Seat
 from tests.bench.peers.parts import Missing, fetch, home_of
 from tests.bench.target import Target
-from tests.bench.traffic import Traffic
 from tests.bench.worker import Worker, WorkerError
 from tests.redis_process import free_port
 
@@ -47,13 +45,13 @@ class Centrifugo(Target):
         assert redis.process is not None
         server, self._port = await self._start_node(program, redis.url)
         api, api_port = await self._start_node(program, redis.url)
-        self._feeder = Worker.module("peers.centrifugo_feeder")
-        await self.stack.enter_async_context(self._feeder)
-        await self._feeder.ask("connect", url=f"http://127.0.0.1:{api_port}/api/batch")
+        self.publisher = Worker.module("peers.centrifugo_feeder")
+        await self.stack.enter_async_context(self.publisher)
+        await self.publisher.ask("connect", url=f"http://127.0.0.1:{api_port}/api/batch")
         self.pids = {
             "server": [server.pid],
             "redis": [redis.process.pid],
-            "publisher": [self._feeder.pid, api.pid],
+            "publisher": [self.publisher.pid, api.pid],
         }
 
     def seats(self) -> Sequence[Seat]:
@@ -63,12 +61,6 @@ class Centrifugo(Target):
             for number in range(self.conversations)
             for _ in range(self.viewers)
         ]
-
-    async def begin(self, traffic: Traffic) -> None:
-        await self._feeder.ask("begin", traffic=traffic.as_json())
-
-    async def end(self) -> dict[str, Any]:
-        return await self._feeder.ask("end")
 
     async def _start_node(self, program: Path, redis_url: str) -> tuple[Worker, int]:
         port = free_port()

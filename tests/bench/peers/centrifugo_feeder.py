@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
-from tests.bench.traffic import Pacer, Traffic
+from tests.bench.traffic import Pacer
 from tests.bench.worker import serve
 
 LANES = 4
@@ -23,9 +23,12 @@ class Lane:
         self._sending: asyncio.Task[None] | None = None
 
     def put(self, conversation: int, payload: bytes) -> None:
-        """Publish it soon."""
+        """Publish it soon; raises what went wrong with those before."""
         self._waiting.append((conversation, payload))
-        if self._sending is None or self._sending.done():
+        if self._sending is not None and self._sending.done():
+            self._sending.result()
+            self._sending = None
+        if self._sending is None:
             self._sending = asyncio.create_task(self._send())
 
     async def drained(self) -> None:
@@ -65,26 +68,18 @@ class Feeder:
 
     def __init__(self) -> None:
         self._lanes: list[Lane] = []
-        self._pacer = Pacer(self._publish)
-        self._running: asyncio.Task[None] | None = None
+        self.pacer = Pacer(self._publish)
 
     async def connect(self, url: str) -> None:
         """Publish there from now on."""
         http = aiohttp.ClientSession()
         self._lanes = [Lane(http, url) for _ in range(LANES)]
 
-    def begin(self, traffic: Any) -> None:
-        """Publish this traffic."""
-        self._pacer.reset()
-        self._running = asyncio.create_task(self._pacer.run(msgspec.convert(traffic, Traffic)))
-
     async def end(self) -> dict[str, Any]:
         """Stop, and say what was published, when all of it is acknowledged."""
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+        report = await self.pacer.stop()
         await asyncio.gather(*(lane.drained() for lane in self._lanes))
-        return self._pacer.report()
+        return report
 
     def _publish(self, conversation: int, payload: bytes) -> None:
         self._lanes[conversation % LANES].put(conversation, payload)
@@ -92,4 +87,4 @@ class Feeder:
 
 if __name__ == "__main__":
     feeder = Feeder()
-    serve({"connect": feeder.connect, "begin": feeder.begin, "end": feeder.end})
+    serve({"connect": feeder.connect, "begin": feeder.pacer.begin, "end": feeder.end})

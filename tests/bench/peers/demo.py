@@ -2,11 +2,9 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from tests.bench.load import Seat
 from tests.bench.target import Target
-from tests.bench.traffic import Traffic
 from tests.bench.worker import Worker
 
 
@@ -20,10 +18,10 @@ class Demo(Target):
         await self.stack.enter_async_context(self._server)
         ports = await self._server.answer("start")
         self._port = ports["viewers"]
-        self._feeder = Worker("demo feeder", [sys.executable, "-m", "tests.bench.peers.demo_feeder"])
-        await self.stack.enter_async_context(self._feeder)
-        await self._feeder.ask("connect", port=ports["feed"])
-        self.pids = {"server": [self._server.pid], "publisher": [self._feeder.pid]}
+        self.publisher = Worker("demo feeder", [sys.executable, "-m", "tests.bench.peers.demo_feeder"])
+        await self.stack.enter_async_context(self.publisher)
+        await self.publisher.ask("connect", port=ports["feed"])
+        self.pids = {"server": [self._server.pid], "publisher": [self.publisher.pid]}
 
     def seats(self) -> Sequence[Seat]:
         return [
@@ -31,9 +29,3 @@ class Demo(Target):
             for number in range(self.conversations)
             for _ in range(self.viewers)
         ]
-
-    async def begin(self, traffic: Traffic) -> None:
-        await self._feeder.ask("begin", traffic=traffic.as_json())
-
-    async def end(self) -> dict[str, Any]:
-        return await self._feeder.ask("end")

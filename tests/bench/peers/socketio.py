@@ -4,12 +4,10 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tests.bench.load import Rule, Seat
 from tests.bench.peers.parts import Missing, fetch, home_of
 from tests.bench.target import Target
-from tests.bench.traffic import Traffic
 from tests.bench.worker import Worker
 
 from relay_streams.server import Server
@@ -30,12 +28,12 @@ class SocketIo(Target):
         self._server = Worker("socketio server", [node, str(home / "server.mjs"), redis.url])
         await self.stack.enter_async_context(self._server)
         self._port = await self._server.answer("start")
-        self._emitter = Worker("socketio emitter", [node, str(home / "emitter.mjs"), redis.url])
-        await self.stack.enter_async_context(self._emitter)
+        self.publisher = Worker("socketio emitter", [node, str(home / "emitter.mjs"), redis.url])
+        await self.stack.enter_async_context(self.publisher)
         self.pids = {
             "server": [self._server.pid],
             "redis": [redis.process.pid],
-            "publisher": [self._emitter.pid],
+            "publisher": [self.publisher.pid],
         }
 
     def seats(self) -> Sequence[Seat]:
@@ -45,12 +43,6 @@ class SocketIo(Target):
             for number in range(self.conversations)
             for _ in range(self.viewers)
         ]
-
-    async def begin(self, traffic: Traffic) -> None:
-        await self._emitter.ask("begin", traffic=traffic.as_json())
-
-    async def end(self) -> dict[str, Any]:
-        return await self._emitter.ask("end")
 
 
 def _join(number: int) -> tuple[Rule, ...]:

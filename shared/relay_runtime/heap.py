@@ -1,4 +1,4 @@
-"""Memory: what a process does about garbage, and about heap it has freed, once it is loaded."""
+"""The heap: what a process does about garbage, and about what it has freed, once it is loaded."""
 
 import ctypes
 import gc

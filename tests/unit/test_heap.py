@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 import gc, resource, sys
-from relay_runtime import memory
+from relay_runtime import heap
 
 def burst():
     kept = [bytes(3000) for _ in range(3000)]
@@ -15,8 +15,8 @@ def burst():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 if sys.argv[1] == "settled":
-    memory.settle()
-    assert gc.get_threshold() == memory.COLLECTIONS
+    heap.settle()
+    assert gc.get_threshold() == heap.COLLECTIONS
     assert gc.get_freeze_count() > 0
 print(burst())
 """
