@@ -34,11 +34,15 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **values: Any) -> Self:
-        """Read the environment; ``values`` come before it.
+        """Read the environment; ``values``, by field or by variable, come before it.
 
         Raises:
             SettingsError: A value is missing or not allowed.
+            TypeError: There is no such setting.
         """
+        unknown = values.keys() - cls.model_fields.keys() - set(map(cls.variable, cls.model_fields))
+        if unknown:
+            raise TypeError(f"{cls.__name__} has no setting {', '.join(sorted(unknown))}")
         try:
             return cls(**values, _secrets_dir=_secrets_dir())  # type: ignore[call-arg]  # pydantic's own
         except (ValidationError, SourceError) as error:

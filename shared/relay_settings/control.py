@@ -7,12 +7,12 @@ from pydantic_settings import CliSuppress, NoDecode
 
 from relay_settings.base import secret
 from relay_settings.process import ProcessSettings
-from relay_settings.store import StoreSettings
 from relay_settings.tokens import TokenSettings
-from relay_settings.vendor import VendorSettings
+from relay_settings.uplink import UplinkSettings
+from relay_settings.vendor import VendorAccountSettings
 
 
-class ControlSettings(ProcessSettings, StoreSettings, TokenSettings, VendorSettings):
+class ControlSettings(ProcessSettings, UplinkSettings, TokenSettings, VendorAccountSettings):
     """Control: the door for the app's backend."""
 
     control_host: str = Field("127.0.0.1", description="Address for backends; 0.0.0.0 opens it.")
@@ -40,13 +40,7 @@ class ControlSettings(ProcessSettings, StoreSettings, TokenSettings, VendorSetti
     session_token_ttl_s: int = Field(
         3300, ge=60, le=86_400, description="Life of a session token of the vendor's, at most a day."
     )
-    vendor_api_key: CliSuppress[SecretStr | None] = secret(
-        "SPATIUS_API_KEY", "The vendor's API key; only for session tokens.", default=None
-    )
     vendor_timeout_s: float = Field(10.0, gt=0, description="How long the vendor may take to make a token.")
-    console_endpoint: str = secret(
-        "SPATIUS_CONSOLE_ENDPOINT", "The vendor's Console API; empty: composed from the region.", default=""
-    )
     gateway_url: str = Field(
         "ws://127.0.0.1:8080", description="Where viewers connect, as control tells backends."
     )
@@ -56,35 +50,16 @@ class ControlSettings(ProcessSettings, StoreSettings, TokenSettings, VendorSetti
     max_turn_bytes: int = Field(
         32 * 1024 * 1024, ge=1024, description="Largest body of a turn; a larger one is refused with 413."
     )
-    max_message_bytes: int = Field(1024 * 1024, ge=4096, description="Largest message on the audio socket.")
+    control_max_message_bytes: int = Field(
+        1024 * 1024, ge=4096, description="Largest message on the audio socket."
+    )
     audio_chunk_ms: int = Field(
         100, ge=10, le=1000, description="Audio per frame when a turn is posted whole."
     )
-    uplink_entries: int = Field(
-        4096, ge=64, description="Most uplink entries waiting for an owner, per conversation."
-    )
-    uplink_bytes: int = Field(
-        16 * 1024 * 1024,
-        ge=64 * 1024,
-        description="Most uplink bytes waiting for an owner, per conversation.",
-    )
-    uplink_wait_s: float = Field(
-        10.0, gt=0, description="How long a door waits for room in the uplink before it gives up."
-    )
-    input_timeout_s: float = Field(
-        30.0, gt=0, description="Silence after which a turn left open by its speaker is closed."
-    )
-
     speech_tail_bytes: int = Field(
         1024 * 1024,
         ge=0,
         description="Audio a door keeps per turn, to say it again if Redis loses it in a fail-over.",
-    )
-    redis_replicas: int = Field(
-        0, ge=0, le=16, description="Replicas of Redis that must have speech before it is acknowledged."
-    )
-    redis_replicas_wait_s: float = Field(
-        1.0, ge=0.001, le=60, description="How long they may take; less than RELAY_REDIS_TIMEOUT_S."
     )
 
     @field_validator("api_keys", "cors_origins", mode="before")
@@ -96,11 +71,4 @@ class ControlSettings(ProcessSettings, StoreSettings, TokenSettings, VendorSetti
     def _can_ask_the_vendor(self) -> Self:
         if self.session_tokens and not (self.vendor_api_key and self.app_id):
             raise ValueError("RELAY_SESSION_TOKENS needs SPATIUS_API_KEY and SPATIUS_APP_ID")
-        return self
-
-    @model_validator(mode="after")
-    def _waits_less_than_the_link(self) -> Self:
-        # A reply that takes longer counts as a dead connection.
-        if self.redis_replicas and self.redis_replicas_wait_s >= self.redis_timeout_s:
-            raise ValueError("RELAY_REDIS_REPLICAS_WAIT_S must be less than RELAY_REDIS_TIMEOUT_S")
         return self

@@ -5,11 +5,11 @@ from pydantic import Field
 from relay_settings.compat import CompatSettings
 from relay_settings.limits import LimitSettings
 from relay_settings.process import ProcessSettings
-from relay_settings.store import StoreSettings
 from relay_settings.tokens import TokenSettings
+from relay_settings.uplink import UplinkSettings
 
 
-class GatewaySettings(ProcessSettings, StoreSettings, TokenSettings, LimitSettings, CompatSettings):
+class GatewaySettings(ProcessSettings, UplinkSettings, TokenSettings, LimitSettings, CompatSettings):
     """The gateway: viewers' WebSockets."""
 
     gateway_host: str = Field("127.0.0.1", description="Address for viewers; 0.0.0.0 opens it.")
@@ -36,13 +36,15 @@ class GatewaySettings(ProcessSettings, StoreSettings, TokenSettings, LimitSettin
     feed_linger_s: float = Field(
         5.0, ge=0, description="How long a conversation is still read after its last viewer here left."
     )
-    sweep_s: float = Field(
+    gateway_poll_s: float = Field(
         2.0,
         gt=0,
         description="How often a conversation is read although no hint came; an eighth as often when it is"
         " silent for long.",
     )
-    max_message_bytes: int = Field(64 * 1024, ge=1024, description="Largest message a viewer may send.")
+    gateway_max_message_bytes: int = Field(
+        64 * 1024, ge=1024, description="Largest message a viewer may send."
+    )
     bad_messages: int = Field(
         8, ge=1, description="Messages that cannot be understood before the viewer is closed."
     )

@@ -1,22 +1,19 @@
 """Settings of ingest."""
 
-from pydantic import Field, SecretStr
-from pydantic_settings import CliSuppress
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from relay_settings.agents import AgentSettings
-from relay_settings.base import reveal, secret
+from relay_settings.base import secret
 from relay_settings.process import ProcessSettings
-from relay_settings.store import StoreSettings
-from relay_settings.vendor import VendorSettings
+from relay_settings.uplink import UplinkSettings
+from relay_settings.vendor import VendorAccountSettings
 
 
-class IngestSettings(ProcessSettings, StoreSettings, VendorSettings, AgentSettings):
+class IngestSettings(ProcessSettings, UplinkSettings, VendorAccountSettings, AgentSettings):
     """Ingest: owns conversations and their Motion sessions."""
 
-    api_key: CliSuppress[SecretStr] = secret("SPATIUS_API_KEY", "The vendor's API key.", min_length=1)
-    console_endpoint: str = secret(
-        "SPATIUS_CONSOLE_ENDPOINT", "The vendor's Console API; empty: composed from the region.", default=""
-    )
     ingress_endpoint: str = secret(
         "SPATIUS_INGRESS_ENDPOINT", "The vendor's Motion Server; empty: composed from the region.", default=""
     )
@@ -30,7 +27,9 @@ class IngestSettings(ProcessSettings, StoreSettings, VendorSettings, AgentSettin
         ge=200,
         description="How long a conversation stays ours unrenewed: a dead worker's is free after it.",
     )
-    sweep_s: float = Field(0.5, gt=0, description="Between looks for conversations without an owner.")
+    ingest_lease_scan_s: float = Field(
+        0.5, gt=0, description="Between looks for conversations without an owner."
+    )
     retention_bytes: int = Field(
         32 * 1024 * 1024, ge=1024 * 1024, description="Frames kept per conversation, at most two turns."
     )
@@ -55,9 +54,6 @@ class IngestSettings(ProcessSettings, StoreSettings, VendorSettings, AgentSettin
     motion_stall_timeout_s: float = Field(
         10.0, gt=0, description="Wait for further motion before the turn goes on as audio."
     )
-    input_timeout_s: float = Field(
-        30.0, gt=0, description="Silence after which a turn left open by its speaker is ended."
-    )
     motion_idle_s: float = Field(
         60.0, gt=0, description="Silence after which a Motion session is closed; connected time is billed."
     )
@@ -76,7 +72,8 @@ class IngestSettings(ProcessSettings, StoreSettings, VendorSettings, AgentSettin
         2.0, gt=0, description="Wait for Motion Server to close its side before the session is dropped."
     )
 
-    @property
-    def vendor_key(self) -> str:
-        """The vendor's API key in clear, for the SDK only."""
-        return reveal(self.api_key)
+    @model_validator(mode="after")
+    def _has_an_account(self) -> Self:
+        if not self.vendor_key:
+            raise ValueError("SPATIUS_API_KEY is missing: it is the vendor's API key")
+        return self

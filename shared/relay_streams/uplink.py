@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from prometheus_client import Counter
 
+from relay_settings.uplink import UplinkSettings
 from relay_streams import scripts
 from relay_streams.conversations import INPUT_STATES
 from relay_streams.errors import Ended, Fenced, Missing, Unavailable
@@ -118,6 +119,17 @@ class UplinkLimits:
     """Replicas of Redis that must have speech before it counts as in."""
     replicas_wait_ms: int = 1000
     """How long they may take."""
+
+    @classmethod
+    def of(cls, settings: UplinkSettings) -> Self:
+        """The limits every process of the relay has."""
+        return cls(
+            entries=settings.uplink_entries,
+            bytes=settings.uplink_bytes,
+            silence_ms=int(settings.silence_s * 1000),
+            replicas=settings.redis_replicas,
+            replicas_wait_ms=int(settings.redis_replicas_wait_s * 1000),
+        )
 
 
 class Uplink:

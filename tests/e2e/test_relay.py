@@ -145,7 +145,7 @@ async def test_motion_that_fails_leaves_a_talking_avatar(relay, speech, watching
 
 async def test_what_the_vendor_refuses_is_told(relay, speech, watching, eventually) -> None:
     """A wrong key, an unknown avatar and a too large payload: told, counted, and nobody else is disturbed."""
-    async with relay(settings={"RELAY_ACCEPTED_KEY": "right", "SPATIUS_API_KEY": "wrong"}) as r:
+    async with relay(settings={"RELAY_SIMULATOR_ACCEPTED_KEY": "right", "SPATIUS_API_KEY": "wrong"}) as r:
         conversation = await r.converse(avatar_id="refused")
         seen = await r.watch(conversation)
         async with watching(seen):
@@ -160,7 +160,7 @@ async def test_what_the_vendor_refuses_is_told(relay, speech, watching, eventual
         assert seen.audio() == speech
         assert await r.metric(r.stack.workers, "relay_motion_failures_total", phase="session_token") == 1
 
-    async with relay(settings={"RELAY_AVATARS": "good"}) as r:
+    async with relay(settings={"RELAY_SIMULATOR_AVATARS": "good"}) as r:
         good, bad = await r.converse(avatar_id="good"), await r.converse(avatar_id="unknown")
         seen_good, seen_bad = await r.watch(good), await r.watch(bad)
         await r.simulator("POST", "faults", at="session", fault="huge", avatar_id="good", after_payloads=2)

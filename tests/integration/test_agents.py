@@ -80,10 +80,13 @@ def bench(open_store):
 
     @asynccontextmanager
     async def made(**settings: Any) -> AsyncIterator[Bench]:
-        simulated = SimulatorSettings.load(simulator_port=0, speed=40, accepted_key="right", avatars="ava")
+        simulated = SimulatorSettings.load(
+            simulator_port=0, simulator_speed=40, simulator_accepted_key="right", simulator_avatars="ava"
+        )
         async with open_store() as store, listen(application(simulated), "127.0.0.1", 0) as url:
             values = {
-                "SPATIUS_API_KEY": "right", "SPATIUS_APP_ID": "app", "redis_url": store.url, "sweep_s": 0.1,
+                "SPATIUS_API_KEY": "right", "SPATIUS_APP_ID": "app", "redis_url": store.url,
+                "ingest_lease_scan_s": 0.1,
                 "SPATIUS_CONSOLE_ENDPOINT": f"{url}/v1/console", "motion_close_s": 0.2,
                 "SPATIUS_INGRESS_ENDPOINT": url.replace("http", "ws") + "/v2/driveningress",
                 "drain_s": 0.2, **settings,

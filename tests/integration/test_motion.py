@@ -99,7 +99,11 @@ def bench():
         sample_rate: int = RATE, **simulator: Any,
     ) -> AsyncIterator[Bench]:  # fmt: skip
         settings = SimulatorSettings(
-            simulator_port=0, speed=40, accepted_key="right", avatars="ava", **simulator
+            simulator_port=0,
+            simulator_speed=40,
+            simulator_accepted_key="right",
+            simulator_avatars="ava",
+            **simulator,
         )
         async with (
             listen(application(settings), "127.0.0.1", 0) as url,
@@ -404,7 +408,7 @@ async def test_a_rate_the_vendor_does_not_take(bench, eventually) -> None:
 
 async def test_no_seat_left(bench, eventually) -> None:
     """A plan's limit shows as a refusal to bill, which is final for now."""
-    async with bench(seats=1) as b:
+    async with bench(simulator_seats=1) as b:
         b.motion.speak(1, SECOND, end=False)
         await eventually(lambda: 1 in b.heard.requests)
         other = Heard()

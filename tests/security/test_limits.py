@@ -176,7 +176,11 @@ async def test_a_viewer_that_is_silent(bench, eventually) -> None:
 
 async def test_the_size_of_a_message(bench) -> None:
     """1009."""
-    async with bench(max_message_bytes=1024) as b, harmless(b, "message_size"), await b.connect() as socket:
+    async with (
+        bench(gateway_max_message_bytes=1024) as b,
+        harmless(b, "message_size"),
+        await b.connect() as socket,
+    ):
         await socket.send_bytes(b"x" * 2000)
         assert await closed_with(socket) == TOO_BIG.code
 

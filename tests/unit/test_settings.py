@@ -10,9 +10,10 @@ from relay_settings.control import ControlSettings
 from relay_settings.gateway import GatewaySettings
 from relay_settings.ingest import IngestSettings
 from relay_settings.simulator import SimulatorSettings
+from relay_streams.uplink import UplinkLimits
 
 SECRET = "planted-secret-of-more-than-32-characters"
-ALL = [GatewaySettings, IngestSettings, ControlSettings, SimulatorSettings]
+ALL: list[type[Settings]] = [GatewaySettings, IngestSettings, ControlSettings, SimulatorSettings]
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +118,37 @@ def test_replicas_answer_before_the_link_gives_up() -> None:
     """A wait for replicas that is longer would look like a dead connection."""
     with pytest.raises(SettingsError, match="RELAY_REDIS_REPLICAS_WAIT_S"):
         ControlSettings.load(redis_replicas=1, redis_replicas_wait_s=3, redis_timeout_s=3)
+
+
+def test_one_name_has_one_meaning() -> None:
+    """What two services both read is one field of one class that both inherit."""
+    homes: dict[str, set[type]] = {}
+    for kind in ALL:
+        for name in kind.model_fields:
+            homes.setdefault(kind.variable(name), set()).add(
+                next(base for base in kind.__mro__ if name in vars(base).get("__annotations__", {}))
+            )
+
+    assert {name: classes for name, classes in homes.items() if len(classes) > 1} == {}
+
+
+@pytest.mark.usefixtures("complete")
+def test_the_uplink_has_the_same_bounds_at_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control, gateways and ingest append to the same stream."""
+    monkeypatch.setenv("RELAY_UPLINK_BYTES", "1048576")
+    monkeypatch.setenv("RELAY_UPLINK_ENTRIES", "256")
+    monkeypatch.setenv("RELAY_INPUT_TIMEOUT_S", "10")
+
+    limits = {UplinkLimits.of(kind.load()) for kind in (ControlSettings, GatewaySettings, IngestSettings)}
+
+    assert limits == {UplinkLimits(entries=256, bytes=1048576, silence_ms=9000)}
+
+
+@pytest.mark.usefixtures("complete")
+def test_a_value_for_no_setting_is_a_mistake_of_the_program() -> None:
+    """A misspelt argument would otherwise be passed over."""
+    with pytest.raises(TypeError, match="gateway_prot"):
+        GatewaySettings.load(gateway_prot=1)
 
 
 def test_secrets_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

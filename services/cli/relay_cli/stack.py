@@ -233,7 +233,10 @@ class Stack:
         self._environment["RELAY_REDIS_URL"] = self.redis_url
         if not self._real:
             self.simulator = await self._child(
-                "simulator", "simulator", RELAY_SPEED=str(self._speed), RELAY_SEED=str(self.seed)
+                "simulator",
+                "simulator",
+                RELAY_SIMULATOR_SPEED=str(self._speed),
+                RELAY_SIMULATOR_SEED=str(self.seed),
             )
             self._environment |= {
                 "SPATIUS_API_KEY": "simulated-key",

@@ -36,8 +36,6 @@ TOKENS = Counter("relay_control_tokens_total", "Viewer tokens made.", ["role"])
 _IDEMPOTENCY_KEY = "Idempotency-Key"
 _ENDING_S = 10
 """When to ask again for a conversation: another may have ended."""
-_PATIENCE = 0.9
-"""The door gives a silent turn up before its owner does: what is acknowledged still finds the turn."""
 
 T = TypeVar("T")
 
@@ -73,16 +71,7 @@ class Api:
         self._tokens = tokens
         self._keys = KeySpace(settings.partitions)
         self._link = link
-        self._uplink = Uplink(
-            link,
-            UplinkLimits(
-                entries=settings.uplink_entries,
-                bytes=settings.uplink_bytes,
-                silence_ms=int(settings.input_timeout_s * 1000 * _PATIENCE),
-                replicas=settings.redis_replicas,
-                replicas_wait_ms=int(settings.redis_replicas_wait_s * 1000),
-            ),
-        )
+        self._uplink = Uplink(link, UplinkLimits.of(settings))
 
     def operations(self) -> list[Operation]:
         """Every resource."""
@@ -238,7 +227,7 @@ class Api:
         if record.state != "open":
             raise Problem(problems.CONVERSATION_ENDED, "no more turns can be spoken")
         websocket = web.WebSocketResponse(
-            heartbeat=20.0, max_msg_size=self._settings.max_message_bytes, compress=False
+            heartbeat=20.0, max_msg_size=self._settings.control_max_message_bytes, compress=False
         )
         await websocket.prepare(request)
         door = Door(

@@ -21,7 +21,6 @@ from relay_auth.viewer_tokens import TokenError, ViewerTokens
 from relay_control.access import Access, presented
 from relay_control.answer import SessionToken, answer
 from relay_control.operation import Operation
-from relay_settings.base import reveal
 from relay_settings.control import ControlSettings
 from relay_wire import problems
 from relay_wire.problems import Problem
@@ -98,7 +97,7 @@ class SessionTokens:
 
     async def _ask(self, expires_at: int) -> str:
         """Ask the vendor. What it says is logged; the caller learns that it failed."""
-        headers = {"X-Api-Key": reveal(self._settings.vendor_api_key)}
+        headers = {"X-Api-Key": self._settings.vendor_key}
         try:
             async with self._http.post(
                 self._url, json={"expireAt": expires_at}, headers=headers, allow_redirects=False

@@ -88,7 +88,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     url, timeout_s = settings.store_url, settings.redis_timeout_s
     async with (
         Link(url, name="gateway", timeout_s=timeout_s) as link,
-        Puller(url, name="gateway", timeout_s=timeout_s, sweep_s=settings.sweep_s) as puller,
+        Puller(url, name="gateway", timeout_s=timeout_s, sweep_s=settings.gateway_poll_s) as puller,
         TaskScope() as tasks,
     ):
         service = Gateway(settings, KeySpace(settings.partitions), link, puller, tasks)

@@ -23,6 +23,7 @@ from relay_streams.conversations import Conversation
 from relay_streams.errors import StoreError
 from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.link import Link
+from relay_streams.uplink import UplinkLimits
 from relay_wire import problems
 from relay_wire.close_codes import BAD_MESSAGE, STORE_UNAVAILABLE, TRY_LATER
 from relay_wire.compat import host
@@ -62,7 +63,7 @@ class CompatDoors:
         self._tokens = tokens
         self._settings = settings
         self._keys = keys
-        self._visitors = Visitors(keys, link, settings.compat_agent)
+        self._visitors = Visitors(keys, link, settings.compat_agent, UplinkLimits.of(settings))
         self._history = history
         self._reception = reception
 

@@ -27,7 +27,7 @@ from relay_settings.gateway import GatewaySettings
 from relay_streams.keys import ConversationKeys
 from relay_streams.link import Link
 from relay_streams.puller import Puller
-from relay_streams.uplink import Uplink
+from relay_streams.uplink import Uplink, UplinkLimits
 from relay_wire import events, problems
 from relay_wire.close_codes import ABNORMAL, BAD_MESSAGE, RATE_LIMITED, REGISTRY, RESTART, SLOW_CONSUMER
 from relay_wire.problems import Problem
@@ -65,7 +65,7 @@ class Reception:
         self._history = history
         self._tasks = tasks
         self._feeds = Feeds(puller, ring_bytes=settings.ring_bytes, linger_s=settings.feed_linger_s)
-        self._uplink = Uplink(link)
+        self._uplink = Uplink(link, UplinkLimits.of(settings))
         self._audience = Audience()
         self._outbox = Outbox()
         self._heartbeat = Heartbeat(settings.heartbeat_s)
@@ -107,7 +107,7 @@ class Reception:
         """
         websocket = web.WebSocketResponse(
             protocols=(SUBPROTOCOL,),
-            max_msg_size=self._settings.max_message_bytes,
+            max_msg_size=self._settings.gateway_max_message_bytes,
             compress=False,
             autoclose=False,
             autoping=False,
@@ -142,7 +142,12 @@ class Reception:
             spawn=self._spawn,
         )
         uplink = ViewerUplink(
-            self._uplink, keys, role, say=subscriber.say, reachable=lambda: self._link.connected
+            self._uplink,
+            keys,
+            role,
+            speech_wait_s=self._settings.uplink_wait_s,
+            say=subscriber.say,
+            reachable=lambda: self._link.connected,
         )
         with self._audience.seat(subscriber):
             try:

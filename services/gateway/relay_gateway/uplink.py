@@ -18,8 +18,6 @@ BAD_MESSAGES = Counter("relay_gateway_bad_messages_total", "Messages that could 
 DROPPED = Counter("relay_gateway_uplink_dropped_total", "Messages the uplink did not take.", ["reason"])
 
 
-_SPEECH_WAIT_S = 10.0
-"""How long a viewer's own speech waits for room, or for Redis; nothing else of it is heard meanwhile."""
 _CHUNK_BYTES = 64 * 1024
 _TAIL_BYTES = 1024 * 1024
 """Kept of a viewer's own speech, in case Redis loses it."""
@@ -32,6 +30,8 @@ class ViewerUplink:
         uplink: Appends to up streams.
         keys: The viewer's conversation.
         role: What its token allows.
+        speech_wait_s: How long its own speech waits for room, or for Redis; nothing else of it is read
+            meanwhile.
         say: Sends an event back to it.
         reachable: Whether Redis is connected.
     """
@@ -42,12 +42,14 @@ class ViewerUplink:
         keys: ConversationKeys,
         role: Role,
         *,
+        speech_wait_s: float,
         say: Callable[[events.GatewayEvent], None],
         reachable: Callable[[], bool],
     ) -> None:
         self._uplink = uplink
         self._keys = keys
         self._role = role
+        self._speech_wait_s = speech_wait_s
         self._say = say
         self._reachable = reachable
         self._away = False
@@ -96,7 +98,7 @@ class ViewerUplink:
             uplink=self._uplink,
             keys=self._keys,
             door="viewer",
-            wait_s=_SPEECH_WAIT_S,
+            wait_s=self._speech_wait_s,
             chunk_bytes=_CHUNK_BYTES,
             tail_bytes=_TAIL_BYTES,
             key=new_key(),

@@ -13,7 +13,7 @@ from relay_streams.conversations import PUSH, Conversation
 from relay_streams.errors import Ended, StoreError
 from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.link import Link
-from relay_streams.uplink import Full, Uplink
+from relay_streams.uplink import Full, Uplink, UplinkLimits
 from relay_wire.frame import Codec
 
 VISITS = Counter("relay_gateway_visits_total", "Conversations made for viewers that brought none.")
@@ -29,13 +29,14 @@ class Visitors:
         keys: Names of keys.
         link: To Redis.
         agent: Who answers them.
+        limits: Of their uplinks.
     """
 
-    def __init__(self, keys: KeySpace, link: Link, agent: str) -> None:
+    def __init__(self, keys: KeySpace, link: Link, agent: str, limits: UplinkLimits) -> None:
         self._agent = agent
         self._keys = keys
         self._link = link
-        self._uplink = Uplink(link)
+        self._uplink = Uplink(link, limits)
 
     @asynccontextmanager
     async def conversation(self, *, avatar_id: str, sample_rate: int) -> AsyncIterator[ConversationKeys]:

@@ -40,8 +40,6 @@ STORE_FAILURES = Counter(
 _RENEWALS_PER_LEASE = 4
 _HEAD_START_S = 0.2
 """How much later a full worker reaches for an offer than an empty one: the emptier one gets it."""
-_PATIENCE = 0.9
-"""A silent turn is given up in the uplink before its owner does, as at the door."""
 _TAKEN_AT_ONCE = 4
 """Most offers of a partition taken before others may have some."""
 
@@ -72,7 +70,7 @@ class Worker:
         self._publisher = publisher
         self._vendor = vendor
         self._catalog = catalog
-        self._uplink = Uplink(link, UplinkLimits(silence_ms=int(settings.input_timeout_s * 1000 * _PATIENCE)))
+        self._uplink = Uplink(link, UplinkLimits.of(settings))
         self._tasks = tasks
         self._owners: dict[str, Owner] = {}
         self._draining = False
@@ -116,9 +114,9 @@ class Worker:
         loop, lease_s = asyncio.get_running_loop(), self._settings.lease_ms / 1000
         steady_since = swept_at = loop.time()
         while True:
-            await asyncio.sleep(self._settings.sweep_s)
+            await asyncio.sleep(self._settings.ingest_lease_scan_s)
             # When Redis, or this process, was away, every lease has run out: owners may renew theirs first.
-            if loop.time() - swept_at > self._settings.sweep_s + lease_s / 2:
+            if loop.time() - swept_at > self._settings.ingest_lease_scan_s + lease_s / 2:
                 steady_since = loop.time()
             swept_at = loop.time()
             steady_s = min(self._link.connected_for_s, swept_at - steady_since)

@@ -26,14 +26,14 @@ from relay_wire.problems import Problem
 def application(settings: SimulatorSettings) -> web.Application:
     """The stand-in's routes."""
     faults = Faults()
-    console = Console(faults, settings.accepted_key)
+    console = Console(faults, settings.simulator_accepted_key)
     server = MotionServer(
         console,
         faults,
-        seed=settings.seed,
-        speed=settings.speed,
-        seats=settings.seats,
-        avatars=frozenset(filter(None, settings.avatars.split(","))),
+        seed=settings.simulator_seed,
+        speed=settings.simulator_speed,
+        seats=settings.simulator_seats,
+        avatars=frozenset(filter(None, settings.simulator_avatars.split(","))),
     )
     app = web.Application(middlewares=[problem_middleware({})])
     app.add_routes([*console.routes(), web.get("/v2/driveningress/websocket", server.serve)])

@@ -20,8 +20,8 @@ LARGEST_CASE_BYTES = 2**20
 async def echo(redis_url: str) -> AsyncIterator[str]:
     """The address of a gateway that says what it hears, while the block runs."""
     settings = GatewaySettings.load(
-        RELAY_TOKEN_SECRET="k" * 40, redis_url=redis_url, max_message_bytes=LARGEST_CASE_BYTES, drain_s=0,
-        messages_per_s=100_000, message_bytes_per_s=2**30, requests_per_s=1000,
+        RELAY_TOKEN_SECRET="k" * 40, redis_url=redis_url, gateway_max_message_bytes=LARGEST_CASE_BYTES,
+        drain_s=0, messages_per_s=100_000, message_bytes_per_s=2**30, requests_per_s=1000,
     )  # fmt: skip
     async with gateway(settings) as service:
 

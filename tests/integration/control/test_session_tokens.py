@@ -25,7 +25,7 @@ def direct(bench):
 
     @asynccontextmanager
     async def made(**settings: Any) -> AsyncIterator[tuple[Any, str]]:
-        stand_in = application(SimulatorSettings.load(accepted_key=VENDOR_KEY))
+        stand_in = application(SimulatorSettings.load(simulator_accepted_key=VENDOR_KEY))
         async with listen(stand_in, "127.0.0.1", 0) as url:
             options = {
                 "session_tokens": True, "SPATIUS_API_KEY": VENDOR_KEY, "app_id": "app",
