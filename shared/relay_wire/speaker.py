@@ -26,6 +26,7 @@ class Start(msgspec.Struct, frozen=True, omit_defaults=True, tag="start"):
     barge_in: bool = False
     """Cancel what is spoken or waits, instead of waiting for it."""
     traceparent: str = ""
+    """W3C trace context; left out where it is none."""
     turn: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
     """Go on with this turn, one of the last eight."""
     key: Key | None = None
@@ -95,7 +96,7 @@ def decode(text: str) -> FromSpeaker:
     """
     try:
         message: FromSpeaker = _FROM_SPEAKER.decode(text)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise SpeakerError(f"not a message: {error}") from None
     return message
 
@@ -104,6 +105,6 @@ def decode_answer(text: str) -> ToSpeaker:
     """Read one of control's answers. Raises as ``decode`` does."""
     try:
         answer: ToSpeaker = _TO_SPEAKER.decode(text)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise SpeakerError(f"not an answer: {error}") from None
     return answer

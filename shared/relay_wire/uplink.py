@@ -6,6 +6,7 @@ field     meaning
 k         kind: speech, interrupt, playback, text, mic, sample, close
 t         turn; for an interrupt the last turn it cancels
 o         speech: byte offset of this chunk in its turn
+c         bytes of speech ever appended before this entry: what waits is counted with it
 d         speech and mic: PCM; text and sample: UTF-8
 e         speech: "1" on the last chunk of the turn; mic: "1" when the listener has stopped talking
 b         speech: "1" when the turn barges in
@@ -20,6 +21,7 @@ traceparent  W3C trace context of the turn, on its first chunk
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, get_args
 
+from relay_wire import text
 from relay_wire.messages import PlaybackState
 
 _PLAYBACK_STATES: dict[str, PlaybackState] = {state: state for state in get_args(PlaybackState)}
@@ -96,6 +98,11 @@ def decode(fields: Mapping[bytes, bytes]) -> Entry:
         raise UplinkError(f"not an uplink entry: {error!r}") from None
 
 
+def _key(field: bytes) -> str:
+    """What names an opening is optional: one that cannot be read costs no audio."""
+    return field.decode() if field.isascii() else ""
+
+
 def _speech(fields: Mapping[bytes, bytes]) -> Speech:
     return Speech(
         turn=int(fields[b"t"]),
@@ -103,8 +110,8 @@ def _speech(fields: Mapping[bytes, bytes]) -> Speech:
         pcm=fields[b"d"],
         end=fields.get(b"e") == b"1",
         barge_in=fields.get(b"b") == b"1",
-        traceparent=fields.get(b"traceparent", b"").decode("ascii"),
-        key=fields.get(b"key", b"").decode("ascii"),
+        traceparent=text.traceparent(fields.get(b"traceparent", b"").decode("ascii", "replace")),
+        key=_key(fields.get(b"key", b"")),
     )
 
 

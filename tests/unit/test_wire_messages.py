@@ -11,6 +11,8 @@ from relay_wire.problems import Problem
 from relay_wire.speaker import SpeakerError
 from relay_wire.uplink import UplinkError
 
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 
 @pytest.mark.parametrize(
     ("text", "message"),
@@ -64,8 +66,8 @@ def test_any_text_is_a_message_or_refused(text: str) -> None:
     [
         (
             {b"k": b"speech", b"t": b"2", b"o": b"64", b"d": b"ab", b"e": b"1", b"b": b"1",
-             b"traceparent": b"00"},
-            uplink.Speech(2, 64, b"ab", end=True, barge_in=True, traceparent="00"),
+             b"traceparent": TRACEPARENT.encode()},
+            uplink.Speech(2, 64, b"ab", end=True, barge_in=True, traceparent=TRACEPARENT),
         ),
         ({b"k": b"speech", b"t": b"2", b"o": b"0", b"d": b""}, uplink.Speech(2, 0, b"")),
         ({b"k": b"interrupt", b"t": b"2", b"r": b"viewer"}, uplink.Interrupt(2, "viewer")),

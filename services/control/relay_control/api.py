@@ -15,17 +15,18 @@ from relay_control.access import KEY
 from relay_control.answer import ConversationShown, TokenMade, TurnsInterrupted, TurnTaken, answer
 from relay_control.door import Door
 from relay_control.operation import Operation, Parameter
+from relay_control.trace_context import traceparent
 from relay_control.wav import PCM_TYPES, WAV_TYPES, samples_of
 from relay_settings.control import ControlSettings
 from relay_streams import conversations
 from relay_streams.conversations import PUSH, Conversation, TalkOver
-from relay_streams.errors import Ended
-from relay_streams.keys import KeySpace
+from relay_streams.errors import Ended, Missing
+from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.link import Link
 from relay_streams.speech import Speech, new_key
 from relay_streams.uplink import Busy, Closed, Full, Mismatch, Uplink, UplinkLimits
 from relay_telemetry import traces
-from relay_wire import problems, speaker
+from relay_wire import problems, speaker, text
 from relay_wire.frame import Codec
 from relay_wire.pcm import SAMPLE_RATES, chunk_bytes, duration_ms
 from relay_wire.problems import Problem
@@ -43,7 +44,7 @@ T = TypeVar("T")
 class NewConversation(msgspec.Struct, forbid_unknown_fields=True):
     """Body of ``POST /v1/conversations``."""
 
-    avatar_id: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    avatar_id: text.Name = ""
     sample_rate: int = 16000
     agent: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}\Z")] = PUSH
     talk_over: TalkOver | None = None
@@ -176,7 +177,7 @@ class Api:
         record = await self._record(request)
         pcm = samples_of(await request.read(), request.content_type.lower(), record.sample_rate)
         span = traces.begin(
-            "speak", kind=SpanKind.SERVER, parent=request.headers.get("traceparent", ""),
+            "speak", kind=SpanKind.SERVER, parent=traceparent(request.headers.get("traceparent", "")),
             attributes={"relay.conversation": record.id, "relay.audio_bytes": len(pcm)},
         )  # fmt: skip
         speech = Speech(
@@ -201,23 +202,23 @@ class Api:
         try:
             await speech.say(pcm, end=True)
         except Busy as busy:
-            text = f"turn {busy.turn} is being spoken: wait for its end, or post with barge_in=true"
-            raise Problem(problems.TURN_OPEN, text, turn=busy.turn) from None
+            detail = f"turn {busy.turn} is being spoken: wait for its end, or post with barge_in=true"
+            raise Problem(problems.TURN_OPEN, detail, turn=busy.turn) from None
         except Closed as closed:
-            text = f"turn {closed.turn} was interrupted"
-            raise Problem(problems.TURN_OPEN, text, turn=closed.turn) from None
+            detail = f"turn {closed.turn} was interrupted"
+            raise Problem(problems.TURN_OPEN, detail, turn=closed.turn) from None
         except Mismatch as mismatch:
-            text = f"{mismatch}: use a key for one turn only"
-            raise Problem(problems.IDEMPOTENCY_MISMATCH, text, turn=mismatch.turn) from None
+            detail = f"{mismatch}: use a key for one turn only"
+            raise Problem(problems.IDEMPOTENCY_MISMATCH, detail, turn=mismatch.turn) from None
         except Full:
-            text = "too much waits to be spoken; post again with the same key to go on"
+            detail = "too much waits to be spoken; post again with the same key to go on"
             if not repeatable:
                 await self._uplink.interrupt(speech.keys, "uplink_full")
-                text = "too much waits to be spoken; the turn was cancelled"
-            raise Problem(problems.UPLINK_FULL, text, retry_after_s=5) from None
+                detail = "too much waits to be spoken; the turn was cancelled"
+            raise Problem(problems.UPLINK_FULL, detail, retry_after_s=5) from None
 
     async def _interrupt(self, request: web.Request) -> web.Response:
-        turn = await self._uplink.interrupt(self._keys.conversation(request.match_info["id"]), "backend")
+        turn = await self._uplink.interrupt(self._conversation(request), "backend")
         return answer(TurnsInterrupted(turn), status=202)
 
     async def _audio(self, request: web.Request) -> web.StreamResponse:
@@ -236,7 +237,7 @@ class Api:
             self._keys.conversation(record.id),
             wait_s=self._settings.uplink_wait_s,
             tail_bytes=self._settings.speech_tail_bytes,
-            traceparent=request.headers.get("traceparent", ""),
+            traceparent=traceparent(request.headers.get("traceparent", "")),
         )
         await door.serve()
         return websocket
@@ -260,7 +261,14 @@ class Api:
     # --- parts ---------------------------------------------------------------------------------
 
     async def _record(self, request: web.Request) -> Conversation:
-        return await conversations.read(self._link, self._keys.conversation(request.match_info["id"]))
+        return await conversations.read(self._link, self._conversation(request))
+
+    def _conversation(self, request: web.Request) -> ConversationKeys:
+        """Keys of the conversation in the request's path."""
+        conversation = request.match_info["id"]
+        if not text.is_name(conversation):
+            raise Missing("no conversation has such an id")
+        return self._keys.conversation(conversation)
 
     def _stream_url(self, conversation: str) -> str:
         return f"{self._settings.gateway_url.rstrip('/')}/v1/conversations/{conversation}/stream"
@@ -275,7 +283,7 @@ async def _body(request: web.Request, kind: type[T]) -> T:
         return msgspec.json.decode(body or b"{}", type=kind)
     except msgspec.ValidationError as error:
         raise Problem(problems.INVALID_FIELD, str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(problems.MALFORMED_JSON, str(error)) from None
 
 
@@ -286,8 +294,8 @@ def _idempotency_key(request: web.Request) -> str:
     try:
         return msgspec.convert(key, speaker.Key)
     except msgspec.ValidationError:
-        text = f"{_IDEMPOTENCY_KEY}: 1 to 128 visible ASCII characters"
-        raise Problem(problems.INVALID_FIELD, text, field=_IDEMPOTENCY_KEY) from None
+        detail = f"{_IDEMPOTENCY_KEY}: 1 to 128 visible ASCII characters"
+        raise Problem(problems.INVALID_FIELD, detail, field=_IDEMPOTENCY_KEY) from None
 
 
 def _flag(request: web.Request, name: str) -> bool:

@@ -6,6 +6,7 @@ import structlog
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 from prometheus_client import Counter, Gauge
 
+from relay_control.trace_context import traceparent
 from relay_streams.errors import Ended, Missing, Unavailable
 from relay_streams.keys import ConversationKeys
 from relay_streams.speech import Speech, new_key
@@ -219,7 +220,7 @@ class Door:
             tail_bytes=self._tail_bytes,
             key=self._options.key or new_key(),
             barge_in=self._options.barge_in,
-            traceparent=self._options.traceparent or self._traceparent,
+            traceparent=traceparent(self._options.traceparent) or self._traceparent,
         )
 
     async def _stop_listening(self, reason: str, answer: speaker.ToSpeaker) -> None:

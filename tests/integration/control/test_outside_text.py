@@ -1,0 +1,104 @@
+"""Text that backends bring: what is optional and no good is left out, and costs no audio."""
+
+import pytest
+
+from relay_control.trace_context import DROPPED_FIELDS
+from relay_wire import speaker, uplink
+
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+PCM = bytes(range(100))
+
+
+def dropped() -> float:
+    return DROPPED_FIELDS.labels("traceparent")._value.get()
+
+
+@pytest.mark.parametrize(
+    "given", ["é", "x" * 500_000, PARENT.upper(), "00-" + "0" * 32 + "-" + "0" * 16 + "-01"]
+)
+async def test_a_start_with_a_traceparent_that_is_none(bench, given: str) -> None:
+    """The audio is acknowledged and can be read; nothing of the field is stored; it is counted."""
+    async with bench() as b:
+        conversation, before = await b.create(), dropped()
+        async with b.socket(conversation) as socket:
+            await b.say(socket, speaker.Start(traceparent=given))
+            await socket.send_bytes(PCM)
+            assert await b.answers(socket, 2) == [speaker.Turn(1), speaker.Ack(1, 100)]
+
+        assert {entry.traceparent for entry in await b.said(conversation)} == {""}
+        assert await b.audio(conversation) == {1: PCM}
+        assert dropped() == before + 1
+
+
+async def test_an_upgrade_with_a_traceparent_that_is_none(bench) -> None:
+    """As with `start`, for every turn of the socket."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation, headers={**b.auth, "traceparent": "é"}) as socket:
+            for _ in range(2):
+                await socket.send_bytes(PCM)
+                await b.say(socket, speaker.End())
+            await b.answers(socket, 6)
+
+        assert await b.audio(conversation) == {1: PCM, 2: PCM}
+
+
+async def test_a_traceparent_of_a_later_version(bench) -> None:
+    """It travels in the form of version 00."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await b.say(socket, speaker.Start(traceparent="01" + PARENT[2:] + "-more"))
+            await socket.send_bytes(PCM)
+            await b.answers(socket, 2)
+
+        assert (await b.said(conversation))[0].traceparent == PARENT
+
+
+async def test_an_entry_whose_optional_fields_cannot_be_read_keeps_its_audio() -> None:
+    """What older doors stored is spoken."""
+    fields = {
+        b"k": b"speech",
+        b"t": b"1",
+        b"o": b"0",
+        b"d": PCM,
+        b"traceparent": b"\xc3\xa9",
+        b"key": b"\xff",
+    }
+
+    assert uplink.decode(fields) == uplink.Speech(1, 0, PCM)
+
+
+@pytest.mark.parametrize("avatar", ["a\nb", "\x1b[2J", "x" * 129, "a\u202eb"])
+async def test_an_avatar_that_is_no_name(bench, avatar: str) -> None:
+    """422, the field named."""
+    async with bench() as b:
+        status, problem, _ = await b.call("POST", "/v1/conversations", json={"avatar_id": avatar})
+
+    assert (status, problem["type"]) == (422, "urn:avatar-relay:problem:invalid-field")
+    assert "avatar_id" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/conversations/a%00b", "/v1/conversations/a%0Ab/interrupt", "/v1/conversations/" + "x" * 4000],
+)
+async def test_a_conversation_that_is_no_name(bench, path: str) -> None:
+    """404, as for any that is not there."""
+    async with bench() as b:
+        status, _, _ = await b.call("POST" if path.endswith("interrupt") else "GET", path)
+
+    assert status == 404
+
+
+async def test_json_nested_too_deep(bench) -> None:
+    """A refusal of that message; the turn goes on."""
+    deep = '{"type":"start","x":' + "[" * 60_000
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await socket.send_str(deep)
+            await socket.send_bytes(PCM)
+            error, *rest = await b.answers(socket, 3)
+
+    assert (error.code, rest) == ("bad-message", [speaker.Turn(1), speaker.Ack(1, 100)])
