@@ -12,6 +12,8 @@ from relay_wire.position import START, Position
 
 Outcome = Literal["complete", "interrupted", "audio_only", "failed"]
 """How a turn ended."""
+PongId = str | int | float | bool | None
+"""What a client may call a ping, and finds in the answer: any JSON scalar."""
 
 
 class EventError(ValueError):
@@ -120,7 +122,7 @@ class Reconnect(_Event, frozen=True):
 class Pong(_Event, frozen=True, omit_defaults=True):
     """From the gateway only: the answer to a client's ``ping``, with its ``id``."""
 
-    id: str = ""
+    id: PongId = ""
 
 
 class Unknown(msgspec.Struct, frozen=True):

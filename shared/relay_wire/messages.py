@@ -4,11 +4,21 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from relay_wire.events import PongId
+from relay_wire.numbers import Number, nearest, whole
+
 PlaybackState = Literal["started", "stalled", "finished"]
+
+MAX_PING_ID = 128
+"""Characters of a ping's id, which comes back in the answer."""
 
 
 class MessageError(ValueError):
     """Raised when a text is not a message."""
+
+
+class ReportError(MessageError):
+    """Raised when a text is a playback report that cannot be understood: nothing is lost but itself."""
 
 
 class Interrupt(msgspec.Struct, frozen=True, tag="interrupt"):
@@ -30,9 +40,9 @@ class Playback(msgspec.Struct, frozen=True, tag="playback"):
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
-    """Answered by the ``pong`` event with the same id."""
+    """Answered by the ``pong`` event with the same id, whatever scalar that is."""
 
-    id: str = ""
+    id: PongId = ""
 
 
 class Microphone(NamedTuple):
@@ -60,7 +70,26 @@ Message = Interrupt | Text | Playback | Ping
 Said = Message | Microphone | Sample | Utterance
 """All a viewer can say, in whatever protocol."""
 
-_DECODER = msgspec.json.Decoder(Message)
+
+class _Report(msgspec.Struct, frozen=True, tag="playback"):
+    """A playback report as clients write it."""
+
+    turn: Number
+    state: PlaybackState
+    position_ms: Number | None = 0
+
+    def read(self) -> Playback:
+        return Playback(whole(self.turn), self.state, nearest(self.position_ms or 0))
+
+
+class _Head(msgspec.Struct, frozen=True):
+    type: str
+
+
+UNREADABLE = (msgspec.MsgspecError, RecursionError, ValueError)
+"""What decoding raises; ``ValueError`` for lone surrogates and numbers out of range."""
+_DECODER = msgspec.json.Decoder(Interrupt | Text | _Report | Ping)
+_HEAD_DECODER = msgspec.json.Decoder(_Head)
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -70,13 +99,31 @@ def encode(message: Message) -> str:
 
 
 def decode(text: str) -> Message:
-    """Read a message.
+    """Read a message. Whole numbers may be written as fractions; a position is rounded.
 
     Raises:
-        MessageError: Not JSON, an unknown type, or a field missing or of the wrong type.
+        ReportError: A playback report with a field that is missing or of the wrong type.
+        MessageError: Not JSON, an unknown type, or the same of another message.
     """
     try:
-        message: Message = _DECODER.decode(text)
-    except msgspec.MsgspecError as error:
-        raise MessageError(f"not a message: {error}") from None
-    return message
+        message = _DECODER.decode(text)
+        if isinstance(message, Ping):
+            _check_id(message.id)
+        return message.read() if isinstance(message, _Report) else message
+    except UNREADABLE as error:
+        refusal = ReportError if _is_report(text) else MessageError
+        raise refusal(f"not a message: {error}") from None
+
+
+def _is_report(text: str) -> bool:
+    try:
+        return _HEAD_DECODER.decode(text).type == Playback.__struct_config__.tag
+    except UNREADABLE:
+        return False
+
+
+def _check_id(ping_id: PongId) -> None:
+    if isinstance(ping_id, str) and len(ping_id) > MAX_PING_ID:
+        raise ValueError(f"id: {MAX_PING_ID} characters at most")
+    if isinstance(ping_id, int) and not -(2**63) <= ping_id < 2**64:
+        raise ValueError("id: 64 bits at most")

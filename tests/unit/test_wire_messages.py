@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from relay_wire import close_codes, messages, pcm, problems, speaker, uplink
 from relay_wire.close_codes import Advice
+from relay_wire.compat import host
+from relay_wire.compat import messages as compat_messages
 from relay_wire.messages import MessageError
 from relay_wire.problems import Problem
 from relay_wire.speaker import SpeakerError
@@ -21,12 +23,76 @@ TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
         ('{"type":"text","text":"hi"}', messages.Text("hi")),
         ('{"type":"playback","turn":3,"state":"finished"}', messages.Playback(3, "finished")),
         ('{"type":"ping","id":"7","extra":1}', messages.Ping("7")),
+        ('{"type":"ping","id":7}', messages.Ping(7)),
+        ('{"type":"ping","id":0.5}', messages.Ping(0.5)),
+        ('{"type":"ping","id":false}', messages.Ping(id=False)),
+        ('{"type":"ping","id":null}', messages.Ping(None)),
     ],
 )
 def test_viewers_messages(text: str, message: messages.Message) -> None:
     """They read as the protocol has them, and round-trip."""
     assert messages.decode(text) == message
     assert messages.decode(messages.encode(message)) == message
+
+
+@pytest.mark.parametrize(
+    ("fields", "turn", "position_ms"),
+    [
+        ('"turn":1.0', 1, 0),
+        ('"turn":1,"position_ms":1234.0', 1, 1234),
+        ('"turn":1,"position_ms":1234.6', 1, 1235),
+        ('"turn":1e2,"position_ms":1.5E3', 100, 1500),
+        ('"turn":1,"position_ms":null', 1, 0),
+        ('"turn":1,"position_ms":-0.4', 1, 0),
+        ('"turn":1,"position_ms":' + "9" * 4000, 1, 2**32 - 1),
+        ('"turn":4294967295,"position_ms":1e300', 2**32 - 1, 2**32 - 1),
+    ],
+)
+def test_numbers_as_other_languages_write_them(fields: str, turn: int, position_ms: int) -> None:
+    """Whole floats are integers, positions are rounded, and nothing endless goes on to the store."""
+    report = messages.decode(f'{{"type":"playback","state":"started",{fields}}}')
+
+    assert report == messages.Playback(turn, "started", position_ms)
+    assert isinstance(report.turn, int)
+    assert isinstance(report.position_ms, int)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    ['"turn":1.5', '"turn":-1', '"turn":4294967296', '"turn":' + "9" * 5000, '"turn":1e999', '"turn":"1"',
+     '"turn":null', '"turn":1,"state":"paused"', '"turn":1,"position_ms":""', '"turn":1,"position_ms":1e400'],
+)  # fmt: skip
+def test_a_report_that_cannot_be_understood_is_told_apart(fields: str) -> None:
+    """Its sender is a player that reports again and again, and must not end by that."""
+    with pytest.raises(messages.ReportError):
+        messages.decode(f'{{"type":"playback","state":"started",{fields}}}')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"type":"ping","x":' + "[" * 60_000,
+        '{"type":"playback","turn":1,"x":' + '{"a":' * 60_000,
+        '{"type":"ping","id":' + "9" * 100 + "}",
+        '{"type":"ping","id":[]}',
+        '{"type":"ping","id":"' + "x" * 129 + '"}',
+        '{"type":"text","text":"\\ud800"}',
+        '{"type":"text","text":"\ud800"}',
+    ],
+)
+def test_what_is_deep_or_endless_is_no_message(text: str) -> None:
+    """It raises the module's own error, whatever the decoder raises."""
+    with pytest.raises(MessageError):
+        messages.decode(text)
+
+
+def test_what_is_deep_is_no_message_of_the_vendors_clients() -> None:
+    """Neither of their JSON, nor of their binary protocol's first message."""
+    deep = "[" * 60_000
+    for decode in (compat_messages.decode, host.decode_start):
+        for text in (deep, '{"type":"ping","x":' + deep, '{"action":"start","x":' + deep):
+            with pytest.raises(MessageError):
+                decode(text)
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ class CompatDoors:
     async def _agent(self, request: web.Request) -> web.StreamResponse:
         self._reception.check(request)
         rate = self._settings.compat_sample_rate
-        async with self._conversation(await self._grant(request), host.Start("start")) as (keys, role):
+        async with self._conversation(await self._grant(request), host.Start()) as (keys, role):
             beginning = await self._history.begin_at_boundary(keys)
             check_open(beginning.record)
             if not _plays(beginning.record, rate):

@@ -11,9 +11,9 @@ from prometheus_client import Counter
 
 from relay_auth.viewer_tokens import Role
 from relay_gateway.audience import Audience
-from relay_gateway.dialects.dialect import BadMessage, Dialect
+from relay_gateway.dialects.dialect import BadMessage, BadReport, Dialect
 from relay_gateway.drain import drain
-from relay_gateway.feed import Feeds
+from relay_gateway.feed import DEFECTS, Feeds
 from relay_gateway.handshake import SUBPROTOCOL, check_upgrade
 from relay_gateway.heartbeat import Heartbeat
 from relay_gateway.history import Beginning, History
@@ -21,15 +21,25 @@ from relay_gateway.inbox import Inbox, Overrun
 from relay_gateway.outbox import Outbox
 from relay_gateway.socket import CLOSE_S, Socket
 from relay_gateway.subscriber import Subscriber
-from relay_gateway.uplink import BAD_MESSAGES, ViewerUplink
+from relay_gateway.uplink import BAD_MESSAGES, BAD_REPORTS, ViewerUplink
 from relay_runtime.tasks import TaskScope
 from relay_settings.gateway import GatewaySettings
+from relay_streams.errors import StoreError
 from relay_streams.keys import ConversationKeys
 from relay_streams.link import Link
 from relay_streams.puller import Puller
 from relay_streams.uplink import Uplink, UplinkLimits
 from relay_wire import events, problems
-from relay_wire.close_codes import ABNORMAL, BAD_MESSAGE, RATE_LIMITED, REGISTRY, RESTART, SLOW_CONSUMER
+from relay_wire.close_codes import (
+    ABNORMAL,
+    BAD_MESSAGE,
+    INTERNAL_ERROR,
+    RATE_LIMITED,
+    REGISTRY,
+    RESTART,
+    SLOW_CONSUMER,
+    STORE_UNAVAILABLE,
+)
 from relay_wire.problems import Problem
 
 CLOSES = Counter("relay_gateway_closes_total", "Viewer sockets closed, by code.", ["code"])
@@ -102,6 +112,8 @@ class Reception:
     async def open(self, request: web.Request) -> AsyncIterator[Socket]:
         """Accept the upgrade: a socket while the block runs. How it ended is counted.
 
+        What the block raises closes the socket with a code: there is no other answer after an upgrade.
+
         Raises:
             ConnectionError: The viewer left during the handshake.
         """
@@ -116,7 +128,17 @@ class Reception:
         socket = Socket(request, websocket, self._outbox, buffer_bytes=self._settings.client_buffer_bytes)
         try:
             with self._heartbeat.watch(socket):
-                yield socket
+                try:
+                    yield socket
+                except ConnectionError:
+                    pass  # The viewer left: its socket says so, too.
+                except StoreError as error:
+                    log.info("a viewer cannot be served", error=str(error))
+                    socket.close(STORE_UNAVAILABLE)
+                except Exception:  # the root of a viewer's task
+                    DEFECTS.inc()
+                    log.exception("a viewer's socket failed")
+                    socket.close(INTERNAL_ERROR)
                 await socket.ended()
         finally:
             socket.drop()
@@ -161,7 +183,7 @@ class Reception:
                 self._feeds.detach(feed)
 
     async def _receive(self, socket: Socket, dialect: Dialect, uplink: ViewerUplink) -> None:
-        bad = 0
+        bad = bad_reports = 0
         async for message in Inbox(socket, self._settings):
             try:
                 said = dialect.read(message)
@@ -169,6 +191,12 @@ class Reception:
                     socket.write(said)
                 elif said is not None:
                     await uplink.take(said)
+            except BadReport as error:
+                # Players report all the time: one answer says it, and the picture goes on.
+                BAD_REPORTS.inc()
+                if not bad_reports:
+                    uplink.refuse(str(error))
+                bad_reports += 1
             except BadMessage as error:
                 bad += 1
                 BAD_MESSAGES.inc()

@@ -6,7 +6,7 @@ from functools import cached_property
 from prometheus_client import Counter
 
 from relay_auth.viewer_tokens import Role
-from relay_streams.errors import Ended, Missing, Unavailable
+from relay_streams.errors import Ended, Missing, StoreError, Unavailable
 from relay_streams.keys import ConversationKeys
 from relay_streams.speech import Speech, new_key
 from relay_streams.uplink import Busy, Closed, Full, Mismatch, Uplink
@@ -15,6 +15,9 @@ from relay_wire.messages import Interrupt, Microphone, Ping, Playback, Said, Sam
 
 MESSAGES = Counter("relay_gateway_messages_total", "Messages from viewers.", ["kind"])
 BAD_MESSAGES = Counter("relay_gateway_bad_messages_total", "Messages that could not be understood.")
+BAD_REPORTS = Counter(
+    "relay_gateway_bad_reports_total", "Playback reports that could not be understood, and were passed over."
+)
 DROPPED = Counter("relay_gateway_uplink_dropped_total", "Messages the uplink did not take.", ["reason"])
 
 
@@ -68,6 +71,9 @@ class ViewerUplink:
             self._drop("turn_over", str(error), retryable=False)
         except (Ended, Missing):
             self._drop("conversation_ended", "the conversation is over", retryable=False)
+        except StoreError:
+            # Redis refuses this command, by its rights or its state; others it may take.
+            self._drop("store_refused", "the relay cannot take this message now", retryable=True)
 
     def refuse(self, why: str) -> None:
         """Tell the viewer that a message was bad."""

@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from relay_wire.messages import MessageError
+from relay_wire.messages import UNREADABLE, MessageError
+from relay_wire.numbers import Number, whole
 from relay_wire.pcm import SAMPLE_RATES
 
 HEAD_BYTES = 2
@@ -27,14 +28,13 @@ class Type(IntEnum):
     ERROR = 4
 
 
-class Start(msgspec.Struct, frozen=True):
+class Start(NamedTuple):
     """The first message of a client."""
 
-    action: Literal["start"]
     avatar_id: str = ""
     """Empty when it leaves that to the server."""
-    sample_rate: int | None = None
-    """Of its audio, in Hz; likewise."""
+    sample_rate: int = 0
+    """Of its audio, in Hz; 0 likewise."""
 
 
 class Audio(NamedTuple):
@@ -42,6 +42,14 @@ class Audio(NamedTuple):
 
     pcm: bytes
     last: bool
+
+
+class _Start(msgspec.Struct, frozen=True):
+    """A start as clients write it."""
+
+    action: Literal["start"]
+    avatar_id: str | None = None
+    sample_rate: Number | None = None
 
 
 class _Metadata(msgspec.Struct, frozen=True):
@@ -55,7 +63,7 @@ class _Error(msgspec.Struct, frozen=True):
     error: str
 
 
-_DECODER = msgspec.json.Decoder(Start)
+_DECODER = msgspec.json.Decoder(_Start)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -63,11 +71,11 @@ def decode_start(text: str) -> Start:
     """Read the first message; raises ``MessageError`` when it is anything else."""
     try:
         start = _DECODER.decode(text)
-    except (msgspec.MsgspecError, UnicodeEncodeError) as error:
+    except UNREADABLE as error:
         raise MessageError(f"not a start: {error}") from None
     if start.sample_rate not in (None, *SAMPLE_RATES):
         raise MessageError(f"sample_rate: one of {SAMPLE_RATES}")
-    return start
+    return Start(start.avatar_id or "", whole(start.sample_rate or 0))
 
 
 def decode_audio(message: bytes) -> Audio:

@@ -1,11 +1,12 @@
 """Messages: what the vendor's clients say, as JSON text with a ``type`` field.
 
 The clients' own names; fields unknown to us are ignored, and so are types: other versions have others.
+What may be missing may be null.
 """
 
 import msgspec
 
-from relay_wire.messages import MessageError
+from relay_wire.messages import UNREADABLE, MessageError
 
 
 def _snake(name: str) -> str:
@@ -19,19 +20,19 @@ class _Message(msgspec.Struct, frozen=True, tag_field="type", tag=_snake, rename
 class SetAvatar(_Message, frozen=True):
     """Which avatar the client shows; empty when it leaves that to the server."""
 
-    avatar_id: str = ""
+    avatar_id: str | None = ""
 
 
 class StartAgent(_Message, frozen=True):
     """The client wants to be listened to."""
 
-    language: str = ""
+    language: str | None = ""
 
 
 class MicAudio(_Message, frozen=True):
     """Microphone audio: mono PCM16 at the rate of ``/api/config``."""
 
-    audio: bytes = b""
+    audio: bytes | None = b""
 
 
 class MicEnd(_Message, frozen=True):
@@ -86,5 +87,5 @@ def decode(text: str) -> Message | Unknown:
     try:
         head = _TYPE_DECODER.decode(text)
         return _DECODER.decode(text) if head.type in _TYPES else head
-    except (msgspec.MsgspecError, UnicodeEncodeError) as error:
+    except UNREADABLE as error:
         raise MessageError(f"not a message: {error}") from None

@@ -1,12 +1,15 @@
 """Messages: what viewers say reaches the owner; what cannot be understood harms nobody else."""
 
+import json
 from typing import Any
 
 import pytest
-from tests.integration.gateway.bench import collect, listen_to, said, seqs
+from tests.integration.gateway.bench import collect, listen_to, metric, said, seqs
 
 from relay_auth.viewer_tokens import Role
 from relay_client import Closed
+from relay_gateway.feed import DEFECTS
+from relay_gateway.uplink import BAD_REPORTS
 from relay_wire import events, frame, messages, uplink
 from relay_wire.frame import Codec, Flags, Frame, Kind
 
@@ -58,6 +61,93 @@ async def test_bad_messages(bench, bad: str | bytes) -> None:
         assert socket.close_code == 4400
         await b.turn(1)
         assert seqs(await collect(other, 8)) == list(range(1, 9))
+
+
+async def pinged(socket: Any, text: str = '{"type":"ping","id":"last"}') -> list[Any]:
+    """The gateway's events up to the answer to this ping."""
+    await socket.send_str(text)
+    heard: list[Any] = []
+    while not heard or not isinstance(heard[-1], events.Pong):
+        received = frame.decode(await socket.receive_bytes(timeout=5))
+        heard += [events.decode(received.payload)] if received.seq == 0 else []
+    return heard
+
+
+DEEP = '{"type":"ping","x":' + "[" * 60_000
+
+
+@pytest.mark.parametrize("role", [Role.LISTEN, Role.SPEAK])
+async def test_deep_json_is_a_bad_message(bench, role: Role) -> None:
+    """A decoder that gives up is no defect of the viewer's socket."""
+    async with (
+        bench(bad_messages=2) as b,
+        await b.connect(headers={"Authorization": f"Bearer {b.token(role)}"}) as socket,
+    ):
+        await socket.send_str(DEEP)
+        [*_, error, _] = await pinged(socket)
+        assert error.code == "bad_message"
+        await socket.send_str(DEEP)
+        await listen_to(socket)
+        assert socket.close_code == 4400
+
+
+async def test_reports_that_cannot_be_understood_end_nobody(bench) -> None:
+    """Passed over and counted, with one answer; those that can be understood go up as whole numbers."""
+    async with bench(bad_messages=2) as b, await b.connect() as socket:
+        before = metric(BAD_REPORTS)
+        for position in ("1234.5", "1234.0", "null", "9" * 1000):
+            report = f'{{"type":"playback","turn":1.0,"state":"started","position_ms":{position}}}'
+            await socket.send_str(report)
+        for _ in range(20):
+            await socket.send_str('{"type":"playback","turn":"one","state":"started"}')
+        heard = await pinged(socket)
+
+        assert [event.code for event in heard if isinstance(event, events.Error)] == ["bad_message"]
+        assert metric(BAD_REPORTS) == before + 20
+        assert [entry.position_ms for entry in await b.uplink()] == [1234, 1234, 0, 2**32 - 1]
+        assert {entry.turn for entry in await b.uplink()} == {1}
+
+
+@pytest.mark.parametrize("ping_id", [1, 1.5, None, True, "x", 2**63])
+async def test_a_ping_is_answered_with_what_it_was_called(bench, ping_id: Any) -> None:
+    """Clients of other languages count, or take the time."""
+    async with bench() as b, await b.connect() as socket:
+        heard = await pinged(socket, json.dumps({"type": "ping", "id": ping_id}))
+
+        assert heard[-1] == events.Pong(ping_id)
+
+
+@pytest.mark.parametrize("door", ["/v1", "/ws/agent"])
+async def test_what_redis_refuses_ends_no_socket(bench, door: str) -> None:
+    """A right that is missing is told as an error event, and the socket goes on."""
+    async with bench(compat=True, avatar_id="ava") as b:
+        await b.store.link.execute("ACL", "SETUSER", "default", "-evalsha", "-eval")
+        try:
+            async with await b.connect("" if door == "/v1" else door) as socket:
+                for _ in range(3):
+                    await socket.send_str('{"type":"interrupt"}')
+                await socket.send_str('{"type":"ping"}')
+                told = []
+                while not told or "pong" not in told[-1]:
+                    told.append((await socket.receive(timeout=5)).data[-200:])
+                    told[-1] = told[-1] if isinstance(told[-1], str) else told[-1].decode(errors="replace")
+                assert sum("store_refused" in text for text in told) == 3
+                assert not socket.closed
+        finally:
+            await b.store.link.execute("ACL", "SETUSER", "default", "+@all")
+
+
+async def test_a_defect_after_the_upgrade_is_a_close_code(bench, monkeypatch, as_a_service) -> None:
+    """Nothing but WebSocket messages is ever written to an open socket."""
+    as_a_service("json")
+    async with bench() as b:
+        monkeypatch.setattr(b.service.reception, "_hello", lambda _: 1 / 0)
+        before = metric(DEFECTS)
+        async with await b.connect() as socket:
+            await listen_to(socket)
+
+            assert socket.close_code == 1011
+            assert metric(DEFECTS) == before + 1
 
 
 async def test_a_microphone_frame_of_another_kind(bench) -> None:

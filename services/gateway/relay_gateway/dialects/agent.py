@@ -61,7 +61,7 @@ class Agent:
         match said:
             case clients.StartAgent():
                 return joined(TEXT, [texts.AGENT_READY])
-            case clients.SetAvatar(avatar) if avatar not in ("", self._record.avatar_id):
+            case clients.SetAvatar(avatar) if avatar and avatar != self._record.avatar_id:
                 return joined(TEXT, [texts.status(f"this conversation's avatar is {self._record.avatar_id}")])
             case clients.Unknown():
                 UNKNOWN.inc()
@@ -73,7 +73,7 @@ def _meaning(said: clients.Message | clients.Unknown) -> Said | None:
     meaning: Said | None = None
     match said:
         case clients.MicAudio(pcm):
-            meaning = messages.Microphone(pcm)
+            meaning = messages.Microphone(pcm or b"")
         case clients.MicEnd():
             meaning = messages.Microphone(b"", end=True)
         case clients.Text(text) | clients.TextQuery(text):

@@ -16,6 +16,10 @@ class BadMessage(ValueError):
     """Raised when a viewer sent something that cannot be understood."""
 
 
+class BadReport(BadMessage):
+    """Raised when that is a playback report: it is passed over, since a viewer is not to end by it."""
+
+
 class Dialect(Protocol):
     """One viewer's protocol. What the viewer is told comes as whole WebSocket messages, joined."""
 

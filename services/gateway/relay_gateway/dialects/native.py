@@ -3,7 +3,7 @@
 from aiohttp import WSMessage, WSMsgType
 
 from relay_gateway.delivery import Batch
-from relay_gateway.dialects.dialect import BadMessage, joined
+from relay_gateway.dialects.dialect import BadMessage, BadReport, joined
 from relay_gateway.socket import BINARY
 from relay_wire import events, frame, messages
 from relay_wire.frame import Codec, Flags, Frame, Kind
@@ -22,6 +22,8 @@ class Native:
             if message.type is WSMsgType.TEXT:
                 return messages.decode(message.data)
             received = frame.decode(message.data)
+        except messages.ReportError as error:
+            raise BadReport(str(error)) from None
         except (messages.MessageError, frame.FrameError) as error:
             raise BadMessage(str(error)) from None
         if received.kind is not Kind.MICROPHONE:
