@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from relay_wire.decoding import UNREADABLE
 from relay_wire.frame import HEADER_BYTES, Kind
 from relay_wire.position import START, Position
 
@@ -159,7 +160,7 @@ def decode(payload: bytes | memoryview) -> Event | Unknown:
     try:
         head = _TYPE_DECODER.decode(payload)
         return _DECODER.decode(payload) if head.type in _TYPES else head
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise EventError(f"not an event: {error}") from None
 
 

@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from relay_wire.decoding import UNREADABLE
 from relay_wire.events import PongId
 from relay_wire.numbers import Number, nearest, whole
 
@@ -86,8 +87,6 @@ class _Head(msgspec.Struct, frozen=True):
     type: str
 
 
-UNREADABLE = (msgspec.MsgspecError, RecursionError, ValueError)
-"""What decoding raises; ``ValueError`` for lone surrogates and numbers out of range."""
 _DECODER = msgspec.json.Decoder(Interrupt | Text | _Report | Ping)
 _HEAD_DECODER = msgspec.json.Decoder(_Head)
 _ENCODER = msgspec.json.Encoder()

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import msgspec
 
+from relay_wire.decoding import UNREADABLE
+
 Key = Annotated[str, msgspec.Meta(pattern=r"^(?!agent:)[!-~]{1,128}\Z")]
 """Names an opening, so that repeating it opens no second turn: 1 to 128 visible ASCII characters, which
 begin otherwise than the agents' own, ``agent:``."""
@@ -96,7 +98,7 @@ def decode(text: str) -> FromSpeaker:
     """
     try:
         message: FromSpeaker = _FROM_SPEAKER.decode(text)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except UNREADABLE as error:
         raise SpeakerError(f"not a message: {error}") from None
     return message
 
@@ -105,6 +107,6 @@ def decode_answer(text: str) -> ToSpeaker:
     """Read one of control's answers. Raises as ``decode`` does."""
     try:
         answer: ToSpeaker = _TO_SPEAKER.decode(text)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except UNREADABLE as error:
         raise SpeakerError(f"not an answer: {error}") from None
     return answer

@@ -27,6 +27,7 @@ from relay_streams.speech import Speech, new_key
 from relay_streams.uplink import Busy, Closed, Full, Mismatch, Uplink, UplinkLimits
 from relay_telemetry import traces
 from relay_wire import problems, speaker, text
+from relay_wire.decoding import UNREADABLE
 from relay_wire.frame import Codec
 from relay_wire.pcm import SAMPLE_RATES, chunk_bytes, duration_ms
 from relay_wire.problems import Problem
@@ -283,7 +284,7 @@ async def _body(request: web.Request, kind: type[T]) -> T:
         return msgspec.json.decode(body or b"{}", type=kind)
     except msgspec.ValidationError as error:
         raise Problem(problems.INVALID_FIELD, str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise Problem(problems.MALFORMED_JSON, str(error)) from None
 
 

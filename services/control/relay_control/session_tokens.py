@@ -23,6 +23,7 @@ from relay_control.answer import SessionToken, answer
 from relay_control.operation import Operation
 from relay_settings.control import ControlSettings
 from relay_wire import problems
+from relay_wire.decoding import UNREADABLE
 from relay_wire.problems import Problem
 
 MADE = Counter("relay_control_session_tokens_total", "Session tokens of the vendor's asked for.", ["outcome"])
@@ -108,7 +109,7 @@ class SessionTokens:
             raise _failed("unreachable", type(error).__name__) from None
         try:
             made = msgspec.json.decode(said, type=_Made)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except UNREADABLE:
             raise _failed("refused", f"status {status}, and no JSON") from None
         if status != web.HTTPOk.status_code or made.errors or not made.session_token:
             raise _failed("refused", f"status {status}")

@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from relay_wire.messages import UNREADABLE, MessageError
+from relay_wire.decoding import UNREADABLE
+from relay_wire.messages import MessageError
 from relay_wire.numbers import Number, whole
 from relay_wire.pcm import SAMPLE_RATES
 

@@ -6,7 +6,8 @@ What may be missing may be null.
 
 import msgspec
 
-from relay_wire.messages import UNREADABLE, MessageError
+from relay_wire.decoding import UNREADABLE
+from relay_wire.messages import MessageError
 
 
 def _snake(name: str) -> str:
