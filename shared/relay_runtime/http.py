@@ -7,21 +7,38 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import Counter
 
 from relay_runtime.site import Site
-from relay_wire import problems
+from relay_telemetry.counter import counter
+from relay_wire import close_codes, problems
+from relay_wire.close_codes import CloseCode
 from relay_wire.problems import Problem, ProblemType
 
-PROBLEMS = Counter("relay_http_problems_total", "Requests refused, by kind of problem.", ["problem"])
+PROBLEMS = counter(
+    "relay_http_problems_total", "Requests refused, by kind of problem.", problem=problems.REGISTRY
+)
+SOCKET_ERRORS = counter(
+    "relay_http_socket_errors_total",
+    "WebSockets closed because their handler failed, by close code.",
+    code=sorted({close_codes.of_problem(kind).name for kind in problems.REGISTRY.values()}),
+)
 
 UNREADABLE = Counter("relay_http_unreadable_total", "Requests that are no HTTP.")
 
 log = structlog.get_logger(__name__)
 
+Translations = Mapping[type[Any], tuple[ProblemType, str]]
+
+_DEFECT = (problems.INTERNAL, "the error is in the log")
+_EVERYWHERE: Translations = {
+    web.RequestPayloadError: (problems.BAD_REQUEST, "the body is not what the header says, or broke off"),
+    RecursionError: (problems.BAD_REQUEST, "the message is nested too deeply"),
+    UnicodeError: (problems.BAD_REQUEST, "the request has text that is not UTF-8"),
+}
 _BY_STATUS = {
     400: (problems.BAD_REQUEST, "the request cannot be understood"),
     404: (problems.NOT_FOUND, "no such path"),
@@ -90,34 +107,99 @@ def problem_response(problem: Problem) -> web.Response:
     )
 
 
-def problem_middleware(translations: Mapping[type[Any], tuple[ProblemType, str]]) -> Middleware:
-    """Answer every error as a problem: ours, aiohttp's own, the given exceptions, and defects as 500.
+class ErrorTable:
+    """What the exceptions of a service are to its clients.
 
     Args:
-        translations: Exception to its problem and detail.
+        translations: Exception to its problem and detail. Those that are the same for every service, and
+            defects, need no entry.
     """
 
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except Problem as problem:
-            return problem_response(problem)
-        except web.HTTPException as error:
-            if error.status not in _BY_STATUS:
-                raise
-            response = problem_response(Problem(*_BY_STATUS[error.status]))
-            if "Allow" in error.headers:
-                response.headers["Allow"] = error.headers["Allow"]
-            return response
-        except tuple(translations) as error:
-            problem_type, detail = next(
-                translation for kind, translation in translations.items() if isinstance(error, kind)
-            )
-            retry_after_s = 1 if problem_type.status == problems.STORE_UNAVAILABLE.status else None
-            return problem_response(Problem(problem_type, detail, retry_after_s=retry_after_s))
-        except Exception:
-            log.exception("request failed", path=request.path)
-            return problem_response(Problem(problems.INTERNAL, "the error is in the log"))
+    def __init__(self, translations: Translations) -> None:
+        self._translations = {**translations, **_EVERYWHERE}
 
-    return middleware
+    def problem(self, error: Exception) -> Problem:
+        """An exception as a problem; ``INTERNAL`` when it is a defect."""
+        if isinstance(error, Problem):
+            return error
+        if isinstance(error, web.HTTPException):
+            return Problem(*_BY_STATUS.get(error.status, _DEFECT))
+        kind, detail = next(
+            (found for known, found in self._translations.items() if isinstance(error, known)), _DEFECT
+        )
+        return Problem(kind, detail, retry_after_s=1 if kind is problems.STORE_UNAVAILABLE else None)
+
+
+_ERRORS = web.AppKey("errors", ErrorTable)
+_SOCKET = web.RequestKey("socket", web.WebSocketResponse)
+"""The request's response, once it is a WebSocket: from then on nothing else can be answered."""
+
+
+def application(translations: Translations, *middlewares: Middleware, **options: Any) -> web.Application:
+    """An application that answers every error: as a problem, on an open socket with a close code.
+
+    The errors are the translated exceptions, problems, aiohttp's own, and defects.
+
+    Args:
+        translations: As ``ErrorTable``.
+        middlewares: Further ones, from the outside in.
+        options: Of ``web.Application``.
+    """
+    app = web.Application(middlewares=[_answer_errors, *middlewares], **options)
+    app[_ERRORS] = ErrorTable(translations)
+    app.on_response_prepare.append(_note_socket)
+    return app
+
+
+def close_code(request: web.Request, error: Exception) -> CloseCode:
+    """The code that an error closes the request's WebSocket with. It is counted; a defect is logged."""
+    problem = request.config_dict[_ERRORS].problem(error)
+    code = close_codes.of_problem(problem.kind)
+    SOCKET_ERRORS.labels(code.name).inc()
+    if problem.kind is problems.INTERNAL:
+        log.error("a socket's handler failed", path=request.path, exc_info=error)
+    return code
+
+
+async def _note_socket(request: web.Request, response: web.StreamResponse) -> None:
+    if isinstance(response, web.WebSocketResponse):
+        request[_SOCKET] = response
+
+
+@web.middleware
+async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Exception as error:  # noqa: BLE001  # the root of every request
+        socket = request.get(_SOCKET)
+        if socket is not None and socket.prepared:
+            return await _close(request, socket, error)
+        return _refusal(request, error)
+
+
+async def _close(
+    request: web.Request, socket: web.WebSocketResponse, error: Exception
+) -> web.WebSocketResponse:
+    if not _is_gone(request):
+        code = close_code(request, error)
+        await socket.close(code=code.code, message=code.name.encode())
+    return socket
+
+
+def _refusal(request: web.Request, error: Exception) -> web.Response:
+    if isinstance(error, web.HTTPException) and error.status not in _BY_STATUS:
+        raise error
+    if isinstance(error, ConnectionError) and _is_gone(request):
+        return problem_response(Problem(problems.BAD_REQUEST, "the sender left before the answer"))
+    problem = request.config_dict[_ERRORS].problem(error)
+    if problem.kind is problems.INTERNAL:
+        log.error("request failed", path=request.path, exc_info=error)
+    response = problem_response(problem)
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
+    return response
+
+
+def _is_gone(request: web.Request) -> bool:
+    """Whether the sender has left: no answer reaches it."""
+    return request.transport is None or request.transport.is_closing()

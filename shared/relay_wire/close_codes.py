@@ -7,6 +7,9 @@ Ranges speak for codes a client does not know yet: 4100-4199 resume, 4200-4299 b
 from enum import Enum
 from typing import NamedTuple
 
+from relay_wire import problems
+from relay_wire.problems import ProblemType
+
 
 class Advice(Enum):
     """What a client does after a close."""
@@ -64,3 +67,22 @@ def advice(code: int) -> Advice:
     """What to do after a close with this code; unknown codes outside the ranges back off and resume."""
     known = REGISTRY.get(code)
     return known.advice if known else _RANGES.get(code // 100, Advice.BACK_OFF)
+
+
+_BY_PROBLEM = {
+    problems.UNAUTHORIZED: BAD_TOKEN,
+    problems.FORBIDDEN: FORBIDDEN,
+    problems.UNKNOWN_CONVERSATION: UNKNOWN_CONVERSATION,
+    problems.CONVERSATION_ENDED: CONVERSATION_ENDED,
+    problems.TOO_LARGE: TOO_BIG,
+    problems.RATE_LIMITED: RATE_LIMITED,
+    problems.TOO_MANY_CONNECTIONS: RATE_LIMITED,
+    problems.DRAINING: RESTART,
+    problems.STORE_UNAVAILABLE: STORE_UNAVAILABLE,
+    problems.INTERNAL: INTERNAL_ERROR,
+}
+
+
+def of_problem(kind: ProblemType) -> CloseCode:
+    """The code that says on an open socket what the problem says as the answer to a request."""
+    return _BY_PROBLEM.get(kind, BAD_MESSAGE if kind.status < problems.INTERNAL.status else TRY_LATER)

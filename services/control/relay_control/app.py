@@ -14,10 +14,10 @@ from relay_control.access import Access
 from relay_control.api import Api
 from relay_control.operation import Handler, Operation
 from relay_control.session_tokens import session_tokens
-from relay_runtime.http import problem_middleware
+from relay_runtime import http
 from relay_runtime.process import Process
 from relay_settings.control import ControlSettings
-from relay_streams.errors import Ended, Missing, Unavailable
+from relay_streams.errors import Ended, Missing, StoreError, Unavailable
 from relay_streams.link import Link
 from relay_streams.uplink import Unreplicated
 from relay_wire import problems
@@ -27,6 +27,7 @@ _TRANSLATIONS = {
     Ended: (problems.CONVERSATION_ENDED, "the conversation is over"),
     Unreplicated: (problems.STORE_UNAVAILABLE, "too few replicas of Redis have the speech; post it again"),
     Unavailable: (problems.STORE_UNAVAILABLE, "Redis cannot be reached, or did not answer in time"),
+    StoreError: (problems.STORE_UNAVAILABLE, "Redis refuses what is asked of it"),
 }
 DOCUMENT_PATH = "/openapi.json"
 
@@ -48,9 +49,7 @@ async def application(settings: ControlSettings, link: Link, stack: AsyncExitSta
     if settings.session_tokens:
         vendor = await stack.enter_async_context(session_tokens(settings, access, tokens))
         operations += vendor.operations()
-    app = web.Application(
-        middlewares=[problem_middleware(_TRANSLATIONS)], client_max_size=settings.max_turn_bytes
-    )
+    app = http.application(_TRANSLATIONS, client_max_size=settings.max_turn_bytes)
     for operation in operations:
         app.router.add_route(operation.method, operation.path, _guarded(access, operation))
     # In a thread: our version is read from the package's files.

@@ -12,11 +12,11 @@ from relay_gateway.dialects.native import Native
 from relay_gateway.handshake import check_open, grant_of
 from relay_gateway.history import History
 from relay_gateway.reception import Reception, Visit
-from relay_runtime.http import problem_middleware
+from relay_runtime.http import application
 from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
 from relay_settings.gateway import GatewaySettings
-from relay_streams.errors import Missing, Unavailable
+from relay_streams.errors import Missing, StoreError
 from relay_streams.keys import KeySpace
 from relay_streams.link import Link
 from relay_streams.puller import Puller
@@ -44,18 +44,12 @@ class Gateway:
 
     def application(self) -> web.Application:
         """The gateway's routes."""
-        app = web.Application(
-            middlewares=[
-                problem_middleware(
-                    {
-                        Missing: (problems.UNKNOWN_CONVERSATION, "there is no conversation with this id"),
-                        Unavailable: (problems.STORE_UNAVAILABLE, "Redis cannot be reached"),
-                        # Nobody hears this any more; it is counted, and no defect.
-                        ConnectionError: (problems.BAD_REQUEST, "the viewer left during the handshake"),
-                    }
-                ),
-                self._admission.middleware,
-            ]
+        app = application(
+            {
+                Missing: (problems.UNKNOWN_CONVERSATION, "there is no conversation with this id"),
+                StoreError: (problems.STORE_UNAVAILABLE, "Redis cannot be reached, or refuses"),
+            },
+            self._admission.middleware,
         )
         app.router.add_get("/v1/conversations/{id}/stream", self._stream)
         if self._settings.compat:

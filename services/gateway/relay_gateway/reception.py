@@ -13,7 +13,7 @@ from relay_auth.viewer_tokens import Role
 from relay_gateway.audience import Audience
 from relay_gateway.dialects.dialect import BadMessage, BadReport, Dialect
 from relay_gateway.drain import drain
-from relay_gateway.feed import DEFECTS, Feeds
+from relay_gateway.feed import Feeds
 from relay_gateway.handshake import SUBPROTOCOL, check_upgrade
 from relay_gateway.heartbeat import Heartbeat
 from relay_gateway.history import Beginning, History
@@ -22,9 +22,9 @@ from relay_gateway.outbox import Outbox
 from relay_gateway.socket import CLOSE_S, Socket
 from relay_gateway.subscriber import Subscriber
 from relay_gateway.uplink import BAD_MESSAGES, BAD_REPORTS, ViewerUplink
+from relay_runtime.http import close_code
 from relay_runtime.tasks import TaskScope
 from relay_settings.gateway import GatewaySettings
-from relay_streams.errors import StoreError
 from relay_streams.keys import ConversationKeys
 from relay_streams.link import Link
 from relay_streams.puller import Puller
@@ -33,12 +33,10 @@ from relay_wire import events, problems
 from relay_wire.close_codes import (
     ABNORMAL,
     BAD_MESSAGE,
-    INTERNAL_ERROR,
     RATE_LIMITED,
     REGISTRY,
     RESTART,
     SLOW_CONSUMER,
-    STORE_UNAVAILABLE,
 )
 from relay_wire.problems import Problem
 
@@ -132,13 +130,8 @@ class Reception:
                     yield socket
                 except ConnectionError:
                     pass  # The viewer left: its socket says so, too.
-                except StoreError as error:
-                    log.info("a viewer cannot be served", error=str(error))
-                    socket.close(STORE_UNAVAILABLE)
-                except Exception:  # the root of a viewer's task
-                    DEFECTS.inc()
-                    log.exception("a viewer's socket failed")
-                    socket.close(INTERNAL_ERROR)
+                except Exception as error:  # noqa: BLE001  # the root of every viewer
+                    socket.close(close_code(request, error))
                 await socket.ended()
         finally:
             socket.drop()

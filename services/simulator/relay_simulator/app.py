@@ -13,7 +13,7 @@
 import msgspec
 from aiohttp import web
 
-from relay_runtime.http import problem_middleware
+from relay_runtime import http
 from relay_runtime.process import Process
 from relay_settings.simulator import SimulatorSettings
 from relay_simulator.console import Console
@@ -35,7 +35,7 @@ def application(settings: SimulatorSettings) -> web.Application:
         seats=settings.simulator_seats,
         avatars=frozenset(filter(None, settings.simulator_avatars.split(","))),
     )
-    app = web.Application(middlewares=[problem_middleware({})])
+    app = http.application({})
     app.add_routes([*console.routes(), web.get("/v2/driveningress/websocket", server.serve)])
     app.add_routes(Admin(faults, server).routes())
     return app

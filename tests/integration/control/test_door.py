@@ -1,5 +1,6 @@
 """The audio socket: turns as they are synthesised, and every refusal; on both servers."""
 
+import aiohttp
 import pytest
 
 from relay_wire import speaker, uplink
@@ -180,3 +181,33 @@ async def test_a_plain_request_to_the_socket(bench) -> None:
     """426."""
     async with bench() as b:
         assert (await b.call("GET", f"/v1/conversations/{await b.create()}/audio"))[0] == 426
+
+
+async def test_nested_messages_are_bad_messages(bench) -> None:
+    """However deep: told, and the eighth ends the socket with 4400."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            for _ in range(8):
+                await socket.send_str('{"type":"end","x":' + "[" * 60_000)
+            answers = await b.answers(socket, 8)
+            await socket.receive(timeout=5)
+
+        assert [answer.code for answer in answers] == ["bad-message"] * 8
+        assert socket.close_code == 4400
+
+
+async def test_what_redis_refuses_closes_with_its_code(bench) -> None:
+    """A right that Redis does not give: 4200, which speakers come back from."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            try:
+                await b.store.link.execute("ACL", "SETUSER", "default", "-evalsha", "-eval")
+                await socket.send_bytes(bytes(320))
+                while (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.TEXT:
+                    pass
+            finally:
+                await b.store.link.execute("ACL", "SETUSER", "default", "+evalsha", "+eval")
+
+        assert socket.close_code == 4200

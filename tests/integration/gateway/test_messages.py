@@ -8,8 +8,8 @@ from tests.integration.gateway.bench import collect, listen_to, metric, said, se
 
 from relay_auth.viewer_tokens import Role
 from relay_client import Closed
-from relay_gateway.feed import DEFECTS
 from relay_gateway.uplink import BAD_REPORTS
+from relay_runtime.http import SOCKET_ERRORS
 from relay_wire import events, frame, messages, uplink
 from relay_wire.frame import Codec, Flags, Frame, Kind
 
@@ -142,12 +142,12 @@ async def test_a_defect_after_the_upgrade_is_a_close_code(bench, monkeypatch, as
     as_a_service("json")
     async with bench() as b:
         monkeypatch.setattr(b.service.reception, "_hello", lambda _: 1 / 0)
-        before = metric(DEFECTS)
+        before = metric(SOCKET_ERRORS, code="internal_error")
         async with await b.connect() as socket:
             await listen_to(socket)
 
             assert socket.close_code == 1011
-            assert metric(DEFECTS) == before + 1
+            assert metric(SOCKET_ERRORS, code="internal_error") == before + 1
 
 
 async def test_a_microphone_frame_of_another_kind(bench) -> None:
