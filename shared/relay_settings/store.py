@@ -9,6 +9,9 @@ from pydantic_settings import CliSuppress
 from relay_settings.base import Settings, reveal, secret
 from relay_settings.redis_url import RedisUrl, complete, has_credentials
 
+DEFAULT_PARTITIONS = 16
+DEFAULT_KEY_PREFIX = "relay"
+
 
 class StoreSettings(Settings):
     """Where Redis is and how long to wait for it."""
@@ -36,11 +39,18 @@ class StoreSettings(Settings):
         description="Longest wait for a connection, a write or a reply of Redis, in seconds: a server that is"
         " silent for longer counts as dead, and its successor is looked for.",
     )
+    key_prefix: str = Field(
+        DEFAULT_KEY_PREFIX,
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.:-]{0,62}[A-Za-z0-9])?$",
+        description="What every key and channel in Redis begins with, and an ACL's patterns: letters, digits"
+        " and _.:- only; the same for every process. Relays with different prefixes can share a database.",
+    )
     partitions: int = Field(
-        16,
+        DEFAULT_PARTITIONS,
         ge=1,
         le=10_000,
-        description="Hash tags conversations are spread over; the same for every process, fixed for life.",
+        description="Hash tags conversations are spread over; the same for every process: Redis keeps the"
+        " number, and a process that has another does not start.",
     )
 
     @field_validator("redis_url")

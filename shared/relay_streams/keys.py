@@ -11,16 +11,19 @@ relay:{pNN}:c:<id>:lease          string  ``<owner> <generation>``, expires
 relay:{pNN}:unowned               stream  conversations that need an owner; group ``ingest``
 relay:{pNN}:leases                zset    conversation by lease expiry, in ms since the epoch
 relay:{pNN}:made:<creator>        set     conversations of one creator that have not ended
+relay:installation                string  what all processes must agree on (see ``installation``)
 ================================  ======  =====================================================
 
+``relay`` is ``RELAY_KEY_PREFIX``: relays with different prefixes share a database without seeing each other.
 A stream's hint channel has the stream's own name (channels and keys are separate name spaces).
 """
 
 import zlib
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-DEFAULT_PARTITIONS = 16
+from relay_settings.store import DEFAULT_KEY_PREFIX, DEFAULT_PARTITIONS, StoreSettings
+
 CONSUMER_GROUP = "ingest"
 
 
@@ -59,12 +62,20 @@ class KeySpace:
     Args:
         partitions: How many hash tags the conversations are spread over; every process of one relay
             must use the same number, and it cannot change while conversations live.
+        prefix: What every name begins with; the same for every process of one relay.
     """
 
-    def __init__(self, partitions: int = DEFAULT_PARTITIONS) -> None:
+    def __init__(self, partitions: int = DEFAULT_PARTITIONS, prefix: str = DEFAULT_KEY_PREFIX) -> None:
         self.partitions = partitions
+        self.prefix = prefix
+        self.installation = f"{prefix}:installation"
         # Names are made once per conversation and process, not once per frame.
         self.conversation = lru_cache(maxsize=100_000)(self._conversation)
+
+    @classmethod
+    def of(cls, settings: StoreSettings) -> Self:
+        """The key space of a process."""
+        return cls(settings.partitions, settings.key_prefix)
 
     def partition(self, conversation: str) -> int:
         """The conversation's partition: CRC-32 of its id, so every language computes the same."""
@@ -72,12 +83,12 @@ class KeySpace:
 
     def shared(self, partition: int) -> PartitionKeys:
         """The keys of a partition."""
-        prefix = f"relay:{{p{partition:02d}}}"
+        prefix = self._tagged(partition)
         return PartitionKeys(partition, f"{prefix}:unowned", f"{prefix}:leases")
 
     def _conversation(self, conversation: str) -> ConversationKeys:
         shared = self.shared(self.partition(conversation))
-        prefix = f"relay:{{p{shared.partition:02d}}}:c:{conversation}"
+        prefix = f"{self._tagged(shared.partition)}:c:{conversation}"
         return ConversationKeys(
             id=conversation,
             partition=shared.partition,
@@ -88,3 +99,6 @@ class KeySpace:
             unowned=shared.unowned,
             leases=shared.leases,
         )
+
+    def _tagged(self, partition: int) -> str:
+        return f"{self.prefix}:{{p{partition:02d}}}"

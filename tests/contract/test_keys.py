@@ -18,6 +18,18 @@ def test_a_conversations_keys() -> None:
     assert keys.leases == f"relay:{tag}:leases"
 
 
+def test_another_prefix() -> None:
+    """Every name begins with the relay's prefix, so that an ACL can tell two relays apart."""
+    space = KeySpace(16, "staging:relay")
+    keys = space.conversation("01JD0000000000000000000000")
+    shared = space.shared(keys.partition)
+    names = [*keys[2:], keys.made("key"), *shared[1:], shared.made("key"), space.installation]
+
+    assert all(name.startswith("staging:relay:") for name in names)
+    assert space.installation == "staging:relay:installation"
+    assert KeySpace().installation == "relay:installation"
+
+
 def test_the_queues_group() -> None:
     """Autoscalers watch this group's lag."""
     assert CONSUMER_GROUP == "ingest"

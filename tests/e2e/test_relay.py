@@ -6,6 +6,8 @@ import signal
 
 import pytest
 
+from relay_cli.backend import Backend, BackendError
+from relay_cli.stack import Stack
 from relay_streams.keys import KeySpace
 from relay_streams.link import Link
 from relay_wire import events
@@ -35,6 +37,31 @@ async def test_two_viewers_on_two_gateways(relay, speech, watching, eventually) 
             assert seen.said()[-1] == events.ConversationEnded("deleted")
         assert second.viewer.report.resumes == 3
         assert (await r.simulator("GET", "connections"))["opened"] == 1, "one Motion session for all turns"
+
+
+async def test_two_relays_in_one_database(relay, speech, watching, eventually) -> None:
+    """With prefixes of their own they do not see each other: no key, owner or API key is shared."""
+    async with relay(gateways=1, workers=1) as r:
+        settings = {"RELAY_KEY_PREFIX": "other"}
+        other = Stack(redis_url=r.stack.redis_url, gateways=1, workers=1, speed=10, settings=settings)
+        async with other, Backend(other.control.url, other.api_key) as backend:
+            theirs = (await backend.create())["id"]
+            with pytest.raises(BackendError) as refused:
+                await r.backend.read(theirs)
+            assert refused.value.status == 404
+            with pytest.raises(BackendError) as refused:
+                await r.backend.speak(theirs, speech)
+            assert refused.value.status == 404
+            owner = ""
+            async with asyncio.timeout(20):
+                while not owner:
+                    owner = (await backend.read(theirs))["owner"]
+                    await asyncio.sleep(0.01)
+            assert owner == other.workers[0].addresses["worker"]
+            async with Link(r.stack.redis_url, name="test") as link:
+                keys = await link.execute("KEYS", "*")
+        assert {key.split(b":")[0] for key in keys} == {b"relay", b"other"}
+        assert all(key.startswith(b"other:") for key in keys if theirs.encode() in key)
 
 
 async def test_live_speech(relay, speech, watching, eventually) -> None:

@@ -327,7 +327,7 @@ async def _requests(simulator: str) -> list[dict[str, Any]]:
 async def _frames_published(redis_url: str, conversation: str) -> int:
     """Frames that Redis has taken into the conversation's stream, those it no longer keeps included."""
     settings = StoreSettings.load(redis_url=redis_url)
-    down = KeySpace(settings.partitions).conversation(conversation).down
+    down = KeySpace.of(settings).conversation(conversation).down
     async with Link(settings.store_url, name="demo") as link:
         await link.ready()
         info = await link.execute("XINFO", "STREAM", down)

@@ -20,6 +20,8 @@ from relay_settings.ingest import IngestSettings
 from relay_settings.redis_url import RedisUrl
 from relay_settings.store import StoreSettings
 from relay_streams.errors import StoreError
+from relay_streams.installation import Disagreement, Installation
+from relay_streams.keys import KeySpace
 from relay_streams.link import Link
 from relay_telemetry.version import hot_path
 
@@ -81,7 +83,8 @@ async def _redis() -> list[Finding]:
     where = RedisUrl.parse(settings.store_url).where
     async with Link(settings.store_url, name="doctor", timeout_s=_TIMEOUT_S) as link:
         try:
-            return [await check(link) for check in _REDIS_CHECKS]
+            findings = [await check(link) for check in _REDIS_CHECKS]
+            return [*findings, await _installation(link, KeySpace.of(settings))]
         except StoreError as error:
             return [Finding("Redis", "fail", f"{where}: {error}", "start it, or mend RELAY_REDIS_URL")]
 
@@ -118,6 +121,15 @@ async def _clock(link: Link) -> Finding:
         "run NTP on both machines: latencies and token times are wrong otherwise" if apart > _CLOCK_S else ""
     )
     return Finding("clock against Redis", "warn" if fix else "ok", f"{apart * 1000:.1f} ms apart", fix)
+
+
+async def _installation(link: Link, keys: KeySpace) -> Finding:
+    try:
+        written = await Installation(link, keys).check()
+    except Disagreement as error:
+        return Finding("installation", "fail", str(error), "mend RELAY_PARTITIONS or RELAY_KEY_PREFIX")
+    found = f"{keys.partitions} partitions, prefix {keys.prefix}"
+    return Finding("installation", "ok", found if written else f"{found}: no process has started yet")
 
 
 _REDIS_CHECKS: list[Callable[[Link], Awaitable[Finding]]] = [_redis_version, _eviction, _persistence, _clock]

@@ -71,7 +71,7 @@ class Api:
     def __init__(self, settings: ControlSettings, link: Link, tokens: ViewerTokens) -> None:
         self._settings = settings
         self._tokens = tokens
-        self._keys = KeySpace(settings.partitions)
+        self._keys = KeySpace.of(settings)
         self._link = link
         self._uplink = Uplink(link, UplinkLimits.of(settings))
 

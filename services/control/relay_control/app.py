@@ -18,6 +18,8 @@ from relay_runtime import http
 from relay_runtime.process import Process
 from relay_settings.control import ControlSettings
 from relay_streams.errors import Ended, Missing, StoreError, Unavailable
+from relay_streams.installation import installed
+from relay_streams.keys import KeySpace
 from relay_streams.link import Link
 from relay_streams.uplink import Unreplicated
 from relay_wire import problems
@@ -84,9 +86,11 @@ async def main(settings: ControlSettings, process: Process) -> None:
     """Serve backends until the process is told to stop."""
     async with (
         Link(settings.store_url, name="control", timeout_s=settings.redis_timeout_s) as link,
+        installed(link, KeySpace.of(settings), timeout_s=settings.redis_timeout_s) as installation,
         AsyncExitStack() as stack,
     ):
         process.health.add("redis", lambda: "" if link.connected else "Redis is not connected")
+        process.health.add("installation", installation.readiness)
         app = await application(settings, link, stack)
         url = await process.listen(app, settings.control_host, settings.control_port)
         process.ready(url=url)

@@ -17,6 +17,7 @@ from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
 from relay_settings.gateway import GatewaySettings
 from relay_streams.errors import Missing, StoreError
+from relay_streams.installation import Installation, installed
 from relay_streams.keys import KeySpace
 from relay_streams.link import Link
 from relay_streams.puller import Puller
@@ -27,20 +28,28 @@ class Gateway:
     """One gateway's doors. Made by ``gateway``."""
 
     def __init__(
-        self, settings: GatewaySettings, keys: KeySpace, link: Link, puller: Puller, tasks: TaskScope
+        self,
+        settings: GatewaySettings,
+        link: Link,
+        puller: Puller,
+        installation: Installation,
+        tasks: TaskScope,
     ) -> None:
         self.tokens = ViewerTokens(settings)
         self._settings = settings
         self._admission = Admission(settings)
-        self._keys = keys
+        self._keys = installation.keys
         self._link = link
         self._puller = puller
+        self._installation = installation
         self._history = History(link)
         self.reception = Reception(settings, link, puller, self._history, tasks)
 
     def readiness(self) -> str:
         """Why viewers would not be served, or nothing."""
-        return "" if self._link.connected and self._puller.connected else "Redis is not connected"
+        if not (self._link.connected and self._puller.connected):
+            return "Redis is not connected"
+        return self._installation.readiness()
 
     def application(self) -> web.Application:
         """The gateway's routes."""
@@ -79,13 +88,14 @@ class Gateway:
 @asynccontextmanager
 async def gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     """A gateway with its connections to Redis, while the block runs."""
-    url, timeout_s = settings.store_url, settings.redis_timeout_s
+    url, timeout_s, keys = settings.store_url, settings.redis_timeout_s, KeySpace.of(settings)
     async with (
         Link(url, name="gateway", timeout_s=timeout_s) as link,
+        installed(link, keys, timeout_s=timeout_s) as installation,
         Puller(url, name="gateway", timeout_s=timeout_s, sweep_s=settings.gateway_poll_s) as puller,
         TaskScope() as tasks,
     ):
-        service = Gateway(settings, KeySpace(settings.partitions), link, puller, tasks)
+        service = Gateway(settings, link, puller, installation, tasks)
         await service.tokens.open()
         try:
             yield service

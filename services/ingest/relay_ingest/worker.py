@@ -20,6 +20,7 @@ from relay_runtime.tasks import TaskScope
 from relay_settings.ingest import IngestSettings
 from relay_streams.errors import Fenced, Missing, StoreError
 from relay_streams.hints import Hints
+from relay_streams.installation import Installation, installed
 from relay_streams.keys import KeySpace, PartitionKeys
 from relay_streams.link import Link
 from relay_streams.ownership import Lease, Offer, Registry
@@ -54,6 +55,7 @@ class Worker:
         settings: IngestSettings,
         *,
         name: str,
+        installation: Installation,
         link: Link,
         puller: Puller,
         publisher: Publisher,
@@ -63,7 +65,8 @@ class Worker:
     ) -> None:
         self.name = name
         self._settings = settings
-        self._keys = KeySpace(settings.partitions)
+        self._keys = installation.keys
+        self._installation = installation
         self._registry = Registry(link, self._keys, owner=name, lease_ms=settings.lease_ms)
         self._link = link
         self._puller = puller
@@ -83,9 +86,16 @@ class Worker:
         self._renew_now = asyncio.Event()
         CAPACITY.set(settings.max_conversations)
 
+    @property
+    def queues(self) -> list[str]:
+        """The streams of conversations that need an owner."""
+        return [shared.unowned for shared in self._partitions.values()]
+
     def readiness(self) -> str:
         """Why no conversation would be taken, or nothing."""
-        return "" if self._link.connected and self._publisher.link.connected else "Redis is not connected"
+        if not (self._link.connected and self._publisher.link.connected):
+            return "Redis is not connected"
+        return self._installation.readiness()
 
     def offered(self, unowned: bytes, _: bytes = b"") -> None:
         """A partition's queue moved."""
@@ -260,10 +270,11 @@ def _unique_name() -> str:
 @asynccontextmanager
 async def worker(settings: IngestSettings) -> AsyncIterator[Worker]:
     """A worker with its connections to Redis, taking conversations while the block runs."""
-    url, timeout_s = settings.store_url, settings.redis_timeout_s
+    url, timeout_s, keys = settings.store_url, settings.redis_timeout_s, KeySpace.of(settings)
     catalog = await asyncio.to_thread(Catalog, settings)
     async with (
         Link(url, name="ingest", timeout_s=timeout_s) as link,
+        installed(link, keys, timeout_s=timeout_s) as installation,
         Publisher(
             url,
             timeout_s=timeout_s,
@@ -276,6 +287,7 @@ async def worker(settings: IngestSettings) -> AsyncIterator[Worker]:
         service = Worker(
             settings,
             name=settings.worker_name or _unique_name(),
+            installation=installation,
             link=link,
             puller=puller,
             publisher=publisher,
@@ -287,13 +299,19 @@ async def worker(settings: IngestSettings) -> AsyncIterator[Worker]:
             Hints(url, service.offered, name="ingest-queue", timeout_s=timeout_s) as hints,
             TaskScope() as loops,
         ):
-            for partition in range(settings.partitions):
-                hints.subscribe(KeySpace(settings.partitions).shared(partition).unowned)
-            loops.spawn(service.take(), name="take")
-            loops.spawn(service.sweep(), name="sweep")
-            loops.spawn(service.renew(), name="renew")
+            loops.spawn(_work(service, hints, loops, installation), name="work")
             yield service
             await service.drain()
+
+
+async def _work(service: Worker, hints: Hints, loops: TaskScope, installation: Installation) -> None:
+    # With other constants than the relay's it would take conversations out of wrong queues.
+    await installation.agreed.wait()
+    for unowned in service.queues:
+        hints.subscribe(unowned)
+    loops.spawn(service.take(), name="take")
+    loops.spawn(service.sweep(), name="sweep")
+    loops.spawn(service.renew(), name="renew")
 
 
 async def main(settings: IngestSettings, process: Process) -> None:
