@@ -22,6 +22,7 @@ from tests.bench.report import Report
 from tests.bench.scenario import SCENARIOS, Options
 from tests.bench.worker import WorkerError
 
+from relay_cli.console import open_console
 from relay_cli.stack import StackError
 from relay_streams.server import ServerError
 
@@ -29,7 +30,6 @@ assert scenarios.__all__
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_show_locals=False)
 _DESCRIPTORS = 20_000
-_PAPER_WIDTH = 120
 
 
 @app.command()
@@ -70,9 +70,7 @@ def main(
 
       make bench ARGS="--scenario load --plot out/capacity.svg"
     """
-    console = Console(stderr=as_json)
-    if not console.is_terminal:
-        console = Console(stderr=as_json, width=_PAPER_WIDTH)
+    console = open_console(stderr=as_json)
     if list_:
         console.print(_list())
         return

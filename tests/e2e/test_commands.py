@@ -239,3 +239,13 @@ def test_a_capacity_that_cannot_be(wrong: tuple[str, str]) -> None:
     assert done.returncode == 2
     assert wrong[0] in done.stderr
     assert "is not above 0" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("command", [["settings", "gateway"], ["capacity"], ["doctor"]])
+def test_a_table_in_a_pipe_has_whole_names(command: list[str]) -> None:
+    """What searches the lines finds a row, its name and its text on one of them."""
+    done = run(*command)
+    rows = [line.split("│") for line in done.stdout.splitlines() if line.startswith("│")]
+
+    assert "…" not in done.stdout
+    assert all(row[1].strip() for row in rows), "a row that goes on in the next line"

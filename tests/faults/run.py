@@ -15,6 +15,7 @@ from tests.faults import crowds, doors, failovers, gateways, one_redis, owners
 from tests.faults.guarantees import write
 from tests.faults.scenario import SCENARIOS, Outcome, Scenario, lengthened, run
 
+from relay_cli.console import open_console
 from relay_telemetry import logs
 
 STORIES = (owners, gateways, one_redis, failovers, doors, crowds)
@@ -28,7 +29,7 @@ def main(
     long: Annotated[bool, typer.Option("--long", help="Let the jitter last three minutes.")] = False,  # noqa: FBT002
 ) -> None:
     """Break the relay in every way there is, and compare what every viewer got with what was published."""
-    console = Console(stderr=as_json)
+    console = open_console(stderr=as_json)
     logs.configure("faults", level="error", style="console")
     if list_:
         console.print(_list())
@@ -63,9 +64,14 @@ def _chosen(only: str) -> list[Scenario]:
 def _run(one: Scenario, console: Console) -> Outcome:
     with console.status(f"{one.name} on {one.setup.topology}"):
         outcome = uvloop.run(run(one))
-    mark = "[green]ok[/]" if outcome.ok else "[bold red]failed[/]"
-    console.print(f"{mark} {one.name}, {outcome.seconds:.0f} s", highlight=False)
+    console.print(f"{_mark(outcome)} {one.name}, {outcome.seconds:.0f} s", highlight=False)
     return outcome
+
+
+def _mark(outcome: Outcome) -> str:
+    if outcome.skipped:
+        return f"[yellow]skipped: {outcome.skipped}[/]"
+    return "[green]ok[/]" if outcome.ok else "[bold red]failed[/]"
 
 
 def _list() -> Table:
@@ -86,7 +92,7 @@ def _table(outcomes: list[Outcome]) -> Table:
             outcome.scenario.name, outcome.scenario.setup.topology,
             *(str(told.total(what)) for what in ("checked", "lost", "duplicated", "reordered")),
             "-" if p50 is None else f"{p50:.0f} / {p99:.0f} ms", f"{outcome.scenario.bound_ms} ms",
-            "[green]ok[/]" if outcome.ok else "[bold red]failed[/]",
+            _mark(outcome),
         )  # fmt: skip
     return table
 

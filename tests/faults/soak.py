@@ -24,6 +24,7 @@ from rich.progress import Progress
 from rich.table import Table
 from tests.faults.lab import Lab, Setup, open_lab
 
+from relay_cli.console import open_console
 from relay_telemetry import logs
 
 SETUP = Setup(
@@ -232,7 +233,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,  # noqa: FBT002
 ) -> None:
     """Let many conversations talk while something breaks every few seconds; nothing may be lost."""
-    console = Console(stderr=as_json)
+    console = open_console(stderr=as_json)
     logs.configure("soak", level="error", style="console")
     report = uvloop.run(soak(minutes, conversations, seed, console))
     _show(report, console)

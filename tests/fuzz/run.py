@@ -8,9 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.console import Console
 from rich.table import Table
 from tests.fuzz.targets import TARGETS
+
+from relay_cli.console import open_console
 
 DOCUMENT = Path(__file__).parents[2] / "docs/fuzzing.md"
 LONGEST_BYTES = 4096
@@ -65,7 +66,7 @@ def main() -> None:
     options.add_argument("--only", choices=TARGETS, action="append", help="a decoder; may be given again")
     options.add_argument("--seed", type=int, default=1, help="for the fuzzer's choices")
     asked = options.parse_args()
-    console, table, outcomes = Console(), Table("decoder", "inputs", "branches seen", "defects"), []
+    console, table, outcomes = open_console(), Table("decoder", "inputs", "branches seen", "defects"), []
     for name in asked.only or TARGETS:
         with console.status(f"{name}: {asked.inputs:,} inputs"):
             outcome = fuzz(name, asked.inputs, asked.seed)

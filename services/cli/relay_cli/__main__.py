@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
+from relay_cli.console import open_console
 from relay_telemetry import logs
 
 app = typer.Typer(
@@ -91,7 +91,7 @@ def demo(
     from relay_cli.stack import StackError  # noqa: PLC0415
     from relay_streams.server import ServerError  # noqa: PLC0415
 
-    console = Console(stderr=as_json)
+    console = open_console(stderr=as_json)
     try:
         report = asyncio.run(Demo(DemoOptions(wav, turns, viewers, keep, real), console).run())
     except (DemoError, StackError, ServerError) as error:
@@ -132,7 +132,12 @@ def tail(
     try:
         asyncio.run(
             run_tail(
-                conversation, gateway=gateway, token=token, control=control, start=start, console=Console()
+                conversation,
+                gateway=gateway,
+                token=token,
+                control=control,
+                start=start,
+                console=open_console(),
             )
         )
     except TailError as error:
@@ -154,7 +159,7 @@ def doctor(
     if as_json:
         print(json.dumps([finding._asdict() for finding in findings]))
     else:
-        show(findings, Console())
+        show(findings, open_console())
     raise typer.Exit(1 if any(finding.state == "fail" for finding in findings) else 0)
 
 
@@ -220,7 +225,7 @@ def capacity(
     if as_json:
         print(json.dumps(capacity_table.figures(plans, costs, sources)))
     else:
-        capacity_table.show(plans, costs, sources, Console())
+        capacity_table.show(plans, costs, sources, open_console())
 
 
 @app.command()
@@ -233,7 +238,7 @@ def settings(service: Service) -> None:
     table = Table("variable", "default", "meaning")
     for row in getattr(module, f"{service.capitalize()}Settings").variables():
         table.add_row(*map(escape, row))
-    Console().print(table)
+    open_console().print(table)
 
 
 @app.command()
@@ -249,7 +254,7 @@ def _option(name: str) -> str:
 
 
 def _fail(text: str) -> NoReturn:
-    Console(stderr=True).print(f"[bold red]avatar-relay:[/] {text}", soft_wrap=True, highlight=False)
+    open_console(stderr=True).print(f"[bold red]avatar-relay:[/] {text}", soft_wrap=True, highlight=False)
     raise typer.Exit(1)
 
 

@@ -279,7 +279,7 @@ class Demo:
         conversation = (await backend.create(sample_rate=self._clip.sample_rate))["id"]
         token = await backend.token(conversation, ttl_s=86_400)
         console = self._console
-        console.rule("the relay stays up until Ctrl-C")
+        console.print("[bold]the relay stays up until Ctrl-C[/]")
         for name, value in {
             "control": stack.control.url,
             "API key": stack.api_key,

@@ -58,11 +58,13 @@ async def examine() -> list[Finding]:
 
 
 def show(findings: list[Finding], console: Console) -> None:
-    """Print them as a table."""
+    """Print them as a table, a row on one line."""
     table = Table("checked", "state", "found", "fix")
     for finding in findings:
         style = _STYLES[finding.state]
-        table.add_row(finding.what, f"[{style}]{finding.state}[/]", finding.found, finding.fix)
+        table.add_row(
+            finding.what, f"[{style}]{finding.state}[/]", "; ".join(finding.found.splitlines()), finding.fix
+        )
     console.print(table)
 
 

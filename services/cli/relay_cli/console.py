@@ -1,0 +1,14 @@
+"""The console that commands print on."""
+
+from rich.console import Console
+
+_UNWRAPPED_COLUMNS = 1000
+"""Wider than any row of any table."""
+
+
+def open_console(*, stderr: bool = False) -> Console:
+    """Standard output, or standard error: as wide as its terminal; in a pipe or a file no line is wrapped."""
+    console = Console(stderr=stderr)
+    if not console.is_terminal:
+        console.width = _UNWRAPPED_COLUMNS
+    return console
