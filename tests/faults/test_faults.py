@@ -7,7 +7,7 @@ import pytest
 import uvloop
 from tests.faults.guarantees import BEGIN, END, write
 from tests.faults.run import STORIES
-from tests.faults.scenario import SCENARIOS, Outcome, run
+from tests.faults.scenario import SCENARIOS, Outcome, Part, run
 
 FAST = [name for name, one in SCENARIOS.items() if one.fast]
 _AT_ONCE = 3
@@ -33,6 +33,8 @@ def outcomes() -> dict[str, Outcome]:
 def test_what_is_promised_holds(outcomes: dict[str, Outcome], name: str) -> None:
     """Every frame once, in order, the same bytes, and what its story checks. How fast is not asked here."""
     outcome = outcomes[name]
+    if outcome.skipped:
+        pytest.skip(outcome.skipped)
     assert outcome.right, outcome.to_json()
 
 
@@ -53,3 +55,19 @@ def test_the_table_is_written_between_its_marks(tmp_path: Path) -> None:
     assert text.endswith("after\n")
     assert "an earlier table" not in text
     assert "| `gateway_killed` **failed** |" in text
+
+
+def test_a_fault_without_its_part_is_skipped_on_a_laptop_and_fails_in_ci(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It says what to install; the others run."""
+    one = SCENARIOS["gateway_killed"]._replace(needs=Part("a part", "/nowhere/part"))
+    monkeypatch.delenv("CI", raising=False)
+    outcome = uvloop.run(run(one))
+    assert outcome.ok
+    assert outcome.skipped == "a part is missing"
+
+    monkeypatch.setenv("CI", "1")
+    outcome = uvloop.run(run(one))
+    assert not outcome.ok
+    assert outcome.complaints == ["a part is missing"]

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import trustme
+from tests.conftest import need
 from tests.integration.conftest import _guards, open_store
 from tests.integration.gateway.conftest import bench
-from tests.redis_process import Process, free_port, workshop
+from tests.redis_process import Process, free_port, speaks_tls, workshop
 from tests.security.certificates import issue
 
 from relay_streams.server import distribution_binary
@@ -50,9 +51,11 @@ def pair(authority, tmp_path) -> tuple[Path, Path]:
 @pytest.fixture
 def tls_redis(pair, authority, tmp_path) -> Iterator[tuple[str, Path, Process]]:
     """A real server that speaks TLS, with one ACL user; its URL, CA file, and a way past both."""
+    binary = need(distribution_binary(), "redis-server")
+    need(binary if speaks_tls(binary) else None, "a redis-server that speaks TLS")
     authority.cert_pem.write_to_path(tmp_path / "ca.crt")
     port = free_port()
-    with workshop(distribution_binary()) as start:
+    with workshop(binary) as start:
         server = start(
             "primary", "--tls-port", str(port), "--save", "",
             "--tls-cert-file", str(pair[0]), "--tls-key-file", str(pair[1]),
