@@ -1,13 +1,15 @@
 """Conversations: their records, as control creates them and everyone reads them."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Literal, NamedTuple, get_args
 
 from relay_streams import scripts
-from relay_streams.errors import Missing
+from relay_streams.errors import Missing, Unreadable
 from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.link import Link
+from relay_wire.checkpoint import Checkpoint
 from relay_wire.frame import Codec
 from relay_wire.position import START, Position
 from relay_wire.turns import InputState
@@ -18,6 +20,8 @@ TalkOver = Literal["never", "requests", "always"]
 requests for clips too; microphone audio too, for clients that listen only while a button is held."""
 PUSH = "push"
 """The agent that says nothing: the app's backend does."""
+RECORD_FORMAT = 1
+"""The format of the records this version writes. It grows when older versions can no longer read them."""
 
 _STATES: dict[bytes, State] = {b"open": "open", b"closing": "closing", b"ended": "ended"}
 _TALK_OVERS: dict[bytes, TalkOver] = {value.encode(): value for value in get_args(TalkOver)}
@@ -51,7 +55,7 @@ class Conversation(NamedTuple):
     """Where that turn begins."""
     turn_before: Position = START
     """Where the one before it begins."""
-    checkpoint: bytes = b""
+    checkpoint: Checkpoint = Checkpoint()
     """The turn machine's state at the tail."""
     up: str = "0-0"
     """The last up entry consumed."""
@@ -67,6 +71,7 @@ class Conversation(NamedTuple):
     def founding_fields(self) -> list[str | int]:
         """Names and values the record begins with, in turn."""
         return [
+            "format", RECORD_FORMAT,
             "state", self.state,
             "avatar", self.avatar_id,
             "sample_rate", self.sample_rate,
@@ -83,35 +88,40 @@ class Conversation(NamedTuple):
         """Read the hash.
 
         Raises:
-            Missing: It is empty or not a conversation's record.
+            Missing: It is no conversation's record: the store has none, or has lost it.
+            Unreadable: A field has no meaning, or a later version of the relay wrote it.
         """
-        try:
-            return cls(
-                id=conversation,
-                state=_STATES[fields[b"state"]],
-                avatar_id=fields[b"avatar"].decode(),
-                sample_rate=int(fields[b"sample_rate"]),
-                codec=Codec(int(fields[b"codec"])),
-                created_ms=int(fields[b"created"]),
-                agent=fields.get(b"agent", b"push").decode(),
-                talk_over=_TALK_OVERS[fields.get(b"talk_over", b"never")],
-                creator=fields.get(b"creator", b"").decode(),
-                owner=fields.get(b"owner", b"").decode(),
-                generation=int(fields.get(b"generation", 0)),
-                first_generation=int(fields.get(b"first_generation", 0)),
-                tail=_position(fields, b"tail"),
-                turn=int(fields.get(b"turn", 0)),
-                turn_first=_position(fields, b"turn_first"),
-                turn_before=_position(fields, b"turn_before"),
-                checkpoint=fields.get(b"checkpoint", b""),
-                up=fields.get(b"up", b"0-0").decode(),
-                input_turn=int(fields.get(b"in_turn", 0)),
-                input_state=INPUT_STATES[fields.get(b"in_state", b"ended")],
-                input_offset=int(fields.get(b"in_offset", 0)),
-                input_key=fields.get(b"in_key", b"").decode(),
-            )
-        except (KeyError, ValueError) as error:
-            raise Missing(f"no record of conversation {conversation}: {error!r}") from None
+        if b"state" not in fields:
+            raise Missing(f"no record of conversation {conversation}")
+        record, replaced = cls.salvage(conversation, fields)
+        if replaced or int(fields.get(b"format", b"1")) > RECORD_FORMAT:
+            raise Unreadable(conversation, tuple(name.decode() for name in replaced))
+        return record
+
+    @classmethod
+    def salvage(
+        cls, conversation: str, fields: Mapping[bytes, bytes], *, tail: bytes = b"0-0"
+    ) -> tuple["Conversation", dict[bytes, bytes]]:
+        """Read of the hash what can be read.
+
+        Args:
+            conversation: The id.
+            fields: The hash.
+            tail: Stands in for the last frame's position if that cannot be read.
+
+        Returns:
+            The record, and the values that stand in it for those that cannot be read, by field.
+        """
+        values: dict[str, Any] = {}
+        replaced: dict[bytes, bytes] = {}
+        for attribute, (name, read, default, required) in _FIELDS.items():
+            try:
+                values[attribute] = read(fields[name] if required else fields.get(name, default))
+            except (KeyError, ValueError, RecursionError):
+                replaced[name] = tail if name == b"tail" else default
+                values[attribute] = read(replaced[name])
+        del values["format"]
+        return cls(id=conversation, **values), replaced
 
 
 async def create(link: Link, keys: ConversationKeys, record: Conversation) -> bool:
@@ -162,5 +172,66 @@ def fields_of(flat: list[bytes]) -> dict[bytes, bytes]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _position(fields: Mapping[bytes, bytes], name: bytes) -> Position:
-    return Position.parse(fields[name].decode()) if name in fields else START
+def _count(data: bytes, limit: int = 2**53) -> int:
+    # int() would also take signs, spaces, underscores and other scripts' digits; the scripts' numbers are
+    # whole up to 2^53.
+    if not data.isdigit() or len(data) > 20 or int(data) > limit:
+        raise ValueError(f"not a number up to {limit}: {data[:32]!r}")
+    return int(data)
+
+
+def _sample_rate(data: bytes) -> int:
+    if not _count(data, 2**20):
+        raise ValueError("a sample rate of 0")
+    return int(data)
+
+
+def _position(data: bytes) -> Position:
+    return Position.parse(data.decode())
+
+
+def _entry_id(data: bytes) -> str:
+    milliseconds, _, number = data.partition(b"-")
+    return f"{_count(milliseconds)}-{_count(number, 2**64 - 1)}"
+
+
+_turn = partial(_count, limit=2**32 - 1)
+
+
+class _Field(NamedTuple):
+    """How one field of the hash is read."""
+
+    name: bytes
+    read: Callable[[bytes], Any]
+    default: bytes
+    """Its value where the hash has none, or none that can be read."""
+    required: bool = False
+
+
+_FIELDS: dict[str, _Field] = {
+    "format": _Field(b"format", _count, b"1"),
+    "state": _Field(b"state", _STATES.__getitem__, b"open", required=True),
+    "avatar_id": _Field(b"avatar", bytes.decode, b"", required=True),
+    "sample_rate": _Field(b"sample_rate", _sample_rate, b"16000", required=True),
+    "codec": _Field(b"codec", lambda data: Codec(_count(data)), b"0", required=True),
+    "created_ms": _Field(b"created", _count, b"0", required=True),
+    "agent": _Field(b"agent", bytes.decode, PUSH.encode()),
+    "talk_over": _Field(b"talk_over", _TALK_OVERS.__getitem__, b"never"),
+    "creator": _Field(b"creator", bytes.decode, b""),
+    "owner": _Field(b"owner", bytes.decode, b""),
+    "generation": _Field(b"generation", _count, b"0"),
+    "first_generation": _Field(b"first_generation", _count, b"0"),
+    "tail": _Field(b"tail", _position, b"0-0"),
+    "turn": _Field(b"turn", _turn, b"0"),
+    "turn_first": _Field(b"turn_first", _position, b"0-0"),
+    "turn_before": _Field(b"turn_before", _position, b"0-0"),
+    "checkpoint": _Field(b"checkpoint", Checkpoint.decode, b""),
+    "up": _Field(b"up", _entry_id, b"0-0"),
+    "input_turn": _Field(b"in_turn", _turn, b"0"),
+    "input_state": _Field(b"in_state", INPUT_STATES.__getitem__, b"ended"),
+    "input_offset": _Field(b"in_offset", _count, b"0"),
+    "input_key": _Field(b"in_key", bytes.decode, b""),
+}
+"""By attribute of ``Conversation``."""
+RECORD_FIELDS = tuple(field.name for field in _FIELDS.values())
+"""What the hash can have, besides what only the scripts read."""

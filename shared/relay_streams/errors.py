@@ -4,6 +4,7 @@
     - ``Unavailable``: try the same again later
     - ``Refused``: Redis refused the command itself
     - ``Missing``: there is no such conversation
+    - ``Unreadable``: the conversation's record is damaged, or of a later version
     - ``Ended``: the conversation is over
     - ``Fenced``: another owner has taken over
     - ``Behind``: the store has lost frames that were acknowledged
@@ -32,6 +33,19 @@ class Refused(StoreError):
 
 class Missing(StoreError):
     """Raised when there is no such conversation."""
+
+
+class Unreadable(StoreError):
+    """Raised when the record of a conversation cannot be read.
+
+    Attributes:
+        fields: The damaged fields, by name; none when a later version of the relay wrote the record.
+    """
+
+    def __init__(self, conversation: str, fields: tuple[str, ...] = ()) -> None:
+        why = f"in {', '.join(fields)}" if fields else "which a later version of the relay wrote"
+        super().__init__(f"the record of conversation {conversation} cannot be read, {why}")
+        self.fields = fields
 
 
 class Ended(StoreError):

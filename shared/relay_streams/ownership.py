@@ -6,19 +6,26 @@ that moment on the store refuses whatever the old owner still writes.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from types import MappingProxyType
 from typing import NamedTuple
 
 from relay_streams import scripts
-from relay_streams.conversations import Conversation, fields_of
+from relay_streams.conversations import RECORD_FORMAT, Conversation, fields_of
+from relay_streams.errors import StoreError, Unreadable
 from relay_streams.keys import CONSUMER_GROUP, ConversationKeys, KeySpace, PartitionKeys
 from relay_streams.link import Link, Reply
 from relay_wire.turns import InputState
+
+_MAX_DEFER_MS = 60_000
 
 
 class Offer(NamedTuple):
     """A conversation that needs an owner, as the queue handed it to this worker."""
 
+    queue: str
+    """The queue's key."""
     entry: str
     conversation: str
 
@@ -31,6 +38,8 @@ class Lease(NamedTuple):
     value: str
     conversation: Conversation
     lease_ms: int
+    replaced: Mapping[bytes, bytes] = MappingProxyType({})
+    """By field of the record that cannot be read, the value that stands in for it: it is to be ended."""
 
 
 class Heard(NamedTuple):
@@ -49,18 +58,20 @@ class Heard(NamedTuple):
 
 
 class Renewal(NamedTuple):
-    """What became of leases that could not be renewed."""
+    """What became of leases that were not renewed."""
 
     lost: list[str]
     """Conversations that another worker owns."""
     gone: list[str]
     """Conversations whose record, or our claim in it, the store has lost."""
+    failures: list[StoreError]
+    """Why partitions could not be renewed now."""
 
 
 class Registry:
     """One worker's dealings in ownership. Every method is one atomic script per partition.
 
-    All methods raise ``Unavailable`` when Redis cannot take them now; repeating any of them is safe.
+    All methods but ``renew`` raise ``Unavailable`` when Redis cannot take them now; repeating any is safe.
 
     Args:
         link: Where to run the scripts.
@@ -85,7 +96,7 @@ class Registry:
             scripts.TAKE, (partition.unowned,), CONSUMER_GROUP, self.owner, room, self._reclaim_ms
         )
         return [
-            Offer(entry.decode(), conversation.decode())
+            Offer(partition.unowned, entry.decode(), conversation.decode(errors="replace"))
             for entry, conversation in zip(flat[::2], flat[1::2], strict=True)
         ]
 
@@ -93,9 +104,17 @@ class Registry:
         """Become the owner of an offered conversation and settle the offer.
 
         Returns:
-            The new term, or None when there is nothing to own: it ended, is unknown, or is held.
+            The new term, or None when there is nothing to own: it ended, is unknown, or is held. When the
+            record is damaged, ``Lease.replaced`` says so.
+
+        Raises:
+            Unreadable: A later version of the relay wrote the record. The offer stands.
         """
         keys = self._keys.conversation(offer.conversation)
+        if keys.unowned != offer.queue:
+            # No script can touch both; whoever put it there has another idea of the partitions.
+            await self._link.execute("XACK", offer.queue, CONSUMER_GROUP, offer.entry)
+            return None
         reply = await self._link.run_script(
             scripts.CLAIM,
             (keys.meta, keys.lease, keys.leases, keys.down, keys.unowned),
@@ -104,28 +123,56 @@ class Registry:
             self.lease_ms,
             CONSUMER_GROUP,
             offer.entry,
+            RECORD_FORMAT,
         )
+        if reply[0] == b"later":
+            raise Unreadable(keys.id)
         if reply[0] != b"ok":
             return None
-        record = Conversation.from_fields(keys.id, fields_of(reply[3:]))
-        return Lease(keys, int(reply[1]), reply[2].decode(), record, self.lease_ms)
+        record, replaced = Conversation.salvage(keys.id, fields_of(reply[4:]), tail=reply[3])
+        return Lease(keys, int(reply[1]), reply[2].decode(), record, self.lease_ms, replaced)
+
+    async def defer(self, offer: Offer) -> float:
+        """Put off a conversation that cannot be owned here now, each time for twice as long.
+
+        Returns:
+            In how many seconds it is offered again.
+        """
+        keys = self._keys.conversation(offer.conversation)
+        names = (keys.meta, keys.leases, keys.unowned)
+        limits = (self._reclaim_ms, _MAX_DEFER_MS)
+        wait_ms = await self._link.run_script(
+            scripts.DEFER, names, keys.id, *limits, CONSUMER_GROUP, offer.entry
+        )
+        return float(wait_ms) / 1000
 
     async def renew(self, leases: Iterable[Lease]) -> Renewal:
-        """Renew leases, one call per partition. Returns the ids of those that could not be renewed."""
+        """Renew leases, one call per partition, all at once: one that fails delays no other.
+
+        Returns the ids of those that were not renewed, and what failed; it raises nothing.
+        """
         by_partition: dict[int, list[Lease]] = {}
         for lease in leases:
             by_partition.setdefault(lease.keys.partition, []).append(lease)
-        renewal = Renewal([], [])
-        for held in by_partition.values():
-            names = [held[0].keys.leases]
-            arguments: list[str | int] = [self.lease_ms]
-            for lease in held:
-                names += (lease.keys.lease, lease.keys.meta)
-                arguments += (lease.keys.id, lease.value, lease.generation)
-            reply = await self._link.run_script(scripts.RENEW, names, *arguments)
-            for ids, names_of_those in zip(renewal, reply, strict=True):
-                ids.extend(name.decode() for name in names_of_those)
+        renewal = Renewal([], [], [])
+        replies = await asyncio.gather(*map(self._renew, by_partition.values()), return_exceptions=True)
+        for reply in replies:
+            if isinstance(reply, StoreError):
+                renewal.failures.append(reply)
+            elif isinstance(reply, BaseException):
+                raise reply
+            else:
+                renewal.lost.extend(name.decode() for name in reply[0])
+                renewal.gone.extend(name.decode() for name in reply[1])
         return renewal
+
+    async def _renew(self, held: list[Lease]) -> Reply:
+        names = [held[0].keys.leases]
+        arguments: list[str | int] = [self.lease_ms]
+        for lease in held:
+            names += (lease.keys.lease, lease.keys.meta)
+            arguments += (lease.keys.id, lease.value, lease.generation)
+        return await self._link.run_script(scripts.RENEW, names, *arguments)
 
     async def release(self, lease: Lease) -> bool:
         """Give a conversation up for another owner to take at once; False when it was lost already."""
@@ -140,7 +187,13 @@ class Registry:
         names = (keys.meta, keys.lease, keys.leases, keys.down, keys.up, made)
         return bool(
             await self._link.run_script(
-                scripts.FINISH, names, keys.id, lease.value, keep_frames_ms, keep_record_ms
+                scripts.FINISH,
+                names,
+                keys.id,
+                lease.value,
+                keep_frames_ms,
+                keep_record_ms,
+                *chain.from_iterable(lease.replaced.items()),
             )
         )
 

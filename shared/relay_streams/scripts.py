@@ -20,6 +20,7 @@ def _load(name: str) -> Script:
 
 CLAIM: Final = _load("claim")
 CREATE: Final = _load("create")
+DEFER: Final = _load("defer")
 EXPIRE: Final = _load("expire")
 FINISH: Final = _load("finish")
 PUBLISH: Final = _load("publish")
@@ -30,4 +31,4 @@ SPEAK: Final = _load("speak")
 TAKE: Final = _load("take")
 TELL: Final = _load("tell")
 
-ALL: Final = (CLAIM, CREATE, EXPIRE, FINISH, PUBLISH, RELEASE, RENEW, RESTORE, SPEAK, TAKE, TELL)
+ALL: Final = (CLAIM, CREATE, DEFER, EXPIRE, FINISH, PUBLISH, RELEASE, RENEW, RESTORE, SPEAK, TAKE, TELL)

@@ -38,4 +38,11 @@ class Discard(NamedTuple):
     reason: str
 
 
+DISCARDS = {
+    "audio": ("not_admitted", "repeated", "empty"),
+    "motion": ("too_large", "other_turn", "audio_only", "after_end", "before_audio", "empty"),
+    "playback": ("other_turn",),
+}
+"""What can be discarded, and why."""
+
 Effect = Publish | Speak | Abandon | Discard

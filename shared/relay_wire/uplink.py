@@ -24,6 +24,10 @@ from typing import NamedTuple, get_args
 from relay_wire import text
 from relay_wire.messages import PlaybackState
 
+_MAX_TURN = 2**32 - 1
+"""What fits a frame."""
+_MAX_OFFSET = 2**53
+"""Up to here the scripts' numbers are whole."""
 _PLAYBACK_STATES: dict[str, PlaybackState] = {state: state for state in get_args(PlaybackState)}
 
 
@@ -86,6 +90,17 @@ class Close(NamedTuple):
 Entry = Speech | Interrupt | Playback | Text | Microphone | Sample | Close
 
 
+def _number(data: bytes, limit: int) -> int:
+    # int() would also take signs, spaces and underscores.
+    if not data.isdigit() or len(data) > 20 or int(data) > limit:
+        raise ValueError(f"not a number up to {limit}: {data[:32]!r}")
+    return int(data)
+
+
+def _turn(fields: Mapping[bytes, bytes]) -> int:
+    return _number(fields[b"t"], _MAX_TURN)
+
+
 def decode(fields: Mapping[bytes, bytes]) -> Entry:
     """Read the fields of one stream entry.
 
@@ -105,8 +120,8 @@ def _key(field: bytes) -> str:
 
 def _speech(fields: Mapping[bytes, bytes]) -> Speech:
     return Speech(
-        turn=int(fields[b"t"]),
-        offset=int(fields[b"o"]),
+        turn=_turn(fields),
+        offset=_number(fields[b"o"], _MAX_OFFSET),
         pcm=fields[b"d"],
         end=fields.get(b"e") == b"1",
         barge_in=fields.get(b"b") == b"1",
@@ -117,13 +132,15 @@ def _speech(fields: Mapping[bytes, bytes]) -> Speech:
 
 def _playback(fields: Mapping[bytes, bytes]) -> Playback:
     return Playback(
-        turn=int(fields[b"t"]), state=_PLAYBACK_STATES[fields[b"s"].decode()], position_ms=int(fields[b"p"])
+        turn=_turn(fields),
+        state=_PLAYBACK_STATES[fields[b"s"].decode()],
+        position_ms=_number(fields[b"p"], _MAX_OFFSET),
     )
 
 
 _DECODERS: dict[bytes, Callable[[Mapping[bytes, bytes]], Entry]] = {
     b"speech": _speech,
-    b"interrupt": lambda fields: Interrupt(int(fields[b"t"]), fields[b"r"].decode()),
+    b"interrupt": lambda fields: Interrupt(_turn(fields), fields[b"r"].decode()),
     b"playback": _playback,
     b"text": lambda fields: Text(fields[b"d"].decode()),
     b"mic": lambda fields: Microphone(fields[b"d"], fields.get(b"e") == b"1"),

@@ -52,7 +52,8 @@ class Owner:
                 keys.conversation(conversation),
                 Conversation(conversation, "open", "avatar", 16000, Codec.PCM_S16LE, number),
             )
-            lease = await registry.claim(Offer("", conversation))
+            queue = keys.conversation(conversation).unowned
+            lease = await registry.claim(Offer(queue, "", conversation))
             if lease is None:
                 raise RuntimeError(f"{conversation} cannot be claimed")
             return self._publisher.open(lease, heard=_nothing_heard, on_lost=_fail)

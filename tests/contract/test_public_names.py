@@ -69,6 +69,7 @@ def test_problem_types() -> None:
         "draining": 503,
         "position-ahead": 503,
         "not-restored": 503,
+        "unreadable-record": 503,
         "store-unavailable": 503,
         "internal": 500,
     }

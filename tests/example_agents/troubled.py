@@ -22,6 +22,15 @@ class Raises(Agent):
         raise RuntimeError("a secret the viewers must not see")
 
 
+class Exits(Agent):
+    """As a program would, that finds its settings wrong."""
+
+    async def converse(self, stage: Stage) -> None:
+        async for event in stage:
+            if isinstance(event, Text):
+                raise SystemExit(event.text)
+
+
 class Hangs(Agent):
     """Reads nothing, or its speech makes a pause for ever."""
 

@@ -5,73 +5,20 @@ import sys
 import wave
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.worker_bench import Bench, open_bench
 
 from relay_ingest.agents.happening import Interrupted, Started, Text
 from relay_ingest.agents.host import FAILURES
-from relay_ingest.worker import Worker, worker
-from relay_runtime.http import listen
-from relay_settings.ingest import IngestSettings
-from relay_settings.simulator import SimulatorSettings
-from relay_simulator.app import application
-from relay_streams.keys import ConversationKeys
-from relay_streams.uplink import Uplink
-from relay_wire import events, frame
-from relay_wire.frame import Frame, Kind
+from relay_wire import events
+from relay_wire.frame import Kind
 
 RATE = 16000
 EXAMPLES = Path(__file__).parent.parent / "example_agents"
 TENTH = b"\x01\x02" * 1600
-
-
-@dataclass
-class Bench:
-    """A store, a vendor, workers as needed, and what viewers would have got."""
-
-    store: Any
-    up: Uplink
-    settings: dict[str, Any]
-
-    @asynccontextmanager
-    async def worker(self, **settings: Any) -> AsyncIterator[Worker]:
-        values = {**self.settings, **settings}
-        async with worker(IngestSettings.load(**values)) as one:
-            yield one
-
-    async def converse(self, agent: str, **fields: Any) -> ConversationKeys:
-        keys: ConversationKeys = await self.store.create(agent=agent, **fields)
-        return keys
-
-    async def frames(self, keys: ConversationKeys) -> list[Frame]:
-        return [frame.decode(fields[b"f"]) for _, fields in await self.store.entries(keys.down)]
-
-    async def audio(self, keys: ConversationKeys, turn: int) -> bytes:
-        return b"".join(f.payload for f in await self.frames(keys) if (f.kind, f.turn) == (Kind.AUDIO, turn))
-
-    async def said(self, keys: ConversationKeys, turn: int | None = None) -> list[Any]:
-        return [
-            events.decode(f.payload)
-            for f in await self.frames(keys)
-            if f.kind is Kind.EVENT and turn in (None, f.turn)
-        ]
-
-    async def until(self, keys: ConversationKeys, *wanted: events.Event) -> None:
-        """Wait until all of these have been published, in whatever order."""
-        async with asyncio.timeout(20):
-            while not set(wanted) <= set(await self.said(keys)):
-                await asyncio.sleep(0.01)
-
-    async def until_outcome(self, keys: ConversationKeys, turn: int) -> str:
-        async with asyncio.timeout(20):
-            while True:
-                for event in await self.said(keys, turn):
-                    if isinstance(event, events.TurnEnded):
-                        return event.outcome
-                await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -80,18 +27,8 @@ def bench(open_store):
 
     @asynccontextmanager
     async def made(**settings: Any) -> AsyncIterator[Bench]:
-        simulated = SimulatorSettings.load(
-            simulator_port=0, simulator_speed=40, simulator_accepted_key="right", simulator_avatars="ava"
-        )
-        async with open_store() as store, listen(application(simulated), "127.0.0.1", 0) as url:
-            values = {
-                "SPATIUS_API_KEY": "right", "SPATIUS_APP_ID": "app", "redis_url": store.url,
-                "ingest_lease_scan_s": 0.1,
-                "SPATIUS_CONSOLE_ENDPOINT": f"{url}/v1/console", "motion_close_s": 0.2,
-                "SPATIUS_INGRESS_ENDPOINT": url.replace("http", "ws") + "/v2/driveningress",
-                "drain_s": 0.2, **settings,
-            }  # fmt: skip
-            yield Bench(store, Uplink(store.link), values)
+        async with open_store() as store, open_bench(store, **settings) as opened:
+            yield opened
 
     return made
 
@@ -171,6 +108,7 @@ async def test_clips_are_played(bench, clips: Path) -> None:
     ("agent", "text", "code", "settings"),
     [
         ("raises", "go", "agent_failed", {}),
+        ("exits", "1", "agent_failed", {}),
         ("hangs", "speak", "agent_timeout", {"agent_timeout_s": 0.3}),
         ("hangs", "listen", "agent_timeout", {"agent_timeout_s": 0.3}),
         ("nobody", "go", "unknown_agent", {}),
@@ -180,7 +118,7 @@ async def test_a_failing_agent(bench, examples, agent, text, code, settings) -> 
     """It is stopped, counted and told of; its turn ends; the backend goes on."""
     failures = FAILURES.labels(code)._value
     before = failures.get()
-    async with bench(agents=("raises", "hangs"), **settings) as b, b.worker():
+    async with bench(agents=("raises", "exits", "hangs"), **settings) as b, b.worker():
         keys = await b.converse(agent)
         await b.up.send_text(keys, text)
         await b.up.send_text(keys, "and then?")

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 )
 
 from relay_streams import scripts
+from relay_streams.conversations import RECORD_FORMAT
 from relay_streams.keys import KeySpace
 from relay_streams.scripts import Script
 
@@ -97,12 +98,12 @@ class Owner:
             return False
         reply = self.store.run(
             scripts.CLAIM, (KEYS.meta, KEYS.lease, KEYS.leases, KEYS.down, KEYS.unowned),
-            KEYS.id, self.name, LEASE_MS, "ingest", "",
+            KEYS.id, self.name, LEASE_MS, "ingest", "", RECORD_FORMAT,
         )  # fmt: skip
         if reply[0] != b"ok":
             return False
         assert int(reply[1]) > self.generation, "a term was issued twice"
-        record = dict(zip(reply[3::2], reply[4::2], strict=True))
+        record = dict(zip(reply[4::2], reply[5::2], strict=True))
         self.generation, self.fenced, self.frames, self.acknowledged = int(reply[1]), False, [], 0
         self.heard = int(record.get(b"up", b"0-0").split(b"-")[0])
         return True

@@ -86,7 +86,7 @@ async def test_a_dead_owner_is_replaced(open_store, eventually) -> None:
         heir = await store.claim(keys, "heir")
 
         assert heir.generation > lease.generation
-        assert await store.registry("dead").renew([lease]) == ([keys.id], [])
+        assert await store.registry("dead").renew([lease]) == ([keys.id], [], [])
 
 
 async def test_renewal_keeps_it(open_store) -> None:
@@ -95,7 +95,7 @@ async def test_renewal_keeps_it(open_store) -> None:
         leases = [await store.claim(await store.create(), lease_ms=300) for _ in range(20)]
         registry = store.registry(lease_ms=300)
         for _ in range(15):
-            assert await registry.renew(leases) == ([], [])
+            assert await registry.renew(leases) == ([], [], [])
             await asyncio.sleep(0.03)
         expired = [await registry.expire(store.keys.shared(p)) for p in range(store.keys.partitions)]
 
@@ -110,7 +110,7 @@ async def test_a_lease_that_ran_out_unnoticed_is_taken_up_again(open_store) -> N
         await asyncio.sleep(0.05)
         assert await store.link.execute("EXISTS", keys.lease) == 0
 
-        assert await store.registry().renew([lease]) == ([], [])
+        assert await store.registry().renew([lease]) == ([], [], [])
         assert await store.link.execute("GET", keys.lease) == lease.value.encode()
 
 

@@ -9,6 +9,7 @@ from relay_streams.hints import Hints
 from relay_streams.publisher import Publisher
 from relay_streams.told import entries_told
 from relay_wire import frame
+from relay_wire.checkpoint import Checkpoint
 from relay_wire.effects import Publish
 from relay_wire.frame import MAX_PAYLOAD_BYTES, Flags, FrameError, Kind
 from relay_wire.position import Position
@@ -57,8 +58,8 @@ async def test_the_record_moves_with_the_frames(open_store) -> None:
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create())
         writer = store.writer(publisher, lease)
-        writer.append([audio(1), audio(1)], checkpoint=b"one", up="5-1")
-        writer.append([audio(2)], checkpoint=b"two", up="5-2")
+        writer.append([audio(1), audio(1)], checkpoint=CHECKPOINT, up="5-1")
+        writer.append([audio(2)], checkpoint=Checkpoint(turn=2).encode(), up="5-2")
         await writer.drained()
 
         from relay_streams.conversations import read
@@ -68,7 +69,7 @@ async def test_the_record_moves_with_the_frames(open_store) -> None:
         assert (record.tail, record.turn, record.turn_first, record.turn_before) == (
             Position(g, 3), 2, Position(g, 3), Position(g, 1),
         )  # fmt: skip
-        assert (record.up, record.checkpoint) == ("5-2", b"two")
+        assert (record.up, record.checkpoint) == ("5-2", Checkpoint(turn=2))
 
 
 async def test_a_tick_is_one_call_per_conversation(open_store) -> None:

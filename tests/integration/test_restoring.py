@@ -10,6 +10,7 @@ from relay_streams.errors import Fenced
 from relay_streams.ownership import Heard
 from relay_streams.publisher import Publisher
 from relay_streams.uplink import Uplink
+from relay_wire.checkpoint import Checkpoint
 from relay_wire.effects import Publish
 from relay_wire.frame import Kind
 from relay_wire.position import Position
@@ -35,18 +36,19 @@ async def test_a_lost_tail_is_written_again(open_store) -> None:
         await append(writer, audio(), audio())
         go_back = await store.snapshot(lease.keys)
         await append(writer, audio())
-        await append(writer, audio(), audio(), checkpoint=b"five", up="7-7")
+        await append(writer, audio(), audio(), checkpoint=Checkpoint(turn=5).encode(), up="7-7")
         before = await store.entries(lease.keys.down)
         await go_back()
         assert len(await store.entries(lease.keys.down)) == 2
 
-        await append(writer, audio(), checkpoint=b"six")
+        await append(writer, audio(), checkpoint=Checkpoint(turn=6).encode())
 
         after = await store.entries(lease.keys.down)
         assert after[:5] == before
         assert [entry for entry, _ in after] == [f"{lease.generation}-{seq}" for seq in range(1, 7)]
         record = await read(store.link, lease.keys)
-        assert (record.tail, record.checkpoint, record.up) == (Position(lease.generation, 6), b"six", "7-7")
+        assert (record.tail, record.up) == (Position(lease.generation, 6), "7-7")
+        assert record.checkpoint == Checkpoint(turn=6)
         assert writer.backlog_bytes == 0
         assert store.lost == []
 
@@ -58,18 +60,19 @@ async def test_a_silent_owner_restores_the_tail_too(open_store) -> None:
         go_back = await store.snapshot(keys)
         lease = await store.claim(keys)
         writer = store.writer(publisher, lease)
-        await append(writer, audio(), audio(), checkpoint=b"two", up="7-7")
+        await append(writer, audio(), audio(), checkpoint=Checkpoint(turn=2).encode(), up="7-7")
         before = await store.entries(keys.down)
         await go_back()
 
-        assert await store.registry().renew([lease]) == ([], [keys.id])
+        assert await store.registry().renew([lease]) == ([], [keys.id], [])
         writer.restore("gone")
         await writer.drained()
 
-        assert await store.registry().renew([lease]) == ([], [])
+        assert await store.registry().renew([lease]) == ([], [], [])
         assert await store.entries(keys.down) == before
         record = await read(store.link, keys)
-        assert (record.generation, record.owner, record.checkpoint) == (lease.generation, "worker", b"two")
+        assert (record.generation, record.owner) == (lease.generation, "worker")
+        assert record.checkpoint == Checkpoint(turn=2)
 
 
 @pytest.mark.parametrize("loss", ["record", "stream", "everything"])
@@ -78,7 +81,7 @@ async def test_a_store_that_lost_its_data_is_filled_again(open_store, loss) -> N
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create(sample_rate=24000))
         writer = store.writer(publisher, lease)
-        await append(writer, audio(), audio(), checkpoint=b"two", up="7-7")
+        await append(writer, audio(), audio(), checkpoint=Checkpoint(turn=2).encode(), up="7-7")
         before, was = await store.entries(lease.keys.down), await read(store.link, lease.keys)
         match loss:
             case "record":
@@ -89,7 +92,7 @@ async def test_a_store_that_lost_its_data_is_filled_again(open_store, loss) -> N
                 await store.link.execute("FLUSHALL")
 
         if loss != "stream":
-            assert await store.registry().renew([lease]) == ([], [lease.keys.id])
+            assert await store.registry().renew([lease]) == ([], [lease.keys.id], [])
         writer.restore("gone")
         await writer.drained()
         restored = await read(store.link, lease.keys)
@@ -152,7 +155,7 @@ async def test_a_claim_the_store_forgot_stands(open_store) -> None:
         assert [entry for entry, _ in await store.entries(keys.down)] == [
             f"{old_lease.generation}-1", f"{lease.generation}-1", f"{lease.generation}-2",
         ]  # fmt: skip
-        assert await store.registry("old").renew([old_lease]) == ([keys.id], [])
+        assert await store.registry("old").renew([old_lease]) == ([keys.id], [], [])
 
 
 async def test_an_old_owner_restores_nothing_over_a_newer_one(open_store) -> None:

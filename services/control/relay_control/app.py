@@ -17,7 +17,7 @@ from relay_control.session_tokens import session_tokens
 from relay_runtime import http
 from relay_runtime.process import Process
 from relay_settings.control import ControlSettings
-from relay_streams.errors import Ended, Missing, StoreError, Unavailable
+from relay_streams.errors import Ended, Missing, StoreError, Unavailable, Unreadable
 from relay_streams.installation import installed
 from relay_streams.keys import KeySpace
 from relay_streams.link import Link
@@ -26,6 +26,7 @@ from relay_wire import problems
 
 _TRANSLATIONS = {
     Missing: (problems.UNKNOWN_CONVERSATION, "there is no conversation with this id"),
+    Unreadable: (problems.UNREADABLE_RECORD, "the conversation's record is damaged, or of a later version"),
     Ended: (problems.CONVERSATION_ENDED, "the conversation is over"),
     Unreplicated: (problems.STORE_UNAVAILABLE, "too few replicas of Redis have the speech; post it again"),
     Unavailable: (problems.STORE_UNAVAILABLE, "Redis cannot be reached, or did not answer in time"),

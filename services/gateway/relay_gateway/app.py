@@ -16,7 +16,7 @@ from relay_runtime.http import application
 from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
 from relay_settings.gateway import GatewaySettings
-from relay_streams.errors import Missing, StoreError
+from relay_streams.errors import Missing, StoreError, Unreadable
 from relay_streams.installation import Installation, installed
 from relay_streams.keys import KeySpace
 from relay_streams.link import Link
@@ -56,6 +56,10 @@ class Gateway:
         app = application(
             {
                 Missing: (problems.UNKNOWN_CONVERSATION, "there is no conversation with this id"),
+                Unreadable: (
+                    problems.UNREADABLE_RECORD,
+                    "the conversation's record is damaged, or of a later version",
+                ),
                 StoreError: (problems.STORE_UNAVAILABLE, "Redis cannot be reached, or refuses"),
             },
             self._admission.middleware,

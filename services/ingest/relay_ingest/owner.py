@@ -6,47 +6,49 @@ callback that brought the input, so nothing is queued in between and nothing can
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import msgspec
 import structlog
-from opentelemetry.trace import SpanKind
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 
 from relay_ingest.agents import happening, voice
 from relay_ingest.agents.catalog import Catalog
 from relay_ingest.agents.host import Host
+from relay_ingest.containment import Containment, Spawn
 from relay_ingest.motion import Motion, MotionLimits
+from relay_ingest.observer import TurnObserver
 from relay_ingest.vendor import MotionFailure, Vendor
 from relay_settings.ingest import IngestSettings
-from relay_streams.conversations import Conversation, fields_of
+from relay_streams.conversations import fields_of
 from relay_streams.errors import StoreError
 from relay_streams.ownership import Heard, Lease
 from relay_streams.publisher import Publisher
 from relay_streams.puller import Entry, Puller
 from relay_streams.uplink import Uplink
-from relay_telemetry import traces
+from relay_telemetry.counter import OPEN, counter, expect
 from relay_wire import events, uplink
-from relay_wire.checkpoint import Checkpoint, Phase
-from relay_wire.effects import Abandon, Discard, Effect, Publish, Speak
-from relay_wire.frame import Kind
+from relay_wire.checkpoint import Phase
+from relay_wire.effects import DISCARDS, Abandon, Discard, Effect, Publish, Speak
 from relay_wire.turns import Admission, Rules, TurnMachine
 
-DISCARDED = Counter(
-    "relay_ingest_discarded_total", "What arrived and may not be published.", ["what", "reason"]
+DISCARDED = counter(
+    "relay_ingest_discarded_total",
+    "What arrived and may not be published.",
+    what=OPEN,
+    reason=OPEN,
 )
+for _what, _reasons in DISCARDS.items():
+    for _reason in _reasons:
+        expect(DISCARDED, what=_what, reason=_reason)
 BAD_ENTRIES = Counter("relay_ingest_bad_entries_total", "Up entries that could not be read.")
-TURNS = Counter("relay_ingest_turns_total", "Turns that ended.", ["outcome"])
-FIRST_MOTION_SECONDS = Histogram(
-    "relay_ingest_first_motion_seconds",
-    "From a turn's first audio to its first motion.",
-    buckets=(0.1, 0.25, 0.5, 0.75, 1, 1.5, 2.5, 5, 10),
-)
 
 _PAUSE_BYTES = 1024 * 1024
 """Unacknowledged frames at which no more speech is taken; motion still is, up to ``backlog_bytes``."""
 _PAUSE_S = 0.05
+DEFECT = "internal_error"
+"""Why a conversation ends when its owner fails."""
+UNREADABLE = "unreadable_record"
+"""Why one ends whose record is damaged."""
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +79,7 @@ class Owner:
         catalog: Catalog,
         vendor: Vendor,
         settings: IngestSettings,
-        spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
+        spawn: Spawn,
         on_lost: Callable[["Owner", StoreError], None],
         on_closed: Callable[["Owner"], None],
     ) -> None:
@@ -88,15 +90,14 @@ class Owner:
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
         self._log = log.bind(conversation=record.id, generation=lease.generation)
-        self._machine = TurnMachine(
-            Rules(
-                sample_rate=record.sample_rate,
-                first_motion_timeout_s=settings.first_motion_timeout_s,
-                motion_stall_timeout_s=settings.motion_stall_timeout_s,
-                input_timeout_s=settings.input_timeout_s,
-            ),
-            self._checkpoint(record),
+        self._rules = Rules(
+            sample_rate=record.sample_rate,
+            first_motion_timeout_s=settings.first_motion_timeout_s,
+            motion_stall_timeout_s=settings.motion_stall_timeout_s,
+            input_timeout_s=settings.input_timeout_s,
         )
+        self._machine = TurnMachine(self._rules, record.checkpoint)
+        self._contained = Containment(spawn, self._fail, conversation=record.id, generation=lease.generation)
         self.writer = publisher.open(lease, heard=self._heard_so_far, on_lost=self._lost)
         self._motion = Motion(
             vendor,
@@ -110,7 +111,7 @@ class Owner:
                 outbox_bytes=settings.motion_outbox_bytes,
             ),
             conversation=record.id,
-            spawn=spawn,
+            spawn=self._contained.spawn,
         )
         self._cursor = record.up
         self._heard = _order(record.up)
@@ -122,10 +123,9 @@ class Owner:
         self._retiring = False
         self._boundary = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._span: traces.Span | None = None
-        self._span_turn = 0
-        self._first_audio_at: float | None = None
+        self._observer = TurnObserver(record.id)
         self._stopped = False
+        self._failed = False
         self._agent = Host(
             lease,
             catalog=catalog,
@@ -134,16 +134,19 @@ class Owner:
             heard=lambda: "{}-{}".format(*self._heard),
             publish=self._tell,
             is_behind=lambda: self.writer.backlog_bytes > _PAUSE_BYTES,
-            spawn=spawn,
+            spawn=self._contained.spawn,
         )
         self._following = puller.follow(
-            lease.keys.up, lease.keys.partition, record.up, self._on_entries, self._fail
+            lease.keys.up, lease.keys.partition, record.up, self._on_entries, self._on_uplink_failure
         )
-        if self._machine.phase is Phase.CLOSED:
-            # The owner before us published the last frame and could not finish.
-            self._loop.call_soon(on_closed, self)
-        else:
-            self._perform(self._machine.begin_term(self._loop.time(), record.tail))
+        with self._contained("start"):
+            if self._machine.phase is Phase.CLOSED:
+                # The owner before us published the last frame and could not finish.
+                self._loop.call_soon(on_closed, self)
+            else:
+                self._begin()
+                if lease.replaced:
+                    self._close(UNREADABLE)
 
     @property
     def conversation(self) -> str:
@@ -162,7 +165,7 @@ class Owner:
         self._boundary.set()
         if self._timer is not None:
             self._timer.cancel()
-        self._end_span(self._span_turn, "left")
+        self._observer.leave("left")
 
     async def retire(self, within_s: float) -> None:
         """Come to a turn boundary, at most so late, with everything appended acknowledged.
@@ -178,7 +181,43 @@ class Owner:
         except TimeoutError:
             self._log.warning("leaving in the middle of a turn", turn=self._machine.turn)
 
+    # --- the term ------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Publish the term's first frames, unless they are out."""
+        if not self.writer.tail.seq:
+            self._perform(self._machine.begin_term(self._loop.time(), self.lease.conversation.tail))
+
+    def _close(self, reason: str) -> None:
+        """Publish the last frames."""
+        self._perform(self._machine.close(self._loop.time(), reason))
+        self._agent.hear(happening.Ended(reason))
+        self._on_closed(self)
+
+    def _fail(self, *_: object) -> None:
+        """End the conversation, since its owner cannot go on."""
+        if self._failed or self._stopped:
+            return
+        self._failed = True
+        self._following.close()
+        # Where the state is what cannot be worked with, another begins.
+        for machine in (self._machine, TurnMachine(self._rules)):
+            self._machine = machine
+            try:
+                self._begin()
+                self._perform(machine.tell(events.Error(DEFECT, "the relay failed", retryable=False)))
+                self._close(DEFECT)
+            except Exception as further:  # noqa: BLE001  # the root of a callback, as above
+                self._contained.report("end", further)
+            else:
+                return
+        self._lost(StoreError("the owner failed"))
+
     # --- inputs: the up stream -----------------------------------------------------------------
+
+    def _on_uplink_failure(self, error: Exception) -> None:
+        self._contained.report("uplink", error)
+        self._fail()
 
     def _on_entries(self, entries: Sequence[Entry]) -> None:
         for id_bytes, fields in entries:
@@ -208,7 +247,7 @@ class Owner:
         if admission is Admission.NOW and begins:
             self._held_after = None  # A turn that barges in leaves those before it unspoken.
             self._key = said.key
-            self._begin_span(said)
+            self._observer.begin(said)
             if said.barge_in and not said.key.startswith(voice.KEYS):
                 self._agent.hear(happening.Interrupted("barge_in"))
         self._consumed(entry)
@@ -231,9 +270,7 @@ class Owner:
                 case uplink.Playback(turn, state, position_ms):
                     self._perform(self._machine.playback(now, turn, state, position_ms))
                 case uplink.Close(reason):
-                    self._perform(self._machine.close(now, reason))
-                    self._agent.hear(happening.Ended(reason))
-                    self._on_closed(self)
+                    self._close(reason)
                 case uplink.Text() | uplink.Microphone() | uplink.Sample():
                     self._agent.hear(said)
         self._consumed(entry)
@@ -271,22 +308,25 @@ class Owner:
     def motion(self, req_id: str, payload: bytes, *, last: bool) -> None:
         """Part of ``MotionListener``."""
         now = self._loop.time()
-        self._perform(self._machine.motion(now, req_id, payload, last=last))
-        if self.writer.backlog_bytes > self._settings.backlog_bytes:
-            self._perform(self._machine.motion_failed(now, "backlog"))
+        with self._contained("motion"):
+            self._perform(self._machine.motion(now, req_id, payload, last=last))
+            if self.writer.backlog_bytes > self._settings.backlog_bytes:
+                self._perform(self._machine.motion_failed(now, "backlog"))
 
     def motion_failed(self, failure: MotionFailure) -> None:
         """Part of ``MotionListener``."""
         if self._stopped:
             return
         error = events.Error(failure.code, failure.message, failure.retryable)
-        self._perform(self._machine.motion_failed(self._loop.time(), failure.code, error))
+        with self._contained("motion"):
+            self._perform(self._machine.motion_failed(self._loop.time(), failure.code, error))
 
     # --- inputs: the agent ---------------------------------------------------------------------
 
     def _tell(self, event: events.StreamEvent) -> None:
         if not self._stopped:
-            self._perform(self._machine.tell(event))
+            with self._contained("agent"):
+                self._perform(self._machine.tell(event))
 
     # --- effects -------------------------------------------------------------------------------
 
@@ -296,7 +336,7 @@ class Owner:
             publishes,
             checkpoint=self._machine.checkpoint().encode(),
             up=self._cursor,
-            traceparent=self._traceparent,
+            traceparent=self._observer.traceparent,
         )
         for effect in effects:
             match effect:
@@ -309,21 +349,9 @@ class Owner:
                 case Discard(what, reason):
                     DISCARDED.labels(what, reason).inc()
                 case Publish():
-                    self._observe(effect)
+                    self._observer.published(effect, self._loop.time())
         self._mark_boundary()
         self._set_timer()
-
-    def _observe(self, publish: Publish) -> None:
-        if publish.kind is Kind.AUDIO and publish.media_ms == 0:
-            self._first_audio_at = self._loop.time()
-        elif publish.kind is Kind.MOTION and publish.payload and self._first_audio_at is not None:
-            FIRST_MOTION_SECONDS.observe(self._loop.time() - self._first_audio_at)
-            self._first_audio_at = None
-        elif publish.kind is Kind.EVENT:
-            event = events.decode(publish.payload)
-            if isinstance(event, events.TurnEnded):
-                TURNS.labels(event.outcome).inc()
-                self._end_span(publish.turn, event.outcome)
 
     def _mark_boundary(self) -> None:
         if self._machine.phase is Phase.SPEAKING:
@@ -341,39 +369,9 @@ class Owner:
 
     def _on_time(self) -> None:
         self._timer = None
-        self._perform(self._machine.tick(self._loop.time()))
-        self._resume_held()
-
-    # --- the trace -----------------------------------------------------------------------------
-
-    @property
-    def _traceparent(self) -> str:
-        if self._span is None or not traces.is_sampled(self._span.traceparent):
-            return ""
-        return self._span.traceparent
-
-    def _begin_span(self, said: uplink.Speech) -> None:
-        self._end_span(self._span_turn, "interrupted")
-        self._span_turn = said.turn
-        self._span = traces.begin(
-            "turn",
-            kind=SpanKind.CONSUMER,
-            parent=said.traceparent,
-            attributes={"relay.conversation": self.conversation, "relay.turn": said.turn},
-        )
-
-    def _end_span(self, turn: int, outcome: str) -> None:
-        if self._span is not None and turn == self._span_turn:
-            self._span.end(outcome=outcome)
-            self._span = None
-
-    def _checkpoint(self, record: Conversation) -> Checkpoint:
-        try:
-            return Checkpoint.decode(record.checkpoint)
-        except msgspec.MsgspecError as error:
-            # Written by a version we do not know: the turn it was in is over for us.
-            self._log.warning("the checkpoint cannot be read", error=str(error))
-            return Checkpoint(turn=record.turn)
+        with self._contained("timer"):
+            self._perform(self._machine.tick(self._loop.time()))
+            self._resume_held()
 
     # --- the end -------------------------------------------------------------------------------
 
@@ -381,9 +379,6 @@ class Owner:
         self._log.warning("conversation lost", error=str(error))
         self.stop()
         self._on_lost(self, error)
-
-    def _fail(self, error: Exception) -> None:
-        self._lost(StoreError(f"the owner failed: {error!r}"))
 
 
 def _order(entry_id: str) -> tuple[int, int]:

@@ -4,21 +4,22 @@ import asyncio
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 
 import structlog
 from prometheus_client import Counter, Gauge
 
 from relay_ingest.agents.catalog import Catalog
+from relay_ingest.containment import Containment
 from relay_ingest.offers import Offers
 from relay_ingest.owner import Owner
 from relay_ingest.vendor import Vendor
 from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
 from relay_settings.ingest import IngestSettings
-from relay_streams.errors import Fenced, Missing, StoreError
+from relay_streams.errors import Fenced, StoreError, Unreadable
 from relay_streams.hints import Hints
 from relay_streams.installation import Installation, installed
 from relay_streams.keys import KeySpace, PartitionKeys
@@ -27,15 +28,30 @@ from relay_streams.ownership import Lease, Offer, Registry
 from relay_streams.publisher import Publisher
 from relay_streams.puller import Puller
 from relay_streams.uplink import Uplink, UplinkLimits
+from relay_telemetry.counter import counter
 
 OWNED = Gauge("relay_ingest_conversations", "Conversations this worker owns.")
 CAPACITY = Gauge("relay_ingest_capacity", "Conversations this worker may own.")
 CLAIMED = Counter("relay_ingest_claimed_total", "Conversations taken over or taken up.")
-LOST = Counter("relay_ingest_lost_total", "Conversations lost to another owner.", ["reason"])
-RELEASED = Counter("relay_ingest_released_total", "Conversations given up or ended.", ["how"])
+LOST = counter(
+    "relay_ingest_lost_total",
+    "Conversations this worker lost: to another owner, or because Redis refused it.",
+    reason=("fenced", "refused", "missing", "storeerror"),
+)
+RELEASED = counter(
+    "relay_ingest_released_total", "Conversations given up or ended.", how=("handed_over", "ended")
+)
+DEFERRED = counter(
+    "relay_ingest_deferred_total",
+    "Conversations put off: a later version wrote their record, or taking them failed.",
+    reason=("later_format", "defect"),
+)
+UNREADABLE = Counter("relay_ingest_unreadable_total", "Conversations ended because their record is damaged.")
 EXPIRED = Counter("relay_ingest_expired_total", "Leases of other workers found run out.")
-STORE_FAILURES = Counter(
-    "relay_ingest_store_failures_total", "Sweeps and renewals Redis did not take.", ["what"]
+STORE_FAILURES = counter(
+    "relay_ingest_store_failures_total",
+    "What Redis did not take.",
+    what=("take", "claim", "defer", "sweep", "renew", "release", "finish"),
 )
 
 _RENEWALS_PER_LEASE = 4
@@ -74,7 +90,8 @@ class Worker:
         self._vendor = vendor
         self._catalog = catalog
         self._uplink = Uplink(link, UplinkLimits.of(settings))
-        self._tasks = tasks
+        self._spawn = partial(tasks.spawn, name="owner")
+        self._contained = Containment(self._spawn, lambda *_: None, worker=name)
         self._owners: dict[str, Owner] = {}
         self._draining = False
         self._partitions = {
@@ -114,10 +131,8 @@ class Worker:
             queue = self._offers.pop()
             if not self._offers:
                 self._work.clear()
-            try:
+            with self._contained("worker"), self._store("take"):
                 await self._take_from(self._partitions[queue])
-            except StoreError as error:
-                self._store_failed("take", error)
 
     async def sweep(self) -> None:
         """Find leases that ran out and queues whose hints were lost. Runs until cancelled."""
@@ -130,15 +145,12 @@ class Worker:
                 steady_since = loop.time()
             swept_at = loop.time()
             steady_s = min(self._link.connected_for_s, swept_at - steady_since)
-            for unowned, partition in self._partitions.items():
-                try:
+            with self._contained("worker"), self._store("sweep"):
+                for unowned, partition in self._partitions.items():
                     if steady_s > lease_s:
                         EXPIRED.inc(await self._registry.expire(partition))
-                except StoreError as error:
-                    self._store_failed("sweep", error)
-                    break
-                self._offers.sweep(unowned, self._due())
-                self._work.set()
+                    self._offers.sweep(unowned, self._due())
+                    self._work.set()
 
     async def renew(self) -> None:
         """Keep the leases; let the owners forget what no fail-over can have lost. Runs until cancelled."""
@@ -148,21 +160,23 @@ class Worker:
                 async with asyncio.timeout(self._settings.lease_ms / 1000 / _RENEWALS_PER_LEASE):
                     await self._renew_now.wait()
             self._renew_now.clear()
-            try:
-                renewal = await self._registry.renew([owner.lease for owner in self._owners.values()])
-            except StoreError as error:
-                self._store_failed("renew", error)
-                continue
-            for conversation in renewal.lost:
-                if owner := self._owners.get(conversation):
-                    owner.stop()
-                    self._lost(owner, Fenced(0))
-            for conversation in renewal.gone:
-                if owner := self._owners.get(conversation):
-                    owner.writer.restore("gone")
-            oldest = time.monotonic() - self._settings.republish_s
-            for owner in self._owners.values():
-                owner.writer.forget(oldest)
+            with self._contained("worker"):
+                await self._renew()
+
+    async def _renew(self) -> None:
+        renewal = await self._registry.renew([owner.lease for owner in self._owners.values()])
+        for error in renewal.failures:
+            self._store_failed("renew", error)
+        for conversation in renewal.lost:
+            if owner := self._owners.get(conversation):
+                owner.stop()
+                self._lost(owner, Fenced(0))
+        for conversation in renewal.gone:
+            if owner := self._owners.get(conversation):
+                owner.writer.restore("gone")
+        oldest = time.monotonic() - self._settings.republish_s
+        for owner in self._owners.values():
+            owner.writer.forget(oldest)
 
     async def drain(self) -> None:
         """Take nothing more and hand every conversation over at a turn boundary, within the drain time."""
@@ -186,18 +200,33 @@ class Worker:
                 self.offered(partition.unowned.encode())
 
     async def _claim(self, offer: Offer) -> None:
+        """Own what is offered, if it may be. What is wrong with it concerns no other offer."""
         try:
             lease = await self._registry.claim(offer)
-        except Missing:
-            log.exception("a conversation's record cannot be read", conversation=offer.conversation)
-            return
-        if lease is not None and self._draining:
-            await self._registry.release(lease)
-        elif lease is not None:
-            self._own(lease)
+            if lease is not None and self._draining:
+                await self._registry.release(lease)
+            elif lease is not None:
+                self._own(lease)
+        except Unreadable as error:
+            await self._defer(offer, "later_format", str(error))
+        except StoreError as error:
+            self._store_failed("claim", error)
+        except Exception as error:  # noqa: BLE001  # the root of one conversation
+            self._contained.report("worker", error)
+            await self._defer(offer, "defect", "taking it failed")
+
+    async def _defer(self, offer: Offer, reason: str, why: str) -> None:
+        DEFERRED.labels(reason).inc()
+        with self._store("defer"):
+            wait_s = await self._registry.defer(offer)
+            log.warning("conversation put off", conversation=offer.conversation, why=why, wait_s=wait_s)
 
     def _own(self, lease: Lease) -> None:
         CLAIMED.inc()
+        if lease.replaced:
+            UNREADABLE.inc()
+            fields = [name.decode(errors="replace") for name in lease.replaced]
+            log.error("a record is damaged, the conversation ends", conversation=lease.keys.id, fields=fields)
         if former := self._owners.get(lease.keys.id):
             # Our own lease ran out while we stood still, and we came first.
             former.stop()
@@ -221,10 +250,8 @@ class Worker:
         await owner.retire(self._settings.drain_s)
         owner.stop()
         self._forget(owner)
-        try:
+        with self._store("release"):
             await self._registry.release(owner.lease)
-        except StoreError as error:
-            self._store_failed("release", error)
         RELEASED.labels("handed_over").inc()
 
     def _lost(self, owner: Owner, error: StoreError) -> None:
@@ -232,21 +259,19 @@ class Worker:
         self._forget(owner)
 
     def _closed(self, owner: Owner) -> None:
-        self._spawn(self._finish(owner))
+        self._contained.spawn(self._finish(owner))
 
     async def _finish(self, owner: Owner) -> None:
         await owner.writer.drained()
         owner.stop()
         self._forget(owner)
-        try:
+        # Where it fails the lease runs out, and the next owner ends the conversation.
+        with self._store("finish"):
             await self._registry.finish(
                 owner.lease,
                 keep_frames_ms=int(self._settings.keep_ended_s * 1000),
                 keep_record_ms=int(self._settings.keep_record_s * 1000),
             )
-        except StoreError as error:
-            # The lease runs out, and the next owner ends the conversation.
-            self._store_failed("finish", error)
         RELEASED.labels("ended").inc()
 
     def _forget(self, owner: Owner) -> None:
@@ -254,8 +279,13 @@ class Worker:
             del self._owners[owner.conversation]
         OWNED.set(len(self._owners))
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        return self._tasks.spawn(coroutine, name="owner")
+    @contextmanager
+    def _store(self, what: str) -> Iterator[None]:
+        """Around what Redis may not take: that is counted, and tried again at the next occasion."""
+        try:
+            yield
+        except StoreError as error:
+            self._store_failed(what, error)
 
     @staticmethod
     def _store_failed(what: str, error: StoreError) -> None:

@@ -2,9 +2,11 @@
 --
 -- KEYS  1 meta  2 lease  3 leases  4 down  5 unowned
 -- ARGV  1 id    2 owner  3 lease ms  4 group  5 queue entry that offered it, or ''
+--       6 the latest format of a record that this worker reads
 --
--- Returns {'ok', generation, lease value, record...} | {'held'} | {'ended'} | {'missing'}.
--- In every case the queue entry is settled. The generation is larger than any this conversation's
+-- Returns {'ok', generation, lease value, last id of the down stream, record...}
+--       | {'held'} | {'ended'} | {'missing'} | {'later'}: a later version of the relay wrote the record.
+-- In every case but the last the queue entry is settled. The generation is larger than any this conversation's
 -- record or stream has seen, and not smaller than the store's clock: losing one of them, or a wrong
 -- clock at a worker, cannot issue a term twice.
 local meta, lease, leases, down, unowned = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -20,19 +22,23 @@ local function settled(reply)
   return reply
 end
 
-local record = redis.call('HMGET', meta, 'state', 'generation', 'first_generation')
+local record = redis.pcall('HMGET', meta, 'state', 'generation', 'first_generation', 'format')
+if record.err and not string.find(record.err, 'WRONGTYPE', 1, true) then return record end
 if not record[1] then return settled({'missing'}) end
 if record[1] == 'ended' then return settled({'ended'}) end
-if redis.call('EXISTS', lease) == 1 then return settled({'held'}) end
+-- A lease that never expires is none.
+if redis.call('PTTL', lease) >= 0 then return settled({'held'}) end
+if (tonumber(record[4]) or 1) > tonumber(ARGV[6]) then return {'later'} end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local generation = math.max(now, (tonumber(record[2]) or 0) + 1)
-local info = redis.pcall('XINFO', 'STREAM', down)
+local info, last = redis.pcall('XINFO', 'STREAM', down), '0-0'
 if not info.err then
   for i = 1, #info, 2 do
     if info[i] == 'last-generated-id' then
-      generation = math.max(generation, tonumber(string.match(info[i + 1], '^(%d+)-')) + 1)
+      last = info[i + 1]
+      generation = math.max(generation, tonumber(string.match(last, '^(%d+)-')) + 1)
     end
   end
 end
@@ -43,4 +49,4 @@ redis.call('SET', lease, value, 'PX', ARGV[3])
 redis.call('ZADD', leases, string.format('%.0f', now + ARGV[3]), ARGV[1])
 redis.call('HSET', meta, 'generation', generation, 'owner', ARGV[2])
 if not record[3] then redis.call('HSET', meta, 'first_generation', generation) end
-return settled({'ok', generation, value, unpack(redis.call('HGETALL', meta))})
+return settled({'ok', generation, value, last, unpack(redis.call('HGETALL', meta))})

@@ -19,7 +19,7 @@ local generation, first = ARGV[1], tonumber(ARGV[2])
 
 local record = redis.call('HMGET', meta, 'generation', 'tail')
 if not record[1] then return {'missing'} end
-if record[1] ~= generation then return {'fenced', record[1]} end
+if record[1] ~= generation then return {'fenced', tonumber(record[1]) and record[1] or '0'} end
 
 local tail_generation, tail_seq = string.match(record[2] or '', '^(%d+)-(%d+)$')
 local have = tail_generation == generation and tonumber(tail_seq) or 0

@@ -12,7 +12,7 @@ for i = 2, #KEYS, 2 do
   local a = 2 + (i - 2) / 2 * 3
   local id, value, generation = ARGV[a], ARGV[a + 1], ARGV[a + 2]
   local held, named = redis.call('GET', lease), redis.call('HGET', meta, 'generation')
-  if not named or tonumber(named) < tonumber(generation) then
+  if (tonumber(named) or 0) < tonumber(generation) then
     gone[#gone + 1] = id
   elseif named == generation and (not held or held == value) then
     redis.call('SET', lease, value, 'PX', ARGV[1])

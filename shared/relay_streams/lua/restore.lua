@@ -25,7 +25,7 @@ end
 
 local record = redis.call('HMGET', meta, 'generation', 'state', 'in_turn', 'in_offset', 'in_state', 'tail',
   'in_key', 'in_past')
-if record[1] and tonumber(record[1]) > tonumber(generation) then return {'fenced', record[1]} end
+if (tonumber(record[1]) or 0) > tonumber(generation) then return {'fenced', record[1]} end
 local stream_generation, seq = last_id(down)
 if (stream_generation or 0) > tonumber(generation) then
   return {'fenced', string.format('%.0f', stream_generation)}

@@ -155,3 +155,16 @@ async def test_wrong_tokens(bench, body: dict[str, Any]) -> None:
         conversation = await b.create()
 
         assert (await b.call("POST", f"/v1/conversations/{conversation}/tokens", json=body))[0] == 422
+
+
+@pytest.mark.parametrize(("field", "value"), [("talk_over", "sometimes"), ("up", "x"), ("format", 99)])
+async def test_a_record_that_cannot_be_read(bench, field: str, value: object) -> None:
+    """Is not one that is missing."""
+    async with bench() as b:
+        conversation = await b.create()
+        await b.store.link.execute("HSET", b.store.keys.conversation(conversation).meta, field, value)
+        path = f"/v1/conversations/{conversation}"
+        for method, what in (("GET", path), ("DELETE", path), ("POST", path + "/tokens")):
+            status, answer, headers = await b.call(method, what)
+            assert (status, answer["type"]) == (503, "urn:avatar-relay:problem:unreadable-record")
+            assert headers["Retry-After"]

@@ -150,6 +150,16 @@ async def test_an_unknown_conversation(bench) -> None:
         )
 
 
+async def test_a_record_that_cannot_be_read(bench) -> None:
+    """Is not one that is missing: a worker ends the conversation, or a later version serves it."""
+    async with bench() as b:
+        await b.turn(1)
+        for field, value in (("talk_over", "sometimes"), ("format", 99)):
+            await b.store.link.execute("HSET", b.writer.lease.keys.meta, field, value)
+            for start in ("turn", "live", str(b.writer.tail)):
+                assert await b.refused(start) == (503, "unreadable-record")
+
+
 async def test_tokens(bench) -> None:
     """Missing, expired, forged, foreign."""
     async with bench() as b:

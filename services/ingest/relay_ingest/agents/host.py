@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, get_args
 
 import structlog
-from prometheus_client import Counter
 
+from relay_ingest.agents.agent import Agent
 from relay_ingest.agents.catalog import Catalog, UnknownAgent
 from relay_ingest.agents.happening import Ended, Event, Started
 from relay_ingest.agents.inbox import Inbox
@@ -16,11 +16,20 @@ from relay_runtime.tasks import first_of
 from relay_settings.ingest import IngestSettings
 from relay_streams.ownership import Lease
 from relay_streams.uplink import Term, Uplink
+from relay_telemetry.counter import counter
 from relay_wire import events
 from relay_wire.position import START
 
-FAILURES = Counter("relay_agent_failures_total", "Agents that were stopped.", ["reason"])
-UNHEARD = Counter("relay_agent_unheard_total", "Events that no agent was there to hear.", ["event"])
+FAILURES = counter(
+    "relay_agent_failures_total",
+    "Agents that were stopped.",
+    reason=("unknown_agent", "agent_timeout", "agent_failed"),
+)
+UNHEARD = counter(
+    "relay_agent_unheard_total",
+    "Events that no agent was there to hear.",
+    event=[kind.__name__.lower() for kind in get_args(Event)],
+)
 
 _LOOKS = 4
 """How often per ``agent_timeout_s`` is looked for neglected events."""
@@ -107,7 +116,7 @@ class Host:
     async def _run(self) -> None:
         try:
             agent = self._catalog.make(self._name)
-            await first_of(agent=agent.converse(self._stage), watch=self._watch())
+            await first_of(agent=self._converse(agent), watch=self._watch())
         except UnknownAgent:
             self._fail("unknown_agent", "the conversation's agent is not installed here")
         except Overdue as overdue:
@@ -119,6 +128,13 @@ class Host:
                 log.error, "an agent raised", agent=self._name, conversation=self._stage.conversation,
                 exc_info=error,
             )  # fmt: skip
+
+    async def _converse(self, agent: Agent) -> None:
+        try:
+            await agent.converse(self._stage)
+        except SystemExit as error:
+            # It would end the worker: an event loop passes it on at once.
+            raise RuntimeError("the agent called for the process to exit") from error
 
     async def _watch(self) -> None:
         while True:

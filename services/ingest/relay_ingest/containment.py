@@ -1,0 +1,61 @@
+"""Containment: what nobody expected ends what it concerns, and nothing else."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+
+from relay_telemetry.counter import counter
+
+Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+
+DEFECTS = counter(
+    "relay_ingest_defects_total",
+    "Exceptions nobody expected. Each ends the conversation it concerns, and nothing else.",
+    where=("start", "uplink", "motion", "timer", "agent", "task", "end", "worker"),
+)
+
+log = structlog.get_logger(__name__)
+
+
+class Containment:
+    """Around callbacks and tasks of one conversation, or of the worker itself.
+
+    Args:
+        spawn: Starts a task that the worker owns.
+        on_failure: Called when something failed: where, and why.
+        context: For the log.
+    """
+
+    def __init__(self, spawn: Spawn, on_failure: Callable[[str, Exception], None], **context: Any) -> None:
+        self._spawn = spawn
+        self._on_failure = on_failure
+        self._log = log.bind(**context)
+
+    @contextmanager
+    def __call__(self, where: str) -> Iterator[None]:
+        """Around a callback: an exception ends the block, is reported, and goes no further."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  # the root of a callback
+            self.report(where, error)
+            self._on_failure(where, error)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Start a task whose exceptions are reported, and go no further."""
+        return self._spawn(self._contain(coroutine))
+
+    def report(self, where: str, error: Exception) -> None:
+        """Count it and log it."""
+        DEFECTS.labels(where).inc()
+        self._spawn(self._write(where, error))
+
+    async def _contain(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        with self("task"):
+            await coroutine
+
+    async def _write(self, where: str, error: Exception) -> None:
+        # A traceback is read from source files.
+        await asyncio.to_thread(self._log.error, "something failed", where=where, exc_info=error)

@@ -1,0 +1,72 @@
+"""The observer of turns: the trace span of the one that is spoken, how fast its motion came, how it ended."""
+
+from typing import get_args
+
+from opentelemetry.trace import SpanKind
+from prometheus_client import Histogram
+
+from relay_telemetry import traces
+from relay_telemetry.counter import counter
+from relay_wire import events
+from relay_wire.effects import Publish
+from relay_wire.frame import Kind
+from relay_wire.uplink import Speech
+
+TURNS = counter("relay_ingest_turns_total", "Turns that ended.", outcome=get_args(events.Outcome))
+FIRST_MOTION_SECONDS = Histogram(
+    "relay_ingest_first_motion_seconds",
+    "From a turn's first audio to its first motion.",
+    buckets=(0.1, 0.25, 0.5, 0.75, 1, 1.5, 2.5, 5, 10),
+)
+
+
+class TurnObserver:
+    """Watches the turns of one conversation during one owner's term.
+
+    Args:
+        conversation: The conversation's id.
+    """
+
+    def __init__(self, conversation: str) -> None:
+        self._conversation = conversation
+        self._span: traces.Span | None = None
+        self._span_turn = 0
+        self._first_audio_at: float | None = None
+
+    @property
+    def traceparent(self) -> str:
+        """What frames of the turn are recorded with: nothing unless it is sampled."""
+        if self._span is None or not traces.is_sampled(self._span.traceparent):
+            return ""
+        return self._span.traceparent
+
+    def begin(self, speech: Speech) -> None:
+        """A turn begins with this speech; the one before it is over."""
+        self.leave("interrupted")
+        self._span_turn = speech.turn
+        self._span = traces.begin(
+            "turn",
+            kind=SpanKind.CONSUMER,
+            parent=speech.traceparent,
+            attributes={"relay.conversation": self._conversation, "relay.turn": speech.turn},
+        )
+
+    def published(self, publish: Publish, now: float) -> None:
+        """A frame was published."""
+        if publish.kind is Kind.AUDIO and publish.media_ms == 0:
+            self._first_audio_at = now
+        elif publish.kind is Kind.MOTION and publish.payload and self._first_audio_at is not None:
+            FIRST_MOTION_SECONDS.observe(now - self._first_audio_at)
+            self._first_audio_at = None
+        elif publish.kind is Kind.EVENT:
+            event = events.decode(publish.payload)
+            if isinstance(event, events.TurnEnded):
+                TURNS.labels(event.outcome).inc()
+                if publish.turn == self._span_turn:
+                    self.leave(event.outcome)
+
+    def leave(self, outcome: str) -> None:
+        """Watch the turn that is spoken no longer."""
+        if self._span is not None:
+            self._span.end(outcome=outcome)
+            self._span = None
