@@ -5,6 +5,23 @@ SAMPLE_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
 """Rates Motion Server takes; nothing on the way resamples (facts 3)."""
 
 
+class AudioError(ValueError):
+    """Raised when bytes are no audio that can be spoken. The text says why, and what to send.
+
+    Args:
+        text: The reason.
+        facts: Numbers of the audio, by name.
+    """
+
+    def __init__(self, text: str, **facts: int) -> None:
+        super().__init__(text)
+        self.facts = facts
+
+
+class Unsupported(AudioError):
+    """Raised when audio has channels, bits, a rate or an encoding that nobody here can speak."""
+
+
 def duration_ms(size_bytes: int, sample_rate: int) -> int:
     """How long so many bytes sound, in whole milliseconds, rounded down."""
     return size_bytes * 1000 // (sample_rate * BYTES_PER_SAMPLE)
@@ -18,3 +35,18 @@ def chunk_bytes(duration_ms: int, sample_rate: int) -> int:
 def chunks(pcm: bytes, size_bytes: int) -> list[bytes]:
     """Cut PCM into pieces of this size, the last maybe shorter."""
     return [pcm[start : start + size_bytes] for start in range(0, len(pcm), size_bytes)]
+
+
+def check_rate(rate: int, expected: int | None) -> None:
+    """Compare the rate of audio with a conversation's; None stands for any the avatar can speak.
+
+    Raises:
+        Unsupported: It is another.
+    """
+    if rate not in SAMPLE_RATES:
+        raise Unsupported(f"{rate} Hz: the avatar speaks at {SAMPLE_RATES}", sample_rate=rate)
+    if expected not in (None, rate):
+        raise Unsupported(
+            f"{rate} Hz, but the conversation was created for {expected} Hz and nothing resamples",
+            sample_rate=rate,
+        )

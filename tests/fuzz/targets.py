@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from relay_auth.token_keys import keys_of
 from relay_auth.viewer_tokens import Role, TokenError, mint, verify
-from relay_control.wav import samples_of
+from relay_control.media import samples_of
 from relay_streams.conversations import Conversation
 from relay_streams.errors import Missing
 from relay_wire import events, frame, messages, speaker, uplink

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import time
-import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,15 +20,14 @@ from relay_cli.backend import Backend
 from relay_cli.recording import Recording, percentile
 from relay_cli.stack import Stack
 from relay_client import Viewer
-from relay_control.wav import samples_of
 from relay_settings.base import variable
 from relay_settings.store import StoreSettings
 from relay_simulator.motion import expected_payloads
 from relay_streams.keys import KeySpace
 from relay_streams.link import Link
+from relay_wire import samples
 from relay_wire.frame import Frame, Kind
-from relay_wire.pcm import chunk_bytes, chunks, duration_ms
-from relay_wire.problems import Problem
+from relay_wire.pcm import AudioError, chunk_bytes, chunks, duration_ms
 
 TURN_TIMEOUT_S = 120.0
 """Longest wait for a turn to reach every viewer, beyond its own length."""
@@ -62,15 +60,12 @@ class _Clip:
     def load(cls, path: Path | None) -> "_Clip":
         try:
             wav = path.read_bytes() if path else files("relay_cli").joinpath("data/speech.wav").read_bytes()
-            with wave.open(
-                str(path) if path else str(files("relay_cli").joinpath("data/speech.wav"))
-            ) as header:
-                sample_rate = header.getframerate()
-            return cls(samples_of(wav, "audio/wav", sample_rate), sample_rate, wav)
-        except (OSError, wave.Error, EOFError) as error:
+            pcm, sample_rate = samples.read(wav, None, wav=True)
+        except (OSError, AudioError) as error:
             raise DemoError(f"--wav {path}: {error}") from None
-        except Problem as problem:
-            raise DemoError(f"--wav {path}: {problem.detail}") from None
+        if not pcm or not sample_rate:
+            raise DemoError(f"--wav {path}: it has no samples")
+        return cls(pcm, sample_rate, wav)
 
 
 @dataclass

@@ -14,9 +14,9 @@ from relay_auth.viewer_tokens import Role, ViewerTokens
 from relay_control.access import KEY
 from relay_control.answer import ConversationShown, TokenMade, TurnsInterrupted, TurnTaken, answer
 from relay_control.door import Door
+from relay_control.media import PCM_TYPES, WAV_TYPES, samples_of
 from relay_control.operation import Operation, Parameter
 from relay_control.trace_context import traceparent
-from relay_control.wav import PCM_TYPES, WAV_TYPES, samples_of
 from relay_settings.control import ControlSettings
 from relay_streams import conversations
 from relay_streams.conversations import PUSH, Conversation, TalkOver
@@ -176,7 +176,7 @@ class Api:
             raise Problem(problems.TOO_LARGE, f"a turn has at most {self._settings.max_turn_bytes} bytes")
         key = _idempotency_key(request)
         record = await self._record(request)
-        pcm = samples_of(await request.read(), request.content_type.lower(), record.sample_rate)
+        pcm = samples_of(await request.read(), request.headers.get("Content-Type", ""), record.sample_rate)
         span = traces.begin(
             "speak", kind=SpanKind.SERVER, parent=traceparent(request.headers.get("traceparent", "")),
             attributes={"relay.conversation": record.id, "relay.audio_bytes": len(pcm)},

@@ -4,7 +4,6 @@ import asyncio
 import io
 import os
 import stat
-import wave
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +11,8 @@ from pathlib import Path
 from relay_ingest.agents.agent import Agent
 from relay_ingest.agents.happening import Sample
 from relay_ingest.agents.stage import Stage
-from relay_wire.pcm import BYTES_PER_SAMPLE
+from relay_wire import samples
+from relay_wire.pcm import AudioError
 
 SUFFIXES = (".wav", ".pcm")
 
@@ -61,9 +61,12 @@ def read_clip(directory: str, name: str, *, sample_rate: int, limit_bytes: int) 
         ClipError: There is none by that name, or it is too large or not such audio.
     """
     data, suffix = _read(directory, name, limit_bytes)
-    pcm = _wav_samples(data, sample_rate) if suffix == ".wav" else data
-    if not pcm or len(pcm) % BYTES_PER_SAMPLE:
-        raise ClipError("bad_clip", "the clip has no whole samples")
+    try:
+        pcm, _ = samples.read(data, sample_rate, wav=suffix == ".wav")
+    except AudioError as error:
+        raise ClipError("bad_clip", f"the clip cannot be spoken: {error}") from None
+    if not pcm:
+        raise ClipError("bad_clip", "the clip has no samples")
     return pcm
 
 
@@ -89,22 +92,6 @@ def _content(opened: io.BufferedReader, limit_bytes: int) -> bytes:
     if len(data) > limit_bytes:
         raise ClipError("bad_clip", f"the clip has more than {limit_bytes} bytes")
     return data
-
-
-def _wav_samples(data: bytes, sample_rate: int) -> bytes:
-    try:
-        with wave.open(io.BytesIO(data)) as wav:
-            found = (wav.getnchannels(), 8 * wav.getsampwidth(), wav.getframerate())
-            samples: bytes = wav.readframes(wav.getnframes())
-    except (wave.Error, EOFError, RuntimeError) as error:  # the last: a chunk's size lies
-        raise ClipError("bad_clip", f"the clip is not a PCM WAV file: {error}") from None
-    if found != (1, 8 * BYTES_PER_SAMPLE, sample_rate):
-        raise ClipError(
-            "bad_clip",
-            f"the clip has {found[0]} channels of {found[1]} bits at {found[2]} Hz;"
-            f" this conversation speaks 1 of 16 at {sample_rate} Hz",
-        )
-    return samples
 
 
 async def _once(pcm: bytes) -> AsyncIterator[bytes]:

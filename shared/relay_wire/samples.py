@@ -1,0 +1,108 @@
+"""Samples: takes the PCM out of what a speaker sends, a WAV file or PCM itself, piece by piece."""
+
+import re
+
+from relay_wire import container
+from relay_wire.pcm import BYTES_PER_SAMPLE, Unsupported
+from relay_wire.wav import WavReader
+
+_RIFF = (b"RIFF", b"RIFX", b"RF64", b"BW64")
+_HEADER = re.compile(rb"RIFF.{4}WAVE", re.DOTALL)
+
+
+class SampleReader:
+    """Reads one turn's audio. What begins with a RIFF header is a WAV file; the rest is PCM as it is.
+
+    Args:
+        sample_rate: What the conversation speaks at; None: any rate, which only a WAV file tells.
+        wav: It must be a WAV file.
+        begun: What comes goes on with PCM that was read before.
+    """
+
+    def __init__(self, sample_rate: int | None, *, wav: bool = False, begun: bool = False) -> None:
+        self.odd = b""
+        """The first byte of a sample, which waits for the second: streams are cut anywhere."""
+        self._sample_rate = sample_rate
+        self._must_be_wav = wav
+        self._wav: WavReader | None = None
+        self._begun = begun
+        self._head = b""
+
+    @property
+    def sample_rate(self) -> int | None:
+        """The rate, once it is known."""
+        found = self._wav.format if self._wav else None
+        return found.sample_rate if found else self._sample_rate
+
+    def feed(self, data: bytes) -> bytes:
+        """Read what comes next; returns whole samples.
+
+        Raises:
+            AudioError: It cannot be spoken. Do not use the reader any more.
+        """
+        return self._whole(self._samples(data, whole=False))
+
+    def finish(self) -> bytes:
+        """The audio is over; returns samples that were held back.
+
+        Raises:
+            AudioError: A WAV file is shorter than it says, or has no samples at all.
+        """
+        samples = self._samples(b"", whole=True)
+        return self._whole(samples + self._wav.finish() if self._wav else samples)
+
+    def _samples(self, data: bytes, *, whole: bool) -> bytes:
+        if self._wav is not None:
+            return self._wav.feed(data)
+        if self._begun:
+            if found := _HEADER.search(data):
+                raise Unsupported(
+                    f"there is a WAV header {found.start()} bytes into PCM: send one or the other"
+                )
+            return data
+        head = self._head + data
+        kind = self._kind_of(head, whole=whole)
+        if kind is None:
+            self._head = head
+            return b""
+        self._head = b""
+        if kind == "WAV" or (kind == "" and self._must_be_wav):
+            self._wav = WavReader(self._sample_rate)
+        elif kind:
+            raise Unsupported(f"this is {kind}: {self._remedy}")
+        else:
+            self._begun = True
+        return self._samples(head, whole=whole)
+
+    def _kind_of(self, head: bytes, *, whole: bool) -> str | None:
+        if head.startswith(_RIFF):
+            return "WAV"
+        if head and not whole and any(sign.startswith(head) for sign in _RIFF):
+            return None
+        return container.name_of(head, whole=whole)
+
+    @property
+    def _remedy(self) -> str:
+        named = f" at {self._sample_rate} Hz (pcm_{self._sample_rate})" if self._sample_rate else ""
+        return f"ask your TTS for 16-bit mono PCM{named}, or for a WAV file of it"
+
+    def _whole(self, samples: bytes) -> bytes:
+        if self.odd:
+            samples = self.odd + samples
+        whole = len(samples) - len(samples) % BYTES_PER_SAMPLE
+        self.odd = samples[whole:]
+        return samples[:whole]
+
+
+def read(body: bytes, sample_rate: int | None, *, wav: bool = False) -> tuple[bytes, int | None]:
+    """The samples of a whole body, and their rate.
+
+    Raises:
+        AudioError: It cannot be spoken.
+    """
+    reader = SampleReader(sample_rate, wav=wav)
+    samples = reader.feed(body) + reader.finish()
+    if reader.odd:
+        size = len(samples) + len(reader.odd)
+        raise Unsupported(f"{size} bytes are not whole 16-bit samples", audio_bytes=size)
+    return samples, reader.sample_rate
