@@ -68,7 +68,9 @@ class Viewer:
         urls: Base URL of a gateway (``ws://`` or ``wss://``), or several to take turns with.
         conversation: Its id.
         token: The viewer token.
-        start: ``turn`` for the current turn from its start, ``live``, or a position to resume from.
+        start: ``turn`` for the turn that is being spoken or still plays, from its start; when none is, what
+            comes next. ``last`` for the last turn from its start, even if it is over; ``live`` for what comes
+            next; or a position to resume from.
         give_up_s: How long connecting may go on failing before iteration raises; None tries for ever.
             Connections that end at once count as failing.
         heartbeat_s: Between pings; a gateway that does not answer is left.

@@ -124,7 +124,10 @@ def tail(
     control: Annotated[
         str, typer.Option(help="Base URL of control, to get a token with RELAY_API_KEY.")
     ] = "http://127.0.0.1:8081",
-    start: Annotated[str, typer.Option("--from", help="turn, live, or a position.")] = "turn",
+    start: Annotated[
+        str,
+        typer.Option("--from", help="turn (spoken or played now), last (even if over), live, or a position."),
+    ] = "turn",
 ) -> None:
     """Watch a conversation's frames in the terminal, live."""
     from relay_cli.tail import TailError, run_tail  # noqa: PLC0415

@@ -10,7 +10,7 @@ from relay_gateway.admission import Admission
 from relay_gateway.compat import CompatDoors
 from relay_gateway.dialects.native import Native
 from relay_gateway.handshake import check_open, grant_of
-from relay_gateway.history import History
+from relay_gateway.history import BEGINNINGS, History
 from relay_gateway.reception import Reception, Visit
 from relay_runtime.http import application
 from relay_runtime.process import Process
@@ -81,7 +81,7 @@ class Gateway:
         keys = self._keys.conversation(conversation)
         wanted = request.query.get("from", "turn")
         beginning = await self._history.begin(keys, wanted)
-        if wanted in ("turn", "live"):
+        if wanted in BEGINNINGS:
             check_open(beginning.record)
         with self._admission.audience_of(keys.id):
             async with self.reception.open(request) as socket:

@@ -83,7 +83,7 @@ class CompatDoors:
         self._reception.check(request)
         rate = self._settings.compat_sample_rate
         async with self._conversation(await self._grant(request), host.Start()) as (keys, role):
-            beginning = await self._history.begin_at_boundary(keys)
+            beginning = await self._history.begin(keys, "turn")
             check_open(beginning.record)
             if not _plays(beginning.record, rate):
                 text = f"clients here play {rate} Hz, this is {beginning.record.sample_rate} Hz"
@@ -102,7 +102,7 @@ class CompatDoors:
                 if start is None:
                     return socket.websocket
                 async with self._conversation(grant, start) as (keys, role):
-                    beginning = await self._history.begin_at_boundary(keys)
+                    beginning = await self._history.begin(keys, "turn")
                     if not _plays(beginning.record, start.sample_rate or beginning.record.sample_rate):
                         raise MessageError(f"sample_rate: this is {beginning.record.sample_rate} Hz")  # noqa: TRY301
                     visit = Visit(keys, beginning, role, Host(beginning.record))

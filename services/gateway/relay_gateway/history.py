@@ -19,6 +19,8 @@ _RETRY_S = 1
 """Owners write lost frames again as soon as they are connected: well within this."""
 _CLOCK_LEEWAY_MS = 24 * 3600 * 1000
 """Generations are times of the store's clock; nobody's was ever further ahead of ours than this."""
+BEGINNINGS = ("turn", "last", "live")
+"""Where a viewer can begin that has not been here."""
 
 
 class Past(NamedTuple):
@@ -74,36 +76,30 @@ class History:
         return Past(restart=await self._restart(keys, cursor, upto, frames))
 
     async def begin(self, keys: ConversationKeys, wanted: str) -> Beginning:
-        """The record, and the cursor for a viewer's ``from``: ``turn``, ``live`` or a position.
+        """The record, and the cursor for a viewer's ``from``.
+
+        - ``turn``: before the turn that is being spoken or still plays; when none is, after the last frame.
+        - ``last``: before the last turn, even if it is over.
+        - ``live``: after the last frame.
+        - a position: after that frame.
+
+        Before the first turn ``turn`` and ``last`` are the conversation's beginning.
 
         Raises:
             Missing: There is no such conversation.
             Problem: It is none of these, or a position this conversation never had; or one that the
                 store has lost and that will be there again.
         """
-        if wanted == "live":
-            record = await conversations.read(self._link, keys)
-            return Beginning(record, record.tail)
-        if wanted == "turn":
-            record = await conversations.read(self._link, keys)
-            return Beginning(record, record.turn_first.before if record.turn else START)
-        try:
-            position = Position.parse(wanted)
-        except ValueError as error:
-            raise Problem(BAD_POSITION, f"from={wanted[:64]!r}: {error}, 'turn' or 'live'") from None
-        return Beginning(await self._resumed(keys, position), position)
-
-    async def begin_at_boundary(self, keys: ConversationKeys) -> Beginning:
-        """The record, and a cursor for a viewer that can only begin between turns.
-
-        It is before the turn that is being spoken or played now, else behind everything.
-
-        Raises:
-            Missing: There is no such conversation.
-        """
+        if wanted not in BEGINNINGS:
+            return await self._resume(keys, wanted)
         record = await conversations.read(self._link, keys)
-        current = await self._is_current(keys, record)
-        return Beginning(record, record.turn_first.before if current else record.tail)
+        if wanted == "live":
+            return Beginning(record, record.tail)
+        if not record.turn:
+            return Beginning(record, START)
+        if wanted == "turn" and not await self._is_current(keys, record):
+            return Beginning(record, record.tail)
+        return Beginning(record, record.turn_first.before)
 
     async def _is_current(self, keys: ConversationKeys, record: Conversation) -> bool:
         """Whether the last turn is still being spoken, or played: that is computed from when it ended."""
@@ -115,6 +111,14 @@ class History:
             return False
         ended_ms = frame.decode(last[0][1][1]).published_at_us // 1000
         return _now_ms() < ended_ms + checkpoint.playing_ms
+
+    async def _resume(self, keys: ConversationKeys, wanted: str) -> Beginning:
+        try:
+            position = Position.parse(wanted)
+        except ValueError as error:
+            known = ", ".join(BEGINNINGS)
+            raise Problem(BAD_POSITION, f"from={wanted[:64]!r}: {error}, or one of {known}") from None
+        return Beginning(await self._resumed(keys, position), position)
 
     async def _resumed(self, keys: ConversationKeys, position: Position) -> Conversation:
         """The record of a conversation in which the viewer has been at this position."""

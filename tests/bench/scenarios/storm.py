@@ -33,7 +33,7 @@ async def storm(options: Options) -> Report:
         await relay.connect()
         await relay.publisher.ask("turns", frames=TURN_FRAMES, frame_bytes=size_bytes)
         await relay.load.ask("leave")
-        seats = [relay.seat(number, one, "turn") for number in range(conversations) for one in range(viewers)]
+        seats = [relay.seat(number, one, "last") for number in range(conversations) for one in range(viewers)]
         options.say(f"{len(seats)} viewers come back")
         meter, start = Meter(relay.pids), time.monotonic()
         came = await relay.load.ask(

@@ -20,6 +20,7 @@ from relay_settings.gateway import GatewaySettings
 from relay_streams.publisher import Publisher
 from relay_streams.writer import Writer
 from relay_wire import events, frame, uplink
+from relay_wire.checkpoint import Checkpoint
 from relay_wire.effects import Publish
 from relay_wire.frame import Frame, Kind
 
@@ -58,9 +59,12 @@ class Bench:
 
     # --- the owner's side ----------------------------------------------------------------------
 
-    def publish(self, *events_: events.StreamEvent, turn: int = 0) -> None:
+    def publish(
+        self, *events_: events.StreamEvent, turn: int = 0, checkpoint: Checkpoint | None = None
+    ) -> None:
+        state = checkpoint.encode() if checkpoint else b""
         for event in events_:
-            self.writer.append([Publish(Kind.EVENT, turn, events.encode(event), 0)], checkpoint=b"")
+            self.writer.append([Publish(Kind.EVENT, turn, events.encode(event), 0)], checkpoint=state)
 
     def speak(self, turn: int, *payloads: bytes) -> None:
         for payload in payloads:
@@ -93,18 +97,20 @@ class Bench:
         conversation = conversation or self.keys.id
         return mint(secret_key(key.encode()), conversation=conversation, role=role, ttl_s=ttl_s)[0]
 
-    def viewer(self, start: str = "turn", *, at: int = 0, **options: Any) -> Viewer:
-        """A viewer that begins at this gateway and knows them all."""
+    def viewer(self, start: str = "last", *, at: int = 0, **options: Any) -> Viewer:
+        """A viewer that begins at this gateway, with the last turn, and knows them all."""
         urls = self.urls[at:] + self.urls[:at]
         return Viewer(urls, self.keys.id, self.token(), start=start, session=self.http, **options)
 
     async def connect(
         self, path: str = "", *, slow: bool = False, **options: Any
     ) -> aiohttp.ClientWebSocketResponse:
-        """A bare WebSocket."""
+        """A bare WebSocket; it begins with the last turn unless the path says otherwise."""
         options.setdefault("headers", {"Authorization": f"Bearer {self.token()}"})
         http = self.slow_http if slow else self.http
-        return await http.ws_connect(f"{self.url}{path or self.path}", max_msg_size=2**20, **options)
+        return await http.ws_connect(
+            f"{self.url}{path or self.path + '?from=last'}", max_msg_size=2**20, **options
+        )
 
     async def refused(self, start: str = "", *, path: str = "", **options: Any) -> tuple[int, str]:
         """The status and problem a handshake gets."""

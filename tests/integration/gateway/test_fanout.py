@@ -58,7 +58,7 @@ async def test_the_end_of_a_conversation(bench) -> None:
             assert seqs([got async for got in late]) == [5, 6, 7, 8, 9]
 
 
-@pytest.mark.parametrize("start", ["turn", "live", ""])
+@pytest.mark.parametrize("start", ["turn", "last", "live", ""])
 async def test_the_end_revokes_tokens(bench, start: str) -> None:
     """Sockets are closed, and a token that has not expired opens no new one."""
     async with bench() as b:

@@ -47,7 +47,7 @@ async def test_the_previous_turn_is_still_there(bench) -> None:
             assert_whole(viewer)
 
 
-@pytest.mark.parametrize("start", ["turn", "{g}-0", "{g}-1", "{g}-3", "0-0"])
+@pytest.mark.parametrize("start", ["last", "{g}-0", "{g}-1", "{g}-3", "0-0"])
 async def test_a_turn_cut_by_the_byte_cap_is_told(bench, start: str) -> None:
     """When even the current turn's start is gone, what is left follows the gap, also at the first connect."""
     async with bench(retention_bytes=5000) as b:

@@ -5,7 +5,9 @@ from tests.integration.gateway.bench import collect, seqs
 
 from relay_client import Refused
 from relay_wire import events, frame
+from relay_wire.checkpoint import Checkpoint, Phase
 from relay_wire.frame import Kind
+from relay_wire.position import Position
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -24,10 +26,10 @@ async def test_hello_comes_first(bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "first"), [("turn", 9), ("", 9), ("live", 16), ("{g}-3", 4), ("{g}-15", 16)]
+    ("start", "first"), [("turn", 16), ("", 16), ("last", 9), ("live", 16), ("{g}-3", 4), ("{g}-15", 16)]
 )
 async def test_where_to_start(bench, start: str, first: int) -> None:
-    """The current turn, live, after a position; then on without a hole."""
+    """The last turn, live, after a position; then on without a hole. No turn plays, so none is repeated."""
     async with bench() as b:
         await b.turn(1)
         await b.turn(2)
@@ -38,6 +40,44 @@ async def test_where_to_start(bench, start: str, first: int) -> None:
             got = [frame.decode(await socket.receive_bytes(timeout=5)).seq for _ in range(first, 23)]
 
         assert got == list(range(first, 23))
+
+
+async def test_a_turn_that_plays_is_heard_from_its_start(bench) -> None:
+    """Spoken, or all of it out and not yet played to its end; afterwards nothing is said again."""
+    async with bench() as b:
+
+        async def first(start: str) -> int:
+            async with await b.connect(f"{b.path}{start}") as socket:
+                hello = events.decode(frame.decode(await socket.receive_bytes(timeout=5)).payload)
+                return Position.parse(hello.position).seq + 1
+
+        await b.turn(1)
+        for turn, (phase, playing_ms, begins) in enumerate(
+            [(Phase.SPEAKING, 0, True), (Phase.PLAYING, 60_000, True), (Phase.PLAYING, 0, False),
+             (Phase.IDLE, 0, False), (Phase.CLOSED, 0, False)], start=2
+        ):  # fmt: skip
+            at = b.writer.tail.seq + 1
+            b.publish(events.TurnStarted(), turn=turn)
+            b.publish(
+                events.Transcript("assistant", "x"),
+                turn=turn,
+                checkpoint=Checkpoint(turn, phase, playing_ms=playing_ms),
+            )
+            await b.writer.drained()
+            for start in ("", "?from=turn"):
+                assert await first(start) == (at if begins else at + 2), (phase, playing_ms)
+            assert await first("?from=last") == at
+
+
+async def test_an_interrupted_turn_is_not_said_again(bench) -> None:
+    """Nobody hears it any more, so who comes hears what follows."""
+    async with bench() as b:
+        await b.turn(1)
+        b.publish(events.Interrupted("viewer"), turn=1, checkpoint=Checkpoint(1, cancelled=1))
+        await b.writer.drained()
+        async with b.viewer("turn") as viewer:
+            await b.turn(2)
+            assert seqs(await collect(viewer, 7)) == list(range(10, 17))
 
 
 async def test_a_new_conversation_from_its_beginning(bench) -> None:
@@ -128,6 +168,7 @@ async def test_a_position_without_a_record_is_tried_again(bench) -> None:
         await b.store.link.execute("FLUSHALL")
         assert await b.refused(str(had)) == (503, "not-restored")
         assert await b.refused("turn") == (404, "unknown-conversation")
+        assert await b.refused("last") == (404, "unknown-conversation")
         assert await b.refused("live") == (404, "unknown-conversation")
 
         b.writer.restore("test")
