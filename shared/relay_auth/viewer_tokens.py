@@ -14,6 +14,8 @@ from relay_settings.tokens import TokenSettings
 
 AUDIENCE = "avatar-relay"
 _REQUIRED = ["aud", "exp", "iat", "cid", "role"]
+_INVALID = (jwt.InvalidTokenError, ValueError, OverflowError, RecursionError)
+"""What the library raises for tokens that are none: also for text without UTF-8, and JSON without end."""
 
 
 class Role(StrEnum):
@@ -112,7 +114,7 @@ def _grant(key: TokenKey | None, token: str, *, leeway_s: float) -> Grant:
             options={"require": _REQUIRED},
         )
         return Grant(str(claims["cid"]), Role(claims["role"]), int(claims["exp"]))
-    except (jwt.InvalidTokenError, ValueError, OverflowError) as error:
+    except _INVALID as error:
         raise TokenError(f"the token is not valid: {error}") from None
 
 
@@ -125,5 +127,5 @@ def _signing(key: TokenKey) -> Any:
 def _kid(token: str) -> str:
     try:
         return str(jwt.get_unverified_header(token).get("kid", UNNAMED))
-    except jwt.InvalidTokenError as error:
+    except _INVALID as error:
         raise TokenError(f"the token is not valid: {error}") from None

@@ -1,6 +1,5 @@
 """The HTTP shell: serving an aiohttp application, and answering errors as problem details."""
 
-import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -8,26 +7,21 @@ from typing import Any
 
 import structlog
 from aiohttp import hdrs, web
-from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
-from prometheus_client import Counter
 
+from relay_runtime.connection import SERVER
+from relay_runtime.refusal import refusal
 from relay_runtime.site import Site
 from relay_telemetry.counter import counter
 from relay_wire import close_codes, problems
 from relay_wire.close_codes import CloseCode
 from relay_wire.problems import Problem, ProblemType
 
-PROBLEMS = counter(
-    "relay_http_problems_total", "Requests refused, by kind of problem.", problem=problems.REGISTRY
-)
 SOCKET_ERRORS = counter(
     "relay_http_socket_errors_total",
     "WebSockets closed because their handler failed, by close code.",
     code=sorted({close_codes.of_problem(kind).name for kind in problems.REGISTRY.values()}),
 )
-
-UNREADABLE = Counter("relay_http_unreadable_total", "Requests that are no HTTP.")
 
 log = structlog.get_logger(__name__)
 
@@ -45,17 +39,6 @@ _BY_STATUS = {
     405: (problems.METHOD_NOT_ALLOWED, "this path has other methods"),
     413: (problems.TOO_LARGE, "the body exceeds the limit"),
 }
-
-
-def _is_ours(record: logging.LogRecord) -> bool:
-    """Whether the server logs a mistake of ours: a sender's would bring its header, keys and all."""
-    error = record.exc_info[1] if record.exc_info else None
-    unreadable = isinstance(error, HttpProcessingError)
-    UNREADABLE.inc(unreadable)
-    return not unreadable
-
-
-logging.getLogger("aiohttp.server").addFilter(_is_ours)
 
 
 @asynccontextmanager
@@ -83,28 +66,15 @@ async def listen(
     Raises:
         OSError: The address cannot be bound.
     """
-    runner = web.AppRunner(
-        app, handle_signals=False, access_log=None, shutdown_timeout=1.0, keepalive_timeout=keepalive_s
-    )
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        await Site(runner, host, port, tls=tls, header_s=header_s).start()
+        await Site(runner, host, port, tls=tls, header_s=header_s, keepalive_s=keepalive_s).start()
         bound = runner.addresses[0][1]
         scheme = "https" if tls else "http"
         yield f"{scheme}://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{bound}"
     finally:
         await runner.cleanup()
-
-
-def problem_response(problem: Problem) -> web.Response:
-    """A problem as an RFC 9457 response, counted."""
-    PROBLEMS.labels(problem.kind.name).inc()
-    headers = {problems.PROBLEM_HEADER: problem.kind.name}
-    if problem.retry_after_s is not None:
-        headers["Retry-After"] = str(problem.retry_after_s)
-    return web.json_response(
-        problem.body(), status=problem.kind.status, headers=headers, content_type=problems.CONTENT_TYPE
-    )
 
 
 class ErrorTable:
@@ -147,7 +117,7 @@ def application(translations: Translations, *middlewares: Middleware, **options:
     """
     app = web.Application(middlewares=[_answer_errors, *middlewares], **options)
     app[_ERRORS] = ErrorTable(translations)
-    app.on_response_prepare.append(_note_socket)
+    app.on_response_prepare.append(_on_prepare)
     return app
 
 
@@ -161,7 +131,23 @@ def close_code(request: web.Request, error: Exception) -> CloseCode:
     return code
 
 
-async def _note_socket(request: web.Request, response: web.StreamResponse) -> None:
+def plain_bodies(handler: Handler) -> Handler:
+    """The same handler, for bodies as they are: one with a ``Content-Encoding`` is refused with 415.
+
+    Nothing inflates bodies here: a megabyte of gzip can be a gigabyte.
+    """
+
+    async def plain(request: web.Request) -> web.StreamResponse:
+        encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
+        if request.body_exists and encoding not in ("", "identity"):
+            raise Problem(problems.UNSUPPORTED_MEDIA, "Content-Encoding: send the body without one")
+        return await handler(request)
+
+    return plain
+
+
+async def _on_prepare(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers[hdrs.SERVER] = SERVER
     if isinstance(response, web.WebSocketResponse):
         request[_SOCKET] = response
 
@@ -190,11 +176,11 @@ def _refusal(request: web.Request, error: Exception) -> web.Response:
     if isinstance(error, web.HTTPException) and error.status not in _BY_STATUS:
         raise error
     if isinstance(error, ConnectionError) and _is_gone(request):
-        return problem_response(Problem(problems.BAD_REQUEST, "the sender left before the answer"))
+        return refusal(Problem(problems.BAD_REQUEST, "the sender left before the answer"))
     problem = request.config_dict[_ERRORS].problem(error)
     if problem.kind is problems.INTERNAL:
         log.error("request failed", path=request.path, exc_info=error)
-    response = problem_response(problem)
+    response = refusal(problem)
     if isinstance(error, web.HTTPMethodNotAllowed):
         response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
     return response

@@ -4,15 +4,11 @@ import asyncio
 import ssl
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
-from prometheus_client import Counter
+
+from relay_runtime.connection import Connection
 
 BACKLOG = 1024
 """Connections the kernel keeps while the process is busy."""
-
-UNFINISHED = Counter(
-    "relay_http_unfinished_total", "Connections closed because no whole request came in time."
-)
 
 
 class Site(web.BaseSite):
@@ -23,17 +19,25 @@ class Site(web.BaseSite):
         host: Where to listen.
         port: 0 takes a free one.
         tls: Encrypts every connection; None: none.
-        header_s: How long a connection may take to its first request's end of header, TLS and all. Who sends
-            a byte now and then holds nothing for longer.
+        header_s: As ``Connection``.
+        keepalive_s: How long it may then wait between requests, the next one's header included.
     """
 
     def __init__(
-        self, runner: web.AppRunner, host: str, port: int, *, tls: ssl.SSLContext | None, header_s: float
+        self,
+        runner: web.AppRunner,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None,
+        header_s: float,
+        keepalive_s: float,
     ) -> None:
         super().__init__(runner, ssl_context=tls, backlog=BACKLOG)
         self._host = host
         self._port = port
         self._header_s = header_s
+        self._keepalive_s = keepalive_s
         self._app_runner = runner
 
     @property
@@ -57,16 +61,7 @@ class Site(web.BaseSite):
             backlog=self._backlog,
         )
 
-    def _accept(self) -> RequestHandler:
+    def _accept(self) -> Connection:
         server = self._app_runner.server
         assert server is not None  # noqa: S101  # a site is made after the runner's setup
-        handler = server()
-        asyncio.get_running_loop().call_later(self._header_s, self._expire, handler)
-        return handler
-
-    @staticmethod
-    def _expire(handler: RequestHandler) -> None:
-        # aiohttp's own limit on idle connections counts from request to request, and is longer.
-        if handler.transport is not None and not handler._request_count:  # noqa: SLF001  # it has no public name
-            UNFINISHED.inc()
-            handler.force_close()
+        return Connection(server, header_s=self._header_s, keepalive_timeout=self._keepalive_s)

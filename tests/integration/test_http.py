@@ -10,6 +10,7 @@ from aiohttp import web
 from tests.integration.gateway.bench import metric
 
 from relay_runtime import http
+from relay_runtime.refusal import PROBLEMS
 from relay_wire import problems
 from relay_wire.close_codes import (
     BAD_MESSAGE,
@@ -99,11 +100,11 @@ async def test_a_sender_that_leaves_is_no_defect(caplog: pytest.LogCaptureFixtur
         return web.Response(body=await request.read())
 
     async with serving(handler) as (url, _session):
-        bad, defects = (metric(http.PROBLEMS, problem=kind) for kind in ("bad-request", "internal"))
+        bad, defects = (metric(PROBLEMS, problem=kind) for kind in ("bad-request", "internal"))
         _, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf of it")
         await reading.wait()
         writer.transport.abort()
-        await eventually(lambda: metric(http.PROBLEMS, problem="bad-request") == bad + 1)
-        assert metric(http.PROBLEMS, problem="internal") == defects
+        await eventually(lambda: metric(PROBLEMS, problem="bad-request") == bad + 1)
+        assert metric(PROBLEMS, problem="internal") == defects
     assert not caplog.records

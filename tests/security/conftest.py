@@ -1,7 +1,8 @@
 """The security suite's gateways, those of the integration tests; an authority; a Redis that speaks TLS."""
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ from tests.conftest import need
 from tests.integration.conftest import _guards, open_store
 from tests.integration.gateway.conftest import bench
 from tests.redis_process import Process, free_port, speaks_tls, workshop
+from tests.security import processes
 from tests.security.certificates import issue
+from tests.security.processes import Service
 
-from relay_streams.server import distribution_binary
+from relay_streams.server import Server, distribution_binary, embedded_binary
 
 __all__ = ["_guards", "bench", "open_store"]
 
@@ -64,3 +67,22 @@ def tls_redis(pair, authority, tmp_path) -> Iterator[tuple[str, Path, Process]]:
         server.ask("ACL", "SETUSER", "relay", f">{PASSWORD}", *ACL.split())
         (tmp_path / "RELAY_REDIS_PASSWORD").write_text(PASSWORD + "\n")
         yield f"rediss://127.0.0.1:{port}", tmp_path / "ca.crt", server
+
+
+@pytest.fixture(scope="session")
+def some_redis() -> Iterator[Server]:
+    """A real server, for tests of processes: which one it is makes no difference to them."""
+    with Server(need(embedded_binary() or distribution_binary(), "a Redis or Valkey server")) as server:
+        yield server
+
+
+@pytest.fixture
+def service(some_redis, tmp_path) -> Callable[..., AbstractAsyncContextManager[Service]]:
+    """``async with service("gateway", RELAY_...=...) as child``: a process, at a real store."""
+
+    @asynccontextmanager
+    async def made(kind: str, **settings: str) -> AsyncIterator[Service]:
+        async with processes.service(kind, tmp_path, some_redis.url, **settings) as child:
+            yield child
+
+    return made

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.gateway.bench import Bench, assert_whole, collect, metric, seqs
 
 from relay_gateway.admission import LIMITED
-from relay_runtime.site import UNFINISHED
+from relay_runtime.connection import UNFINISHED
 from relay_runtime.tasks import first_of
 from relay_wire.close_codes import ABNORMAL, RATE_LIMITED, TOO_BIG
 

@@ -64,9 +64,8 @@ async def application(settings: ControlSettings, link: Link, stack: AsyncExitSta
 
 
 def _guarded(access: Access, operation: Operation) -> Handler:
-    if operation.scope is None:
-        return operation.handler
-    return access.guard(operation.handler, operation.scope)
+    handler = http.plain_bodies(operation.handler)
+    return handler if operation.scope is None else access.guard(handler, operation.scope)
 
 
 async def _tell(document: bytes, _request: web.Request) -> web.Response:

@@ -82,7 +82,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
     responses = {str(operation.status): success}
     kinds = {*operation.problems, *_EVERYWHERE, *(_GUARDED if operation.guarded else ())}
     if operation.method in _METHODS_WITH_BODY:
-        kinds.add(problems.TOO_LARGE)
+        kinds |= {problems.TOO_LARGE, problems.UNSUPPORTED_MEDIA}
     for kind in sorted(kinds):
         _add(responses, kind)
     return responses

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from relay_runtime.http import UNREADABLE
+from relay_runtime.connection import UNREADABLE
 
 PLANTED = "planted-secret-4711"
 

@@ -1,0 +1,153 @@
+"""Connections: aiohttp's HTTP protocol, with bounds on what one sender makes the process do.
+
+Here is all that knows the inside of aiohttp's server. A mistake of a sender is answered or ends the sender's
+own connection, and is never logged as a defect: its header would come with the line, keys and all.
+"""
+
+import asyncio
+import sys
+from typing import Any
+
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+from prometheus_client import Counter
+
+from relay_runtime.refusal import refusal
+from relay_wire import problems
+from relay_wire.problems import Problem
+
+SERVER = "avatar-relay"
+"""The ``Server`` header: versions are nobody's business."""
+LINGER_S = 5.0
+"""How long the rest of a body that nobody reads is received and discarded, so that the answer arrives."""
+LINGER_BYTES = 32 * 2**20
+"""How much of it is discarded before the connection is closed."""
+_SHORT_BODY_BYTES = 64 * 1024
+"""The rest of a declared body up to this size is awaited; the connection of a longer one is closed."""
+
+UNREADABLE = Counter("relay_http_unreadable_total", "Requests and bodies that are no HTTP.")
+UNREAD = Counter(
+    "relay_http_unread_total", "Connections closed because a body that nobody reads went on for too long."
+)
+UNFINISHED = Counter(
+    "relay_http_unfinished_total", "Connections closed because no whole request came in time."
+)
+
+_SENDERS_MISTAKES = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
+
+
+class Connection(RequestHandler):
+    """One client's connection.
+
+    Args:
+        manager: Whose it is.
+        header_s: How long it may take to its first request's end of header, from now on, TLS and all. Who
+            sends a byte now and then holds nothing for longer.
+        options: Further ones of ``RequestHandler``.
+    """
+
+    __slots__ = ("_discarded_bytes", "_header_timer", "_unread")
+
+    def __init__(self, manager: web.Server, *, header_s: float, **options: Any) -> None:
+        loop = asyncio.get_running_loop()
+        # Bodies stay as they came: a handler that admits a request may inflate, the server must not.
+        super().__init__(manager, loop=loop, auto_decompress=False, lingering_time=LINGER_S, **options)
+        self._logging_enabled = False  # of aiohttp's access log
+        self._unread: StreamReader | None = None
+        """The body of a request that was answered before its end came."""
+        self._discarded_bytes = 0
+        self._header_timer = loop.call_later(header_s, self._expire)
+
+    def _expire(self) -> None:
+        # aiohttp's own limit on idle connections counts from request to request, and is longer.
+        if self.transport is not None and not self._request_count:
+            UNFINISHED.inc()
+            self.force_close()
+
+    def data_received(self, data: bytes) -> None:
+        """Part of ``asyncio.Protocol``."""
+        if self._unread is not None and not self._unread.is_eof():
+            self._discarded_bytes += len(data)
+            if self._discarded_bytes > LINGER_BYTES:
+                UNREAD.inc()
+                self.force_close()
+                return
+        super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Part of ``asyncio.Protocol``."""
+        self._header_timer.cancel()
+        self._unread = None
+        super().connection_lost(exc)
+        # Requests that nobody took up, and their bodies.
+        self._messages.clear()
+        self._message_tail = b""
+
+    async def _handle_request(
+        self, request: BaseRequest, start_time: float | None, request_handler: Any
+    ) -> tuple[web.StreamResponse, bool]:
+        self._unread = None
+        handler = request_handler if _is_text(request) else _refuse_text
+        try:
+            return await super()._handle_request(request, start_time, handler)
+        finally:
+            _cut_cycle(request)
+
+    async def finish_response(
+        self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send what is left of an answer; the connection closes after it when a long body is unread."""
+        if not request.content.is_eof() and self.transport is not None:
+            self._unread, self._discarded_bytes = request.content, 0
+            if (request.content_length or LINGER_BYTES) > _SHORT_BODY_BYTES:
+                resp.force_close()
+        if not resp.prepared:
+            resp.headers[hdrs.SERVER] = SERVER
+        return await super().finish_response(request, resp, start_time)
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what is no request."""
+        if not isinstance(exc, HttpProcessingError):
+            return super().handle_error(request, status, exc, message)
+        UNREADABLE.inc()
+        response = refusal(Problem(problems.BAD_REQUEST, "this is not HTTP, or not as it is read here"))
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Log a defect; a mistake of the sender is only counted."""
+        if isinstance(kw.get("exc_info") or sys.exc_info()[1], _SENDERS_MISTAKES):
+            UNREADABLE.inc()
+        else:
+            super().log_exception(*args, **kw)
+
+
+def _is_text(request: BaseRequest) -> bool:
+    """Whether the request's line and header are UTF-8; aiohttp makes surrogates of other bytes."""
+    try:
+        request.raw_path.encode()
+        for part in (part for field in request.raw_headers for part in field):
+            part.decode()
+    except UnicodeError:
+        return False
+    return True
+
+
+async def _refuse_text(_request: BaseRequest) -> web.StreamResponse:
+    return refusal(Problem(problems.BAD_REQUEST, "the header has text that is not UTF-8"))
+
+
+def _cut_cycle(request: BaseRequest) -> None:
+    """Let go of a body that broke off: its error's traceback holds the frames that hold the body."""
+    error = request.content.exception()
+    if error is not None:
+        error.__traceback__ = None
