@@ -1,6 +1,8 @@
 """Settings of the gateway."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from relay_settings.compat import CompatSettings
 from relay_settings.limits import LimitSettings
@@ -48,3 +50,12 @@ class GatewaySettings(ProcessSettings, UplinkSettings, TokenSettings, LimitSetti
     bad_messages: int = Field(
         8, ge=1, description="Messages that cannot be understood before the viewer is closed."
     )
+
+    @model_validator(mode="after")
+    def _messages_fit_into_the_uplink(self) -> Self:
+        if self.gateway_max_message_bytes > self.uplink_bytes * self.uplink_viewer_share:
+            raise ValueError(
+                "RELAY_GATEWAY_MAX_MESSAGE_BYTES must fit into RELAY_UPLINK_VIEWER_SHARE of"
+                " RELAY_UPLINK_BYTES"
+            )
+        return self

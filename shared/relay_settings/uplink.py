@@ -18,8 +18,15 @@ class UplinkSettings(StoreSettings):
     )
     uplink_bytes: int = Field(
         16 * 1024 * 1024,
-        ge=64 * 1024,
+        ge=256 * 1024,
         description="Most uplink bytes waiting for an owner, per conversation.",
+    )
+    uplink_viewer_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of both that may be of viewers: texts, microphone audio, requests, reports. The"
+        " rest is left for the speech of backends and agents.",
     )
     uplink_wait_s: float = Field(
         10.0, gt=0, description="How long speech waits for room in the uplink before it is refused."

@@ -13,8 +13,9 @@ class Script(NamedTuple):
     sha: str
 
 
-def _load(name: str) -> Script:
-    text = files("relay_streams").joinpath("lua", f"{name}.lua").read_text("utf-8")
+def _load(name: str, *, after: str = "") -> Script:
+    lua = files("relay_streams").joinpath("lua")
+    text = "".join(lua.joinpath(f"{part}.lua").read_text("utf-8") for part in (after, name) if part)
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -27,8 +28,8 @@ PUBLISH: Final = _load("publish")
 RELEASE: Final = _load("release")
 RENEW: Final = _load("renew")
 RESTORE: Final = _load("restore")
-SPEAK: Final = _load("speak")
+SPEAK: Final = _load("speak", after="room")
 TAKE: Final = _load("take")
-TELL: Final = _load("tell")
+TELL: Final = _load("tell", after="room")
 
 ALL: Final = (CLAIM, CREATE, DEFER, EXPIRE, FINISH, PUBLISH, RELEASE, RENEW, RESTORE, SPEAK, TAKE, TELL)

@@ -50,6 +50,7 @@ class Speech:
         barge_in: Cancel what is spoken or waits, instead of waiting for it.
         traceparent: The turn's trace context.
         term: For an owner's agent.
+        viewer: Whether a viewer speaks.
     """
 
     uplink: Uplink
@@ -62,6 +63,7 @@ class Speech:
     barge_in: bool = False
     traceparent: str = ""
     term: Term | None = None
+    viewer: bool = False
     turn: int = 0
     """Known once the first chunk is in."""
     offset: int = 0
@@ -137,5 +139,6 @@ class Speech:
             barge_in=self.barge_in,
             traceparent=self.traceparent,
             term=self.term,
+            viewer=self.viewer,
             entry_bytes=self.chunk_bytes,
         )

@@ -21,6 +21,9 @@ UNREPLICATED = Counter(
     "relay_uplink_unreplicated_total", "Speech that too few replicas had in time to acknowledge it."
 )
 
+_MAX_NUMBER = 2**32 - 1
+"""No turn and no position is larger; what a viewer reports may be."""
+
 
 class Busy(Exception):
     """Raised when a turn cannot open because another is being spoken.
@@ -113,6 +116,8 @@ class UplinkLimits:
 
     entries: int = 4096
     bytes: int = 16 * 1024 * 1024
+    viewer_share: float = 0.5
+    """How much of both may be of viewers, so that they cannot keep speech out."""
     silence_ms: int = 30_000
     """An open turn whose speaker is silent for longer takes no more."""
     replicas: int = 0
@@ -120,12 +125,18 @@ class UplinkLimits:
     replicas_wait_ms: int = 1000
     """How long they may take."""
 
+    @property
+    def viewers(self) -> tuple[int, int]:
+        """Most entries and bytes of viewers."""
+        return max(1, int(self.entries * self.viewer_share)), int(self.bytes * self.viewer_share)
+
     @classmethod
     def of(cls, settings: UplinkSettings) -> Self:
         """The limits every process of the relay has."""
         return cls(
             entries=settings.uplink_entries,
             bytes=settings.uplink_bytes,
+            viewer_share=settings.uplink_viewer_share,
             silence_ms=int(settings.silence_s * 1000),
             replicas=settings.redis_replicas,
             replicas_wait_ms=int(settings.redis_replicas_wait_s * 1000),
@@ -156,6 +167,7 @@ class Uplink:
         barge_in: bool = False,
         traceparent: str = "",
         term: Term | None = None,
+        viewer: bool = False,
         entry_bytes: int = 2**20,
     ) -> Spoken:
         """Append a piece of a turn's speech. Of one that is in partly, the rest is appended.
@@ -172,6 +184,7 @@ class Uplink:
             barge_in: When opening: cancel what is spoken or waits, instead of waiting for it.
             traceparent: When opening: the turn's trace context.
             term: For an owner's agent. A door has none.
+            viewer: Whether a viewer speaks: then it takes room from the share of viewers.
             entry_bytes: Longest entry of the stream; a longer piece becomes several at once, which costs a
                 quarter of appending them one by one.
 
@@ -192,6 +205,7 @@ class Uplink:
             "1" if barge_in else "",
             traceparent,
             term=term,
+            viewer=viewer,
             chunks=[pcm[start : start + entry_bytes] for start in range(0, len(pcm) or 1, entry_bytes)],
         )
         match reply[0]:
@@ -222,6 +236,8 @@ class Uplink:
     async def interrupt(self, keys: ConversationKeys, reason: str, *, term: Term | None = None) -> int:
         """Cancel every turn opened so far. Returns the last of them.
 
+        Always taken; one more when nothing was said or asked since the last, which still waits, is that one.
+
         Raises:
             Fenced: It is an agent's, by its term, and its owner has been replaced.
         """
@@ -231,6 +247,7 @@ class Uplink:
         self, keys: ConversationKeys, *, turn: int, state: PlaybackState, position_ms: int
     ) -> None:
         """Pass on a viewer's playback report; raises ``Full`` at the limit."""
+        turn, position_ms = min(turn, _MAX_NUMBER), min(position_ms, _MAX_NUMBER)
         await self._tell(keys, "playback", "t", turn, "s", state, "p", position_ms)
 
     async def send_text(self, keys: ConversationKeys, text: str) -> None:
@@ -254,6 +271,7 @@ class Uplink:
         keys: ConversationKeys,
         *arguments: str | int,
         term: Term | None = None,
+        viewer: bool = False,
         chunks: Sequence[bytes] = (),
     ) -> Reply:
         limits = self._limits
@@ -264,6 +282,7 @@ class Uplink:
             limits.entries,
             limits.bytes,
             limits.silence_ms,
+            *(limits.viewers if viewer else ("", "")),
             *(term or ("", "")),
             *chunks,
         )
@@ -285,8 +304,16 @@ class Uplink:
         self, keys: ConversationKeys, kind: str, *fields: str | bytes | int, term: Term | None = None
     ) -> int:
         generation = term.generation if term else ""
+        limits = self._limits
         reply = await self._link.run_script(
-            scripts.TELL, (keys.meta, keys.up), kind, self._limits.entries, generation, *fields
+            scripts.TELL,
+            (keys.meta, keys.up),
+            kind,
+            generation,
+            limits.entries,
+            limits.bytes,
+            *limits.viewers,
+            *fields,
         )
         match reply[0]:
             case b"ok":

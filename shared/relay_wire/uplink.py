@@ -6,7 +6,8 @@ field     meaning
 k         kind: speech, interrupt, playback, text, mic, sample, close
 t         turn; for an interrupt the last turn it cancels
 o         speech: byte offset of this chunk in its turn
-c         bytes of speech ever appended before this entry: what waits is counted with it
+c         what was ever appended before this entry: bytes, bytes of viewers, entries of viewers; what waits
+          is counted with it
 d         speech and mic: PCM; text and sample: UTF-8
 e         speech: "1" on the last chunk of the turn; mic: "1" when the listener has stopped talking
 b         speech: "1" when the turn barges in

@@ -89,7 +89,7 @@ class Interrupts(RuleBasedStateMachine):
         turn, offset = self.turns.get(who, (0, 0))
         reply = self.run(
             scripts.SPEAK, turn, "", offset, "1" if end else "", "1" if barge_in else "", "",
-            4096, 10_000_000, 60_000, generation, heard, PCM,
+            4096, 10_000_000, 60_000, "", "", generation, heard, PCM,
         )  # fmt: skip
         if reply[0] == b"in" and not end:
             self.turns[who] = (reply[1], reply[2])
@@ -100,7 +100,7 @@ class Interrupts(RuleBasedStateMachine):
     @rule(kind=st.sampled_from(["interrupt", "text", "mic", "sample"]))
     def viewer_says(self, kind: str) -> None:
         fields = ("r", "viewer") if kind == "interrupt" else ("d", "hm")
-        assert self.run(scripts.TELL, kind, 4096, "", *fields)[0] == b"ok"
+        assert self.run(scripts.TELL, kind, "", 4096, 10_000_000, 4096, 10_000_000, *fields)[0] == b"ok"
 
     def run(self, script: scripts.Script, *arguments: Any) -> Any:
         return self.client.execute_command("EVAL", script.text, 2, KEYS.meta, KEYS.up, *arguments)

@@ -25,6 +25,8 @@ from relay_streams.uplink import (
 )
 from relay_wire import uplink
 
+TRACE = "00-" + "1" * 32 + "-" + "2" * 16 + "-01"
+
 
 async def said(store, keys) -> list[uplink.Entry]:
     return [uplink.decode(fields) for _, fields in await store.entries(keys.up)]
@@ -36,12 +38,12 @@ async def test_a_turn_in_chunks(open_store) -> None:
         keys = await store.create()
         up = Uplink(store.link)
 
-        first = await up.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False, traceparent="00-1")
+        first = await up.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False, traceparent=TRACE)
         second = await up.speak(keys, turn=first.turn, offset=first.offset, pcm=b"bb", end=True)
 
         assert (first, second) == ((1, 4), (1, 6))
         assert await said(store, keys) == [
-            uplink.Speech(1, 0, b"aaaa", traceparent="00-1"),
+            uplink.Speech(1, 0, b"aaaa", traceparent=TRACE),
             uplink.Speech(1, 4, b"bb", end=True),
         ]
         record = await read(store.link, keys)
@@ -383,7 +385,10 @@ async def test_closing_ends_input(open_store) -> None:
         await up.close(keys, "deleted")
 
         assert (await read(store.link, keys)).state == "closing"
-        assert await said(store, keys) == [uplink.Close("deleted")] * 2
+        assert await said(store, keys) == [uplink.Close("deleted")], "the owner has not read the first"
+        await store.link.execute("DEL", keys.up)
+        await up.close(keys, "deleted")
+        assert await said(store, keys) == [uplink.Close("deleted")], "Redis had lost the first"
 
 
 async def test_an_unknown_conversation(open_store) -> None:

@@ -103,6 +103,7 @@ def test_refusals_name_the_variable(
         ({"redis_ca_file": "ca.crt"}, "RELAY_REDIS_CA_FILE"),
         ({"tls_cert": "tls.crt"}, "RELAY_TLS_KEY"),
         ({"tls_admin": True}, "RELAY_TLS_ADMIN"),
+        ({"gateway_max_message_bytes": 9 * 2**20}, "RELAY_UPLINK_VIEWER_SHARE"),
     ],
 )
 def test_settings_that_need_each_other(values: dict[str, Any], says: str) -> None:

@@ -108,6 +108,7 @@ class ViewerUplink:
             chunk_bytes=_CHUNK_BYTES,
             tail_bytes=_TAIL_BYTES,
             key=new_key(),
+            viewer=True,
         )
 
     @property

@@ -5,8 +5,9 @@
 --         opens no second turn; '' for none              3 byte offset of the piece in its turn
 --       4 '1' when it is the last   5 '1' when opening barges in   6 traceparent or ''
 --       7 most entries waiting   8 most bytes waiting   9 ms of silence after which an open turn is cut
---       an owner's agent: 10 its generation   11 the last up entry acted on; '' for both from a door
---       12... its PCM, in the chunks that become entries; without any the call only asks
+--       a viewer's: 10 most entries of viewers waiting   11 most bytes of them; '' for both from others
+--       an owner's agent: 12 its generation   13 the last up entry acted on; '' for both from a door
+--       14... its PCM, in the chunks that become entries; without any the call only asks
 --         (chunks are not cut here: to make a string costs Lua more than Redis takes to append it)
 --
 -- Returns {'in', turn, offset, state, key} when the piece is in, now or before, or as much of it as there was
@@ -24,27 +25,30 @@
 --   in_state             open, ended (complete) or cut (interrupted, barged into, left silent)
 --   in_key, in_at        the key it was opened with, and when its last chunk came, in ms
 --   in_past              the turns before it, seven at most: lines of turn, state, offset, key
---   up_in                bytes of speech ever appended
+--   up_in, up_base       what was ever appended; see room.lua
 local meta, up = KEYS[1], KEYS[2]
 local turn, key, offset, last, barges = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', ARGV[5] == '1'
-local generation, heard = ARGV[10], ARGV[11]
-local FIRST = 12
+local limits = {entries = tonumber(ARGV[7]), bytes = tonumber(ARGV[8]), viewer_entries = tonumber(ARGV[10]),
+  viewer_bytes = tonumber(ARGV[11])}
+local generation, heard = ARGV[12], ARGV[13]
+local FIRST = 14
 local asks = #ARGV < FIRST
 
 local record = redis.call('HMGET', meta, 'state', 'in_turn', 'in_state', 'in_offset', 'in_key', 'in_past',
-  'in_at', 'up_in', 'generation', 'in_stop')
+  'in_at', 'up_in', 'generation', 'in_stop', 'up_base')
 if not record[1] then return {'missing'} end
 if generation ~= '' and record[9] ~= generation then return {'fenced', record[9] or '0'} end
 if record[1] ~= 'open' then return {'ended'} end
 local input = {turn = tonumber(record[2]) or 0, state = record[3] or 'ended', offset = tonumber(record[4]) or 0,
   key = record[5] or ''}
-local past, up_in = record[6] or '', tonumber(record[8]) or 0
+local past, sums = record[6] or '', record[8] or NOTHING
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- The open turn's speaker is gone or overruled: close its input, so that its owner ends it.
 local function cut()
-  redis.call('XADD', up, '*', 'k', 'speech', 't', input.turn, 'o', input.offset, 'd', '', 'e', '1', 'c', up_in)
+  redis.call('XADD', up, '*', 'k', 'speech', 't', input.turn, 'o', input.offset, 'd', '', 'e', '1',
+    'c', sums)
   redis.call('HSET', meta, 'in_state', 'cut')
   redis.call('SPUBLISH', up, '')
   input.state = 'cut'
@@ -100,15 +104,6 @@ else
   if input.state == 'open' and turn == 0 and not barges then return {'busy', input.turn} end
 end
 
-local waiting = redis.call('XLEN', up)
-local room, room_bytes = tonumber(ARGV[7]) - waiting, tonumber(ARGV[8])
-if waiting > 16 then
-  local fields = redis.call('XRANGE', up, '-', '+', 'COUNT', 1)[1][2]
-  for i = 1, #fields, 2 do
-    if fields[i] == 'c' then room_bytes = room_bytes - (up_in - tonumber(fields[i + 1])) end
-  end
-end
-
 -- Past what is in.
 local first, from = FIRST, offset
 local at = meant and meant.offset or 0
@@ -117,7 +112,8 @@ while first < #ARGV and from + #ARGV[first] <= at do
   first = first + 1
 end
 local data = string.sub(ARGV[first], at - from + 1)
-if room < 1 or #data > room_bytes then return {'full'} end
+local entries, bytes = room(meta, up, sums, record[11], limits, #ARGV - first + 1, after - math.max(at, from))
+if entries < 1 or #data > bytes then return {'full'} end
 
 local entry = {}
 local function field(name, value) entry[#entry + 1] = name; entry[#entry + 1] = value end
@@ -136,17 +132,17 @@ if opens then
   if ARGV[6] ~= '' then field('traceparent', ARGV[6]) end
 end
 meant.state = 'open'
-local before = up_in
 for i = first, #ARGV do
   if i > first then data = ARGV[i] end
-  if room < 1 or up_in - before + #data > room_bytes then break end
+  if entries < 1 or #data > bytes then break end
   if last and i == #ARGV then field('e', '1'); meant.state = 'ended' end
-  field('t', meant.turn); field('o', meant.offset); field('d', data); field('c', up_in)
+  field('t', meant.turn); field('o', meant.offset); field('d', data); field('c', sums)
   local id = redis.call('XADD', up, '*', 'k', 'speech', unpack(entry))
   if opens and i == first and barges and generation == '' then redis.call('HSET', meta, 'in_stop', id) end
-  entry, room, up_in, meant.offset = {}, room - 1, up_in + #data, meant.offset + #data
+  sums = counted(sums, #data, limits.viewer_entries)
+  entry, entries, bytes, meant.offset = {}, entries - 1, bytes - #data, meant.offset + #data
 end
 redis.call('HSET', meta, 'in_turn', meant.turn, 'in_state', meant.state, 'in_offset', meant.offset,
-  'in_at', string.format('%.0f', now), 'up_in', string.format('%.0f', up_in))
+  'in_at', string.format('%.0f', now), 'up_in', sums)
 redis.call('SPUBLISH', up, '')
 return {'in', meant.turn, meant.offset, meant.state, meant.key}

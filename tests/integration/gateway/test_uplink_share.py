@@ -1,0 +1,45 @@
+"""Viewers' share of the uplink: as loud as they can be, the backend is still taken."""
+
+import asyncio
+import itertools
+
+import pytest
+
+from relay_streams.uplink import Uplink, UplinkLimits
+from relay_wire import frame, messages
+from relay_wire.frame import Codec, Flags, Frame, Kind
+
+MIB = 2**20
+
+
+@pytest.mark.parametrize("kind", ["microphone", "interrupts"])
+async def test_many_sockets_and_no_worker(bench, kind: str) -> None:
+    """As loud as they can: Redis holds what the settings allow, and the backend can still speak."""
+    limits = {"uplink_bytes": MIB, "uplink_entries": 256}
+    freely = {"messages_per_s": 1e6, "message_bytes_per_s": 1e9}
+    sound = frame.encode(Frame(Kind.MICROPHONE, Flags.NONE, Codec.PCM_S16LE, 0, 0, 0, 0, 0, bytes(60_000)))
+    async with bench(**limits, **freely) as b:
+        sockets = [await b.connect() for _ in range(20)]
+
+        async def shout(socket) -> None:
+            for turn in itertools.count():
+                if socket.closed or turn == 50:
+                    return
+                if kind == "microphone":
+                    await socket.send_bytes(sound)
+                else:
+                    await socket.send_str(messages.encode(messages.Interrupt()))
+                    await socket.send_str(messages.encode(messages.Playback(1, "started", turn)))
+
+        await asyncio.gather(*map(shout, sockets))
+        for socket in sockets:
+            await socket.close()
+
+        entries = await b.store.link.execute("XLEN", b.keys.up)
+        assert 0 < entries <= 129
+        assert await b.store.link.execute("MEMORY", "USAGE", b.keys.up) < 1.2 * MIB / 2 + 100_000
+        backend = Uplink(b.store.link, UplinkLimits(entries=256, bytes=MIB))
+        spoken = await backend.speak(
+            b.keys, key="k", offset=0, pcm=bytes(400_000), end=True, barge_in=True, entry_bytes=64_000
+        )
+        assert spoken.offset == 400_000

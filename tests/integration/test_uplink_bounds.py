@@ -1,0 +1,190 @@
+"""Bounds of the uplink: what waits is bounded whoever appends it, and speech has its part."""
+
+import pytest
+
+from relay_streams.conversations import read
+from relay_streams.uplink import Full, Uplink, UplinkLimits
+from relay_wire import uplink
+
+
+async def said(store, keys) -> list[uplink.Entry]:
+    return [uplink.decode(fields) for _, fields in await store.entries(keys.up)]
+
+
+async def consume(store, keys, *, upto: int = -1) -> None:
+    """What an owner does with what it has read: the cursor moves, the stream is trimmed to it."""
+    entry = (await store.entries(keys.up))[upto][0]
+    await store.link.execute("HSET", keys.meta, "up", entry)
+    await store.link.execute("XTRIM", keys.up, "MINID", "=", entry)
+
+
+SAYINGS = {
+    "text": lambda up, keys, size: up.send_text(keys, "x" * size),
+    "mic": lambda up, keys, size: up.send_microphone(keys, bytes(size)),
+    "sample": lambda up, keys, size: up.ask_for_sample(keys, "x" * size),
+    "playback": lambda up, keys, size: up.report_playback(
+        keys, turn=1, state="started", position_ms=10**size
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SAYINGS)
+async def test_what_viewers_say_is_bounded_in_bytes(open_store, kind: str) -> None:
+    """Whatever it is; and the backend still has its part."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link, UplinkLimits(bytes=100_000, entries=100_000))
+        with pytest.raises(Full):
+            for _ in range(10_000):
+                await SAYINGS[kind](up, keys, 1000)
+        content = sum(len(value) for _, fields in await store.entries(keys.up) for value in fields.values())
+        assert 45_000 < content < 200_000, "with the fields' names and counters"
+        assert await up.speak(keys, key="k", offset=0, pcm=bytes(49_000), end=True) == (1, 49_000)
+
+
+@pytest.mark.parametrize("kind", SAYINGS)
+async def test_what_viewers_say_is_bounded_in_count(open_store, kind: str) -> None:
+    """The rest is the backend's, which has no such share."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link, UplinkLimits(entries=20, viewer_share=0.25))
+        with pytest.raises(Full):
+            for _ in range(100):
+                await SAYINGS[kind](up, keys, 2)
+        assert len(await said(store, keys)) == 5
+        spoken = await up.speak(keys, key="k", offset=0, pcm=bytes(200), end=True, entry_bytes=10)
+        assert spoken.offset == 150, "15 entries more"
+        assert await up.interrupt(keys, "backend") == 1
+
+
+async def test_a_viewers_own_speech_is_of_the_viewers_share(open_store) -> None:
+    """Who talks into /ws/host is a viewer, too."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link, UplinkLimits(bytes=100_000))
+        viewer = await up.speak(
+            keys, key="v", offset=0, pcm=bytes(90_000), end=False, viewer=True, entry_bytes=1000
+        )
+        assert viewer.offset == 50_000
+        with pytest.raises(Full):
+            await up.send_text(keys, "hi")
+        spoken = await up.speak(keys, key="b", offset=0, pcm=bytes(50_000), end=True, barge_in=True)
+        assert spoken == (2, 50_000)
+
+
+async def test_speech_leaves_the_viewers_their_share(open_store) -> None:
+    """A long answer that waits does not make the avatar deaf, as long as there is room at all."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link, UplinkLimits(entries=100))
+        await up.speak(keys, key="b", offset=0, pcm=bytes(600), end=True, entry_bytes=10)
+        for _ in range(40):
+            await up.send_text(keys, "hi")
+        with pytest.raises(Full):
+            await up.send_text(keys, "hi")
+
+
+async def test_what_the_owner_has_read_makes_room(open_store) -> None:
+    """For viewers as for speech, however often it fills."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link, UplinkLimits(bytes=40_000))
+        for _ in range(5):
+            with pytest.raises(Full):
+                for _ in range(100):
+                    await up.send_microphone(keys, bytes(1000))
+            waiting = len(await said(store, keys))
+            assert 18 <= waiting <= 21
+            await consume(store, keys)
+            assert len(await said(store, keys)) == 1
+
+
+async def test_a_message_that_just_fits(open_store) -> None:
+    """Exactly to the byte, whatever was said and read before."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link, UplinkLimits(bytes=2000))
+        for _ in range(3):
+            await up.send_microphone(keys, bytes(499))  # and one byte of the field's name
+            with pytest.raises(Full):
+                await up.send_microphone(keys, bytes(500))
+            await up.send_microphone(keys, bytes(499))
+            await store.link.execute("XTRIM", keys.up, "MAXLEN", 0)
+
+
+async def test_interrupts_of_which_one_is_enough(open_store) -> None:
+    """Nobody has said anything since, and the owner has not read the first: the first stands for all."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link)
+        await up.speak(keys, key="k", offset=0, pcm=b"aa", end=True)
+        for index in range(1000):
+            assert await up.interrupt(keys, "viewer") == 1
+            if index % 100 == 0:
+                await up.report_playback(keys, turn=1, state="started", position_ms=index)
+        interrupts = [entry for entry in await said(store, keys) if isinstance(entry, uplink.Interrupt)]
+        assert interrupts == [uplink.Interrupt(1, "viewer")]
+        assert (await read(store.link, keys)).input_turn == 1
+
+
+@pytest.mark.parametrize("new", ["speech", "text", "mic", "sample"])
+async def test_an_interrupt_of_something_new_counts(open_store, new: str) -> None:
+    """What was said after the last one is to be stopped, too."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link)
+        await up.interrupt(keys, "viewer")
+        if new == "speech":
+            await up.speak(keys, key="k", offset=0, pcm=b"aa", end=True)
+        else:
+            await SAYINGS[new](up, keys, 2)
+        await up.interrupt(keys, "viewer")
+        assert [type(entry).__name__ for entry in await said(store, keys)].count("Interrupt") == 2
+
+
+async def test_an_interrupt_that_was_read_is_no_longer_the_same(open_store) -> None:
+    """An agent may have made up its mind since; and one that Redis has lost is said again."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link)
+        await up.interrupt(keys, "viewer")
+        await consume(store, keys)
+        await up.interrupt(keys, "viewer")
+        assert len(await said(store, keys)) == 2
+        await store.link.execute("DEL", keys.up)
+        await up.interrupt(keys, "viewer")
+        assert await said(store, keys) == [uplink.Interrupt(0, "viewer")]
+
+
+async def test_requests_and_interrupts_in_turn(open_store) -> None:
+    """Each is new after the other; interrupts are counted as viewers' entries, so this ends as well."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link, UplinkLimits(entries=100))
+        full = 0
+        for _ in range(200):
+            await up.interrupt(keys, "viewer")
+            try:
+                await up.send_text(keys, "hi")
+            except Full:
+                full += 1
+        assert len(await said(store, keys)) <= 51
+        assert full > 100
+        assert (await up.speak(keys, key="k", offset=0, pcm=bytes(100), end=True)).offset == 100
+
+
+async def test_a_store_that_lost_the_counters(open_store) -> None:
+    """A record without them bounds what comes, and one whose stream is gone starts again."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link, UplinkLimits(bytes=10_000))
+        with pytest.raises(Full):
+            for _ in range(100):
+                await up.send_text(keys, "x" * 500)
+        await store.link.execute("HDEL", keys.meta, "up_in", "up_base")
+        with pytest.raises(Full):
+            for _ in range(100):
+                await up.send_text(keys, "x" * 500)
+        assert len(await said(store, keys)) <= 20
+        await store.link.execute("DEL", keys.up)
+        await up.send_text(keys, "x" * 500)
