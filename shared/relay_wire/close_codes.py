@@ -37,6 +37,7 @@ PROTOCOL_ERROR = CloseCode(1002, "protocol_error", Advice.FINAL, "broken WebSock
 UNSUPPORTED_DATA = CloseCode(
     1003, "unsupported_data", Advice.FINAL, "text where binary is due, or the reverse"
 )
+NO_STATUS = CloseCode(1005, "no_status", Advice.RESUME, "the peer closed without a code")
 ABNORMAL = CloseCode(1006, "abnormal", Advice.RESUME, "the connection broke without a close frame")
 INVALID_TEXT = CloseCode(1007, "invalid_text", Advice.FINAL, "a text message is not UTF-8")
 TOO_BIG = CloseCode(1009, "too_big", Advice.FINAL, "a message exceeds the size limit")

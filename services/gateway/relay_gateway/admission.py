@@ -73,7 +73,7 @@ class Admission:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Ask every request for its rate, and those that want a socket for origin and place.
+        """Ask every request for its rate, and those that want a socket for a place.
 
         Raises:
             Problem: The request is refused.
@@ -83,7 +83,6 @@ class Admission:
         self._check_rate(address)
         if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
             return await handler(request)
-        self._check_origin(request)
         with self._addresses.take(address), self._gateway.take():
             return await handler(request)
 
@@ -103,7 +102,12 @@ class Admission:
                 problems.RATE_LIMITED, "too many requests from this address", retry_after_s=math.ceil(wait_s)
             )
 
-    def _check_origin(self, request: web.Request) -> None:
+    def check_origin(self, request: web.Request) -> None:
+        """Refuse pages that are not to open sockets here.
+
+        Raises:
+            Problem: The page's origin is not allowed.
+        """
         # Browsers let any page open a socket anywhere, and always say whose page it is (RFC 6455 10.2).
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is None or ANY_ORIGIN in self._origins or origin.lower() in self._origins:

@@ -3,13 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from relay_auth.viewer_tokens import ViewerTokens
 from relay_gateway.admission import Admission
 from relay_gateway.compat import CompatDoors
 from relay_gateway.dialects.native import Native
-from relay_gateway.handshake import check_open, grant_of
+from relay_gateway.handshake import check_open, grant_of, is_browser
 from relay_gateway.history import BEGINNINGS, History
 from relay_gateway.reception import Reception, Visit
 from relay_runtime.http import application
@@ -22,6 +23,7 @@ from relay_streams.keys import KeySpace
 from relay_streams.link import Link
 from relay_streams.puller import Puller
 from relay_wire import problems
+from relay_wire.problems import Problem
 
 
 class Gateway:
@@ -63,6 +65,7 @@ class Gateway:
                 StoreError: (problems.STORE_UNAVAILABLE, "Redis cannot be reached, or refuses"),
             },
             self._admission.middleware,
+            self._sockets,
         )
         app.router.add_get("/v1/conversations/{id}/stream", self._stream)
         if self._settings.compat:
@@ -73,6 +76,22 @@ class Gateway:
             )  # fmt: skip
             app.router.add_routes(doors.routes(self.readiness))
         return app
+
+    @web.middleware
+    async def _sockets(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Check who asks for a socket; browsers are told of a refusal on a socket that is closed at once.
+
+        Such a socket has its place as any other: limits on rate and number are checked before this.
+        """
+        try:
+            if hdrs.UPGRADE in request.headers:
+                self._admission.check_origin(request)
+            return await handler(request)
+        except (Problem, StoreError) as error:
+            if not is_browser(request):
+                raise
+            refusal = error
+        return await self.reception.refuse(request, refusal)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         self.reception.check(request)

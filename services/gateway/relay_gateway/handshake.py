@@ -34,6 +34,20 @@ def check_upgrade(request: web.Request) -> None:
         raise Problem(problems.BAD_REQUEST, f"the subprotocol here is {SUBPROTOCOL}")
 
 
+def is_browser(request: web.Request) -> bool:
+    """Whether an upgrade has its token as a subprotocol, and can be accepted.
+
+    Only browsers need that: they can set no header, and their pages are told no status of a refusal.
+    """
+    offered = offered_protocols(request)
+    return (
+        request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
+        and hdrs.AUTHORIZATION not in request.headers
+        and SUBPROTOCOL in offered
+        and any(name.startswith(TOKEN_PREFIX) for name in offered)
+    )
+
+
 def check_open(record: Conversation) -> None:
     """Refuse who begins to watch what is over: its end has revoked its tokens.
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import structlog
 from aiohttp import web
-from prometheus_client import Counter
 
 from relay_auth.viewer_tokens import Role
 from relay_gateway.audience import Audience
@@ -29,9 +28,9 @@ from relay_streams.keys import ConversationKeys
 from relay_streams.link import Link
 from relay_streams.puller import Puller
 from relay_streams.uplink import Uplink, UplinkLimits
+from relay_telemetry.counter import counter
 from relay_wire import events, problems
 from relay_wire.close_codes import (
-    ABNORMAL,
     BAD_MESSAGE,
     RATE_LIMITED,
     REGISTRY,
@@ -40,7 +39,12 @@ from relay_wire.close_codes import (
 )
 from relay_wire.problems import Problem
 
-CLOSES = Counter("relay_gateway_closes_total", "Viewer sockets closed, by code.", ["code"])
+_OTHER = "other"
+CLOSES = counter(
+    "relay_gateway_closes_total",
+    "Viewer sockets closed, by code.",
+    code=(*(code.name for code in REGISTRY.values()), _OTHER),
+)
 
 log = structlog.get_logger(__name__)
 
@@ -135,7 +139,14 @@ class Reception:
                 await socket.ended()
         finally:
             socket.drop()
-            CLOSES.labels(_close_label(websocket, socket)).inc()
+            # Codes of clients are theirs to choose; only the registry's become labels.
+            CLOSES.labels(socket.ended_by.name if socket.ended_by else _OTHER).inc()
+
+    async def refuse(self, request: web.Request, error: Exception) -> web.StreamResponse:
+        """Accept the upgrade and close at once, with the code of the error: a browser is told no status."""
+        async with self.open(request) as socket:
+            socket.close(close_code(request, error), str(error) if isinstance(error, Problem) else "")
+        return socket.websocket
 
     async def serve(self, socket: Socket, visit: Visit) -> None:
         """Send a viewer its conversation, and pass on what it says, until the socket closes."""
@@ -216,9 +227,3 @@ class Reception:
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._tasks.spawn(coroutine, name="subscriber")
-
-
-def _close_label(websocket: web.WebSocketResponse, socket: Socket) -> str:
-    """Codes of clients are theirs to choose; only the registry's become labels."""
-    code = socket.closed_with or REGISTRY.get(websocket.close_code or ABNORMAL.code)
-    return code.name if code else "other"

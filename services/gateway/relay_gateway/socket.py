@@ -12,7 +12,7 @@ from struct import Struct
 from aiohttp import WSMessage, WSMsgType, web
 
 from relay_gateway.outbox import Outbox
-from relay_wire.close_codes import ABNORMAL, NORMAL, PROTOCOL_ERROR, CloseCode
+from relay_wire.close_codes import ABNORMAL, NO_STATUS, NORMAL, PROTOCOL_ERROR, REGISTRY, CloseCode
 
 TEXT, BINARY, CLOSE = 0x81, 0x82, 0x88
 """FIN and opcodes 1, 2 and 8 (RFC 6455 5.2)."""
@@ -72,6 +72,8 @@ class Socket:
         self._deadline: asyncio.TimerHandle | None = None
         self.closed_with: CloseCode | None = None
         """How we closed it; None when the viewer did, or nobody has."""
+        self._close_received = -1
+        """The code of the viewer's own close, 0 when it had none, -1 when there was no close."""
         self._silent = 0
         """Probes since something was received."""
         self.error: object = None
@@ -134,14 +136,34 @@ class Socket:
         """
         # aiohttp closes by itself when it reads nonsense; what was written before goes first.
         self.flush()
-        while (message := await self.websocket.receive()).type not in _LAST:
+        while (message := await self._next()).type not in _LAST:
             self._silent = 0
             if self.closed_with is None:
                 return message
+        if message.type is WSMsgType.CLOSE:
+            self._close_received = message.data or 0
         self.error = self.error or (
             message.data if message.type is WSMsgType.ERROR else self.websocket.exception()
         )
         return None
+
+    async def _next(self) -> WSMessage:
+        message = await self.websocket.receive()
+        unread = self.websocket._reader  # noqa: SLF001  # it has no public name
+        if message.type is WSMsgType.CLOSING and unread is not None and unread._buffer:  # noqa: SLF001
+            # aiohttp is done once the connection is lost; what came before, a close at last, still counts.
+            return await unread.read()  # type: ignore[return-value]  # texts are decoded here
+        return message
+
+    @property
+    def ended_by(self) -> CloseCode | None:
+        """What ended it, by us or by the viewer; None when the viewer's code is none of the registry."""
+        if self.closed_with is not None:
+            return self.closed_with
+        if self._close_received == 0:
+            return NO_STATUS
+        code = self._close_received if self._close_received > 0 else self.websocket.close_code
+        return REGISTRY.get(code or ABNORMAL.code)
 
     def probe(self) -> None:
         """Ping when nothing was received between the last two probes; drop when a ping brought nothing.
