@@ -19,6 +19,7 @@ def test_close_codes() -> None:
         1001: ("going_away", "resume"),
         1002: ("protocol_error", "final"),
         1003: ("unsupported_data", "final"),
+        1005: ("no_status", "resume"),
         1006: ("abnormal", "resume"),
         1007: ("invalid_text", "final"),
         1009: ("too_big", "final"),

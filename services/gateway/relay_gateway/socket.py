@@ -73,7 +73,10 @@ class Socket:
         self.closed_with: CloseCode | None = None
         """How we closed it; None when the viewer did, or nobody has."""
         self._close_received = -1
-        """The code of the viewer's own close, 0 when it had none, -1 when there was no close."""
+        """The code of the viewer's own close, 0 when it had none, -1 when there was no close.
+
+        aiohttp forgets it when the answer cannot be sent.
+        """
         self._silent = 0
         """Probes since something was received."""
         self.error: object = None
@@ -136,7 +139,7 @@ class Socket:
         """
         # aiohttp closes by itself when it reads nonsense; what was written before goes first.
         self.flush()
-        while (message := await self._next()).type not in _LAST:
+        while (message := await self.websocket.receive()).type not in _LAST:
             self._silent = 0
             if self.closed_with is None:
                 return message
@@ -146,14 +149,6 @@ class Socket:
             message.data if message.type is WSMsgType.ERROR else self.websocket.exception()
         )
         return None
-
-    async def _next(self) -> WSMessage:
-        message = await self.websocket.receive()
-        unread = self.websocket._reader  # noqa: SLF001  # it has no public name
-        if message.type is WSMsgType.CLOSING and unread is not None and unread._buffer:  # noqa: SLF001
-            # aiohttp is done once the connection is lost; what came before, a close at last, still counts.
-            return await unread.read()  # type: ignore[return-value]  # texts are decoded here
-        return message
 
     @property
     def ended_by(self) -> CloseCode | None:

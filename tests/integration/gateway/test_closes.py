@@ -33,7 +33,7 @@ async def test_a_close_is_counted_as_what_it_was(bench, eventually, code: int | 
 
 @pytest.mark.parametrize("code", [None, 1000])
 async def test_who_closes_and_does_not_wait_is_tidy(bench, eventually, code: int | None) -> None:
-    """The connection is gone before the close is read, as when a page is left: the gateway is at Redis then."""
+    """The connection is gone when the close is read: the gateway is at Redis while a page is left."""
     name = "no_status" if code is None else "normal"
     async with bench() as b:
         before, abnormal = metric(CLOSES, code=name), metric(CLOSES, code="abnormal")
