@@ -10,8 +10,8 @@ from relay_auth.viewer_tokens import ViewerTokens
 from relay_gateway.admission import Admission
 from relay_gateway.compat import CompatDoors
 from relay_gateway.dialects.native import Native
-from relay_gateway.handshake import check_open, grant_of, is_browser
-from relay_gateway.history import BEGINNINGS, History
+from relay_gateway.handshake import grant_of, is_browser
+from relay_gateway.history import History
 from relay_gateway.reception import Reception, Visit
 from relay_runtime.http import application
 from relay_runtime.process import Process
@@ -98,10 +98,7 @@ class Gateway:
         conversation = request.match_info["id"]
         grant = await grant_of(request, self.tokens, conversation)
         keys = self._keys.conversation(conversation)
-        wanted = request.query.get("from", "turn")
-        beginning = await self._history.begin(keys, wanted)
-        if wanted in BEGINNINGS:
-            check_open(beginning.record)
+        beginning = await self._history.begin(keys, request.query.get("from", "turn"))
         with self._admission.audience_of(keys.id):
             async with self.reception.open(request) as socket:
                 await self.reception.serve(socket, Visit(keys, beginning, grant.role, Native()))

@@ -11,8 +11,9 @@ from relay_gateway.admission import Admission
 from relay_gateway.dialects.agent import Agent
 from relay_gateway.dialects.dialect import joined
 from relay_gateway.dialects.host import Host
-from relay_gateway.handshake import check_open, compat_grant
+from relay_gateway.handshake import compat_grant
 from relay_gateway.history import History
+from relay_gateway.inbox import Inbox
 from relay_gateway.reception import Reception, Visit
 from relay_gateway.socket import BINARY, Socket
 from relay_gateway.uplink import BAD_MESSAGES
@@ -25,7 +26,7 @@ from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.link import Link
 from relay_streams.uplink import UplinkLimits
 from relay_wire import problems
-from relay_wire.close_codes import BAD_MESSAGE, STORE_UNAVAILABLE, TRY_LATER
+from relay_wire.close_codes import BAD_MESSAGE, of_problem
 from relay_wire.compat import host
 from relay_wire.frame import Codec
 from relay_wire.messages import MessageError
@@ -84,7 +85,6 @@ class CompatDoors:
         rate = self._settings.compat_sample_rate
         async with self._conversation(await self._grant(request), host.Start()) as (keys, role):
             beginning = await self._history.begin(keys, "turn")
-            check_open(beginning.record)
             if not _plays(beginning.record, rate):
                 text = f"clients here play {rate} Hz, this is {beginning.record.sample_rate} Hz"
                 raise Problem(problems.UNSUPPORTED_AUDIO, text)
@@ -113,17 +113,17 @@ class CompatDoors:
                 socket.close(BAD_MESSAGE, str(error))
             except Problem as problem:
                 socket.write(joined(BINARY, [host.error(str(problem))]))
-                socket.close(TRY_LATER)
-            except StoreError as error:
-                socket.write(joined(BINARY, [host.error(str(error))]))
-                socket.close(STORE_UNAVAILABLE)
+                socket.close(of_problem(problem.kind))
+            except StoreError:
+                socket.write(joined(BINARY, [host.error("the conversation cannot be read or made now")]))
+                raise
         return socket.websocket
 
     async def _start(self, socket: Socket) -> host.Start | None:
         """A host client's first message, None if it left; ``MessageError`` when it is another, or late."""
         try:
             async with asyncio.timeout(self._settings.compat_start_s):
-                message = await socket.receive()
+                message = await anext(Inbox(socket, self._settings), None)
         except TimeoutError:
             raise MessageError(f"no start within {self._settings.compat_start_s:g} s") from None
         if message is None:

@@ -5,7 +5,6 @@ from typing import NoReturn
 from aiohttp import hdrs, web
 
 from relay_auth.viewer_tokens import Grant, TokenError, ViewerTokens
-from relay_streams.conversations import Conversation
 from relay_wire import problems
 from relay_wire.problems import Problem
 
@@ -46,18 +45,6 @@ def is_browser(request: web.Request) -> bool:
         and SUBPROTOCOL in offered
         and any(name.startswith(TOKEN_PREFIX) for name in offered)
     )
-
-
-def check_open(record: Conversation) -> None:
-    """Refuse who begins to watch what is over: its end has revoked its tokens.
-
-    Who resumes from a position is not asked: it may have the rest it has missed, and then the same end.
-
-    Raises:
-        Problem: The conversation has ended.
-    """
-    if record.state == "ended":
-        raise Problem(problems.CONVERSATION_ENDED, "the conversation is over, and its tokens with it")
 
 
 async def grant_of(request: web.Request, tokens: ViewerTokens, conversation: str) -> Grant:

@@ -13,13 +13,13 @@ from relay_streams.link import Link
 from relay_wire import events, frame
 from relay_wire.checkpoint import Phase
 from relay_wire.position import START, Position
-from relay_wire.problems import BAD_POSITION, NOT_RESTORED, POSITION_AHEAD, Problem
+from relay_wire.problems import BAD_POSITION, CONVERSATION_ENDED, NOT_RESTORED, POSITION_AHEAD, Problem
 
 _RETRY_S = 1
 """Owners write lost frames again as soon as they are connected: well within this."""
 _CLOCK_LEEWAY_MS = 24 * 3600 * 1000
 """Generations are times of the store's clock; nobody's was ever further ahead of ours than this."""
-BEGINNINGS = ("turn", "last", "live")
+_BEGINNINGS = ("turn", "last", "live")
 """Where a viewer can begin that has not been here."""
 
 
@@ -88,11 +88,14 @@ class History:
         Raises:
             Missing: There is no such conversation.
             Problem: It is none of these, or a position this conversation never had; or one that the
-                store has lost and that will be there again.
+                store has lost and that will be there again; or the conversation is over, which has revoked
+                its tokens, unless the store still has the frame at the position: who has it was here.
         """
-        if wanted not in BEGINNINGS:
+        if wanted not in _BEGINNINGS:
             return await self._resume(keys, wanted)
         record = await conversations.read(self._link, keys)
+        if record.state == "ended":
+            raise _over()
         if wanted == "live":
             return Beginning(record, record.tail)
         if not record.turn:
@@ -116,7 +119,7 @@ class History:
         try:
             position = Position.parse(wanted)
         except ValueError as error:
-            known = ", ".join(BEGINNINGS)
+            known = ", ".join(_BEGINNINGS)
             raise Problem(BAD_POSITION, f"from={wanted[:64]!r}: {error}, or one of {known}") from None
         return Beginning(await self._resumed(keys, position), position)
 
@@ -127,6 +130,10 @@ class History:
         except Missing:
             detail = "Redis does not know the conversation; if it has lost it, its owner restores it now"
             raise Problem(NOT_RESTORED, detail, retry_after_s=_RETRY_S) from None
+        if record.state == "ended":
+            if not await self._link.execute("XRANGE", keys.down, str(position), str(position)):
+                raise _over()
+            return record
         if position in (START, record.tail):
             return record
         if not record.first_generation <= position.generation <= _now_ms() + _CLOCK_LEEWAY_MS:
@@ -163,6 +170,10 @@ class History:
         left = frame.position_of(frames[0]).before if frames else upto
         turn = record.turn_first.before
         return max(left, turn) if cursor < turn else left
+
+
+def _over() -> Problem:
+    return Problem(CONVERSATION_ENDED, "the conversation is over, and its tokens with it")
 
 
 def _unbroken(cursor: Position, frames: Sequence[bytes]) -> int:

@@ -134,6 +134,8 @@ class Reception:
                     yield socket
                 except ConnectionError:
                     pass  # The viewer left: its socket says so, too.
+                except Overrun as error:
+                    socket.close(RATE_LIMITED, str(error))
                 except Exception as error:  # noqa: BLE001  # the root of every viewer
                     socket.close(close_code(request, error))
                 await socket.ended()
@@ -180,8 +182,6 @@ class Reception:
                 subscriber.say(self._hello(beginning))
                 subscriber.start()
                 await self._receive(socket, dialect, uplink)
-            except Overrun as error:
-                socket.close(RATE_LIMITED, str(error))
             finally:
                 subscriber.stop()
                 self._feeds.detach(feed)

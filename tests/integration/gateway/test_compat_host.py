@@ -153,3 +153,45 @@ async def test_listeners_bring_no_speech(bench) -> None:
         kind, _, payload = await told(socket)
         assert (kind, json.loads(payload)) == (4, {"error": "the token's role is to listen"})
         assert await b.uplink() == []
+
+
+async def test_a_ping_before_the_start_is_answered(bench) -> None:
+    """Libraries ping by themselves; the first message may take its time."""
+    async with (
+        bench(**OPTIONS) as b,
+        b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}", autoping=False) as socket,
+    ):
+        for _ in range(3):
+            await socket.ping(b"there?")
+            answer = await socket.receive(timeout=5)
+            assert (answer.type, answer.data) == (aiohttp.WSMsgType.PONG, b"there?")
+        await socket.pong(b"unasked")
+        await socket.send_json({"action": "start", "sample_rate": 16000.0, "avatar_id": None})
+        kind, _, _ = await told(socket)
+        assert kind == 3
+
+
+async def test_a_flood_before_the_start_is_cut(bench) -> None:
+    """With the code for it, as later."""
+    async with (
+        bench(**OPTIONS, messages_per_s=1, message_burst_s=3) as b,
+        b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}", autoping=False) as socket,
+    ):
+        for _ in range(8):
+            await socket.ping()
+        async with asyncio.timeout(5):
+            async for _ in socket:
+                pass
+        assert socket.close_code == 4201
+
+
+async def test_a_conversation_that_is_over(bench) -> None:
+    """An error, and the code for it."""
+    async with bench(**OPTIONS) as b:
+        await b.store.link.execute("HSET", b.keys.meta, "state", "ended")
+        async with b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
+            await socket.send_json({"action": "start"})
+            assert (await told(socket))[0] == 4
+            async for _ in socket:
+                pass
+            assert socket.close_code == 4410

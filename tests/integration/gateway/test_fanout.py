@@ -72,6 +72,21 @@ async def test_the_end_revokes_tokens(bench, start: str) -> None:
         assert await b.refused(start) == (410, "conversation-ended")
 
 
+@pytest.mark.parametrize("start", ["0-0", "{g}-0", "{g}-99", "{before}-1", "{after}-1"])
+async def test_a_position_that_nobody_had_opens_no_conversation_that_is_over(bench, start: str) -> None:
+    """Who resumes has been here, and so has a position of a frame that is still there."""
+    async with bench() as b:
+        await b.turn(1)
+        b.publish(events.ConversationEnded("deleted"))
+        await b.writer.drained()
+        await b.store.link.execute("HSET", b.keys.meta, "state", "ended")
+        start = start.format(g=b.generation, before=b.generation - 1, after=b.generation + 1)
+
+        assert await b.refused(start) == (410, "conversation-ended")
+        async with b.viewer(f"{b.generation}-1") as late:
+            assert seqs([got async for got in late]) == list(range(2, 10))
+
+
 async def test_no_task_is_left(bench, eventually) -> None:
     """Viewers that come and go leave nothing behind."""
     async with bench(feed_linger_s=0) as b:
