@@ -122,7 +122,13 @@ def run(service: str, settings_type: type[S], main: Callable[[S, Process], Await
     except SettingsError as error:
         print(f"relay-{service}: {error}", file=sys.stderr)  # noqa: T201  # logs are not set up yet
         sys.exit(2)
-    logs.configure(service, level=settings.log_level, style=settings.log_format)
+    logs.configure(
+        service,
+        level=settings.log_level,
+        style=settings.log_format,
+        buffer_bytes=settings.log_buffer_bytes,
+        repeats_per_s=settings.log_repeats_per_s,
+    )
     announce(service)
     with traces.exporting(service, endpoint=settings.otlp_endpoint, ratio=settings.trace_ratio):
         sys.exit(uvloop.run(_serve(service, settings, main)))

@@ -17,6 +17,15 @@ class ProcessSettings(Settings):
     log_format: Literal["auto", "console", "json"] = Field(
         "auto", description="auto: coloured lines on a terminal, JSON lines elsewhere."
     )
+    log_buffer_bytes: int = Field(
+        1024 * 1024,
+        ge=64 * 1024,
+        description="Bytes of log lines that wait while nobody reads standard error; further lines are"
+        " dropped and counted.",
+    )
+    log_repeats_per_s: int = Field(
+        50, ge=1, description="Log lines of one event per second; further ones are dropped and counted."
+    )
     admin_host: str = Field(
         "127.0.0.1", description="Address of /livez, /readyz and /metrics; 0.0.0.0 opens it to scrapers."
     )

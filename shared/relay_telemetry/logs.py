@@ -7,6 +7,8 @@ from typing import Literal
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from relay_telemetry.log_writer import LogWriter, standard_error
+
 _SECRET_KEYS = ("token", "secret", "api_key", "password", "authorization")
 _MASK = "***"
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
@@ -14,14 +16,26 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 )
 
 
-def configure(service: str, *, level: str, style: Literal["auto", "console", "json"]) -> None:
+def configure(
+    service: str,
+    *,
+    level: str,
+    style: Literal["auto", "console", "json"],
+    buffer_bytes: int = 1024 * 1024,
+    repeats_per_s: int = 50,
+) -> None:
     """Set up logging for the process: structlog and the standard library alike, to standard error.
+
+    Logging waits for nobody: see ``LogWriter``. The end of the process waits a moment for what is left.
 
     Args:
         service: Bound to every line.
         level: Least severe level written.
         style: ``auto`` is ``console`` on a terminal, else ``json``.
+        buffer_bytes: Most bytes of lines that wait for standard error.
+        repeats_per_s: Lines of one event per second.
     """
+    structlog.contextvars.bind_contextvars(service=service)
     console = style == "console" or (style == "auto" and sys.stderr.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -40,7 +54,7 @@ def configure(service: str, *, level: str, style: Literal["auto", "console", "js
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LogWriter(standard_error(), buffer_bytes=buffer_bytes, repeats_per_s=repeats_per_s)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -55,7 +69,12 @@ def configure(service: str, *, level: str, style: Literal["auto", "console", "js
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
     # It warns of subprotocols nobody speaks, and viewers' tokens may stand among them.
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
-    structlog.contextvars.bind_contextvars(service=service)
+
+
+def flush() -> None:
+    """Wait until all lines are written, at most ``FLUSH_S``."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
 
 
 def _mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -18,6 +18,18 @@ API_KEY, _KNOWN = new_key([Scope.ADMIN])
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
+async def metric_of(admin: str, name: str, **labels: str) -> float:
+    """The sum of a metric's series that have these labels."""
+    async with aiohttp.ClientSession() as http, http.get(f"{admin}/metrics") as response:
+        families = text_string_to_metric_families(await response.text())
+    return sum(
+        sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
 class Service(Child):
     """A child whose CPU, memory and metrics can be read."""
 
@@ -37,14 +49,7 @@ class Service(Child):
         return await asyncio.to_thread(Path(f"/proc/{self.pid}/{name}").read_text)
 
     async def metric(self, name: str, **labels: str) -> float:
-        async with aiohttp.ClientSession() as http, http.get(f"{self.admin}/metrics") as response:
-            families = text_string_to_metric_families(await response.text())
-        return sum(
-            sample.value
-            for family in families
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        return await metric_of(self.admin, name, **labels)
 
     async def log(self) -> str:
         return await asyncio.to_thread(self.log_path.read_text, errors="replace")

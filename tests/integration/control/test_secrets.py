@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from relay_runtime.connection import UNREADABLE
+from relay_telemetry import logs
 
 PLANTED = "planted-secret-4711"
 
@@ -14,7 +15,12 @@ PLANTED = "planted-secret-4711"
 def logged(as_a_service, capsys):
     """Everything logged so far, as a service would."""
     as_a_service("json")
-    return lambda: str(capsys.readouterr().err)
+
+    async def read() -> str:
+        await asyncio.to_thread(logs.flush)
+        return str(capsys.readouterr().err)
+
+    return read
 
 
 async def raw(b: Any, request: bytes) -> bytes:
@@ -41,7 +47,7 @@ async def test_requests_that_are_no_http(bench, logged) -> None:
             assert b" 400 " in (await raw(b, broken)).splitlines()[0]
 
         assert UNREADABLE._value.get() == before + 3
-        assert b.key not in logged()
+        assert b.key not in await logged()
 
 
 async def test_refusals_repeat_nothing(bench, logged) -> None:
@@ -58,4 +64,4 @@ async def test_refusals_repeat_nothing(bench, logged) -> None:
         for status, answer, headers in answers:
             assert status >= 400
             assert PLANTED not in f"{answer}{headers}"
-        assert PLANTED not in logged()
+        assert PLANTED not in await logged()
