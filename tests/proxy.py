@@ -29,12 +29,13 @@ class Proxy:
 
     Attributes:
         port: Where it listens, the same in every mode.
+        target: Where it forwards new connections to; changed, it is a name that has moved.
         accepted: Connections accepted so far.
         swallowed: Bytes swallowed so far.
     """
 
     def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
+        self.target = (host, port)
         self._mode: Mode = "pass"
         self._listener: asyncio.Server | None = None
         self._ends: set[_End] = set()
@@ -113,7 +114,7 @@ class Proxy:
     async def _open_other(self, end: "_End") -> None:
         loop = asyncio.get_running_loop()
         try:
-            _, other = await loop.create_connection(lambda: _End(self, accepted=False), *self._target)
+            _, other = await loop.create_connection(lambda: _End(self, accepted=False), *self.target)
         except OSError:
             end.reset()
             return

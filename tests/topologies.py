@@ -95,9 +95,9 @@ def sentinel_topology(binary: str | None = None) -> Iterator[SentinelTopology]:
             embedded.
     """
     with workshop(binary) as start:
-        primary = start("primary", *_DATA)
+        primary = start("primary", *REPLICATED)
         link = ("--replicaof", "127.0.0.1", str(primary.port))
-        replicas = [start("replica", *_DATA, *link) for _ in range(2)]
+        replicas = [start("replica", *REPLICATED, *link) for _ in range(2)]
         wait_for(lambda: len(primary.ask("ROLE")[2]) == 2, "the replicas")
         sentinels = [start("sentinel") for _ in range(3)]
         for sentinel in sentinels:
@@ -237,7 +237,7 @@ def cluster_topology(binary: str | None = None) -> Iterator[ClusterTopology]:
             embedded.
     """
     with workshop(binary) as start:
-        nodes = [start("node", *_DATA, *_CLUSTER, "--cluster-port", str(free_port())) for _ in range(6)]
+        nodes = [start("node", *REPLICATED, *_CLUSTER, "--cluster-port", str(free_port())) for _ in range(6)]
         primaries, replicas = nodes[:3], nodes[3:]
         first = nodes[0]
         edges = [SLOTS * index // 3 for index in range(4)]
@@ -261,7 +261,7 @@ def cluster_topology(binary: str | None = None) -> Iterator[ClusterTopology]:
         yield ClusterTopology(f"redis+cluster://{where}", nodes)
 
 
-_DATA = ("--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0")
+REPLICATED = ("--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0")
 _CLUSTER = (
     "--cluster-enabled",
     "yes",

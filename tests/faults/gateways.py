@@ -5,17 +5,17 @@ import signal
 import socket
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from tests.faults.lab import Lab, Talk
+from tests.faults.relay import rss_bytes
 from tests.faults.scenario import scenario
-from tests.faults.verifier import Sighting, percentile
+from tests.faults.verifier import Sighting
 
 from relay_cli.stack import Child
 
-_PAGE_BYTES = 4096
+_WINDOW_BYTES = 4096
 _SLOW_BYTES_PER_S = 1024
 _SLOW_VIEWERS = 8
 _MIB = 1024 * 1024
@@ -71,17 +71,17 @@ async def slow_client(lab: Lab) -> None:
     calm_s = 6.0
     began = time.time()
     await asyncio.sleep(calm_s)
-    memory = _rss_bytes(gateway)
+    memory = rss_bytes(gateway)
     slow = [await _crawl(lab, gateway, talk, token) for _ in range(_SLOW_VIEWERS)]
     lab.mark()
     struck, peak = time.time(), memory
     async with asyncio.timeout(20):
         while await lab.metric([gateway], "relay_gateway_closes_total", code="slow_consumer") < _SLOW_VIEWERS:
-            peak = max(peak, _rss_bytes(gateway))
+            peak = max(peak, rss_bytes(gateway))
             await asyncio.sleep(0.2)
     for viewer in slow:
         viewer.cancel()
-    calm, disturbed = _latency_ms(lab, began, struck), _latency_ms(lab, struck, time.time())
+    calm, disturbed = lab.latency_ms(began, struck), lab.latency_ms(struck, time.time())
     lab.notes |= {
         "calm_p99_ms": calm,
         "disturbed_p99_ms": disturbed,
@@ -137,7 +137,7 @@ async def _crawl(lab: Lab, gateway: Child, talk: Talk, token: str) -> "asyncio.T
     """A viewer with a tiny window that reads a kilobyte per second; it ends when it is dropped."""
     where = urlsplit(gateway.url)
     plain = socket.socket()
-    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _PAGE_BYTES)
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _WINDOW_BYTES)
     plain.setblocking(False)
     loop = asyncio.get_running_loop()
     await loop.sock_connect(plain, (where.hostname or "", where.port or 0))
@@ -156,22 +156,3 @@ async def _read_slowly(plain: socket.socket) -> None:
     with plain, suppress(ConnectionError):
         while await loop.sock_recv(plain, _SLOW_BYTES_PER_S // 10):
             await asyncio.sleep(0.1)
-
-
-def _latency_ms(lab: Lab, since: float, until: float) -> float | None:
-    """The p99 from publishing to every viewer's record, of what was published in this time."""
-    return percentile(
-        (
-            (one.at - talk.tape.publications[one.position].at) * 1000
-            for talk in lab.talks
-            for viewer in talk.viewers
-            for one in viewer.record
-            if one.position in talk.tape.publications
-            and since < talk.tape.publications[one.position].at < until
-        ),
-        0.99,
-    )
-
-
-def _rss_bytes(child: Child) -> int:
-    return int(Path(f"/proc/{child.pid}/statm").read_text().split()[1]) * _PAGE_BYTES

@@ -9,11 +9,13 @@ from typing import Any
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
+from tests.faults.monitor import Monitor
+from tests.faults.relay import LabStack
 from tests.faults.stores import Store, Topology, open_store
 from tests.faults.talker import Talker
 from tests.faults.tap import Tap, Tape
 from tests.faults.truth import breaches
-from tests.faults.verifier import Verdict, verify
+from tests.faults.verifier import Verdict, percentile, verify
 from tests.faults.witness import Witness
 
 from relay_cli.backend import Backend
@@ -38,6 +40,10 @@ class Setup:
         gaps: Whether viewers may be told of gaps.
         content: Whether what frames say is compared, too; it takes all of it in memory.
         lasts_s: How long a fault that repeats goes on.
+        credentials: Whether the relay logs in at Redis with a user and a password of its own.
+        monitored: Whether frames are recorded as they are written, since they may be deleted at once.
+        files: By service, how many descriptors each of its processes may have.
+        unread_logs: Whether nobody reads what the processes write to standard error.
         settings: Variables for every process.
     """
 
@@ -54,6 +60,10 @@ class Setup:
     gaps: bool = False
     content: bool = True
     lasts_s: float = 0.0
+    credentials: bool = False
+    monitored: bool = False
+    files: Mapping[str, int] = field(default_factory=dict)
+    unread_logs: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -170,6 +180,10 @@ class Lab:
         """The conversations of a worker."""
         return [talk for talk in self.talks if await self.owner_of(talk) is worker]
 
+    async def everywhere(self, *command: str | int) -> None:
+        """Send every server with data a command."""
+        await self.store.everywhere(*command)
+
     async def add_worker(self, **settings: str) -> Child:
         """Start one more worker, with settings of its own."""
         stack = self.stack
@@ -229,6 +243,20 @@ class Lab:
                         if sample.name == name and labels.items() <= sample.labels.items():
                             total += sample.value
         return total
+
+    def latency_ms(self, since: float, until: float) -> float | None:
+        """The p99 from publishing to every viewer's record, of what was published in this time."""
+        return percentile(
+            (
+                (one.at - talk.tape.publications[one.position].at) * 1000
+                for talk in self.talks
+                for viewer in talk.viewers
+                for one in viewer.record
+                if one.position in talk.tape.publications
+                and since < talk.tape.publications[one.position].at < until
+            ),
+            0.99,
+        )
 
     async def ready(self, child: Child) -> bool:
         """Whether a process says that it takes work."""
@@ -300,17 +328,22 @@ class Lab:
 async def open_lab(setup: Setup) -> AsyncIterator[Lab]:
     """Start everything, and wait until every conversation talks with motion."""
     async with AsyncExitStack() as parts:
-        store = await parts.enter_async_context(open_store(setup.topology))
+        store = await parts.enter_async_context(open_store(setup.topology, credentials=setup.credentials))
+        login = store.credentials.settings if store.credentials else {}
         stack = await parts.enter_async_context(
-            Stack(
+            LabStack(
+                files=setup.files, unread_logs=setup.unread_logs,
                 redis_url=store.url, workers=setup.workers, gateways=setup.gateways, speed=setup.speed,
-                settings={"RELAY_LOG_LEVEL": "warning", "RELAY_DRAIN_S": "3", **setup.settings},
+                settings={"RELAY_LOG_LEVEL": "warning", "RELAY_DRAIN_S": "3", **login, **setup.settings},
             )
         )  # fmt: skip
         backend = await parts.enter_async_context(Backend(stack.control.url, stack.api_key))
         connector = aiohttp.TCPConnector(limit=0)
         http = await parts.enter_async_context(aiohttp.ClientSession(connector=connector))
         tap = await parts.enter_async_context(Tap(store.tap_url, keep=setup.content))
+        if setup.monitored:
+            ports = await store.primary_ports()
+            await parts.enter_async_context(Monitor(ports, tap.tapes, keep=setup.content))
         lab = Lab(setup, store, stack, backend, http, tap)
         lab.tasks = await parts.enter_async_context(TaskScope())
         for _ in range(setup.conversations):

@@ -11,14 +11,24 @@ import typer
 import uvloop
 from rich.console import Console
 from rich.table import Table
-from tests.faults import crowds, doors, failovers, gateways, one_redis, owners
+from tests.faults import (
+    administration,
+    crowds,
+    doors,
+    failovers,
+    gateways,
+    machines,
+    one_redis,
+    owners,
+    strangers,
+)
 from tests.faults.guarantees import write
 from tests.faults.scenario import SCENARIOS, Outcome, Scenario, lengthened, run
 
 from relay_cli.console import open_console
 from relay_telemetry import logs
 
-STORIES = (owners, gateways, one_redis, failovers, doors, crowds)
+STORIES = (owners, gateways, one_redis, failovers, administration, machines, strangers, doors, crowds)
 """The modules whose import fills the registry, in the order of the table."""
 
 

@@ -3,15 +3,16 @@
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.faults.lab import Lab, Setup, open_lab
+from tests.faults.stores import Topology
 from tests.faults.verifier import Verdict
 
-LIMIT_S = 45.0
+LIMIT_S = 60.0
 """Every fault ends within this, set-up and comparing included."""
 LONG_S = 180.0
 """How long a fault that repeats goes on when asked for."""
@@ -101,21 +102,30 @@ SCENARIOS: dict[str, Scenario] = {}
 
 
 def scenario(
-    promise: str, *, bound_ms: int, fast: bool = False, needs: Part | None = None, **setup: Any
+    promise: str,
+    *,
+    bound_ms: int,
+    fast: bool = False,
+    needs: Part | None = None,
+    on: Sequence[Topology] = ("one Redis",),
+    **setup: Any,
 ) -> Callable[[Story], Story]:
-    """Register a story under its function's name.
+    """Register a story under its function's name; with the topology's behind it on the second and others.
 
     Args:
         promise: What holds whatever happens, in one sentence.
         bound_ms: Promised recovery.
         fast: Whether it is among those that ``make test`` runs.
         needs: A part without which it is skipped; in CI it fails then.
+        on: The topologies it is run on; the first is the one that ``make test`` takes.
         setup: Of the lab.
     """
 
     def register(story: Story) -> Story:
-        name = story.__name__
-        SCENARIOS[name] = Scenario(name, promise, bound_ms, Setup(**setup), story, fast, needs)
+        for place, topology in enumerate(on):
+            name = f"{story.__name__}_{topology.lower()}" if place else story.__name__
+            lab = Setup(**{"topology": topology, **setup})
+            SCENARIOS[name] = Scenario(name, promise, bound_ms, lab, story, fast and not place, needs)
         return story
 
     return register

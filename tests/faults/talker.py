@@ -110,6 +110,8 @@ class Talker:
         try:
             await socket.send_str(speaker.encode(speaker.Start(key=turn.key)))
             async for message in socket:
+                if message.type is aiohttp.WSMsgType.ERROR:  # the connection is broken
+                    return
                 match speaker.decode_answer(message.data):
                     case speaker.Turn(number):
                         self.spoken[number] = turn.spoken

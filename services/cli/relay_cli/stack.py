@@ -72,7 +72,7 @@ class Child:
         """
         with self.log_path.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", f"relay_{self._service}",
+                *self._command,
                 stdout=asyncio.subprocess.PIPE, stderr=log,
                 env=child_environment(self._environment), start_new_session=True,
                 preexec_fn=end_with_parent,
@@ -120,6 +120,10 @@ class Child:
     def log_tail(self, size_bytes: int = 2000) -> str:
         """The end of its log."""
         return self.log_path.read_text(errors="replace")[-size_bytes:]
+
+    @property
+    def _command(self) -> list[str]:
+        return [sys.executable, "-m", f"relay_{self._service}"]
 
     @property
     def _running(self) -> asyncio.subprocess.Process:
@@ -255,7 +259,10 @@ class Stack:
         self.control = await self._child("control", "control", RELAY_GATEWAY_URL=self.gateway_urls[0])
 
     async def _child(self, name: str, service: str, **settings: str) -> Child:
-        child = Child(name, service, {**self._environment, **settings}, self._directory)
+        child = self._made(name, service, {**self._environment, **settings})
         self._stack.push_async_callback(child.stop)
         await child.start()
         return child
+
+    def _made(self, name: str, service: str, environment: Mapping[str, str]) -> Child:
+        return Child(name, service, environment, self._directory)

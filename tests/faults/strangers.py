@@ -1,0 +1,102 @@
+"""Faults by strangers and by backends that leave: bodies that inflate, uploads that break off."""
+
+import asyncio
+import time
+import zlib
+from contextlib import suppress
+from functools import cache
+from urllib.parse import urlsplit
+
+from tests.faults.lab import Lab
+from tests.faults.relay import rss_bytes
+from tests.faults.scenario import scenario
+
+_MIB = 1024 * 1024
+_BOMB_MIB = 256
+_BOMBS_S = 4.0
+_PATHS = ("/", "/livez", "/v1/conversations", "/v1/conversations/none/stream")
+_DISTURBED_MS = 250
+"""Viewers' p99 meanwhile, on two cores for everything."""
+_UPLOADS = 40
+_UPLOAD_BYTES = 8_000_000
+_MAY_GROW = 64 * _MIB
+
+
+@scenario("Strangers send bodies that inflate a thousandfold: nobody waits for that.", bound_ms=1000,
+          fast=True)  # fmt: skip
+async def inflating_bodies(lab: Lab) -> None:
+    bomb = _bomb()
+    await lab.steady()
+    lab.mark()
+    struck = time.time()
+    doors = [lab.stack.control.url, *lab.stack.gateway_urls]
+    async with asyncio.TaskGroup() as strangers:
+        for door in doors:
+            strangers.create_task(_throw(door, bomb, struck + _BOMBS_S))
+    ended = time.time()
+    await lab.turns(1)
+    disturbed = lab.notes["disturbed_p99_ms"] = lab.latency_ms(struck, ended)
+    lab.check(disturbed is not None and disturbed < _DISTURBED_MS, f"frames are on time: {disturbed} ms")
+    resumed = sum(viewer.report.resumes for viewer in lab.viewers)
+    lab.check(not resumed, f"viewers keep their sockets: {resumed} had to come back")
+
+
+@scenario("Backends that leave in the middle of their uploads cost control no memory.", bound_ms=1000)
+async def uploads_broken_off(lab: Lab) -> None:
+    control = lab.stack.control
+    conversation = (await lab.backend.create())["id"]
+    await _break_off(lab, conversation)
+    memory = rss_bytes(control)
+    lab.mark()
+    for _ in range(_UPLOADS):
+        await _break_off(lab, conversation)
+    await lab.turns(1)
+    grew = rss_bytes(control) - memory
+    lab.notes["control_grew_mib"] = round(grew / _MIB, 1)
+    lab.check(grew < _MAY_GROW, f"memory stays bounded: {grew / _MIB:.0f} MiB")
+    defects = await lab.metric([control], "relay_http_problems_total", problem="internal")
+    lab.check(not defects, f"none counts as a defect: {defects:g}")
+    await lab.backend.delete(conversation)
+
+
+@cache
+def _bomb() -> bytes:
+    packer = zlib.compressobj(9, wbits=31)
+    return b"".join(packer.compress(bytes(_MIB)) for _ in range(_BOMB_MIB)) + packer.flush()
+
+
+async def _throw(door: str, bomb: bytes, until: float) -> None:
+    """One after the other, at every path, whatever the answer is."""
+    number = 0
+    while time.time() < until:
+        path = _PATHS[number % len(_PATHS)]
+        number += 1
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(2):
+                await _request(door, "POST", path, bomb, len(bomb), "Content-Encoding: gzip")
+
+
+async def _break_off(lab: Lab, conversation: str) -> None:
+    """All but the last bytes of an upload, and gone."""
+    with suppress(OSError):
+        await _request(
+            lab.stack.control.url, "POST", f"/v1/conversations/{conversation}/turns",
+            bytes(_UPLOAD_BYTES - 10), _UPLOAD_BYTES,
+            f"Authorization: Bearer {lab.stack.api_key}", "Content-Type: application/octet-stream",
+            answered=False,
+        )  # fmt: skip
+
+
+async def _request(
+    url: str, method: str, path: str, body: bytes, length: int, *headers: str, answered: bool = True
+) -> None:
+    where = urlsplit(url)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    try:
+        head = [f"{method} {path} HTTP/1.1", f"Host: {where.netloc}", f"Content-Length: {length}", *headers]
+        writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
+        await writer.drain()
+        if answered:
+            await reader.read(_MIB)
+    finally:
+        writer.transport.abort()
