@@ -6,8 +6,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
 from relay_settings.base import Settings
-
-ANY_ORIGIN = "*"
+from relay_settings.origins import normalised
 
 
 class LimitSettings(Settings):
@@ -46,8 +45,9 @@ class LimitSettings(Settings):
     )
     origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Origins whose pages may open sockets, comma-separated, as https://app.example; * for"
-        " any. Clients that are no browsers send none and are not asked.",
+        description="Origins whose pages may open sockets, comma-separated, as https://app.example,"
+        " capacitor://localhost or http://localhost:* for every port; * for any; null for pages from disk and"
+        " sandboxed frames. Not asked: pages of the gateway's own host, tokens in a header.",
     )
 
     @field_validator("origins", mode="before")
@@ -55,4 +55,9 @@ class LimitSettings(Settings):
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        return tuple(part.strip().rstrip("/").lower() for part in value.split(",") if part.strip())
+        return tuple(part for part in value.split(",") if part.strip())
+
+    @field_validator("origins")
+    @classmethod
+    def _normalise(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(normalised, value))

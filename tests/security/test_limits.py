@@ -223,17 +223,54 @@ async def closed_with(socket: aiohttp.ClientWebSocketResponse) -> int | None:
 # --- from where ----------------------------------------------------------------------------------
 
 
+def page(b: Bench, **headers: str) -> dict[str, Any]:
+    """What a page's socket brings: its token is a subprotocol."""
+    return {"headers": headers, "protocols": ("avatar-relay.v1", f"avatar-relay.token.{b.token()}")}
+
+
 @pytest.mark.parametrize("origins", ["", "https://app.example"])
 async def test_pages_of_other_origins(bench, origins: str) -> None:
     """A page elsewhere cannot use a visitor's browser; the default lets no page in."""
-    async with bench(origins=origins) as b, harmless(b, "origin", 3):
-        for origin in ("https://evil.example", "null", "https://app.example.evil.example"):
-            assert await b.refused(headers=bearer(b, {"Origin": origin})) == (403, "forbidden")
+    others = ("https://evil.example", "null", "https://app.example.evil.example", "file://")
+    async with bench(origins=origins) as b, harmless(b, "origin", 2 * len(others)):
+        for origin in others:
+            assert await b.refused(headers={"Origin": origin}) == (403, "forbidden")
+            async with await b.connect(**page(b, Origin=origin)) as socket:
+                assert await closed_with(socket) == 4403
 
 
 @pytest.mark.parametrize("origins", ["https://app.example", "https://a.example, https://APP.example/", "*"])
 async def test_pages_that_may(bench, origins: str) -> None:
     """Those listed, or any."""
-    page = {"Origin": "https://app.example"}
-    async with bench(origins=origins) as b, await b.connect(headers=bearer(b, page)) as socket:
+    async with (
+        bench(origins=origins) as b,
+        await b.connect(**page(b, Origin="https://app.example")) as socket,
+    ):
         await socket.receive_bytes(timeout=5)
+
+
+@pytest.mark.parametrize("origin", ["https://gateway.example", "http://gateway.example", "null"])
+async def test_apps_with_a_token_in_a_header(bench, origin: str) -> None:
+    """No page can send one, and apps cannot help the origins that their frameworks send."""
+    async with bench() as b, await b.connect(headers=bearer(b, {"Origin": origin})) as socket:
+        await socket.receive_bytes(timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("proxies", "headers", "allowed"),
+    [
+        (0, {"Host": "gateway.example", "Origin": "https://gateway.example"}, True),
+        (0, {"Host": "gateway.example", "Origin": "https://evil.example"}, False),
+        (1, {"X-Forwarded-Host": "gateway.example", "Origin": "https://gateway.example"}, True),
+        (0, {"X-Forwarded-Host": "gateway.example", "Origin": "https://gateway.example"}, False),
+    ],
+)
+async def test_pages_of_the_gateways_own_host(
+    bench, proxies: int, headers: dict[str, str], *, allowed: bool
+) -> None:
+    """As the client, or a proxy that is trusted, calls it."""
+    async with bench(trusted_proxies=proxies) as b, await b.connect(**page(b, **headers)) as socket:
+        if allowed:
+            await socket.receive_bytes(timeout=5)
+        else:
+            assert await closed_with(socket) == 4403

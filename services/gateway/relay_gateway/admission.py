@@ -12,7 +12,8 @@ from prometheus_client import Counter
 
 from relay_gateway.address import address_of
 from relay_runtime.allowance import Allowances
-from relay_settings.limits import ANY_ORIGIN, LimitSettings
+from relay_settings.limits import LimitSettings
+from relay_settings.origins import Origins
 from relay_wire import problems
 from relay_wire.problems import Problem, ProblemType
 
@@ -61,7 +62,7 @@ class Admission:
 
     def __init__(self, settings: LimitSettings) -> None:
         self._proxies = settings.trusted_proxies
-        self._origins = frozenset(settings.origins)
+        self._origins = Origins(settings.origins)
         self._requests = Allowances(settings.requests_per_s, settings.requests_burst)
         self._gateway = Places(settings.max_viewers, name="gateway", full=problems.GATEWAY_FULL)
         self._addresses = Places(
@@ -108,9 +109,17 @@ class Admission:
         Raises:
             Problem: The page's origin is not allowed.
         """
-        # Browsers let any page open a socket anywhere, and always say whose page it is (RFC 6455 10.2).
-        origin = request.headers.get(hdrs.ORIGIN)
-        if origin is None or ANY_ORIGIN in self._origins or origin.lower() in self._origins:
+        # Browsers let any page open a socket anywhere, and always say whose page it is (RFC 6455 10.2). No
+        # page can set this header; apps do, and their frameworks send origins of all kinds.
+        if hdrs.AUTHORIZATION in request.headers:
+            return
+        origins = request.headers.getall(hdrs.ORIGIN, [])
+        if all(self._origins.allow(origin, self._hosts(request)) for origin in origins):
             return
         LIMITED.labels("origin").inc()
         raise Problem(problems.FORBIDDEN, "pages of this origin are not in RELAY_ORIGINS")
+
+    def _hosts(self, request: web.Request) -> list[str]:
+        """What the request calls this gateway, and what our proxies say it was called before them."""
+        forwarded = request.headers.getall(hdrs.X_FORWARDED_HOST, []) if self._proxies else []
+        return [request.host, *(host.strip() for line in forwarded for host in line.split(","))]
