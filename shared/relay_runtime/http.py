@@ -97,9 +97,11 @@ class ErrorTable:
         kind, detail = next(
             (found for known, found in self._translations.items() if isinstance(error, known)), _DEFECT
         )
-        return Problem(kind, detail, retry_after_s=1 if kind is problems.STORE_UNAVAILABLE else None)
+        return Problem(kind, detail, retry_after_s=1 if kind.status == _BUSY else None)
 
 
+_BUSY = 503
+"""A status that asks to try again."""
 _ERRORS = web.AppKey("errors", ErrorTable)
 _SOCKET = web.RequestKey("socket", web.WebSocketResponse)
 """The request's response, once it is a WebSocket: from then on nothing else can be answered."""

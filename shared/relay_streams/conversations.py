@@ -67,6 +67,10 @@ class Conversation(NamedTuple):
     """Bytes of it that are in."""
     input_key: str = ""
     """What it was opened with."""
+    stopped: int = 0
+    """The last turn that an interrupt or a barge-in cancelled, also while that waits behind speech."""
+    stop_reason: str = ""
+    """Why."""
 
     def founding_fields(self) -> list[str | int]:
         """Names and values the record begins with, in turn."""
@@ -231,6 +235,8 @@ _FIELDS: dict[str, _Field] = {
     "input_state": _Field(b"in_state", INPUT_STATES.__getitem__, b"ended"),
     "input_offset": _Field(b"in_offset", _count, b"0"),
     "input_key": _Field(b"in_key", bytes.decode, b""),
+    "stopped": _Field(b"in_stopped", _turn, b"0"),
+    "stop_reason": _Field(b"in_stop_reason", bytes.decode, b""),
 }
 """By attribute of ``Conversation``."""
 RECORD_FIELDS = tuple(field.name for field in _FIELDS.values())

@@ -99,6 +99,13 @@ class Spoken(NamedTuple):
     """Bytes of the turn that are in: also what another attempt said after this piece."""
 
 
+class Stop(NamedTuple):
+    """An interrupt: every turn up to this one is cancelled."""
+
+    upto: int
+    reason: str
+
+
 class Input(NamedTuple):
     """How far a turn's audio is."""
 
@@ -243,12 +250,18 @@ class Uplink:
         """
         return await self._tell(keys, "interrupt", "r", reason, term=term)
 
+    async def last_stop(self, keys: ConversationKeys) -> Stop:
+        """The last interrupt or barge-in, also while it waits in the stream behind speech."""
+        stopped, reason = await self._link.execute("HMGET", keys.meta, "in_stopped", "in_stop_reason")
+        upto = int(stopped) if stopped and stopped.isdigit() else 0
+        return Stop(upto, (reason or b"").decode(errors="replace"))
+
     async def report_playback(
-        self, keys: ConversationKeys, *, turn: int, state: PlaybackState, position_ms: int
+        self, keys: ConversationKeys, *, turn: int, state: PlaybackState, position_ms: int, viewer: str
     ) -> None:
-        """Pass on a viewer's playback report; raises ``Full`` at the limit."""
+        """Pass on a playback report of a viewer, by its connection; raises ``Full`` at the limit."""
         turn, position_ms = min(turn, _MAX_NUMBER), min(position_ms, _MAX_NUMBER)
-        await self._tell(keys, "playback", "t", turn, "s", state, "p", position_ms)
+        await self._tell(keys, "playback", "t", turn, "s", state, "p", position_ms, "v", viewer)
 
     async def send_text(self, keys: ConversationKeys, text: str) -> None:
         """Pass on a viewer's text; raises ``Full`` at the limit."""

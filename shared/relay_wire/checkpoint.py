@@ -22,6 +22,7 @@ class Checkpoint(msgspec.Struct, frozen=True, omit_defaults=True):
     turn: int = 0
     phase: Phase = Phase.IDLE
     cancelled: int = 0
+    interrupted: int = 0
     audio_bytes: int = 0
     offset: int = 0
     audio_ended: bool = False

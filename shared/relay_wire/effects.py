@@ -41,7 +41,7 @@ class Discard(NamedTuple):
 DISCARDS = {
     "audio": ("not_admitted", "repeated", "empty"),
     "motion": ("too_large", "other_turn", "audio_only", "after_end", "before_audio", "empty"),
-    "playback": ("other_turn",),
+    "playback": ("other_turn", "too_many"),
 }
 """What can be discarded, and why."""
 

@@ -10,8 +10,10 @@ The rules it keeps, whatever happens in whatever order:
 - motion of another turn, of a cancelled turn, or after the motion's own end is discarded and counted;
 - an empty motion payload is published only as the switch to audio-only, and no motion follows it;
 - a turn whose motion does not come in time goes on as audio;
-- a turn waits until the one before it has finished playing, unless it barges in;
-- an interrupt is published once per turn at most; only an interrupt can follow a turn's ``turn_ended``;
+- a turn waits until the one before it has finished playing, unless it barges in: until the end computed
+  from its audio, and longer while a viewer reports that it is behind. No report ends it for the others;
+- an interrupt of the last turn is published once, whatever the clock says, since viewers may still hear
+  it; only an interrupt can follow a turn's ``turn_ended``, and nothing of a later turn precedes it;
 - what is sent to Motion Server is never paced: audio goes on as it comes.
 """
 
@@ -25,8 +27,11 @@ from relay_wire.checkpoint import Checkpoint, Phase
 from relay_wire.effects import Abandon, Discard, Effect, Publish, Speak
 from relay_wire.frame import MAX_MOTION_BYTES, Kind
 from relay_wire.pcm import duration_ms
+from relay_wire.playback import Playback, PlaybackLimits
 from relay_wire.position import Position
 
+BARGE_IN = "barge_in"
+"""The reason of an interrupt by a turn that barges in."""
 InputState = Literal["open", "ended", "cut"]
 """A turn's audio: still coming, complete, or cancelled."""
 
@@ -51,10 +56,8 @@ class Rules(msgspec.Struct, frozen=True):
     """From enough audio for a further window, or the end of input, until the next motion."""
     input_timeout_s: float = 30.0
     """From one chunk of a turn to the next."""
-    playback_grace_s: float = 0.5
-    """Added to the computed end of playback: network and client start-up."""
-    playback_report_limit_s: float = 10.0
-    """How far a client's reports may move the end of playback past the computed one."""
+    playback: PlaybackLimits = PlaybackLimits(grace_s=0.5, report_s=10.0, viewers=64)
+    """How long a turn is waited for that is out, but still played."""
     first_window_ms: int = 500
     """Audio Motion Server wants before it answers at first (facts 3 and 12)."""
     next_window_ms: int = 4000
@@ -75,6 +78,7 @@ class TurnMachine:
         self.phase = was.phase
         self._rules = rules
         self._cancelled = was.cancelled
+        self._interrupted = was.interrupted
         self._audio_bytes = was.audio_bytes
         # Where the turn's next chunk begins: after a hole it is ahead of the bytes published.
         self._offset = was.offset
@@ -91,8 +95,7 @@ class TurnMachine:
         self._answer_due: float | None = None
         self._input_due: float | None = None
         self._first_audio_at = 0.0
-        self._playing_until = 0.0
-        self._playing_limit = 0.0
+        self._playback = self._play(0.0)
 
     # --- what the shell asks -------------------------------------------------------------------
 
@@ -108,7 +111,7 @@ class TurnMachine:
     def deadline(self) -> float | None:
         """When ``tick`` has something to do, if nothing else happens; None when nothing waits."""
         if self.phase is Phase.PLAYING:
-            return self._playing_until
+            return self._playback.ends_at
         if self.phase is not Phase.SPEAKING:
             return None
         return min((due for due in (self._input_due, self._answer_due) if due is not None), default=None)
@@ -131,6 +134,7 @@ class TurnMachine:
             turn=self.turn,
             phase=self.phase,
             cancelled=self._cancelled,
+            interrupted=self._interrupted,
             audio_bytes=self._audio_bytes,
             offset=self._offset,
             audio_ended=self._audio_ended,
@@ -147,8 +151,7 @@ class TurnMachine:
         """This owner takes over: the first input, once. A turn that was being spoken goes on as audio."""
         effects: list[Effect] = [self._event(events.OwnerChanged(after=str(after)), turn=0)]
         if self.phase is Phase.PLAYING:
-            self._playing_until = now + self._playing_ms / 1000 + self._rules.playback_grace_s
-            self._playing_limit = self._playing_until + self._rules.playback_report_limit_s
+            self._playback = self._play(now)
         elif self.phase is Phase.SPEAKING:
             self._first_audio_at = now
             self._input_due = None if self._audio_ended else now + self._rules.input_timeout_s
@@ -173,7 +176,7 @@ class TurnMachine:
         """
         if self.admission(turn, barge_in=barge_in) is not Admission.NOW:
             return [Discard("audio", "not_admitted")]
-        effects = [] if turn == self.turn else self._begin(now, turn)
+        effects = [] if turn == self.turn else self._begin(now, turn, barge_in=barge_in)
         if offset is not None and offset > self._offset:
             effects += self._missing(offset)
         elif offset is not None and offset < self._offset:
@@ -231,30 +234,35 @@ class TurnMachine:
         return [self._event(event, turn=None if self.phase is Phase.SPEAKING else 0)]
 
     def interrupt(self, now: float, upto: int, reason: str) -> list[Effect]:
-        """Cancel the turns up to this one: the running one stops, the waiting ones never begin."""
+        """Cancel the turns up to this one: the last that began stops, the waiting ones never begin."""
         self._cancelled = max(self._cancelled, upto)
-        if self.turn > upto or self.phase in (Phase.IDLE, Phase.CLOSED):
+        if self.phase is Phase.CLOSED or not self._interrupted < self.turn <= upto:
             return []
-        if self.phase is Phase.PLAYING:
-            self.phase = Phase.IDLE
-            return [self._event(events.Interrupted(reason))]
-        return self._stop(now, reason)
+        self._interrupted = self.turn
+        if self.phase is Phase.SPEAKING:
+            return self._stop(now, reason)
+        self.phase = Phase.IDLE
+        return [self._event(events.Interrupted(reason))]
 
-    def playback(self, now: float, turn: int, state: str, position_ms: int) -> list[Effect]:
-        """A viewer reported its playback: the first that has finished a turn lets the next one begin."""
+    def playback(
+        self, now: float, turn: int, state: str, position_ms: int, *, viewer: str = ""
+    ) -> list[Effect]:
+        """A viewer reported its playback: the next turn waits for it, within bounds, if it is behind.
+
+        That it has finished ends the wait for this viewer, and the grace given to all.
+        """
         if self.phase is not Phase.PLAYING or turn != self.turn:
             return [Discard("playback", "other_turn")]
-        if state == "finished":
-            self.phase = Phase.IDLE
-            return []
         left_ms = self._media_ms - min(max(position_ms, 0), self._media_ms)
-        until = now + left_ms / 1000 + self._rules.playback_grace_s
-        self._playing_until = min(until, self._playing_limit)
-        return []
+        if state == "finished":
+            self._playback.finished(viewer)
+        elif not self._playback.report(viewer, now + left_ms / 1000):
+            return [Discard("playback", "too_many")]
+        return self.tick(now)
 
     def tick(self, now: float) -> list[Effect]:
         """Time passed: to be called at ``deadline``; calling it earlier or later does no harm."""
-        if self.phase is Phase.PLAYING and now >= self._playing_until:
+        if self.phase is Phase.PLAYING and now >= self._playback.ends_at:
             self.phase = Phase.IDLE
         if self.phase is not Phase.SPEAKING:
             return []
@@ -276,8 +284,8 @@ class TurnMachine:
 
     # --- the turn's life -----------------------------------------------------------------------
 
-    def _begin(self, now: float, turn: int) -> list[Effect]:
-        effects = self.interrupt(now, self.turn, "barge_in")
+    def _begin(self, now: float, turn: int, *, barge_in: bool) -> list[Effect]:
+        effects = self.interrupt(now, self.turn, BARGE_IN) if barge_in else []
         self.turn = turn
         self.phase = Phase.SPEAKING
         self._audio_bytes = self._offset = 0
@@ -315,10 +323,12 @@ class TurnMachine:
         else:
             played_ms = int(max(now - self._first_audio_at, 0) * 1000)
             self._playing_ms = max(self._media_ms - played_ms, 0)
-            self._playing_until = now + self._playing_ms / 1000 + self._rules.playback_grace_s
-            self._playing_limit = self._playing_until + self._rules.playback_report_limit_s
             self.phase = Phase.PLAYING
+            self._playback = self._play(now)
         return [self._event(events.TurnEnded(outcome))]
+
+    def _play(self, now: float) -> Playback:
+        return Playback(now + self._playing_ms / 1000, self._rules.playback)
 
     def _without_motion(self, now: float, reason: str, *, overdue: bool = False) -> list[Effect]:
         """Go on as audio, unless the turn's motion is complete or already switched off."""

@@ -12,6 +12,7 @@ d         speech and mic: PCM; text and sample: UTF-8
 e         speech: "1" on the last chunk of the turn; mic: "1" when the listener has stopped talking
 b         speech: "1" when the turn barges in
 s         playback: started, stalled or finished
+v         playback: who reports, by connection
 p         playback: position in milliseconds
 r         interrupt and close: reason
 key       speech: what the turn was opened with, on its first chunk
@@ -61,6 +62,8 @@ class Playback(NamedTuple):
     turn: int
     state: PlaybackState
     position_ms: int
+    viewer: str = ""
+    """Who reports: one connection of one viewer."""
 
 
 class Text(NamedTuple):
@@ -136,6 +139,7 @@ def _playback(fields: Mapping[bytes, bytes]) -> Playback:
         turn=_turn(fields),
         state=_PLAYBACK_STATES[fields[b"s"].decode()],
         position_ms=_number(fields[b"p"], _MAX_OFFSET),
+        viewer=fields.get(b"v", b"").decode(),
     )
 
 

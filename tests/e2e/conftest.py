@@ -32,7 +32,7 @@ class Seen:
     finish: bool = True
 
     async def run(self) -> None:
-        """Receive until the conversation ends; report playback so that turns need not wait for real time."""
+        """Receive until the conversation ends; report playback as clients do."""
         async for received in self.viewer:
             if not received.seq:
                 continue

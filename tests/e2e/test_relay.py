@@ -248,7 +248,7 @@ async def test_a_dead_owner_is_replaced(relay, speech, watching, eventually) -> 
             victim.signal(signal.SIGKILL)
             await eventually(lambda: 1 in seen.outcomes)
             await r.backend.speak(conversation, speech)
-            await eventually(lambda: 2 in seen.outcomes)
+            await eventually(lambda: 2 in seen.outcomes, within_s=20)  # the first has to have played
             await r.backend.delete(conversation)
 
         seen.assert_whole()

@@ -33,7 +33,7 @@ class Witness(Viewer):
         self._away_until = 0.0
 
     async def watch(self) -> None:
-        """Receive until the conversation ends. The first that has seen a turn's end lets the next begin."""
+        """Receive until the conversation ends. Some report that they have played a turn."""
         try:
             async for received in self:
                 if received.kind is Kind.MOTION:

@@ -51,6 +51,8 @@ class Interrupts(RuleBasedStateMachine):
         )
         self.machine = TurnMachine(Rules(sample_rate=16000))
         self.frames: list[Publish] = []
+        self.stopped: set[int] = set()
+        """Turns whose interrupt was told."""
         self.now = 0.0
         self.take(self.machine.begin_term(self.now, START))
         self.read = 0
@@ -132,16 +134,21 @@ class Interrupts(RuleBasedStateMachine):
                 )
             )
         elif number(entry_id) > number(self.heard) and isinstance(said, uplink.Interrupt):
-            self.hear_interrupt(said)
+            self.hear_interrupt(said.upto, said.reason)
         self.heard = max(self.heard, entry_id, key=number)
 
-    def hear_interrupt(self, said: uplink.Interrupt) -> None:
-        phase, turn = self.machine.phase, self.machine.turn
-        stops = phase in (Phase.SPEAKING, Phase.PLAYING) and turn <= said.upto
-        effects = self.machine.interrupt(self.now, said.upto, said.reason)
+    def hear_interrupt(self, upto: int, reason: str) -> None:
+        turn = self.machine.turn
+        stops = 0 < turn <= upto and turn not in self.stopped
+        effects = self.machine.interrupt(self.now, upto, reason)
         told = [e for e in effects if isinstance(e, Publish) and isinstance(event_of(e), events.Interrupted)]
-        assert [e.turn for e in told] == ([turn] if stops else []), "what sounds is stopped, and told once"
+        assert [e.turn for e in told] == ([turn] if stops else []), "whatever may still sound, told once"
         self.take(effects)
+
+    @rule()
+    def owner_looks_ahead(self) -> None:
+        upto, reason = self.client.hmget(KEYS.meta, "in_stopped", "in_stop_reason")
+        self.hear_interrupt(int(upto or 0), (reason or b"").decode())
 
     @rule()
     def motion_is_complete(self) -> None:
@@ -156,7 +163,11 @@ class Interrupts(RuleBasedStateMachine):
             self.read, self.held = self.held, None
 
     def take(self, effects: list[Effect]) -> None:
-        self.frames += [effect for effect in effects if isinstance(effect, Publish)]
+        for effect in effects:
+            if isinstance(effect, Publish):
+                self.frames.append(effect)
+                if isinstance(event_of(effect), events.Interrupted):
+                    self.stopped.add(effect.turn)
 
     def entries(self) -> list[tuple[str, dict[bytes, bytes]]]:
         return [(entry.decode(), fields) for entry, fields in self.client.xrange(KEYS.up)]

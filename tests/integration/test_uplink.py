@@ -291,12 +291,12 @@ async def test_reports_pass_through(open_store) -> None:
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.link)
-        await up.report_playback(keys, turn=3, state="finished", position_ms=99)
+        await up.report_playback(keys, turn=3, state="finished", position_ms=99, viewer="v1")
         await up.send_text(keys, "héllo")
         await up.send_microphone(keys, b"\x00\xff")
 
         assert await said(store, keys) == [
-            uplink.Playback(3, "finished", 99), uplink.Text("héllo"), uplink.Microphone(b"\x00\xff"),
+            uplink.Playback(3, "finished", 99, "v1"), uplink.Text("héllo"), uplink.Microphone(b"\x00\xff"),
         ]  # fmt: skip
 
 

@@ -23,7 +23,7 @@ SAYINGS = {
     "mic": lambda up, keys, size: up.send_microphone(keys, bytes(size)),
     "sample": lambda up, keys, size: up.ask_for_sample(keys, "x" * size),
     "playback": lambda up, keys, size: up.report_playback(
-        keys, turn=1, state="started", position_ms=10**size
+        keys, turn=1, state="started", position_ms=10**size, viewer="v"
     ),
 }
 
@@ -121,7 +121,7 @@ async def test_interrupts_of_which_one_is_enough(open_store) -> None:
         for index in range(1000):
             assert await up.interrupt(keys, "viewer") == 1
             if index % 100 == 0:
-                await up.report_playback(keys, turn=1, state="started", position_ms=index)
+                await up.report_playback(keys, turn=1, state="started", position_ms=index, viewer="v")
         interrupts = [entry for entry in await said(store, keys) if isinstance(entry, uplink.Interrupt)]
         assert interrupts == [uplink.Interrupt(1, "viewer")]
         assert (await read(store.link, keys)).input_turn == 1

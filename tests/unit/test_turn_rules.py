@@ -68,8 +68,8 @@ class Driver:
     times: list[float] = field(default_factory=list)
     admitted: dict[int, bytes] = field(default_factory=lambda: defaultdict(bytes))
     barged_in: set[int] = field(default_factory=set)
-    hurried: set[int] = field(default_factory=set)
-    """Turns whose playback someone reported on, or interrupted."""
+    due: list[int] = field(default_factory=list)
+    """Turns that an interrupt concerned, by the order of interrupts."""
     cancelled: int = 0
     began_cancelled: list[int] = field(default_factory=list)
     requests: list[int] = field(default_factory=list)
@@ -100,11 +100,13 @@ class Driver:
             case ("interrupt", delta):
                 self.cancelled = max(self.cancelled, current + delta)
                 if delta >= 0:
-                    self.hurried.add(current)
+                    self.due.append(current)
                 self.take(self.machine.interrupt(self.now, current + delta, "viewer"))
             case ("playback", delta, state, position_ms):
-                self.hurried.add(current + delta)
-                self.take(self.machine.playback(self.now, current + delta, state, position_ms))
+                effects = self.machine.playback(
+                    self.now, current + delta, state, position_ms, viewer=f"viewer-{position_ms % 3}"
+                )
+                self.take(effects)
             case ("wait", seconds):
                 self.now += seconds
                 self.take(self.machine.tick(self.now))
@@ -209,21 +211,25 @@ def check_order(driver: Driver) -> None:
     assert inside == sorted(inside), "turns do not interleave"
     assert not driver.began_cancelled, "a cancelled turn never begins"
     first_audio_at: dict[int, float] = {}
-    previous, outcome = 0, ""
+    previous, interrupted = 0, set[int]()
     for frame, at in zip(driver.frames, driver.times, strict=True):
         event = event_of(frame)
         if frame.kind is Kind.AUDIO and frame.payload:
             first_audio_at.setdefault(frame.turn, at)
         if isinstance(event, events.TurnStarted):
-            waited = frame.turn not in driver.barged_in and previous not in driver.hurried
-            if waited and previous in first_audio_at and outcome != "interrupted":
+            if frame.turn in driver.barged_in:
+                assert previous in (0, *interrupted), "who barges in interrupts what may still be heard"
+            elif previous in first_audio_at and previous not in interrupted:
                 played_s = duration_ms(len(driver.admitted[previous]), RULES.sample_rate) / 1000
                 assert at >= first_audio_at[previous] + played_s, (
                     "a turn waits for the one before to have played"
                 )
             previous = frame.turn
-        if isinstance(event, events.TurnEnded):
-            outcome = event.outcome
+        if isinstance(event, events.Interrupted):
+            assert frame.turn not in interrupted, "told once"
+            assert frame.turn == previous, "told before anything of the next turn"
+            interrupted.add(frame.turn)
+    assert set(driver.due) - {0} <= interrupted, "an interrupt of the last turn is told at any time"
     assert isinstance(event_of(driver.frames[-1]), events.ConversationEnded)
 
 

@@ -6,6 +6,7 @@ from relay_wire import events
 from relay_wire.checkpoint import Checkpoint, Phase
 from relay_wire.effects import Abandon, Discard, Effect, Publish, Speak
 from relay_wire.frame import MAX_MOTION_BYTES, Kind
+from relay_wire.playback import PlaybackLimits
 from relay_wire.position import START, Position
 from relay_wire.turns import Admission, Rules, TurnMachine
 
@@ -16,8 +17,7 @@ RULES = Rules(
     first_motion_timeout_s=5,
     motion_stall_timeout_s=10,
     input_timeout_s=30,
-    playback_grace_s=0.5,
-    playback_report_limit_s=10,
+    playback=PlaybackLimits(grace_s=0.5, report_s=10, viewers=64),
 )
 
 
@@ -247,16 +247,83 @@ def test_the_next_turn_waits_for_playback(machine: TurnMachine) -> None:
     assert machine.admission(2) is Admission.NOW
 
 
-def test_a_viewer_that_finished_lets_the_next_turn_begin(machine: TurnMachine) -> None:
-    """The first report of the running turn counts; others do not."""
-    machine.audio(0, 1, SECOND * 3, end=True)
-    machine.request_opened(1, "r")
-    machine.motion(0, "r", b"m", last=True)
+def playing(machine: TurnMachine, turn: int = 1, seconds: int = 3) -> None:
+    """A turn all of which is out at once; it plays from 0 on."""
+    machine.audio(0, turn, SECOND * seconds, end=True)
+    machine.request_opened(turn, f"r{turn}")
+    machine.motion(0, f"r{turn}", b"m", last=True)
+
+
+def test_a_viewer_that_finished_early_ends_nothing_for_others(machine: TurnMachine) -> None:
+    """The next turn waits for the computed end all the same, but gives no grace beyond it."""
+    playing(machine)
 
     assert said(machine.playback(1, 7, "finished", 0)) == ["discard playback other_turn"]
+    assert machine.deadline == 3.5
+    machine.playback(1, 1, "finished", 3000, viewer="a")
     assert machine.admission(2) is Admission.LATER
-    machine.playback(1, 1, "finished", 3000)
+    assert machine.deadline == 3
+    machine.tick(3)
     assert machine.admission(2) is Admission.NOW
+
+
+def test_a_viewer_that_finished_within_the_grace_ends_it(machine: TurnMachine) -> None:
+    """At once, where nobody else is known to be behind."""
+    playing(machine)
+    machine.playback(3.1, 1, "finished", 3000, viewer="a")
+
+    assert machine.admission(2) is Admission.NOW
+
+
+def test_the_last_of_the_viewers_is_waited_for(machine: TurnMachine) -> None:
+    """Each viewer's report is its own."""
+    playing(machine)
+    machine.playback(2, 1, "started", 0, viewer="late")
+    machine.playback(3, 1, "started", 0, viewer="later")
+    machine.playback(3.1, 1, "finished", 3000, viewer="first")
+
+    assert machine.deadline == 6.5
+    machine.playback(5, 1, "finished", 3000, viewer="later")
+    assert machine.deadline == 5.5
+    machine.playback(5.1, 1, "finished", 3000, viewer="late")
+    assert machine.admission(2) is Admission.NOW
+
+
+def test_only_so_many_viewers_are_waited_for(machine: TurnMachine) -> None:
+    """Further ones are not remembered, and those that are may report again."""
+    playing(machine)
+    for number in range(RULES.playback.viewers):
+        machine.playback(2, 1, "stalled", 0, viewer=f"viewer-{number}")
+
+    assert said(machine.playback(2, 1, "stalled", 0, viewer="one-more")) == ["discard playback too_many"]
+    assert said(machine.playback(2, 1, "stalled", 100, viewer="viewer-0")) == []
+
+
+@pytest.mark.parametrize("at", [2.0, 3.2, 3.6, 60.0, 100_000.0])
+def test_an_interrupt_of_the_last_turn_is_told_at_any_time(machine: TurnMachine, at: float) -> None:
+    """A viewer that joined late hears it still: it is told once, in that turn, and never again."""
+    playing(machine)
+    machine.tick(at)
+
+    effects = machine.interrupt(at, 1, "viewer")
+
+    assert said(effects) == ["Interrupted viewer"]
+    assert [effect.turn for effect in effects if isinstance(effect, Publish)] == [1]
+    assert said(machine.interrupt(at, 1, "viewer")) == []
+    resumed = TurnMachine(RULES, Checkpoint.decode(machine.checkpoint().encode()))
+    resumed.begin_term(at, START)
+    assert said(resumed.interrupt(at, 5, "backend")) == []
+
+
+def test_a_barge_in_after_the_computed_end_is_an_interrupt_too(machine: TurnMachine) -> None:
+    """Whoever hears the last turn still must not hear two; a turn that waited its time is none."""
+    playing(machine)
+    machine.tick(60)
+    assert said(machine.audio(60, 2, SECOND, barge_in=True))[:2] == ["Interrupted barge_in", "TurnStarted"]
+    machine.audio(60, 2, b"", end=True)
+    machine.motion_failed(60, "x")
+    machine.tick(99)
+    assert said(machine.audio(99, 3, SECOND))[0] == "TurnStarted"
 
 
 def test_reports_move_the_end_of_playback_within_bounds(machine: TurnMachine) -> None:
@@ -267,7 +334,10 @@ def test_reports_move_the_end_of_playback_within_bounds(machine: TurnMachine) ->
 
     machine.playback(2, 1, "started", 0)
     assert machine.deadline == 5.5
-    machine.playback(100, 1, "stalled", -5)
+    machine.playback(5, 1, "stalled", -5)
+    assert machine.deadline == 8.5
+    machine.playback(8, 1, "stalled", -5)
+    machine.playback(11, 1, "stalled", -5)
     assert machine.deadline == 13.5
 
 

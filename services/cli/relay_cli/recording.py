@@ -21,7 +21,7 @@ class Recording:
         viewer: Connected.
         gateway_names: By URL, for the summary.
         on_frame: Called after each frame.
-        report_playback: Tell the relay when a turn is over, so that the next need not wait for real time.
+        report_playback: Tell the relay when a turn is over, as clients do.
     """
 
     viewer: Viewer

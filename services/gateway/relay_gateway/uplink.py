@@ -1,5 +1,6 @@
 """The uplink: what viewers say, passed on to the owner when it may be."""
 
+import secrets
 from collections.abc import Callable
 from functools import cached_property
 
@@ -56,6 +57,8 @@ class ViewerUplink:
         self._say = say
         self._reachable = reachable
         self._away = False
+        self._connection = secrets.token_hex(4)
+        """Tells this viewer's reports from those of others."""
 
     async def take(self, said: Said) -> None:
         """Pass on what was said. What the uplink cannot take is answered with an ``error`` event."""
@@ -83,9 +86,15 @@ class ViewerUplink:
         match said:
             case Ping(id):
                 self._say(events.Pong(id))
+            case Playback() if self._role is not Role.SPEAK:
+                DROPPED.labels("listener_report").inc()  # They decide nothing; anybody may have such a token.
             case Playback(turn, state, position_ms):
                 await self._up.report_playback(
-                    self._keys, turn=turn, state=state, position_ms=max(position_ms, 0)
+                    self._keys,
+                    turn=turn,
+                    state=state,
+                    position_ms=max(position_ms, 0),
+                    viewer=self._connection,
                 )
             case Interrupt() if self._may_speak():
                 await self._up.interrupt(self._keys, "viewer")

@@ -25,11 +25,11 @@ class Containment:
 
     Args:
         spawn: Starts a task that the worker owns.
-        on_failure: Called when something failed: where, and why.
+        on_failure: Called when something failed, after it is reported.
         context: For the log.
     """
 
-    def __init__(self, spawn: Spawn, on_failure: Callable[[str, Exception], None], **context: Any) -> None:
+    def __init__(self, spawn: Spawn, on_failure: Callable[[], None], **context: Any) -> None:
         self._spawn = spawn
         self._on_failure = on_failure
         self._log = log.bind(**context)
@@ -40,8 +40,16 @@ class Containment:
         try:
             yield
         except Exception as error:  # noqa: BLE001  # the root of a callback
+            self.failed(where)(error)
+
+    def failed(self, where: str) -> Callable[[Exception], None]:
+        """For those who contain exceptions themselves: called with one, it acts as the block does."""
+
+        def on_failure(error: Exception) -> None:
             self.report(where, error)
-            self._on_failure(where, error)
+            self._on_failure()
+
+        return on_failure
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Start a task whose exceptions are reported, and go no further."""

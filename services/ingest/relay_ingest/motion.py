@@ -20,6 +20,7 @@ from spatius.proto.generated import message_pb2
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from relay_ingest.vendor import CLOSED_SILENTLY, MotionFailure, Vendor, failure_of
+from relay_settings.ingest import IngestSettings
 
 SESSIONS = Gauge("relay_motion_sessions", "Motion sessions open or opening: seats in use.")
 OPENED = Counter("relay_motion_opened_total", "Motion sessions opened.")
@@ -74,6 +75,16 @@ class MotionLimits:
     session_s: float
     close_s: float
     outbox_bytes: int
+
+    @classmethod
+    def of(cls, settings: IngestSettings) -> "MotionLimits":
+        """As the settings have them."""
+        return cls(
+            idle_s=settings.motion_idle_s,
+            session_s=settings.motion_session_s,
+            close_s=settings.motion_close_s,
+            outbox_bytes=settings.motion_outbox_bytes,
+        )
 
 
 class _Failed(Exception):

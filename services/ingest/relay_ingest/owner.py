@@ -6,30 +6,29 @@ callback that brought the input, so nothing is queued in between and nothing can
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import structlog
-from prometheus_client import Counter
 
 from relay_ingest.agents import happening, voice
 from relay_ingest.agents.catalog import Catalog
 from relay_ingest.agents.host import Host
 from relay_ingest.containment import Containment, Spawn
+from relay_ingest.intake import Intake, Verdict
 from relay_ingest.motion import Motion, MotionLimits
 from relay_ingest.observer import TurnObserver
 from relay_ingest.vendor import MotionFailure, Vendor
 from relay_settings.ingest import IngestSettings
-from relay_streams.conversations import fields_of
 from relay_streams.errors import StoreError
 from relay_streams.ownership import Heard, Lease
 from relay_streams.publisher import Publisher
-from relay_streams.puller import Entry, Puller
+from relay_streams.puller import Puller
 from relay_streams.uplink import Uplink
 from relay_telemetry.counter import OPEN, counter, expect
 from relay_wire import events, uplink
 from relay_wire.checkpoint import Phase
 from relay_wire.effects import DISCARDS, Abandon, Discard, Effect, Publish, Speak
-from relay_wire.turns import Admission, Rules, TurnMachine
+from relay_wire.turns import BARGE_IN, Admission, Rules, TurnMachine
 
 DISCARDED = counter(
     "relay_ingest_discarded_total",
@@ -40,11 +39,9 @@ DISCARDED = counter(
 for _what, _reasons in DISCARDS.items():
     for _reason in _reasons:
         expect(DISCARDED, what=_what, reason=_reason)
-BAD_ENTRIES = Counter("relay_ingest_bad_entries_total", "Up entries that could not be read.")
 
 _PAUSE_BYTES = 1024 * 1024
 """Unacknowledged frames at which no more speech is taken; motion still is, up to ``backlog_bytes``."""
-_PAUSE_S = 0.05
 DEFECT = "internal_error"
 """Why a conversation ends when its owner fails."""
 UNREADABLE = "unreadable_record"
@@ -60,7 +57,7 @@ class Owner:
         lease: The term just claimed.
         puller: Reads the up stream.
         publisher: Writes the down stream.
-        uplink: Where the agent speaks.
+        up: Where the agent speaks, and what waits to be read can be asked about.
         catalog: The agents there are.
         vendor: Makes Motion sessions.
         settings: The worker's.
@@ -75,7 +72,7 @@ class Owner:
         *,
         puller: Puller,
         publisher: Publisher,
-        uplink: Uplink,
+        up: Uplink,
         catalog: Catalog,
         vendor: Vendor,
         settings: IngestSettings,
@@ -104,22 +101,12 @@ class Owner:
             avatar_id=record.avatar_id,
             sample_rate=record.sample_rate,
             listener=self,
-            limits=MotionLimits(
-                idle_s=settings.motion_idle_s,
-                session_s=settings.motion_session_s,
-                close_s=settings.motion_close_s,
-                outbox_bytes=settings.motion_outbox_bytes,
-            ),
+            limits=MotionLimits.of(settings),
             conversation=record.id,
             spawn=self._contained.spawn,
         )
-        self._cursor = record.up
-        self._heard = _order(record.up)
-        """The last entry acted on. What is not speech is not acted on again when it is read a second time."""
         self._key = record.input_key if record.input_turn == record.turn else ""
         """What the turn was opened with."""
-        self._held_after: str | None = None
-        """Where the speech begins that waits for its turn. It stays in the stream, and is read again."""
         self._retiring = False
         self._boundary = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -129,22 +116,21 @@ class Owner:
         self._agent = Host(
             lease,
             catalog=catalog,
-            uplink=uplink,
+            uplink=up,
             settings=settings,
-            heard=lambda: "{}-{}".format(*self._heard),
+            heard=lambda: self._intake.heard,
             publish=self._tell,
-            is_behind=lambda: self.writer.backlog_bytes > _PAUSE_BYTES,
+            is_behind=self.is_behind,
             spawn=self._contained.spawn,
         )
-        self._following = puller.follow(
-            lease.keys.up, lease.keys.partition, record.up, self._on_entries, self._on_uplink_failure
-        )
+        self._intake = Intake(lease, puller=puller, up=up, contained=self._contained, reader=self)
         with self._contained("start"):
             if self._machine.phase is Phase.CLOSED:
                 # The owner before us published the last frame and could not finish.
                 self._loop.call_soon(on_closed, self)
             else:
                 self._begin()
+                self.on_stop(record.stopped, record.stop_reason)
                 if lease.replaced:
                     self._close(UNREADABLE)
 
@@ -158,7 +144,7 @@ class Owner:
         if self._stopped:
             return
         self._stopped = True
-        self._following.close()
+        self._intake.close()
         self._motion.close()
         self._agent.stop()
         self.writer.close()
@@ -194,12 +180,12 @@ class Owner:
         self._agent.hear(happening.Ended(reason))
         self._on_closed(self)
 
-    def _fail(self, *_: object) -> None:
+    def _fail(self) -> None:
         """End the conversation, since its owner cannot go on."""
         if self._failed or self._stopped:
             return
         self._failed = True
-        self._following.close()
+        self._intake.close()
         # Where the state is what cannot be worked with, another begins.
         for machine in (self._machine, TurnMachine(self._rules)):
             self._machine = machine
@@ -215,88 +201,55 @@ class Owner:
 
     # --- inputs: the up stream -----------------------------------------------------------------
 
-    def _on_uplink_failure(self, error: Exception) -> None:
-        self._contained.report("uplink", error)
-        self._fail()
+    def judge(self, speech: uplink.Speech) -> Verdict:
+        """Part of ``Reader``."""
+        admission = self._machine.admission(speech.turn, barge_in=speech.barge_in)
+        begins = speech.turn > self._machine.turn and admission is Admission.NOW
+        if admission is Admission.LATER or (self._retiring and begins):
+            return "wait"
+        return "begin" if begins else "go_on"
 
-    def _on_entries(self, entries: Sequence[Entry]) -> None:
-        for id_bytes, fields in entries:
-            entry = id_bytes.decode()
-            try:
-                said = uplink.decode(fields_of(list(fields)))
-            except uplink.UplinkError as error:
-                BAD_ENTRIES.inc()
-                self._log.warning("an up entry could not be read", entry=entry, error=str(error))
-                self._consumed(entry)
-                continue
-            if isinstance(said, uplink.Speech):
-                self._on_speech(entry, said)
-            else:
-                self._on_said(entry, said)
-            if self._stopped or self._resume_held():
-                return
-        self._pause_if_behind()
+    def on_speech(self, speech: uplink.Speech) -> None:
+        """Part of ``Reader``."""
+        if self.judge(speech) == "begin":
+            self._key = speech.key
+            self._observer.begin(speech)
+            if speech.barge_in and not speech.key.startswith(voice.KEYS):
+                self._agent.hear(happening.Interrupted(BARGE_IN))
+        turn, offset, pcm, end, barge_in, *_ = speech
+        now = self._loop.time()
+        self._perform(self._machine.audio(now, turn, pcm, offset=offset, end=end, barge_in=barge_in))
 
-    def _on_speech(self, entry: str, said: uplink.Speech) -> None:
-        admission = self._machine.admission(said.turn, barge_in=said.barge_in)
-        begins = said.turn > self._machine.turn
-        if admission is Admission.LATER or (self._retiring and begins and admission is Admission.NOW):
-            if self._held_after is None:
-                self._held_after = self._cursor
-            return
-        if admission is Admission.NOW and begins:
-            self._held_after = None  # A turn that barges in leaves those before it unspoken.
-            self._key = said.key
-            self._observer.begin(said)
-            if said.barge_in and not said.key.startswith(voice.KEYS):
-                self._agent.hear(happening.Interrupted("barge_in"))
-        self._consumed(entry)
-        effects = self._machine.audio(
-            self._loop.time(), said.turn, said.pcm, offset=said.offset, end=said.end, barge_in=said.barge_in
-        )
-        self._perform(effects)
+    def on_stop(self, upto: int, reason: str) -> None:
+        """Part of ``Reader``."""
+        if effects := self._machine.interrupt(self._loop.time(), upto, reason):
+            self._perform(effects)
+
+    def on_said(self, said: uplink.Entry) -> None:
+        """Part of ``Reader``."""
+        match said:
+            case uplink.Interrupt(upto, reason):
+                self.on_stop(upto, reason)
+                self._agent.hear(happening.Interrupted(reason))
+            case uplink.Playback(turn, state, position_ms, viewer):
+                now = self._loop.time()
+                self._perform(self._machine.playback(now, turn, state, position_ms, viewer=viewer))
+            case uplink.Close(reason):
+                self._close(reason)
+            case uplink.Text() | uplink.Microphone() | uplink.Sample():
+                self._agent.hear(said)
+
+    def may_resume(self) -> bool:
+        """Part of ``Reader``."""
+        return not self._retiring and self._machine.phase is Phase.IDLE
+
+    def is_behind(self) -> bool:
+        """Part of ``Reader``."""
+        return self.writer.backlog_bytes > _PAUSE_BYTES
 
     def _heard_so_far(self) -> Heard:
-        cursor, machine = self._following.cursor.decode(), self._machine
-        return Heard(cursor, machine.turn, machine.offset, machine.input_state, self._key)
-
-    def _on_said(self, entry: str, said: uplink.Entry) -> None:
-        if _order(entry) > self._heard:
-            now = self._loop.time()
-            match said:
-                case uplink.Interrupt(upto, reason):
-                    self._perform(self._machine.interrupt(now, upto, reason))
-                    self._agent.hear(happening.Interrupted(reason))
-                case uplink.Playback(turn, state, position_ms):
-                    self._perform(self._machine.playback(now, turn, state, position_ms))
-                case uplink.Close(reason):
-                    self._close(reason)
-                case uplink.Text() | uplink.Microphone() | uplink.Sample():
-                    self._agent.hear(said)
-        self._consumed(entry)
-
-    def _consumed(self, entry: str) -> None:
-        self._heard = max(self._heard, _order(entry))
-        if self._held_after is None:
-            self._cursor = entry
-
-    def _resume_held(self) -> bool:
-        """Read the waiting speech again once its turn may begin. True when it is being read."""
-        if self._held_after is None or self._retiring or self._machine.phase is not Phase.IDLE:
-            return False
-        self._following.seek(self._held_after)
-        self._held_after = None
-        return True
-
-    def _pause_if_behind(self) -> None:
-        if self.writer.backlog_bytes > _PAUSE_BYTES:
-            self._following.pause()
-            self._loop.call_later(_PAUSE_S, self._unpause)
-
-    def _unpause(self) -> None:
-        if not self._stopped:
-            self._following.resume()
-            self._pause_if_behind()
+        machine = self._machine
+        return Heard(self._intake.read, machine.turn, machine.offset, machine.input_state, self._key)
 
     # --- inputs: Motion Server -----------------------------------------------------------------
 
@@ -335,7 +288,7 @@ class Owner:
         self.writer.append(
             publishes,
             checkpoint=self._machine.checkpoint().encode(),
-            up=self._cursor,
+            up=self._intake.cursor,
             traceparent=self._observer.traceparent,
         )
         for effect in effects:
@@ -371,7 +324,7 @@ class Owner:
         self._timer = None
         with self._contained("timer"):
             self._perform(self._machine.tick(self._loop.time()))
-            self._resume_held()
+            self._intake.resume()
 
     # --- the end -------------------------------------------------------------------------------
 
@@ -379,8 +332,3 @@ class Owner:
         self._log.warning("conversation lost", error=str(error))
         self.stop()
         self._on_lost(self, error)
-
-
-def _order(entry_id: str) -> tuple[int, int]:
-    milliseconds, _, number = entry_id.partition("-")
-    return int(milliseconds), int(number)

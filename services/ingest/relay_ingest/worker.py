@@ -91,7 +91,7 @@ class Worker:
         self._catalog = catalog
         self._uplink = Uplink(link, UplinkLimits.of(settings))
         self._spawn = partial(tasks.spawn, name="owner")
-        self._contained = Containment(self._spawn, lambda *_: None, worker=name)
+        self._contained = Containment(self._spawn, lambda: None, worker=name)
         self._owners: dict[str, Owner] = {}
         self._draining = False
         self._partitions = {
@@ -235,7 +235,7 @@ class Worker:
             lease,
             puller=self._puller,
             publisher=self._publisher,
-            uplink=self._uplink,
+            up=self._uplink,
             catalog=self._catalog,
             vendor=self._vendor,
             settings=self._settings,

@@ -128,6 +128,7 @@ if opens then
   meant = {turn = math.max(input.turn + 1, turn), offset = 0, key = key}
   redis.call('HSET', meta, 'in_past', past, 'in_key', key)
   if key ~= '' then field('key', key) end
+  if barges and input.turn > 0 then redis.call('HSET', meta, 'in_stopped', input.turn, 'in_stop_reason', 'barge_in') end
   if barges then field('b', '1') end
   if ARGV[6] ~= '' then field('traceparent', ARGV[6]) end
 end

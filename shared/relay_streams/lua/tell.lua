@@ -14,7 +14,8 @@
 --
 -- Input fields of the record, besides those of speak.lua:
 --   in_stop      the up entry of the last interrupt, or of the last speech of a door that barged in
---   in_stopped   the last turn an interrupt cancelled
+--   in_stopped   the last turn an interrupt or a barge-in cancelled: owners look at it when much speech waits
+--   in_stop_reason   why
 --   in_quiet     what up_in is as long as nothing but reports has come after the last interrupt
 --   in_close     the up entry of the last close
 local meta, up, kind = KEYS[1], KEYS[2], ARGV[1]
@@ -42,7 +43,8 @@ end
 local function interrupt(...)
   cut()
   local id = append('interrupt', 't', in_turn, ...)
-  redis.call('HSET', meta, 'in_stop', id, 'in_stopped', in_turn, 'in_quiet', sums, 'up_in', sums)
+  redis.call('HSET', meta, 'in_stop', id, 'in_stopped', in_turn, 'in_quiet', sums, 'up_in', sums,
+    'in_stop_reason', select(2, ...))
 end
 
 local function is_waiting(id)
