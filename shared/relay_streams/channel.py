@@ -6,19 +6,33 @@ that gives what arrives to hiredis, and every reply to its receiver, in the call
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import hiredis
 from redis import exceptions
 from redis.asyncio.connection import Connection
 
-Command = tuple[str | bytes | int, ...]
-Reply = Any
-"""What hiredis makes of a RESP2 reply: bytes, int, None, an error, or a list of these."""
+from relay_streams.errors import Unencodable
+from relay_streams.refusals import Refusal
+from relay_streams.replies import Command, Reply
+
+__all__ = ["Channel", "Command", "Reply", "pack"]
 
 _NOTHING = object()
 _pack: Callable[[Any], bytes] = hiredis.pack_command
+
+
+def pack(command: Command) -> bytes:
+    """A command as Redis reads it.
+
+    Raises:
+        Unencodable: An argument is text that is no Unicode, or neither text nor bytes nor a number.
+    """
+    try:
+        return _pack(command)
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is this command's alone
+        raise Unencodable(f"{command[0]!r} cannot be sent: {error}") from None
 
 
 class Channel(asyncio.Protocol):
@@ -26,7 +40,7 @@ class Channel(asyncio.Protocol):
 
     Args:
         connection: It stays the caller's to disconnect.
-        receive: Called with each reply, errors included. What it raises ends the channel.
+        receive: Called with each reply, a ``Refusal`` too. What it raises ends the channel.
         writable: Called when the socket takes more again, after ``full``.
     """
 
@@ -37,20 +51,29 @@ class Channel(asyncio.Protocol):
         self._writable = writable
         self._reader = hiredis.Reader(
             protocolError=exceptions.InvalidResponse,
-            replyError=connection._parser.parse_error,  # noqa: SLF001  # text to class, which redis-py knows
+            replyError=Refusal,
             notEnoughData=_NOTHING,
         )
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.full = False
         """Whether the socket has enough to send for now."""
+        self.ended = False
+        """Whether nothing that is sent now would be answered."""
         # redis-py has no other way to its transport, which stands by now.
         self._transport: Any = connection._writer.transport  # type: ignore[union-attr]  # noqa: SLF001
         self._transport.set_protocol(self)
 
-    def write(self, commands: Iterable[Command]) -> None:
-        """Send commands in one write; after the end nothing is sent, since ``lost`` says so."""
+    def write(self, commands: Sequence[bytes]) -> None:
+        """Send packed commands in one write; after the end nothing is sent, since ``lost`` says so."""
         if not self._transport.is_closing():  # uvloop raises where asyncio would only warn
-            self._transport.writelines(map(_pack, commands))
+            self._transport.writelines(commands)
+
+    def end(self, error: Exception) -> None:
+        """End with this error: nothing is received any more, and ``lost`` raises it."""
+        if not self.ended:
+            self.ended = True
+            self._lost.set_exception(error)
+            self._lost.exception()  # seen: nobody may be waiting any more
 
     async def lost(self) -> None:
         """Wait for the end. Safe to cancel.
@@ -65,7 +88,7 @@ class Channel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Part of ``asyncio.Protocol``."""
-        if self._lost.done():
+        if self.ended:
             return
         reader = self._reader
         reader.feed(data)
@@ -73,11 +96,11 @@ class Channel(asyncio.Protocol):
             while (reply := reader.gets()) is not _NOTHING:
                 self._receive(reply)
         except Exception as error:  # noqa: BLE001  # it ends the channel, and leaves by `lost`
-            self._end(error)
+            self.end(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Part of ``asyncio.Protocol``."""
-        self._end(exceptions.ConnectionError(str(exc) if exc else "Redis closed the connection"))
+        self.end(exceptions.ConnectionError(str(exc) if exc else "Redis closed the connection"))
 
     def pause_writing(self) -> None:
         """Part of ``asyncio.Protocol``."""
@@ -87,8 +110,3 @@ class Channel(asyncio.Protocol):
         """Part of ``asyncio.Protocol``."""
         self.full = False
         self._writable()
-
-    def _end(self, error: Exception) -> None:
-        if not self._lost.done():
-            self._lost.set_exception(error)
-            self._lost.exception()  # seen: nobody may be waiting any more

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from prometheus_client import Counter
-from redis import exceptions
 
 from relay_runtime.tasks import TaskScope
 from relay_settings.redis_url import Address, RedisUrl
-from relay_streams.connection import FixedEndpoint, settings_of
-from relay_streams.errors import Unavailable
+from relay_streams.connection import NodeEndpoint, settings_of
+from relay_streams.errors import Unavailable, Unencodable
 from relay_streams.node import Command, Node, Reply, Request
+from relay_streams.refusals import Refusal
 from relay_streams.slots import Key, SlotMap, slot_of
 
 MAX_REDIRECTS = 5
@@ -49,6 +49,8 @@ class Cluster:
     ) -> None:
         self._settings = settings_of(url.plain)
         self._name = name
+        for kind in ("moved", "ask"):
+            REDIRECTS.labels(name, kind)
         self._timeout_s = timeout_s
         self._max_waiting = max_waiting
         self._on_change = on_change
@@ -88,7 +90,10 @@ class Cluster:
         if key is None and len(command) > 1:
             key = command[1]
         request = Request(command, key)
-        self._put(request)
+        try:
+            self._put(request)
+        except Unencodable as error:
+            request.fail(error)
         return request.future
 
     def drop(self, key: Key) -> bool:
@@ -138,21 +143,20 @@ class Cluster:
         up = [address for address in everybody if self._is_up(address)]
         return random.choice(up or everybody) if everybody else None  # noqa: S311  # no secret
 
-    def _refused(self, asked: Address, request: Request, refusal: exceptions.ResponseError) -> bool:
-        if isinstance(refusal, exceptions.AskError):
+    def _refused(self, asked: Address, request: Request, refusal: Refusal) -> bool:
+        if refusal.redirects:
             self._redirect(asked, request, refusal)
             return True
-        if isinstance(refusal, exceptions.ClusterDownError):
+        if refusal.code == "CLUSTERDOWN":
             self._map.refresh()
         return False
 
-    def _redirect(self, asked: Address, request: Request, redirect: exceptions.AskError) -> None:
-        moved = isinstance(redirect, exceptions.MovedError)
-        REDIRECTS.labels(self._name, "moved" if moved else "ask").inc()
-        # A node that does not know the other's name leaves it out.
-        address = Address(redirect.host or asked.host, redirect.port)
+    def _redirect(self, asked: Address, request: Request, redirect: Refusal) -> None:
+        moved = redirect.code == "MOVED"
+        REDIRECTS.labels(self._name, redirect.code.lower()).inc()
+        slot, address = redirect.redirect(asked)
         if moved:
-            self._map.move(redirect.slot_id, address)
+            self._map.move(slot, address)
         request.redirects += 1
         if self._closed or request.redirects > MAX_REDIRECTS:
             request.fail(Unavailable(f"sent from node to node {request.redirects} times"))
@@ -168,7 +172,7 @@ class Cluster:
     def _node(self, address: Address) -> Node:
         if address not in self._nodes:
             node = Node(
-                FixedEndpoint(self._settings, address),
+                NodeEndpoint(self._settings, address),
                 name=self._name,
                 timeout_s=self._timeout_s,
                 max_waiting=self._max_waiting,

@@ -2,22 +2,37 @@
 
 import asyncio
 import math
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
+import structlog
 from prometheus_client import Counter, Gauge
+from redis import exceptions
 from redis.asyncio.connection import Connection, SSLConnection, parse_url
 from redis.backoff import EqualJitterBackoff
 from redis.driver_info import DriverInfo
 
 from relay_settings.redis_url import Address
+from relay_streams.refusals import REASONS
+from relay_telemetry.throttle import Throttle
 
 RECONNECTS = Counter("relay_redis_reconnects_total", "Connections to Redis that were lost.", ["link"])
 CONNECTED = Gauge("relay_redis_connected", "Whether a link to Redis is up.", ["link"])
+REFUSALS = Counter(
+    "relay_redis_refusals_total", "Commands that Redis answered with an error.", ["link", "reason"]
+)
+VIOLATIONS = Counter(
+    "relay_redis_violations_total",
+    "Connections ended for a reply that no command of ours can have (protocol), or for a defect of ours.",
+    ["link", "kind"],
+)
 FAILOVERS = Counter("relay_redis_failovers_total", "Primaries found to have been replaced.", ["link"])
 
 RECONNECT_WAIT = EqualJitterBackoff(cap=1.0, base=0.05)
 """Between attempts to reach Redis: 25-50 ms first, doubled up to 0.5-1 s."""
+
+log = structlog.get_logger(__name__)
 
 _DRIVER = DriverInfo()
 """What redis-py tells the server of itself; made once, since it reads the package's metadata from disk."""
@@ -72,6 +87,26 @@ async def ask(connection: Connection, *command: str | bytes | int, timeout_s: fl
         return await connection.read_response(timeout=math.inf)
 
 
+async def connect_primary(settings: Mapping[str, Any], *, name: str, timeout_s: float) -> Connection:
+    """``connect``, and take no replica for a primary. A server that does not tell its role counts as one."""
+    connection = await connect(settings, name=name, timeout_s=timeout_s)
+    try:
+        _verify(await ask(connection, "ROLE", timeout_s=timeout_s))
+    except exceptions.ResponseError:
+        return connection
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    return connection
+
+
+def _verify(role: Any) -> None:
+    if not isinstance(role, list) or not role or not isinstance(role[0], bytes):
+        raise exceptions.InvalidResponse("redis does not answer ROLE with a role")
+    if role[0] != b"master":
+        raise exceptions.ConnectionError("the server is no primary")
+
+
 class Endpoint(Protocol):
     """Where a connection goes. Asked for each attempt anew, since a fail-over changes the answer."""
 
@@ -90,16 +125,72 @@ async def use(
         await connection.disconnect(nowait=True)
 
 
+class Losses:
+    """Counts and logs the ends of a link's connections; the lines of those that follow closely are held back.
+
+    Args:
+        name: Of the link.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._throttle = Throttle()
+        RECONNECTS.labels(name)
+        FAILOVERS.labels(name)
+        for reason in REASONS:
+            REFUSALS.labels(name, reason)
+        for kind in ("protocol", "defect"):
+            VIOLATIONS.labels(name, kind)
+
+    def count(self, error: Exception) -> str:
+        """Note why a connection ended; returns it for people."""
+        reason = str(error) or repr(error)
+        RECONNECTS.labels(self._name).inc()
+        if isinstance(error, exceptions.InvalidResponse):
+            kind = "protocol"
+        else:
+            kind = "" if isinstance(error, exceptions.RedisError | OSError) else "defect"
+        if kind:
+            VIOLATIONS.labels(self._name, kind).inc()
+        if kind == "defect":
+            reason = f"{error!r} in {_origin(error)}"
+        held_back = self._throttle.admit(kind)
+        if held_back is not None:
+            log.warning("redis connection lost", link=self._name, error=reason, held_back=held_back)
+        return reason
+
+
+def _origin(error: Exception) -> str:
+    """Where it was raised. A formatted traceback would read source files, on the event loop."""
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    return f"{frame.f_code.co_filename}:{line}"
+
+
 class FixedEndpoint:
-    """A server that stays where it is.
+    """The one server of a URL. Its name is looked up at each attempt, and a replica is not good enough.
 
     Args:
         settings: As ``settings_of`` reads them from a URL.
-        address: Where it is, when not where they say.
     """
 
-    def __init__(self, settings: Mapping[str, Any], address: Address | None = None) -> None:
-        self._settings = settings if address is None else at(settings, address)
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = settings
+
+    async def open(self, *, name: str, timeout_s: float) -> Connection:
+        """Open a connection. Raises and cancels as ``connect`` does."""
+        return await connect_primary(self._settings, name=name, timeout_s=timeout_s)
+
+
+class NodeEndpoint:
+    """A node of a cluster, which tells by itself what it does not serve.
+
+    Args:
+        settings: As ``settings_of`` reads them from a URL.
+        address: Where it is.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], address: Address) -> None:
+        self._settings = at(settings, address)
 
     async def open(self, *, name: str, timeout_s: float) -> Connection:
         """Open a connection. Raises and cancels as ``connect`` does."""

@@ -2,7 +2,8 @@
 
 - ``StoreError``
     - ``Unavailable``: try the same again later
-    - ``Refused``: Redis refused the command itself
+    - ``Refused``: the command cannot succeed
+        - ``Unencodable``: it cannot even be sent
     - ``Missing``: there is no such conversation
     - ``Unreadable``: the conversation's record is damaged, or of a later version
     - ``Ended``: the conversation is over
@@ -19,16 +20,24 @@ class StoreError(Exception):
 
 
 class Unavailable(StoreError):
-    """Raised when Redis cannot be reached, does not answer in time, or cannot take writes now.
+    """Raised when Redis cannot be reached, does not answer in time, or does not take the command now.
 
-    The command may or may not have been applied.
+    The command may or may not have been applied. A missing permission and a command that the server does
+    not know count as well: somebody mends them while we run.
     """
 
     retryable = True
 
 
 class Refused(StoreError):
-    """Raised when Redis refused the command: a defect, a wrong setting or a missing permission."""
+    """Raised when the command cannot succeed on the data it meets: a defect of the caller or of the data."""
+
+
+class Unencodable(Refused, ValueError):
+    """Raised when a command cannot be written for Redis: it has text that is no Unicode, or no text at all.
+
+    Nothing was sent, and nobody else is affected.
+    """
 
 
 class Missing(StoreError):

@@ -6,12 +6,11 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from redis import exceptions
-
 from relay_runtime.tasks import TaskScope
 from relay_settings.redis_url import Address, RedisUrl
-from relay_streams.connection import CONNECTED, FixedEndpoint, settings_of
+from relay_streams.connection import CONNECTED, NodeEndpoint, settings_of
 from relay_streams.link import endpoint_of
+from relay_streams.refusals import Refusal
 from relay_streams.slots import SlotMap, slot_of
 from relay_streams.subscription import Subscription
 
@@ -71,12 +70,30 @@ class Hints:
         await self._scope.__aexit__(kind, error, trace)
 
     def subscribe(self, stream: str) -> None:
-        """Want hints for a stream; ``on_hint`` is called once when the subscription stands."""
+        """Want hints for a stream; ``on_hint`` is called once when the subscription stands.
+
+        Raises:
+            Unencodable: It is text that is no Unicode.
+        """
         self._channels.subscribe(stream)
 
     def unsubscribe(self, stream: str) -> None:
         """Want no more hints for a stream."""
         self._channels.unsubscribe(stream)
+
+    @property
+    def connected(self) -> bool:
+        """Whether every server that serves channels is connected."""
+        return self._channels.connected
+
+    @property
+    def refused(self) -> str:
+        """Why a server lets us subscribe to nothing, in its words; nothing when all do."""
+        return self._channels.refused
+
+    def drop(self) -> None:
+        """Open every connection again, and ask where they go."""
+        self._channels.drop()
 
     def _changed(self, _: Subscription) -> None:
         CONNECTED.labels(self._name).set(self._channels.connected)
@@ -116,8 +133,20 @@ class ClusterSubscription:
         """Whether the slots are known and every primary can be reached."""
         return bool(self._map.primaries) and all(map(self._is_up, self._map.primaries))
 
+    @property
+    def refused(self) -> str:
+        """As ``Subscription.refused``, of any of them."""
+        return next((node.refused for node, _ in self._nodes.values() if node.refused), "")
+
+    def drop(self) -> None:
+        """As ``Subscription.drop``, for all of them; and learn the slots again."""
+        self._map.refresh()
+        for subscription, _ in self._nodes.values():
+            subscription.drop()
+
     def subscribe(self, channel: str) -> None:
         """As ``Subscription.subscribe``."""
+        slot_of(channel)  # before it is wanted: a name that has none stays out
         self._homes[channel] = None
         self._settle(channel)
 
@@ -144,7 +173,7 @@ class ClusterSubscription:
 
     def _open(self, address: Address) -> tuple[Subscription, asyncio.Task[None]]:
         subscription = Subscription(
-            FixedEndpoint(self._settings, address),
+            NodeEndpoint(self._settings, address),
             name=self._name,
             timeout_s=self._timeout_s,
             ping_s=self._ping_s,
@@ -173,9 +202,10 @@ class ClusterSubscription:
         self._homes[channel] = None
         self._map.refresh()
 
-    def _redirect(self, address: Address, moved: exceptions.MovedError) -> None:
+    def _redirect(self, address: Address, redirect: Refusal) -> None:
+        slot, _ = redirect.redirect(address)
         for channel, home in self._homes.items():
-            if home == address and slot_of(channel) == moved.slot_id:
+            if home == address and slot_of(channel) == slot:
                 self._nodes[address][0].forget(channel)
                 self._moved(channel)
 

@@ -11,7 +11,7 @@ import structlog
 from prometheus_client import Counter
 
 from relay_streams.connection import RECONNECT_WAIT
-from relay_streams.errors import Refused, StoreError, Unavailable
+from relay_streams.errors import StoreError, Unavailable
 from relay_streams.link import Command, Link, Reply
 from relay_streams.told import Entry, entries_told
 from relay_telemetry.tally import Tally
@@ -39,14 +39,14 @@ class Following:
         lane: "Lane",
         stream: str,
         *,
-        cursor: str,
+        cursor: bytes,
         deliver: Callable[[Sequence[Entry]], None],
         on_failure: Callable[[Exception], None],
         on_close: Callable[["Following"], None],
     ) -> None:
         self.lane = lane
         self.stream = stream.encode()
-        self.cursor = cursor.encode()
+        self.cursor = cursor
         self.deliver = deliver
         self.on_failure = on_failure
         self._on_close = on_close
@@ -197,8 +197,8 @@ class Lane:
         command: Command = ("XREAD", "COUNT", self._batch_entries, "STREAMS", *self._reading, *cursors)
         try:
             self._read = self._link.submit(command, key=batch[0].stream)
-        except Unavailable as error:
-            self._fail(error)
+        except Unavailable:
+            self._fail()
         else:
             self._read.add_done_callback(self._done)
 
@@ -218,15 +218,15 @@ class Lane:
         self._read = None
         try:
             reply = read.result()
-        except (StoreError, asyncio.CancelledError) as error:
-            self._fail(error)
+        except (StoreError, asyncio.CancelledError):
+            self._fail()
             return
         self._failures = 0
         self._width = min(self._batch_streams, self._width * 2)
         self._progress()
         for stream, entries in reply or ():
-            following, cursor = self._reading[stream]
-            if following.closed:
+            following, cursor = self._reading.get(stream, (None, b""))
+            if following is None or following.closed:
                 continue
             if following.cursor != cursor:
                 # It was sought elsewhere, or told what comes next, while the read was under way.
@@ -237,10 +237,8 @@ class Lane:
                 self.mark(following)
             following.hand_out([(entry_id, fields) for entry_id, fields in entries])
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self) -> None:
         FAILURES.labels("store").inc()
-        if isinstance(error, Refused):
-            log.error("reading streams was refused", error=str(error))
         for following, _ in self._reading.values():
             self._dirty[following] = None
         self._width = max(1, len(self._reading) // 2)

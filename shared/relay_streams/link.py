@@ -14,7 +14,7 @@ from relay_runtime.tasks import TaskScope
 from relay_settings.redis_url import RedisUrl
 from relay_streams.cluster import Cluster
 from relay_streams.connection import CONNECTED, RECONNECT_WAIT, Endpoint, FixedEndpoint, settings_of
-from relay_streams.errors import Refused, Unavailable
+from relay_streams.errors import Unavailable
 from relay_streams.node import Command, Node, Reply
 from relay_streams.scripts import Script
 from relay_streams.sentinel import SentinelEndpoint
@@ -96,8 +96,9 @@ class Link:
         """Queue a command for the next write and return its future reply.
 
         While the connection is down the command waits. When it breaks after the command went out, the
-        future fails with ``Unavailable``: it may or may not have been applied. Cancelling the future
-        forgets the reply; the command may still be sent.
+        future fails with ``Unavailable``: it may or may not have been applied. A command that cannot be
+        written fails with ``Unencodable``, alone. Cancelling the future forgets the reply; the command may
+        still be sent.
 
         Args:
             command: What to run.
@@ -113,7 +114,7 @@ class Link:
 
         Raises:
             Unavailable: No reply within the timeout, or Redis cannot take it now.
-            Refused: Redis refused it.
+            Refused: It cannot succeed; as ``Unencodable`` it cannot even be sent.
 
         Cancelling is safe; the command may still be applied.
         """
@@ -121,17 +122,16 @@ class Link:
 
     async def run_script(self, script: Script, keys: Sequence[str], *arguments: str | bytes | int) -> Reply:
         """Run a Lua script where its first key is. Raises and cancels as ``execute`` does."""
-        try:
-            return await self._in_time(self.submit_script(script, keys, *arguments))
-        except Refused as error:
-            if not str(error).startswith("NOSCRIPT"):
-                raise
-            return await self.execute("EVAL", script.text, len(keys), *keys, *arguments, key=keys[0])
+        return await self._in_time(self.submit_script(script, keys, *arguments))
 
     def submit_script(
         self, script: Script, keys: Sequence[str], *arguments: str | bytes | int
     ) -> asyncio.Future[Reply]:
-        """Queue a Lua script, as ``submit`` does. Scripts are loaded at each connect."""
+        """Queue a Lua script, as ``submit`` does.
+
+        Scripts are loaded at each connect. One that the server has lost since is sent as text, once; a WAIT
+        behind it is sent again, too.
+        """
         return self._servers.submit(("EVALSHA", script.sha, len(keys), *keys, *arguments), keys[0])
 
     async def ready(self) -> None:

@@ -5,35 +5,25 @@ from collections import deque
 from collections.abc import Callable
 
 import structlog
+from prometheus_client import Counter
 from redis import exceptions
 from redis.asyncio.connection import Connection
 
 from relay_runtime.tasks import first_of
 from relay_streams import scripts
-from relay_streams.channel import Channel, Command, Reply
-from relay_streams.connection import RECONNECT_WAIT, RECONNECTS, Endpoint, use
-from relay_streams.errors import Refused, StoreError, Unavailable
+from relay_streams.channel import Channel, Command, Reply, pack
+from relay_streams.connection import RECONNECT_WAIT, REFUSALS, Endpoint, Losses, use
+from relay_streams.errors import StoreError, Unavailable, Unencodable
+from relay_streams.refusals import LEAVE, Refusal
+from relay_streams.replies import BY_COMMAND, Check, anything
+from relay_streams.scripts import Script
 from relay_streams.slots import Key
+from relay_telemetry.throttle import Throttle
 
 __all__ = ["Command", "Node", "Reply", "Request"]
 
-# Errors Redis answers with while it cannot take the command now: a fail-over, a load, a full memory.
-_LATER = (
-    "LOADING",
-    "READONLY",
-    "OOM",
-    "CLUSTERDOWN",
-    "MASTERDOWN",
-    "TRYAGAIN",
-    "NOREPLICAS",
-    "BUSY",
-    "MISCONF",
-)
-_LATER_CLASSES = (
-    exceptions.ReadOnlyError,
-    exceptions.OutOfMemoryError,
-    exceptions.ClusterDownError,
-    exceptions.TryAgainError,
+SCRIPTS_SENT = Counter(
+    "relay_redis_scripts_sent_total", "Scripts that Redis did not have, and that were sent as text.", ["link"]
 )
 
 log = structlog.get_logger(__name__)
@@ -42,7 +32,7 @@ log = structlog.get_logger(__name__)
 class Request:
     """One command on its way, with its reply to come."""
 
-    __slots__ = ("asking", "command", "future", "key", "redirects", "sent_at")
+    __slots__ = ("asking", "command", "future", "key", "redirects", "sent_at", "write")
 
     def __init__(self, command: Command, key: Key | None = None) -> None:
         self.command = command
@@ -53,6 +43,8 @@ class Request:
         """Whether it goes to a node that is about to take over its slot, and must be told so."""
         self.redirects = 0
         self.sent_at = 0.0
+        self.write = 0
+        """Which write of its node it left in."""
 
     def fail(self, error: StoreError) -> None:
         """End without a reply."""
@@ -81,7 +73,7 @@ class Node:
         timeout_s: float,
         max_waiting: int,
         on_change: Callable[["Node"], None],
-        on_refusal: Callable[[Request, exceptions.ResponseError], bool] | None = None,
+        on_refusal: Callable[[Request, Refusal], bool] | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._name = name
@@ -90,16 +82,28 @@ class Node:
         self._on_change = on_change
         self._on_refusal = on_refusal
         self._unsent: deque[Request] = deque()
+        self._again = 0
+        """How many of the unsent ones were sent before: they are the first."""
+        self._writes = 0
+        self._doubtful = 0
+        """The write up to which a WAIT may not cover a command before it: that was to be sent again since."""
+        self._redirected = 0
+        """The same of commands that were sent on to another node."""
         self._in_flight: deque[Request] = deque()
         self._channel: Channel | None = None
         self._flushing = False
         """Whether this tick's commands leave at its end."""
         self._dropped = asyncio.Event()
+        self._answered = False
+        """Whether the connection was of use: the next attempt need not wait long."""
         self.connected = False
         self.connected_at = 0.0
         """When the connection came up, on the loop's clock."""
         self.broken_by = ""
         """Why there is no connection, for people."""
+        self._throttle = Throttle()
+        self._losses = Losses(name)
+        SCRIPTS_SENT.labels(name)
 
     def submit(self, command: Command, key: Key | None = None) -> asyncio.Future[Reply]:
         """Queue a command for the next write and return its future reply.
@@ -120,6 +124,10 @@ class Node:
         if len(self._unsent) + len(self._in_flight) >= self._max_waiting:
             raise Unavailable(f"{self._max_waiting} commands already wait for Redis")
         self._unsent.append(request)
+        if not self._flushing:
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if not self._flushing and self._channel is not None:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -128,6 +136,7 @@ class Node:
         """Give up what was never sent, for another node to serve."""
         unsent = [request for request in self._unsent if not request.future.cancelled()]
         self._unsent.clear()
+        self._again = 0
         return unsent
 
     def drop(self, key: Key | None = None) -> bool:  # noqa: ARG002  # one server serves every key
@@ -154,9 +163,9 @@ class Node:
         while True:
             try:
                 await use(self._endpoint, self._serve, name=self._name, timeout_s=self._timeout_s)
-            except (exceptions.RedisError, OSError) as error:
-                failures = 0 if self.connected else failures + 1
-                self._lost(error)
+            except Exception as error:  # noqa: BLE001  # the root of this connection; counted
+                failures = 0 if self._answered else failures + 1
+                self.broken_by = self._losses.count(error)
             finally:
                 self._fail_in_flight()
             await asyncio.sleep(RECONNECT_WAIT.compute(failures))
@@ -166,6 +175,7 @@ class Node:
         async with asyncio.timeout(self._timeout_s):
             await self._load_scripts(connection)
         self._dropped.clear()
+        self._answered = False
         self._channel = channel = Channel(connection, self._received, self._flush)
         self.connected = True
         self.connected_at = asyncio.get_running_loop().time()
@@ -174,53 +184,122 @@ class Node:
         await first_of(lost=channel.lost(), watch=self._watch())
 
     async def _load_scripts(self, connection: Connection) -> None:
+        """Make the scripts known. A server that does not let us gets them as text, one by one."""
         commands = [("SCRIPT", "LOAD", script.text) for script in scripts.ALL]
         await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-        for _ in commands:
-            await connection.read_response()
+        refusals = [await _loaded(connection, script) for script in scripts.ALL]
+        if any(refusals) and self._throttle.admit("SCRIPT LOAD") is not None:
+            log.warning("redis loads no scripts, they are sent as text", link=self._name, error=refusals[0])
 
     def _flush(self) -> None:
         """Send what waits, in one write."""
         self._flushing = False
         channel = self._channel
-        if channel is None or channel.full or not self._unsent:
+        if channel is None or channel.full or channel.ended or not self._unsent:
             return
+        try:
+            self._send(channel)
+        except Exception as error:  # noqa: BLE001  # what is in flight may not have been written
+            channel.end(error)
+
+    def _send(self, channel: Channel) -> None:
         now = asyncio.get_running_loop().time()
-        batch: list[Command] = []
-        for request in self._unsent:
+        batch: list[bytes] = []
+        unsent, in_flight = self._unsent, self._in_flight
+        self._again = 0
+        self._writes = write = self._writes + 1
+        while unsent:
+            request = unsent.popleft()
             if request.future.cancelled():
                 continue
+            try:
+                packed = pack(request.command)
+            except Unencodable as error:
+                request.fail(error)
+                continue
             if request.asking:
-                batch.append(self._asking(now))
-            batch.append(request.command)
+                batch.append(pack(self._asking(now)))
+            batch.append(packed)
             request.sent_at = now
-            self._in_flight.append(request)
-        self._unsent.clear()
+            request.write = write
+            in_flight.append(request)
         if batch:
             channel.write(batch)
 
     def _asking(self, now: float) -> Command:
         asking = Request(("ASKING",))
         asking.sent_at = now
+        asking.write = self._writes
         asking.future.cancel()  # nobody waits for its reply
         self._in_flight.append(asking)
         return asking.command
 
     def _received(self, reply: Reply) -> None:
-        request = self._in_flight.popleft()
-        if isinstance(reply, exceptions.ResponseError):
+        if not self._in_flight:
+            raise exceptions.InvalidResponse("redis answered what nobody had asked")
+        request = self._in_flight[0]
+        command = request.command
+        # It stays in flight until it is done with: what raises here fails it with the connection.
+        if type(reply) is Refusal:
             self._refused(request, reply)
-        elif isinstance(reply, Exception):
-            raise reply
-        elif not request.future.cancelled():
+        elif not _CHECKS.get(command[1] if command[0] in _BY_SCRIPT else command[0], anything)(reply):
+            raise exceptions.InvalidResponse(f"redis answered {command[0]!r} with another's reply")
+        elif request.write <= self._doubtful and command[0] == "WAIT":
+            self._wait_again(request)
+        elif not request.future.done():
             request.future.set_result(reply)
+            self._answered = True
+        self._in_flight.popleft()
 
-    def _refused(self, request: Request, refusal: exceptions.ResponseError) -> None:
-        if self._on_refusal is not None and self._on_refusal(request, refusal):
+    # --- refusals ------------------------------------------------------------------------------
+
+    def _refused(self, request: Request, refusal: Refusal) -> None:
+        if refusal.code == "NOSCRIPT" and self._send_as_text(request):
             return
-        request.fail(_translate(refusal))
-        if isinstance(refusal, exceptions.ReadOnlyError):
-            raise exceptions.ConnectionError("it is a replica now")
+        if self._on_refusal is not None and self._on_refusal(request, refusal):
+            self._redirected = self._doubtful = self._writes
+            return
+        REFUSALS.labels(self._name, refusal.reason).inc()
+        held_back = self._throttle.admit(refusal.reason)
+        if held_back is not None:
+            log.warning(
+                "redis refuses a command", link=self._name, command=request.command[0],
+                error=refusal.words, held_back=held_back,
+            )  # fmt: skip
+        request.fail(refusal.store_error())
+        if refusal.reason in LEAVE:
+            raise exceptions.ConnectionError(f"this server is no primary for us: {refusal.words}")
+
+    def _send_as_text(self, request: Request) -> bool:
+        """Send a script that Redis does not have as text; Redis has it from then on."""
+        script = scripts.BY_NAME.get(request.command[1])
+        if script is None or request.command[0] != "EVALSHA":
+            return False
+        SCRIPTS_SENT.labels(self._name).inc()
+        if self._throttle.admit("NOSCRIPT") is not None:
+            log.warning("redis has lost a script, sending its text", link=self._name, script=script.name)
+        request.command = ("EVAL", script.text, *request.command[2:])
+        self._send_again(request)
+        self._doubtful = self._writes
+        return True
+
+    def _send_again(self, request: Request) -> None:
+        """Send before whatever was not sent yet, in the order of sending."""
+        self._unsent.insert(self._again, request)
+        self._again += 1
+        self._flush_soon()
+
+    def _wait_again(self, request: Request) -> None:
+        """A WAIT whose reply says nothing of a command before it, which has not been run here meanwhile.
+
+        It is sent again behind a script, and fails behind a command that another node of the cluster runs.
+        """
+        if request.write <= self._redirected:
+            request.fail(Unavailable("what it waits for went to another node of the cluster"))
+        elif not request.future.cancelled():
+            self._send_again(request)
+
+    # --- the connection's end ------------------------------------------------------------------
 
     async def _watch(self) -> None:
         """A reply that is overdue means a dead connection: Redis answers in order."""
@@ -234,11 +313,6 @@ class Node:
                     raise exceptions.TimeoutError(f"no reply within {self._timeout_s} s") from None
         raise exceptions.ConnectionError("opened again, since nothing came of it")
 
-    def _lost(self, error: BaseException) -> None:
-        self.broken_by = str(error) or repr(error)
-        RECONNECTS.labels(self._name).inc()
-        log.warning("redis connection lost", link=self._name, error=self.broken_by)
-
     def _fail_in_flight(self) -> None:
         self.connected = False
         self._channel = None
@@ -249,13 +323,22 @@ class Node:
             request.fail(Unavailable("the connection to Redis broke"))
 
 
-def _translate(refusal: exceptions.ResponseError) -> StoreError:
-    # redis-py strips the code of the errors it has a class for; the class's name says the same.
-    text = str(refusal)
-    if isinstance(refusal, _LATER_CLASSES) or text.startswith(_LATER):
-        return Unavailable(text)
-    if isinstance(refusal, exceptions.AskError):
-        return Refused(f"this is a node of a cluster, and the URL does not say so: {text}")
-    if isinstance(refusal, exceptions.NoScriptError) and not text.startswith("NOSCRIPT"):
-        text = f"NOSCRIPT {text}"
-    return Refused(text)
+async def _loaded(connection: Connection, script: Script) -> str:
+    """The reply to loading a script: why it is not loaded, or nothing."""
+    try:
+        reply = await connection.read_response()
+    except (exceptions.BusyLoadingError, exceptions.MasterDownError):
+        raise
+    except exceptions.ResponseError as error:
+        return Refusal(str(error)).words
+    if reply != script.sha.encode():
+        raise exceptions.InvalidResponse("redis answered what nobody had asked")
+    return ""
+
+
+_BY_SCRIPT = ("EVALSHA", "EVAL")
+_CHECKS: dict[str | bytes | int, Check] = {
+    **BY_COMMAND,
+    **{name: script.reply for name, script in scripts.BY_NAME.items()},
+}
+"""What commands are answered with, by their name, or by the script's that they run."""

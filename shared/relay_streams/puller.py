@@ -127,12 +127,16 @@ class Puller:
             cursor: Entry id to start after; ``0-0`` for the beginning.
             deliver: Called with one or more entries in order. Must not block.
             on_failure: Called when ``deliver`` raised: the stream is no longer followed then.
+
+        Raises:
+            ValueError: The stream is followed already, or it or the cursor is text that is no Unicode.
         """
+        after = cursor.encode()
         if stream.encode() in self._followings:
             raise ValueError(f"{stream} is followed already")
         lane = self._lanes.get(partition) or self._open_lane(partition)
         following = Following(
-            lane, stream, cursor=cursor, deliver=deliver, on_failure=on_failure, on_close=self._forget
+            lane, stream, cursor=after, deliver=deliver, on_failure=on_failure, on_close=self._forget
         )
         self._followings[following.stream] = following
         lane.followings.add(following)

@@ -1,35 +1,52 @@
 """Scripts: the Lua files in ``lua/``, one verb each, known to Redis by their SHA-1."""
 
 import hashlib
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Final, NamedTuple
 
+from relay_streams.replies import Check, number, pairs, two_lists, word
+
 
 class Script(NamedTuple):
-    """One Lua script: its name, its text and the digest EVALSHA calls it by."""
+    """One Lua script: its name, its text, the digest EVALSHA calls it by, and what it answers."""
 
     name: str
     text: str
     sha: str
+    reply: Check
 
 
-def _load(name: str, *, after: str = "") -> Script:
+def _load(name: str, reply: Check, *, after: str = "") -> Script:
     lua = files("relay_streams").joinpath("lua")
     text = "".join(lua.joinpath(f"{part}.lua").read_text("utf-8") for part in (after, name) if part)
-    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), reply)
 
 
-CLAIM: Final = _load("claim")
-CREATE: Final = _load("create")
-DEFER: Final = _load("defer")
-EXPIRE: Final = _load("expire")
-FINISH: Final = _load("finish")
-PUBLISH: Final = _load("publish")
-RELEASE: Final = _load("release")
-RENEW: Final = _load("renew")
-RESTORE: Final = _load("restore")
-SPEAK: Final = _load("speak", after="room")
-TAKE: Final = _load("take")
-TELL: Final = _load("tell", after="room")
+CLAIM: Final = _load("claim", word("held", "ended", "missing", "later", ok=(bytes, bytes, bytes)))
+CREATE: Final = _load("create", number)
+DEFER: Final = _load("defer", number)
+EXPIRE: Final = _load("expire", number)
+FINISH: Final = _load("finish", number)
+PUBLISH: Final = _load("publish", word("missing", ok=(int,), fenced=(bytes,), behind=(int,)))
+RELEASE: Final = _load("release", number)
+RENEW: Final = _load("renew", two_lists)
+RESTORE: Final = _load("restore", word(ok=(int,), fenced=(bytes,)))
+SPEAK: Final = _load(
+    "speak",
+    word(
+        "unknown", "full", "ended", "missing",
+        **{"in": (int, int, bytes, bytes)},
+        behind=(int, int), over=(int, int, bytes), busy=(int,), fenced=(bytes,),
+    ),
+    after="room",
+)  # fmt: skip
+TAKE: Final = _load("take", pairs)
+TELL: Final = _load("tell", word("full", "ended", "missing", ok=(int,), fenced=(bytes,)), after="room")
 
 ALL: Final = (CLAIM, CREATE, DEFER, EXPIRE, FINISH, PUBLISH, RELEASE, RENEW, RESTORE, SPEAK, TAKE, TELL)
+
+BY_NAME: Final[Mapping[str | bytes | int, Script]] = {
+    name: script for script in ALL for name in (script.sha, script.text)
+}
+"""Scripts by what EVALSHA and EVAL call them."""

@@ -7,7 +7,7 @@ from redis import exceptions
 from redis.asyncio.connection import Connection
 
 from relay_settings.redis_url import Address, RedisUrl
-from relay_streams.connection import FAILOVERS, ask, at, connect, settings_of
+from relay_streams.connection import FAILOVERS, ask, at, connect, connect_primary, settings_of
 
 SENTINEL_TIMEOUT_S = 0.5
 """How long one sentinel may take before the next is asked."""
@@ -44,7 +44,7 @@ class SentinelEndpoint:
         """
         primary = await self._find(name, min(timeout_s, SENTINEL_TIMEOUT_S))
         try:
-            connection = await self._connect(primary, name, timeout_s)
+            connection = await connect_primary(at(self._settings, primary), name=name, timeout_s=timeout_s)
         except (exceptions.RedisError, OSError):
             # What it says may be old. Ask another the next time.
             self._sentinels.append(self._sentinels.pop(0))
@@ -61,8 +61,8 @@ class SentinelEndpoint:
             try:
                 reply = await self._ask(self._sentinels[0], name, timeout_s)
                 if reply is not None:
-                    return Address(reply[0].decode(), int(reply[1]))
-            except (exceptions.RedisError, OSError) as error:
+                    return _address(reply)
+            except Exception as error:  # noqa: BLE001  # whatever it says, the next is asked
                 failure = error
             self._sentinels.append(self._sentinels.pop(0))
         raise exceptions.ConnectionError(f"no sentinel knows a primary {self._master!r}") from failure
@@ -76,16 +76,10 @@ class SentinelEndpoint:
         finally:
             await connection.disconnect(nowait=True)
 
-    async def _connect(self, primary: Address, name: str, timeout_s: float) -> Connection:
-        connection = await connect(at(self._settings, primary), name=name, timeout_s=timeout_s)
-        try:
-            _verify(await ask(connection, "ROLE", timeout_s=timeout_s), primary)
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        return connection
 
-
-def _verify(role: Any, server: Address) -> None:
-    if role[0] != b"master":
-        raise exceptions.ConnectionError(f"{server.host}:{server.port} is no primary yet")
+def _address(reply: Any) -> Address:
+    try:
+        host, port = reply
+        return Address(host.decode(), int(port))
+    except (TypeError, ValueError, AttributeError):
+        raise exceptions.InvalidResponse("a sentinel's answer is no address") from None

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from prometheus_client import Counter
@@ -13,6 +13,8 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from relay_settings.redis_url import Address, RedisUrl
 from relay_streams.connection import FAILOVERS, ask, at, connect, settings_of
+from relay_streams.errors import Unencodable
+from relay_telemetry.throttle import Throttle
 
 Key = str | bytes | int
 
@@ -27,9 +29,24 @@ log = structlog.get_logger(__name__)
 
 
 def slot_of(key: Key) -> int:
-    """The slot a key or a sharded channel lives in."""
-    name = key if isinstance(key, bytes) else str(key).encode()
+    """The slot a key or a sharded channel lives in.
+
+    Raises:
+        Unencodable: It is text that is no Unicode.
+    """
+    try:
+        name = key if isinstance(key, bytes) else str(key).encode()
+    except UnicodeError as error:
+        raise Unencodable(f"no key: {error}") from None
     return int(key_slot(name))
+
+
+class SlotRange(NamedTuple):
+    """Slots, and the nodes that have them: the primary first."""
+
+    first: int
+    last: int
+    nodes: list[Address]
 
 
 class SlotMap:
@@ -64,6 +81,9 @@ class SlotMap:
         self._slots: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         self._wanted = asyncio.Event()
         self._wanted.set()
+        self._throttle = Throttle()
+        for outcome in ("learned", "failed"):
+            REFRESHES.labels(name, outcome)
         self.primaries: frozenset[Address] = frozenset()
         """The nodes that serve slots; empty until the map is known."""
         self.broken_by = "the slots are not known"
@@ -74,7 +94,13 @@ class SlotMap:
         return self._slots[slot]
 
     def move(self, slot: int, address: Address) -> None:
-        """Take a node's word for where a slot is now, and ask for the whole map."""
+        """Take a node's word for where a slot is now, and ask for the whole map.
+
+        Raises:
+            InvalidResponse: There is no such slot.
+        """
+        if not 0 <= slot < REDIS_CLUSTER_HASH_SLOTS:
+            raise exceptions.InvalidResponse(f"there is no slot {slot}")
         self._slots[slot] = address
         self.primaries |= {address}
         self.refresh()
@@ -105,39 +131,62 @@ class SlotMap:
         addresses = random.sample(sorted(self._known), len(self._known))
         for address in sorted(addresses, key=lambda address: not self._is_up(address)):
             try:
-                reply = await self._ask(address)
-            except (exceptions.RedisError, OSError) as error:
+                ranges = await self._ask(address)
+            except Exception as error:  # noqa: BLE001  # whatever it says, it is asked no more; counted
                 self.broken_by = str(error) or repr(error)
-                log.warning("redis node does not tell the slots", link=self._name, error=self.broken_by)
+                if (held_back := self._throttle.admit(str(address))) is not None:
+                    log.warning(
+                        "redis node does not tell the slots", link=self._name, error=self.broken_by,
+                        held_back=held_back,
+                    )  # fmt: skip
                 continue
-            if reply:
-                self._adopt(reply, address)
+            if ranges:
+                self._adopt(ranges)
                 return True
         return False
 
-    async def _ask(self, address: Address) -> Any:
+    async def _ask(self, address: Address) -> list[SlotRange]:
         """Its slots; nothing from a node that is cut off from the others, or has not met them yet."""
         connection = await connect(at(self._settings, address), name=self._name, timeout_s=self._timeout_s)
         try:
             info = await ask(connection, "CLUSTER", "INFO", timeout_s=self._timeout_s)
-            if b"cluster_state:ok" not in info:
-                return None
-            return await ask(connection, "CLUSTER", "SLOTS", timeout_s=self._timeout_s)
+            if type(info) is not bytes or b"cluster_state:ok" not in info:
+                return []
+            return ranges_of(await ask(connection, "CLUSTER", "SLOTS", timeout_s=self._timeout_s), address)
         finally:
             await connection.disconnect(nowait=True)
 
-    def _adopt(self, reply: Any, asked: Address) -> None:
+    def _adopt(self, ranges: list[SlotRange]) -> None:
         slots: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         known = set(self._seeds)
-        primaries = set()
-        for first, last, *nodes in reply:
-            # A node that does not know its own name leaves it out.
-            addresses = [Address(node[0].decode() if node[0] else asked.host, node[1]) for node in nodes]
-            slots[first : last + 1] = [addresses[0]] * (last + 1 - first)
-            primaries.add(addresses[0])
-            known.update(addresses)
+        for first, last, nodes in ranges:
+            slots[first : last + 1] = [nodes[0]] * (last + 1 - first)
+            known.update(nodes)
+        primaries = frozenset(nodes[0] for _, _, nodes in ranges)
         gone = self.primaries - primaries
         if gone:
             FAILOVERS.labels(self._name).inc(len(gone))
             log.warning("redis has new primaries", link=self._name, gone=sorted(gone))
-        self._slots, self._known, self.primaries = slots, known, frozenset(primaries)
+        self._slots, self._known, self.primaries = slots, known, primaries
+
+
+def ranges_of(reply: Any, asked: Address) -> list[SlotRange]:
+    """Read what CLUSTER SLOTS answers. A node that does not know its own name leaves it out.
+
+    Raises:
+        InvalidResponse: It is something else.
+    """
+    try:
+        ranges = [
+            SlotRange(
+                int(first),
+                int(last),
+                [Address(node[0].decode() if node[0] else asked.host, int(node[1])) for node in nodes],
+            )
+            for first, last, *nodes in reply
+        ]
+    except (TypeError, ValueError, IndexError, AttributeError):
+        raise exceptions.InvalidResponse("no slots in the answer to CLUSTER SLOTS") from None
+    if all(0 <= first <= last < REDIS_CLUSTER_HASH_SLOTS and nodes for first, last, nodes in ranges):
+        return ranges
+    raise exceptions.InvalidResponse("no such slots as CLUSTER SLOTS answers")

@@ -1,6 +1,7 @@
 """Subscriptions: sharded pub/sub over one connection to one Redis server."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 import structlog
@@ -8,8 +9,9 @@ from redis import exceptions
 from redis.asyncio.connection import Connection
 
 from relay_runtime.tasks import first_of
-from relay_streams.channel import Channel, Reply
-from relay_streams.connection import RECONNECT_WAIT, RECONNECTS, Endpoint, use
+from relay_streams.channel import Channel, Reply, pack
+from relay_streams.connection import RECONNECT_WAIT, REFUSALS, Endpoint, Losses, use
+from relay_streams.refusals import LEAVE, Refusal
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +43,7 @@ class Subscription:
         on_message: Callable[[bytes, bytes], None],
         on_change: Callable[["Subscription"], None],
         on_moved: Callable[[str], None] | None = None,
-        on_redirect: Callable[[exceptions.MovedError], None] | None = None,
+        on_redirect: Callable[[Refusal], None] | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._name = name
@@ -56,11 +58,22 @@ class Subscription:
         self._changed = asyncio.Event()
         self._heard = False
         """Whether anything came since the last look."""
+        self._asked: deque[tuple[bytes, bytes]] = deque()
+        """What is to be answered, in order: kind and channel, as the answers name them."""
+        self._dropped = asyncio.Event()
         self._failures = 0
+        self._losses = Losses(name)
         self.connected = False
+        self.refused = ""
+        """Why the server lets us subscribe to nothing, in its words; nothing when it does."""
 
     def subscribe(self, channel: str) -> None:
-        """Want a channel; ``on_message`` is called once when the subscription stands."""
+        """Want a channel; ``on_message`` is called once when the subscription stands.
+
+        Raises:
+            Unencodable: It is text that is no Unicode.
+        """
+        pack(("SSUBSCRIBE", channel))
         self._wanted.add(channel)
         self._change(channel, wanted=True)
 
@@ -78,14 +91,18 @@ class Subscription:
         self._changes[channel] = wanted
         self._changed.set()
 
+    def drop(self) -> None:
+        """Close the connection, and open it again."""
+        if self.connected:
+            self._dropped.set()
+
     async def run(self) -> None:
         """Connect, and connect again, until cancelled."""
         while True:
             try:
                 await use(self._endpoint, self._serve, name=self._name, timeout_s=self._timeout_s)
-            except (exceptions.RedisError, OSError) as error:
-                RECONNECTS.labels(self._name).inc()
-                log.warning("redis connection lost", link=self._name, error=str(error) or repr(error))
+            except Exception as error:  # noqa: BLE001  # the root of this connection; counted
+                self._losses.count(error)
             finally:
                 self.connected = False
                 self._on_change(self)
@@ -94,11 +111,17 @@ class Subscription:
 
     async def _serve(self, connection: Connection) -> None:
         channel = Channel(connection, self._received, self._changed.set)
+        self._asked.clear()
+        self._dropped.clear()
         self.connected = True
         self._on_change(self)
         self._changes = dict.fromkeys(self._wanted, True)
         self._changed.set()
-        await first_of(lost=channel.lost(), send=self._send(channel))
+        await first_of(lost=channel.lost(), send=self._send(channel), drop=self._wait_for_drop())
+
+    async def _wait_for_drop(self) -> None:
+        await self._dropped.wait()
+        raise exceptions.ConnectionError("opened again, since nothing came of it")
 
     async def _send(self, channel: Channel) -> None:
         loop = asyncio.get_running_loop()
@@ -112,30 +135,79 @@ class Subscription:
                     heard_at, self._heard = loop.time(), False
                 elif loop.time() - heard_at > self._ping_s + self._timeout_s:
                     raise exceptions.TimeoutError("no answer to ping") from None
-                channel.write([("PING",)])
+                self._asked.append(_PONG)
+                channel.write([pack(("PING",))])
+                self._try_again()
                 continue
             self._changed.clear()
-            if channel.full:
-                continue
-            changes, self._changes = self._changes, {}
-            channel.write(
-                ("SSUBSCRIBE" if wanted else "SUNSUBSCRIBE", name) for name, wanted in changes.items()
-            )
+            if not channel.full:
+                self._send_changes(channel)
+
+    def _send_changes(self, channel: Channel) -> None:
+        changes, self._changes = self._changes, {}
+        batch: list[bytes] = []
+        for name, wanted in changes.items():
+            batch.append(pack(("SSUBSCRIBE" if wanted else "SUNSUBSCRIBE", name)))
+            self._asked.append((_STANDS if wanted else _ENDED, name.encode()))
+        channel.write(batch)
+
+    def _try_again(self) -> None:
+        """Ask a server that has refused for one channel: when it lets us have that, for all."""
+        if self.refused and self._wanted:
+            self.subscribe(next(iter(self._wanted)))
 
     def _received(self, reply: Reply) -> None:
-        if isinstance(reply, Exception):
-            if self._on_redirect is None or not isinstance(reply, exceptions.MovedError):
-                raise reply
-            self._on_redirect(reply)
-            return
         self._heard = True
-        kind, name = reply[0], reply[1]
-        if kind == b"smessage":
-            self._on_message(name, reply[2])
-            return
+        if type(reply) is list and len(reply) == 3:  # kind, channel, what it says
+            kind, name, told = reply
+            if kind == b"smessage" and type(name) is type(told) is bytes:
+                self._on_message(name, told)
+                return
+            if kind == _ENDED and type(name) is bytes and not self._is_asked(_ENDED, name):
+                self._ended(name.decode())
+                return
+        else:
+            kind, name = _PONG if reply in _PONGS else (b"", b"")
+        if type(reply) is Refusal and self._asked:
+            self._asked.popleft()
+            self._refused(reply)
+        elif not self._is_asked(kind, name):
+            raise exceptions.InvalidResponse("redis told a subscriber what it had not asked")
+        else:
+            self._asked.popleft()
+            if kind == _STANDS:
+                self._stands(name)
+
+    def _is_asked(self, kind: bytes, name: bytes) -> bool:
+        return bool(self._asked) and self._asked[0] == (kind, name)
+
+    def _stands(self, name: bytes) -> None:
         self._failures = 0
-        if kind == b"ssubscribe":
-            self._on_message(name, b"")
-        elif kind == b"sunsubscribe" and name.decode() in self._wanted:
-            self.forget(name.decode())
-            self._on_moved(name.decode())
+        if self.refused:
+            self.refused = ""
+            self._changes = dict.fromkeys(self._wanted, True) | self._changes
+            self._changed.set()
+        self._on_message(name, b"")
+
+    def _ended(self, channel: str) -> None:
+        """The server has ended a subscription: the slot goes elsewhere."""
+        if channel in self._wanted:
+            self.forget(channel)
+            self._on_moved(channel)
+
+    def _refused(self, refusal: Refusal) -> None:
+        if refusal.redirects and self._on_redirect is not None:
+            self._on_redirect(refusal)
+            return
+        if refusal.reason in LEAVE:
+            raise exceptions.ConnectionError(refusal.words)
+        REFUSALS.labels(self._name, refusal.reason).inc()
+        if not self.refused:
+            log.warning("redis refuses subscriptions", link=self._name, error=refusal.words)
+        self.refused = refusal.words
+
+
+_STANDS, _ENDED = b"ssubscribe", b"sunsubscribe"
+_PONG = (b"pong", b"")
+_PONGS = (b"PONG", [b"pong", b""])
+"""What a ping is answered with, before the first subscription and after it."""

@@ -4,7 +4,7 @@ import pytest
 from redis import exceptions
 
 from relay_settings.redis_url import RedisUrl
-from relay_streams.channel import Channel, Reply
+from relay_streams.channel import Channel, Reply, pack
 from relay_streams.link import endpoint_of
 
 
@@ -15,7 +15,7 @@ async def test_commands_for_a_connection_that_is_gone(open_store) -> None:
         connection = await endpoint_of(RedisUrl.parse(store.url)).open(name="test", timeout_s=5)
         channel = Channel(connection, replies.append, print)
         channel._transport.abort()
-        channel.write([("PING",)])
+        channel.write([pack(("PING",))])
         with pytest.raises(exceptions.ConnectionError):
             await channel.lost()
         await connection.disconnect(nowait=True)

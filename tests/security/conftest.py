@@ -22,8 +22,8 @@ __all__ = ["_guards", "bench", "open_store"]
 PASSWORD = "planted-secret-@-Redis/with:odd?characters#"
 
 ACL = """
-    on resetkeys ~relay:* resetchannels &relay:* -@all +ping +client|setname +script|load +eval +evalsha +time
-    +wait +ssubscribe +sunsubscribe +spublish +hgetall +hget +hmget +hset +hdel +get +set +del +exists
+    on resetkeys ~relay:* resetchannels &relay:* -@all +ping +role +client|setname +script|load +eval +evalsha
+    +time +wait +ssubscribe +sunsubscribe +spublish +hgetall +hget +hmget +hset +hdel +get +set +del +exists
     +pexpire +xadd +xrange +xread +xlen +xtrim +xsetid +xinfo|stream +xgroup|create +xgroup|destroy
     +xreadgroup +xautoclaim +xpending +xack +zadd +zrem +zrangebyscore +sadd +srem +scard
 """

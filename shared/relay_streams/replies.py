@@ -1,0 +1,101 @@
+"""Replies: what the commands of the relay are answered with.
+
+Replies carry no number: they are matched to commands by their order alone. One that its command cannot
+have is the only sign that the order is broken, and that the callers behind would get each other's data.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+Command = tuple[str | bytes | int, ...]
+Reply = Any
+"""What hiredis makes of a RESP2 reply: bytes, int, None, an error, or a list of these."""
+
+Check = Callable[[Reply], bool]
+
+RESP2: Final = frozenset({bytes, int, list, type(None)})
+"""The types a reply may have. hiredis also knows those of RESP3, which no connection of ours speaks."""
+
+
+def anything(reply: Reply) -> bool:
+    """Whatever RESP2 has."""
+    return type(reply) in RESP2
+
+
+def word(*bare: str, **values: tuple[type, ...]) -> Check:
+    """A list of a word and of its values, as most scripts answer.
+
+    Args:
+        bare: Words without a value.
+        values: By word, the types of its first values; others may follow.
+    """
+    by_word = {
+        name.encode(): tuple(enumerate(types, 1))
+        for name, types in (dict.fromkeys(bare, ()) | values).items()
+    }
+
+    def check(reply: Reply) -> bool:
+        try:
+            for at, kind in by_word[reply[0]]:  # it has a place for every one of them, or is none
+                if type(reply[at]) is not kind:
+                    return False
+        except (KeyError, IndexError, TypeError):
+            return False
+        return True
+
+    return check
+
+
+def text(reply: Reply) -> bool:
+    """A string, or nothing."""
+    return reply is None or type(reply) is bytes
+
+
+def number(reply: Reply) -> bool:
+    """An integer."""
+    return type(reply) is int
+
+
+def texts(reply: Reply) -> bool:
+    """A list of strings."""
+    return type(reply) is list and all(type(item) is bytes for item in reply)
+
+
+def pairs(reply: Reply) -> bool:
+    """A list of names and values in turn."""
+    return texts(reply) and len(reply) % 2 == 0
+
+
+def two_lists(reply: Reply) -> bool:
+    """Two lists of strings."""
+    return type(reply) is list and len(reply) == 2 and all(map(texts, reply))
+
+
+def entries(reply: Reply) -> bool:
+    """Entries of a stream: each its id, and its fields."""
+    return type(reply) is list and all(
+        type(item) is list and len(item) == 2 and type(item[0]) is bytes and pairs(item[1]) for item in reply
+    )
+
+
+def streams(reply: Reply) -> bool:
+    """Streams, each with its entries; or nothing."""
+    return reply is None or (
+        type(reply) is list
+        and all(
+            type(item) is list and len(item) == 2 and type(item[0]) is bytes and entries(item[1])
+            for item in reply
+        )
+    )
+
+
+BY_COMMAND: Final[Mapping[str | bytes | int, Check]] = {
+    "GET": text,
+    "HGETALL": pairs,
+    "SCARD": number,
+    "SET": text,
+    "WAIT": number,
+    "XRANGE": entries,
+    "XREAD": streams,
+}
+"""Of the commands that the relay sends as they are; what scripts answer is noted with them."""

@@ -1,0 +1,161 @@
+"""Text from outside, whatever it is: it fails the call that brings it, or is stored as it is, and nobody else
+ever sees a value that is not theirs."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from tests.integration.conftest import UNHEARD
+
+from relay_streams import conversations, scripts
+from relay_streams.connection import RECONNECTS, VIOLATIONS
+from relay_streams.conversations import Conversation
+from relay_streams.errors import StoreError
+from relay_streams.hints import Hints
+from relay_streams.link import Link
+from relay_streams.publisher import Publisher
+from relay_streams.puller import Puller
+from relay_streams.uplink import Busy, Closed, Full, Mismatch, Missed, Uplink
+from relay_wire.effects import Publish
+from relay_wire.frame import Codec, Kind
+
+ATTEMPTS = 2000
+READERS = 8
+PIECES = (
+    "",
+    "a",
+    "é",
+    "\0",
+    "\r\n",
+    "*1\r\n$4\r\nPING\r\n",
+    "\udcff",
+    "\ud800",
+    "\udfff",
+    "\U0010ffff",
+    "{p00}",
+    "%s",
+)
+EXPECTED = (StoreError, ValueError, Busy, Closed, Full, Mismatch, Missed)
+"""What a caller of these may be told."""
+
+
+class Foreign:
+    """Whatever may come from outside, the same for the same seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+
+    def text(self) -> str:
+        """Any text: pieces that have a meaning somewhere, and any code points, surrogates too."""
+        some = self.random.choices(PIECES, k=self.random.randrange(4))
+        some += [chr(self.random.randrange(0x110000)) for _ in range(self.random.randrange(4))]
+        return "".join(some)
+
+    def data(self) -> bytes:
+        """Any bytes."""
+        return self.random.choice(
+            (b"", b"\r\n", b"-ERR\r\n", self.random.randbytes(self.random.randrange(50)))
+        )
+
+    def either(self) -> str | bytes:
+        return self.random.choice((self.text, self.data))()
+
+
+def names(keys: Any, text: str) -> Conversation:
+    return Conversation(
+        text, "open", text, 16000, Codec.PCM_S16LE, created_ms=1, agent=text, creator=text, checkpoint=b""
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_nobody_sees_what_is_not_theirs(open_store, seed) -> None:
+    """Each field of each call that takes text from outside, while others read their own keys."""
+    foreign = Foreign(seed)
+    async with (
+        open_store() as store,
+        Link(store.url, name="foreign", timeout_s=5) as link,
+        Publisher(store.url) as publisher,
+        Puller(store.url, name="foreign") as puller,
+        Hints(store.url, lambda _, __: None, name="foreign-queue") as hints,
+    ):
+        keys = await store.create()
+        lease = await store.claim(await store.create())
+        up = Uplink(link)
+        lost: list[StoreError] = []
+        text, data, either = foreign.text, foreign.data, foreign.either
+
+        async def publish() -> None:
+            writer = publisher.open(lease, heard=lambda: UNHEARD, on_lost=lost.append)
+            writer.append(
+                [Publish(Kind.AUDIO, 1, data(), 0)], checkpoint=data(), up=text(), traceparent=text()
+            )
+            await writer.drained()
+            writer.close()
+
+        async def subscribe() -> None:
+            name = text()
+            hints.subscribe(name)
+            hints.unsubscribe(name)
+
+        async def follow() -> None:
+            puller.follow(text(), 0, text(), print, print).close()
+
+        calls: list[Callable[[], Awaitable[object]]] = [
+            lambda: link.execute("SET", either(), either()),
+            lambda: link.execute("HSET", "hash", either(), either()),
+            lambda: link.execute("HGETALL", either()),
+            lambda: link.execute("XADD", "stream", "*", either(), either()),
+            lambda: link.execute(text()),
+            lambda: link.execute("GET", "k", key=text()),
+            lambda: link.run_script(scripts.TELL, (keys.meta, keys.up), text(), 9, text(), text(), either()),
+            lambda: link.run_script(scripts.SPEAK, (text(), text()), *(either() for _ in range(12))),
+            lambda: up.speak(
+                keys, key=text(), offset=0, pcm=data(), end=True, traceparent=text(), barge_in=True
+            ),
+            lambda: up.find(keys, key=text()),
+            lambda: up.interrupt(keys, text()),
+            lambda: up.send_text(keys, text()),
+            lambda: up.send_microphone(keys, data()),
+            lambda: up.ask_for_sample(keys, text()),
+            lambda: up.report_playback(keys, turn=1, state=text(), position_ms=1, viewer=text()),
+            lambda: conversations.create(link, keys, names(keys, text())),
+            lambda: conversations.create(link, store.keys.conversation(text()), names(keys, text())),
+            publish,
+            subscribe,
+            follow,
+        ]
+        done = asyncio.Event()
+
+        async def read(number: int) -> int:
+            """Read what is mine, over the same link as everybody."""
+            mine, reads = f"own:{number}", 0
+            await link.execute("SET", mine, mine)
+            await link.execute("HSET", f"{mine}:hash", mine, mine)
+            while not done.is_set():
+                replies = await asyncio.gather(
+                    link.execute("GET", mine),
+                    link.execute("HGETALL", f"{mine}:hash"),
+                    link.execute("ECHO", mine),
+                )
+                assert list(replies) == [mine.encode(), [mine.encode()] * 2, mine.encode()]
+                reads += 1
+            return reads
+
+        readers = [asyncio.create_task(read(number)) for number in range(READERS)]
+        for _ in range(ATTEMPTS // 8):
+            await asyncio.gather(*(_attempt(foreign.random.choice(calls)) for _ in range(8)))
+        done.set()
+
+        assert min(await asyncio.gather(*readers)) > 10
+        for name in ("foreign", "publish", "foreign-queue", "foreign-pull", "foreign-hints"):
+            assert VIOLATIONS.labels(name, "protocol")._value.get() == 0, name
+            assert VIOLATIONS.labels(name, "defect")._value.get() == 0, name
+            assert name == "publish" or RECONNECTS.labels(name)._value.get() == 0, name
+
+
+async def _attempt(call: Callable[[], Awaitable[object]]) -> None:
+    with suppress(*EXPECTED):
+        await call()
