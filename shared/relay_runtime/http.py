@@ -123,9 +123,14 @@ def application(translations: Translations, *middlewares: Middleware, **options:
     return app
 
 
+def errors_of(request: web.Request) -> ErrorTable:
+    """What exceptions are to the clients of the request's application."""
+    return request.config_dict[_ERRORS]
+
+
 def close_code(request: web.Request, error: Exception) -> CloseCode:
     """The code that an error closes the request's WebSocket with. It is counted; a defect is logged."""
-    problem = request.config_dict[_ERRORS].problem(error)
+    problem = errors_of(request).problem(error)
     code = close_codes.of_problem(problem.kind)
     SOCKET_ERRORS.labels(code.name).inc()
     if problem.kind is problems.INTERNAL:
@@ -179,7 +184,7 @@ def _refusal(request: web.Request, error: Exception) -> web.Response:
         raise error
     if isinstance(error, ConnectionError) and _is_gone(request):
         return refusal(Problem(problems.BAD_REQUEST, "the sender left before the answer"))
-    problem = request.config_dict[_ERRORS].problem(error)
+    problem = errors_of(request).problem(error)
     if problem.kind is problems.INTERNAL:
         log.error("request failed", path=request.path, exc_info=error)
     response = refusal(problem)

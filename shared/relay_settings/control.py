@@ -51,10 +51,24 @@ class ControlSettings(ProcessSettings, UplinkSettings, TokenSettings, VendorAcco
         32 * 1024 * 1024, ge=1024, description="Largest body of a turn; a larger one is refused with 413."
     )
     control_max_message_bytes: int = Field(
-        1024 * 1024, ge=4096, description="Largest message on the audio socket."
+        8 * 1024 * 1024, ge=4096, description="Largest message on the audio socket."
+    )
+    speech_queue_bytes: int = Field(
+        4 * 1024 * 1024,
+        ge=64 * 1024,
+        description="Speech that may wait at an audio socket; then the socket is not read.",
+    )
+    audio_join_ms: int = Field(
+        40,
+        ge=0,
+        le=1000,
+        description="How long a piece of live speech shorter than RELAY_AUDIO_CHUNK_MS waits for the next.",
     )
     audio_chunk_ms: int = Field(
-        100, ge=10, le=1000, description="Audio per frame when a turn is posted whole."
+        100,
+        ge=10,
+        le=1000,
+        description="Audio per frame of a turn that is posted whole, or comes in shorter pieces.",
     )
     speech_tail_bytes: int = Field(
         1024 * 1024,

@@ -4,7 +4,9 @@ The store's offset leads. When it is ahead, another attempt at the same turn was
 is skipped; when it is behind, Redis has lost the end of the turn, and what is kept of it is said again.
 """
 
+import asyncio
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from prometheus_client import Counter, Histogram
@@ -51,6 +53,7 @@ class Speech:
         traceparent: The turn's trace context.
         term: For an owner's agent.
         viewer: Whether a viewer speaks.
+        sleep: Waits from one attempt to the next; what it raises ends the piece, with no attempt under way.
     """
 
     uplink: Uplink
@@ -64,6 +67,7 @@ class Speech:
     traceparent: str = ""
     term: Term | None = None
     viewer: bool = False
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     turn: int = 0
     """Known once the first chunk is in."""
     offset: int = 0
@@ -126,6 +130,7 @@ class Speech:
             wait=wait_random_exponential(multiplier=0.02, max=0.5),
             stop=stop_after_delay(self.wait_s),
             before_sleep=lambda _state: WAITS.inc(),
+            sleep=self.sleep,
             reraise=True,
         )
         return await attempts(

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from relay_wire.decoding import UNREADABLE
+from relay_wire.numbers import Number, whole
 
 Key = Annotated[str, msgspec.Meta(pattern=r"^(?!agent:)[!-~]{1,128}\Z")]
 """Names an opening, so that repeating it opens no second turn: 1 to 128 visible ASCII characters, which
@@ -29,10 +30,17 @@ class Start(msgspec.Struct, frozen=True, omit_defaults=True, tag="start"):
     """Cancel what is spoken or waits, instead of waiting for it."""
     traceparent: str = ""
     """W3C trace context; left out where it is none."""
-    turn: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
+    turn: Number = 0
     """Go on with this turn, one of the last eight."""
     key: Key | None = None
     """Go on with the turn that was opened with it, or open one with it."""
+    sample_rate: Number | None = None
+    """What the audio has; refused when the conversation has another."""
+    channels: Number | None = None
+    """As ``sample_rate``: refused when it is not 1."""
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "turn", whole(self.turn))
 
 
 class End(msgspec.Struct, frozen=True, tag="end"):

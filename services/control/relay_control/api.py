@@ -13,10 +13,11 @@ from relay_auth.api_keys import Scope
 from relay_auth.viewer_tokens import Role, ViewerTokens
 from relay_control.access import KEY
 from relay_control.answer import ConversationShown, TokenMade, TurnsInterrupted, TurnTaken, answer
-from relay_control.door import Door
+from relay_control.door import AudioWebSocket, Door, DoorLimits
 from relay_control.media import PCM_TYPES, WAV_TYPES, samples_of
 from relay_control.operation import Operation, Parameter
 from relay_control.trace_context import traceparent
+from relay_runtime import http
 from relay_settings.control import ControlSettings
 from relay_streams import conversations
 from relay_streams.conversations import PUSH, Conversation, TalkOver
@@ -228,16 +229,16 @@ class Api:
         record = await self._record(request)
         if record.state != "open":
             raise Problem(problems.CONVERSATION_ENDED, "no more turns can be spoken")
-        websocket = web.WebSocketResponse(
-            heartbeat=20.0, max_msg_size=self._settings.control_max_message_bytes, compress=False
-        )
+        limits = DoorLimits.of(self._settings)
+        websocket = AudioWebSocket(limits)
         await websocket.prepare(request)
         door = Door(
             websocket,
             self._uplink,
             self._keys.conversation(record.id),
-            wait_s=self._settings.uplink_wait_s,
-            tail_bytes=self._settings.speech_tail_bytes,
+            sample_rate=record.sample_rate,
+            limits=limits,
+            errors=http.errors_of(request),
             traceparent=traceparent(request.headers.get("traceparent", "")),
         )
         await door.serve()

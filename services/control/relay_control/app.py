@@ -21,7 +21,7 @@ from relay_streams.errors import Ended, Missing, StoreError, Unavailable, Unread
 from relay_streams.installation import installed
 from relay_streams.keys import KeySpace
 from relay_streams.link import Link
-from relay_streams.uplink import Unreplicated
+from relay_streams.uplink import Full, Unreplicated
 from relay_wire import problems
 
 _TRANSLATIONS = {
@@ -30,6 +30,7 @@ _TRANSLATIONS = {
     Ended: (problems.CONVERSATION_ENDED, "the conversation is over"),
     Unreplicated: (problems.STORE_UNAVAILABLE, "too few replicas of Redis have the speech; post it again"),
     Unavailable: (problems.STORE_UNAVAILABLE, "Redis cannot be reached, or did not answer in time"),
+    Full: (problems.UPLINK_FULL, "too much waits to be spoken; try again later"),
     StoreError: (problems.STORE_UNAVAILABLE, "Redis refuses what is asked of it"),
 }
 DOCUMENT_PATH = "/openapi.json"

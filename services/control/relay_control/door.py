@@ -1,51 +1,129 @@
-"""The audio socket: a backend speaks turns as they are synthesised."""
+"""The audio socket: a backend speaks turns as they are synthesised.
 
+Two tasks: one reads the socket into a queue, the other brings what is queued into the uplink. So pings are
+answered and an interrupt is seen while audio waits for room.
+"""
+
+import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
 
 import structlog
-from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
-from prometheus_client import Counter, Gauge
+from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
+from prometheus_client import Gauge
 
+from relay_control.speech_queue import SpeechQueue
 from relay_control.trace_context import traceparent
-from relay_streams.errors import Ended, Missing, Unavailable
+from relay_runtime.http import ErrorTable
+from relay_runtime.tasks import first_of
+from relay_settings.control import ControlSettings
+from relay_streams.errors import Ended, Missing, StoreError, Unavailable
 from relay_streams.keys import ConversationKeys
-from relay_streams.speech import Speech, new_key
+from relay_streams.speech import CHUNKS_AT_ONCE, Speech, new_key
 from relay_streams.uplink import Busy, Closed, Full, Mismatch, Uplink
-from relay_wire import speaker
-from relay_wire.close_codes import (
-    BAD_MESSAGE,
-    CONVERSATION_ENDED,
-    STORE_UNAVAILABLE,
-    TRY_LATER,
-    UNKNOWN_CONVERSATION,
-    Advice,
-    CloseCode,
-)
-from relay_wire.pcm import BYTES_PER_SAMPLE
+from relay_telemetry.counter import counter
+from relay_wire import close_codes, speaker
+from relay_wire.close_codes import BAD_MESSAGE, RESTART, TOO_BIG, Advice, CloseCode
+from relay_wire.pcm import AudioError, Unsupported, check_rate, chunk_bytes
+from relay_wire.samples import SampleReader
 from relay_wire.tail import Forgotten
 
 SPEAKERS = Gauge("relay_control_speakers", "Open audio sockets.")
-DISCARDED_BYTES = Counter(
-    "relay_control_discarded_bytes_total", "Speech thrown away because its turn was over.", ["reason"]
+DISCARDED_BYTES = counter(
+    "relay_control_discarded_bytes_total",
+    "Speech thrown away because its turn was over, or could not be spoken.",
+    reason=("unknown", "ended", "interrupted", "busy", "mismatch", "lost", "unsupported"),
 )
-RESUMES = Counter(
-    "relay_control_resumes_total", "Audio sockets that asked to go on with a turn, and how it was.", ["state"]
+RESUMES = counter(
+    "relay_control_resumes_total",
+    "Audio sockets that asked to go on with a turn, and how it was.",
+    state=("open", "ended", "cut", "unknown"),
 )
-BAD_MESSAGES = Counter("relay_control_bad_messages_total", "Messages that could not be understood.", ["kind"])
+BAD_MESSAGES = counter(
+    "relay_control_bad_messages_total",
+    "Messages that could not be understood.",
+    kind=("text", "odd-bytes", "audio"),
+)
 
 MAX_CHUNK_BYTES = 64 * 1024
 """Larger messages are cut, so that no frame delays the ones behind it."""
 _BAD_MESSAGES = 8
 """So many messages that cannot be understood end the socket."""
-
-_CLOSES: dict[type[Exception], CloseCode] = {
-    Full: TRY_LATER,
-    Unavailable: STORE_UNAVAILABLE,
-    Ended: CONVERSATION_ENDED,
-    Missing: UNKNOWN_CONVERSATION,
-}
+_HEARTBEAT_S = 20.0
+"""How often a socket is probed. Half of it without an answer is the end."""
+_NO_STATUS = frozenset({0, 1005})
+"""Close frames without a code: what ``close()`` sends in many languages. aiohttp makes 0 of it."""
+_OWN_WORDS = (Ended, Full, Missing, Unavailable)
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DoorLimits:
+    """Bounds of an audio socket."""
+
+    wait_s: float
+    """How long a chunk may wait for room."""
+    silence_s: float
+    """Silence after which the uplink takes no more for a turn."""
+    tail_bytes: int
+    """How much of a turn is kept, in case Redis loses it."""
+    queue_bytes: int
+    """How much may wait here for room; then the socket is not read."""
+    message_bytes: int
+    """The largest message."""
+    join_ms: int
+    """How long a short piece waits for the next one."""
+    chunk_ms: int
+    """Which pieces are not short."""
+
+    @classmethod
+    def of(cls, settings: ControlSettings) -> "DoorLimits":
+        """The limits that the settings give."""
+        return cls(
+            wait_s=settings.uplink_wait_s,
+            silence_s=settings.silence_s,
+            tail_bytes=settings.speech_tail_bytes,
+            queue_bytes=settings.speech_queue_bytes,
+            message_bytes=settings.control_max_message_bytes,
+            join_ms=settings.audio_join_ms,
+            chunk_ms=settings.audio_chunk_ms,
+        )
+
+
+class AudioWebSocket(web.WebSocketResponse):
+    """The WebSocket of a door: it says why, also when it is aiohttp that closes it."""
+
+    def __init__(self, limits: DoorLimits) -> None:
+        self._limit_bytes = limits.message_bytes
+        # A socket that is not read, as audio waits for room, sees no answer to its probes.
+        heartbeat_s = max(_HEARTBEAT_S, 3 * limits.wait_s)
+        super().__init__(heartbeat=heartbeat_s, max_msg_size=limits.message_bytes, compress=False)
+
+    async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
+        """Close; a message that was too large is told first."""
+        if code == TOO_BIG.code:
+            text = f"a message may have {self._limit_bytes} bytes: send the audio in pieces"
+            await self.tell(speaker.Error("too-big", text, retryable=False))
+        return await super().close(code=code, message=message, drain=drain)
+
+    async def tell(self, message: speaker.ToSpeaker) -> None:
+        """Send a message, unless the speaker has left: then the socket's own end says so."""
+        if not self.closed:
+            with suppress(ConnectionError):
+                await self.send_str(speaker.encode(message))
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """The socket has closed."""
+
+    final: bool
+    """Nobody will go on with the turn that is open."""
+
+
+class _OvertakenError(Exception):
+    """Raised when audio waits for room and an interrupt has come."""
 
 
 class Door:
@@ -55,109 +133,184 @@ class Door:
         websocket: Open.
         uplink: Where speech goes.
         keys: The conversation.
-        wait_s: How long a chunk may wait for room.
-        tail_bytes: How much of a turn is kept, in case Redis loses it.
+        sample_rate: What it speaks at.
+        limits: Bounds.
+        errors: What the store's errors are to a speaker.
         traceparent: Of the upgrade request, for turns that bring none.
     """
 
     def __init__(
         self,
-        websocket: web.WebSocketResponse,
+        websocket: AudioWebSocket,
         uplink: Uplink,
         keys: ConversationKeys,
         *,
-        wait_s: float,
-        tail_bytes: int,
+        sample_rate: int,
+        limits: DoorLimits,
+        errors: ErrorTable,
         traceparent: str,
     ) -> None:
         self._websocket = websocket
         self._uplink = uplink
         self._keys = keys
-        self._wait_s = wait_s
-        self._tail_bytes = tail_bytes
+        self._sample_rate = sample_rate
+        self._limits = limits
+        self._errors = errors
         self._traceparent = traceparent
+        self._queue: SpeechQueue[speaker.FromSpeaker | speaker.SpeakerError | _Gone] = SpeechQueue(
+            limits.queue_bytes
+        )
+        self._interrupt: speaker.Interrupt | None = None
+        """The last that waits in the queue."""
+        self._interrupted = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         self._options = speaker.Start()
         self._speech: Speech | None = None
-        self._half_sample = b""
-        """Streams are cut anywhere: the first byte of a sample waits here for the second."""
+        self._reader = SampleReader(sample_rate)
+        self._said_at = 0.0
         self._deaf: str | None = None
         """Why audio is thrown away until the speaker says `end` or `start`."""
         self._bad = 0
+        self._leaving = False
 
     async def serve(self) -> None:
         """Take speech until the socket closes.
 
         A turn left open by a broken connection stays open, until its silence is too long: the speaker
-        may go on with it over another socket. A close with 1000 ends it.
+        may go on with it over another socket. A close that is final, or has no code, ends it.
         """
         with SPEAKERS.track_inprogress():
-            async for message in self._websocket:
-                if message.type is WSMsgType.ERROR:
-                    break
-                code = await self._guarded(message)
-                if code is not None:
-                    await self._websocket.close(code=code.code, message=code.name.encode())
-            if self._websocket.close_code == WSCloseCode.OK and self._speech:
-                await self._guarded_end()
+            try:
+                await first_of(speak=self._speak(), read=self._read())
+            finally:
+                self._queue.drop_before(None)
 
-    async def _guarded(self, message: WSMessage) -> CloseCode | None:
+    async def drain(self) -> None:
+        """The process leaves: the speaker goes on elsewhere, after the byte acknowledged last."""
+        self._leaving = True
+        self._queue.drop_before(None)
+        text = "this process is leaving: connect again and go on after the last ack"
+        await self._websocket.tell(speaker.Error("restarting", text, retryable=True))
+        await self._websocket.close(code=RESTART.code, message=RESTART.name.encode())
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        code = None
+        async for message in self._websocket:
+            if message.type is WSMsgType.ERROR:
+                code = message.data.code if isinstance(message.data, WebSocketError) else None
+                break
+            item = _item(message)
+            if isinstance(item, speaker.Interrupt):
+                self._interrupt = item
+                self._interrupted.set()
+            await self._queue.put(item)
+        final = not self._leaving and _is_final(code or self._websocket.close_code)
+        await self._queue.put(_Gone(final))
+        await asyncio.Event().wait()  # what was read is yet to be spoken
+
+    # --- speaking ---------------------------------------------------------------------------------
+
+    async def _speak(self) -> None:
+        while not isinstance(item := await self._next(), _Gone):
+            code = await self._guarded(item)
+            if code is not None:
+                if code.advice is Advice.FINAL:
+                    await self._end_quietly()
+                await self._websocket.close(code=code.code, message=code.name.encode())
+                return
+        if item.final:
+            await self._end_quietly()
+
+    async def _next(self) -> bytes | speaker.FromSpeaker | speaker.SpeakerError | _Gone:
+        if self._speech is None or not self._speech.turn:
+            return await self._queue.get()  # the first piece is not kept waiting
+        return await self._queue.get_joined(
+            least_bytes=chunk_bytes(self._limits.chunk_ms, self._sample_rate),
+            most_bytes=MAX_CHUNK_BYTES * CHUNKS_AT_ONCE,
+            window_s=self._limits.join_ms / 1000,
+        )
+
+    async def _guarded(self, item: bytes | speaker.FromSpeaker | speaker.SpeakerError) -> CloseCode | None:
         """Act on a message; returns the code to close with when there is no going on."""
         try:
-            if message.type is WSMsgType.BINARY:
-                await self._audio(message.data)
-            else:
-                await self._text(speaker.decode(message.data))
-        except speaker.SpeakerError as error:
-            BAD_MESSAGES.labels("text").inc()
-            self._bad += 1
-            await self._say(speaker.Error("bad-message", str(error), retryable=False))
-            return BAD_MESSAGE if self._bad >= _BAD_MESSAGES else None
-        except (Full, Unavailable, Ended, Missing) as error:
-            code = next(code for kind, code in _CLOSES.items() if isinstance(error, kind))
+            match item:
+                case bytes():
+                    await self._audio(item)
+                case speaker.SpeakerError():
+                    return await self._misunderstood(item)
+                case _:
+                    await self._text(item)
+        except (StoreError, Full) as error:
+            problem = self._errors.problem(error)
+            code = close_codes.of_problem(problem.kind)
             retryable = code.advice is not Advice.FINAL
-            await self._say(speaker.Error(code.name.replace("_", "-"), str(error), retryable))
+            # Others have a text of the server's.
+            text = str(error) if isinstance(error, _OWN_WORDS) else problem.detail
+            await self._tell(speaker.Error(code.name.replace("_", "-"), text, retryable))
             return code
         return None
 
-    async def _guarded_end(self) -> None:
+    async def _end_quietly(self) -> None:
+        if self._speech is None:
+            return
         try:
             await self._end()
-        except (Full, Unavailable, Ended, Missing, ConnectionError) as error:
+        except (StoreError, Full) as error:
             log.info("a turn left open could not be ended", conversation=self._keys.id, error=str(error))
+
+    async def _misunderstood(self, error: speaker.SpeakerError) -> CloseCode | None:
+        BAD_MESSAGES.labels("text").inc()
+        self._bad += 1
+        await self._tell(speaker.Error("bad-message", str(error), retryable=False))
+        return BAD_MESSAGE if self._bad >= _BAD_MESSAGES else None
 
     async def _text(self, message: speaker.FromSpeaker) -> None:
         match message:
             case speaker.Start() if self._speech is not None:
-                await self._say(
+                await self._tell(
                     speaker.Error("turn-open", "end the turn before starting another", retryable=False)
                 )
             case speaker.Start():
-                self._options = message
-                self._deaf = None
-                if message.turn or message.key:
-                    await self._resume(message)
+                await self._start(message)
             case speaker.End():
                 await self._end()
             case speaker.Interrupt():
                 self._forget()
                 self._deaf = None
+                if message is self._interrupt:
+                    self._interrupted.clear()
                 turn = await self._uplink.interrupt(self._keys, "backend")
-                await self._say(speaker.Interrupted(turn))
+                await self._tell(speaker.Interrupted(turn))
+
+    async def _start(self, start: speaker.Start) -> None:
+        self._forget()
+        self._options = start
+        self._deaf = None
+        try:
+            _check_format(start, self._sample_rate)
+        except AudioError as error:
+            await self._refuse(error)
+            return
+        if start.turn or start.key:
+            await self._resume(start)
 
     async def _resume(self, start: speaker.Start) -> None:
         """Say where to go on with the turn that is meant, and take audio from there."""
-        found = await self._uplink.find(self._keys, turn=start.turn, key=start.key or "")
+        found = await self._uplink.find(self._keys, turn=int(start.turn), key=start.key or "")
         RESUMES.labels(found.state if found else "unknown").inc()
         if found is None:
             if start.turn:
                 text = f"turn {start.turn} is none of the last eight"
                 await self._stop_listening("unknown", speaker.Error("unknown-turn", text, retryable=False))
             else:
-                await self._say(speaker.Ack(0, 0))
+                await self._tell(speaker.Ack(0, 0))
         elif found.state == "open":
             self._speech = self._new_speech()
             self._speech.go_on(found)
-            await self._say(speaker.Ack(found.turn, found.offset))
+            self._reader = SampleReader(self._sample_rate, begun=found.offset > 0)
+            await self._tell(speaker.Ack(found.turn, found.offset))
         elif found.state == "ended":
             await self._stop_listening("ended", speaker.Ended(found.turn, found.offset))
         else:
@@ -167,36 +320,70 @@ class Door:
         if self._deaf is not None:
             DISCARDED_BYTES.labels(self._deaf).inc(len(data))
             return
-        data = self._half_sample + data
-        whole = len(data) - len(data) % BYTES_PER_SAMPLE
-        self._half_sample = data[whole:]
-        if not whole:
+        try:
+            pcm = self._reader.feed(data)
+        except AudioError as error:
+            DISCARDED_BYTES.labels("unsupported").inc(len(data))
+            await self._refuse(error)
+            return
+        if not pcm:
             return
         speech = self._speech = self._speech or self._new_speech()
         opening = not speech.turn
-        if await self._said(speech, data[:whole]):
+        if await self._said(speech, pcm):
             if opening:
-                await self._say(speaker.Turn(speech.turn))
-            await self._say(speaker.Ack(speech.turn, speech.offset))
+                await self._tell(speaker.Turn(speech.turn))
+            await self._tell(speaker.Ack(speech.turn, speech.offset))
+
+    async def _refuse(self, error: AudioError) -> None:
+        """Take no more of a turn whose audio cannot be spoken; what was spoken of it is its end."""
+        BAD_MESSAGES.labels("audio").inc()
+        speech = self._speech
+        await self._stop_listening(
+            "unsupported", speaker.Error("unsupported-audio", str(error), retryable=False)
+        )
+        if speech is not None and speech.turn and await self._said(speech, b"", end=True):
+            await self._tell(speaker.Ended(speech.turn, speech.offset))
 
     async def _end(self) -> None:
         self._deaf = None
-        speech, odd = self._speech, self._half_sample
+        speech, pcm = self._speech, await self._rest()
+        if pcm and speech is None:
+            speech = self._new_speech()
         self._forget()
-        if odd:
-            BAD_MESSAGES.labels("odd-bytes").inc()
-            text = "the turn's audio ended in the middle of a sample; its last byte was dropped"
-            await self._say(speaker.Error("unsupported-audio", text, retryable=False))
-        if speech is not None and await self._said(speech, b"", end=True):
-            await self._say(speaker.Ended(speech.turn, speech.offset))
+        if speech is not None:
+            opening = not speech.turn
+            if await self._said(speech, pcm, end=True):
+                if opening:
+                    await self._tell(speaker.Turn(speech.turn))
+                await self._tell(speaker.Ended(speech.turn, speech.offset))
         self._deaf = None
+
+    async def _rest(self) -> bytes:
+        """What the turn's reader held back; what is missing at its end is told."""
+        pcm, text = b"", ""
+        try:
+            pcm = self._reader.finish()
+        except AudioError as error:
+            text = str(error)
+        if self._reader.odd:
+            text = text or "the turn's audio ended in the middle of a sample; its last byte was dropped"
+        if text:
+            BAD_MESSAGES.labels("odd-bytes").inc()
+            await self._tell(speaker.Error("unsupported-audio", text, retryable=False))
+        return pcm
 
     async def _said(self, speech: Speech, pcm: bytes, *, end: bool = False) -> bool:
         """Say it, or tell the speaker why its turn takes no more."""
         try:
             await speech.say(pcm, end=end)
+        except _OvertakenError:
+            dropped = len(pcm) + self._queue.drop_before(self._interrupt)
+            DISCARDED_BYTES.labels("interrupted").inc(dropped)
+            self._forget()
         except Closed as closed:
             await self._stop_listening("interrupted", speaker.Interrupted(closed.turn))
+            await self._explain_silence()
         except Busy as busy:
             text = f"turn {busy.turn} is being spoken by someone else; start with barge_in to cancel it"
             await self._stop_listening("busy", speaker.Error("turn-open", text, retryable=True))
@@ -207,34 +394,70 @@ class Door:
             text = "Redis has lost audio that was acknowledged; start with this turn again to see how much"
             await self._stop_listening("lost", speaker.Error("audio-lost", text, retryable=True))
         else:
+            self._said_at = self._loop.time()
             return True
         return False
 
+    async def _explain_silence(self) -> None:
+        """Late audio is thrown away: where its own silence is the reason, the speaker is told so."""
+        silence_s = self._limits.silence_s
+        if self._loop.time() - self._said_at > silence_s:
+            text = f"the turn was over after {silence_s:g} s of silence; what comes of it is thrown away"
+            await self._tell(speaker.Error("input-timeout", text, retryable=False))
+
     def _new_speech(self) -> Speech:
+        self._said_at = self._loop.time()
         return Speech(
             uplink=self._uplink,
             keys=self._keys,
             door="socket",
-            wait_s=self._wait_s,
+            wait_s=self._limits.wait_s,
             chunk_bytes=MAX_CHUNK_BYTES,
-            tail_bytes=self._tail_bytes,
+            tail_bytes=self._limits.tail_bytes,
             key=self._options.key or new_key(),
             barge_in=self._options.barge_in,
             traceparent=traceparent(self._options.traceparent) or self._traceparent,
+            sleep=self._sleep,
         )
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait for the next attempt, or for an interrupt, which overtakes what waits."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._interrupted.wait()
+        if self._interrupted.is_set():
+            raise _OvertakenError
 
     async def _stop_listening(self, reason: str, answer: speaker.ToSpeaker) -> None:
         self._forget()
         self._deaf = reason
-        await self._say(answer)
+        await self._tell(answer)
 
     def _forget(self) -> None:
         self._speech = None
-        self._half_sample = b""
+        self._reader = SampleReader(self._sample_rate)
         self._options = speaker.Start()
 
-    async def _say(self, message: speaker.ToSpeaker) -> None:
-        if not self._websocket.closed:
-            # The speaker may have left: then the socket's own end says so.
-            with suppress(ConnectionError):
-                await self._websocket.send_str(speaker.encode(message))
+    async def _tell(self, message: speaker.ToSpeaker) -> None:
+        await self._websocket.tell(message)
+
+
+def _item(message: WSMessage) -> bytes | speaker.FromSpeaker | speaker.SpeakerError:
+    if message.type is WSMsgType.BINARY:
+        return bytes(message.data)
+    try:
+        return speaker.decode(message.data)
+    except speaker.SpeakerError as error:
+        return error
+
+
+def _is_final(code: int | None) -> bool:
+    """Whether nobody comes back after a close with this code."""
+    return code in _NO_STATUS or (code is not None and close_codes.advice(code) is Advice.FINAL)
+
+
+def _check_format(start: speaker.Start, sample_rate: int) -> None:
+    if start.sample_rate is not None:
+        check_rate(int(start.sample_rate), sample_rate)
+    if start.channels not in (None, 1):
+        raise Unsupported(f"{start.channels} channels: send mono")

@@ -1,11 +1,12 @@
 """Trace context that callers bring: kept where it is one, left out and counted where it is not."""
 
-from prometheus_client import Counter
-
+from relay_telemetry.counter import counter
 from relay_wire import text
 
-DROPPED_FIELDS = Counter(
-    "relay_control_dropped_fields_total", "Optional fields left out, since their value was none.", ["field"]
+DROPPED_FIELDS = counter(
+    "relay_control_dropped_fields_total",
+    "Optional fields left out, since their value was none.",
+    field=("traceparent",),
 )
 
 

@@ -105,6 +105,14 @@ class Bench:
         return [speaker.decode_answer(await socket.receive_str(timeout=5)) for _ in range(count)]
 
     @staticmethod
+    async def acknowledged(socket: aiohttp.ClientWebSocketResponse, ack: speaker.Ack) -> None:
+        """Read acks up to this one: one ack may stand for several messages."""
+        while (answer := speaker.decode_answer(await socket.receive_str(timeout=5))) != ack:
+            assert isinstance(answer, speaker.Ack)
+            assert answer.turn == ack.turn
+            assert answer.offset < ack.offset
+
+    @staticmethod
     async def say(socket: aiohttp.ClientWebSocketResponse, message: speaker.FromSpeaker) -> None:
         """Send a message over an audio socket."""
         await socket.send_str(speaker.encode(message))

@@ -91,7 +91,7 @@ async def test_cancelled_while_speaking_live(bench) -> None:
         def chunks() -> Iterator[bytes]:
             yield bytes(2_000_000)
             speaking.cancel()
-            yield bytes(1000)
+            yield bytes(2_000_000)  # more than may be sent without an ack
 
         speaking = asyncio.create_task(backend.speak_live(conversation, chunks()))
         with pytest.raises(asyncio.CancelledError):

@@ -5,6 +5,8 @@ import pytest
 
 from relay_wire import speaker, uplink
 
+PIECE = bytes(range(100))
+
 
 async def test_speaking_live(bench) -> None:
     """A turn opens with its first chunk, every chunk is acknowledged, `end` closes it; then another."""
@@ -63,14 +65,36 @@ async def test_large_messages_are_cut(bench) -> None:
         assert [len(chunk.pcm) for chunk in await b.said(conversation)] == [65536, 65536, 65536, 3392, 0]
 
 
-async def test_a_message_too_large(bench) -> None:
-    """2 MiB: closed as too big."""
-    async with bench() as b, b.socket(await b.create()) as socket:
-        await socket.send_bytes(bytes(2 * 2**20))
-        async for _ in socket:
-            pass
+async def test_a_large_message(bench) -> None:
+    """A whole clip at once is taken: 1.2 MB are 37 s at 16 kHz."""
+    pcm = bytes(range(250)) * 4800
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await socket.send_bytes(PIECE)
+            await socket.send_bytes(pcm)
+            await b.say(socket, speaker.End())
+            while not isinstance((await b.answers(socket, 1))[0], speaker.Ended):
+                pass
 
-        assert socket.close_code == 1009
+        assert await b.audio(conversation) == {1: PIECE + pcm}
+
+
+async def test_a_message_too_large(bench) -> None:
+    """Told, closed as too big, and the turn ends with what came before: nobody comes back to it."""
+    async with bench(control_max_message_bytes=2**20) as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await socket.send_bytes(PIECE)
+            assert await b.answers(socket, 2) == [speaker.Turn(1), speaker.Ack(1, 100)]
+            await socket.send_bytes(bytes(2 * 2**20))
+            [error] = await b.answers(socket, 1)
+            assert (error.code, error.retryable) == ("too-big", False)
+            async for _ in socket:
+                pass
+
+            assert socket.close_code == 1009
+        await b.until(conversation, (1, 100, "ended"))
 
 
 @pytest.mark.parametrize("text", ["hello", "{}", '{"type":"dance"}', '{"type":"ack","turn":1,"offset":1}'])

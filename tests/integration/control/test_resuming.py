@@ -205,7 +205,7 @@ async def test_redis_loses_the_end_of_a_turn(bench) -> None:
             middle = await b.store.snapshot(b.store.keys.conversation(conversation))
             await socket.send_bytes(pcm[2000:4000])
             await socket.send_bytes(pcm[4000:6000])
-            assert await b.answers(socket, 2) == [Ack(1, 4000), Ack(1, 6000)]
+            await b.acknowledged(socket, Ack(1, 6000))
             await middle()
             await socket.send_bytes(pcm[6000:8000])
             assert await b.answers(socket, 1) == [Ack(1, 8000)]
@@ -227,7 +227,7 @@ async def test_redis_loses_more_than_the_door_keeps(bench) -> None:
             go_back = await b.store.snapshot(b.store.keys.conversation(conversation))
             for _ in range(3):
                 await socket.send_bytes(bytes(1000))
-            await b.answers(socket, 3)
+            await b.acknowledged(socket, Ack(1, 4000))
             await go_back()
             await socket.send_bytes(b"ab")
             [error] = await b.answers(socket, 1)
