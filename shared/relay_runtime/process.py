@@ -23,6 +23,7 @@ from relay_runtime.tasks import TaskScope
 from relay_runtime.tls import Certificate
 from relay_settings.base import SettingsError
 from relay_settings.process import ProcessSettings
+from relay_settings.unused import unused
 from relay_telemetry import logs, traces
 from relay_telemetry.admin import Health, announce
 
@@ -129,6 +130,8 @@ def run(service: str, settings_type: type[S], main: Callable[[S, Process], Await
         buffer_bytes=settings.log_buffer_bytes,
         repeats_per_s=settings.log_repeats_per_s,
     )
+    for sentence in unused(settings_type):
+        log.warning(sentence)
     announce(service)
     with traces.exporting(service, endpoint=settings.otlp_endpoint, ratio=settings.trace_ratio):
         sys.exit(uvloop.run(_serve(service, settings, main)))

@@ -1,9 +1,6 @@
 """Settings of agents, who answer viewers."""
 
-from typing import Annotated
-
 from pydantic import Field, field_validator
-from pydantic_settings import NoDecode
 
 from relay_settings.base import Settings
 
@@ -11,7 +8,7 @@ from relay_settings.base import Settings
 class AgentSettings(Settings):
     """What agents there are, and what they may use."""
 
-    agents: Annotated[tuple[str, ...], NoDecode] = Field(
+    agents: tuple[str, ...] = Field(
         "push,clips,echo",
         validate_default=True,
         description="Agents that conversations may name, comma-separated; others than these three are"

@@ -1,35 +1,23 @@
 """What all services' settings share: how they are read, refused and shown."""
 
-import os
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any, Self, get_args
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict
-from pydantic_settings import SettingsError as SourceError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-PREFIX = "RELAY_"
+from relay_settings import environment
+from relay_settings.environment import PREFIX, SettingsError
+from relay_settings.refusal import explain
 
-
-class SettingsError(Exception):
-    """Raised when a setting is missing or wrong. The text names the variable and what it takes."""
+__all__ = ["Settings", "SettingsError", "named", "reveal"]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The base of all settings classes. Frozen; secrets are masked in every repr."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        frozen=True,
-        extra="ignore",
-        populate_by_name=True,
-        cli_kebab_case=True,
-        cli_implicit_flags=True,
-        cli_hide_none_type=True,
-        cli_avoid_json=True,
-        hide_input_in_errors=True,
+    model_config = ConfigDict(
+        frozen=True, populate_by_name=True, hide_input_in_errors=True, allow_inf_nan=False
     )
 
     @classmethod
@@ -40,30 +28,28 @@ class Settings(BaseSettings):
             SettingsError: A value is missing or not allowed.
             TypeError: There is no such setting.
         """
-        unknown = values.keys() - cls.model_fields.keys() - set(map(cls.variable, cls.model_fields))
+        surroundings = environment.values()
+        fields = {cls.variable(name): name for name in cls.model_fields}
+        given = {fields.get(name, name): value for name, value in values.items()}
+        unknown = given.keys() - cls.model_fields.keys()
         if unknown:
             raise TypeError(f"{cls.__name__} has no setting {', '.join(sorted(unknown))}")
+        read = {name: surroundings[variable] for variable, name in fields.items() if variable in surroundings}
         try:
-            return cls(**values, _secrets_dir=_secrets_dir())  # type: ignore[call-arg]  # pydantic's own
-        except (ValidationError, SourceError) as error:
-            raise SettingsError(cls._explain(error)) from None
+            return cls(**{**read, **given})
+        except ValidationError as error:
+            raise SettingsError("\n".join(explain(error, cls.variable))) from None
 
     @classmethod
     def from_command_line(cls, program: str, arguments: Sequence[str] | None = None) -> Self:
         """Read flags, then the environment. ``--help`` prints every setting and exits.
 
         Raises:
-            SettingsError: As ``load``.
+            SettingsError: As ``load``; or a flag is none, or is a secret's. The text has no value.
         """
-        flags: CliSettingsSource[Self] = CliSettingsSource(
-            cls,
-            cli_prog_name=program,
-            cli_parse_args=list(sys.argv[1:] if arguments is None else arguments),
-        )
-        try:
-            return cls(_cli_settings_source=flags, _secrets_dir=_secrets_dir())  # type: ignore[call-arg]
-        except (ValidationError, SourceError) as error:
-            raise SettingsError(cls._explain(error)) from None
+        from relay_settings import flags  # noqa: PLC0415  # they know every service's secrets
+
+        return cls.load(**flags.read(cls, program, sys.argv[1:] if arguments is None else arguments))
 
     @classmethod
     def variables(cls) -> list[tuple[str, str, str]]:
@@ -77,41 +63,18 @@ class Settings(BaseSettings):
     @classmethod
     def variable(cls, name: str) -> str:
         """The environment variable of a field."""
-        field = cls.model_fields.get(name)
-        if field is not None and isinstance(field.validation_alias, AliasChoices):
-            return str(field.validation_alias.choices[0])
-        return PREFIX + name.upper()
+        alias = cls.model_fields[name].validation_alias
+        return alias if isinstance(alias, str) else PREFIX + name.upper()
 
     @classmethod
-    def _explain(cls, error: Exception) -> str:
-        if not isinstance(error, ValidationError):
-            return str(error)
-        lines = []
-        for problem in error.errors(include_url=False, include_input=False):
-            place = str(problem["loc"][0]) if problem["loc"] else ""
-            name = cls.variable(place) if place in cls.model_fields else place or "settings"
-            lines.append(f"{name}: {problem['msg']}")
-        return "\n".join(lines)
+    def secrets(cls) -> list[str]:
+        """The fields that are secrets."""
+        return [name for name, field in cls.model_fields.items() if _mentions(field.annotation, SecretStr)]
 
 
-def secret(variable: str, description: str, **options: Any) -> Any:
-    """A secret field with a variable name of its own."""
-    return Field(validation_alias=AliasChoices(variable), description=description, **options)
-
-
-def child_environment(overrides: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a process of the relay started by another: ours, with these changed."""
-    return {**os.environ, **overrides}
-
-
-def inherited(prefix: str) -> dict[str, str]:
-    """The variables of our environment that begin with this prefix."""
-    return {name: value for name, value in os.environ.items() if name.startswith(prefix)}
-
-
-def variable(name: str) -> str | None:
-    """One variable of our environment."""
-    return os.environ.get(name)
+def named(variable: str, description: str, **options: Any) -> Any:
+    """A field with a variable name of its own, as the vendor's have it."""
+    return Field(validation_alias=variable, description=description, **options)
 
 
 def reveal(value: SecretStr | None) -> str:
@@ -119,6 +82,5 @@ def reveal(value: SecretStr | None) -> str:
     return value.get_secret_value() if value is not None else ""
 
 
-def _secrets_dir() -> str | None:
-    directory = os.environ.get(PREFIX + "SECRETS_DIR")
-    return directory if directory and Path(directory).is_dir() else None
+def _mentions(annotation: Any, wanted: type) -> bool:
+    return annotation is wanted or any(_mentions(part, wanted) for part in get_args(annotation))

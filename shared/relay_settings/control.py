@@ -1,11 +1,10 @@
 """Settings of control."""
 
-from typing import Annotated, Self
+from typing import Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import CliSuppress, NoDecode
 
-from relay_settings.base import secret
+from relay_settings.base import named
 from relay_settings.process import ProcessSettings
 from relay_settings.tokens import TokenSettings
 from relay_settings.uplink import UplinkSettings
@@ -17,7 +16,7 @@ class ControlSettings(ProcessSettings, UplinkSettings, TokenSettings, VendorAcco
 
     control_host: str = Field("127.0.0.1", description="Address for backends; 0.0.0.0 opens it.")
     control_port: int = Field(8081, ge=0, le=65535, description="Port for backends; 0 takes a free one.")
-    api_keys: CliSuppress[Annotated[tuple[SecretStr, ...], NoDecode]] = secret(
+    api_keys: tuple[SecretStr, ...] = named(
         "RELAY_API_KEYS",
         "What is known of backends' keys, as <id>:<sha256>:<scopes>, comma-separated; "
         "`avatar-relay keys new` makes one.",
@@ -30,7 +29,7 @@ class ControlSettings(ProcessSettings, UplinkSettings, TokenSettings, VendorAcco
     key_conversations: int = Field(
         10_000, ge=1, description="Conversations of one key that have not ended; else 429."
     )
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    cors_origins: tuple[str, ...] = Field(
         (),
         description="Origins whose pages may read control's answers, comma-separated; empty: none.",
     )

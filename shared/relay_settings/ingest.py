@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from relay_settings.agents import AgentSettings
-from relay_settings.base import secret
+from relay_settings.base import named
 from relay_settings.process import ProcessSettings
 from relay_settings.uplink import UplinkSettings
 from relay_settings.vendor import VendorAccountSettings
@@ -14,7 +14,7 @@ from relay_settings.vendor import VendorAccountSettings
 class IngestSettings(ProcessSettings, UplinkSettings, VendorAccountSettings, AgentSettings):
     """Ingest: owns conversations and their Motion sessions."""
 
-    ingress_endpoint: str = secret(
+    ingress_endpoint: str = named(
         "SPATIUS_INGRESS_ENDPOINT", "The vendor's Motion Server; empty: composed from the region.", default=""
     )
     vendor_telemetry_endpoint: str = Field(

@@ -1,9 +1,6 @@
 """Settings of what viewers may take of a gateway, and where they may come from."""
 
-from typing import Annotated
-
 from pydantic import Field, field_validator
-from pydantic_settings import NoDecode
 
 from relay_settings.base import Settings
 from relay_settings.origins import normalised
@@ -43,7 +40,7 @@ class LimitSettings(Settings):
         description="Proxies before the gateway that append to X-Forwarded-For; 0: the header counts for"
         " nothing, and viewers have the address they connect from.",
     )
-    origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    origins: tuple[str, ...] = Field(
         (),
         description="Origins whose pages may open sockets, comma-separated, as https://app.example,"
         " capacitor://localhost or http://localhost:* for every port; * for any; null for pages from disk and"

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import CliSuppress
 
-from relay_settings.base import Settings, reveal, secret
+from relay_settings.base import Settings, named, reveal
 from relay_settings.redis_url import RedisUrl, complete, has_credentials
 
 DEFAULT_PARTITIONS = 16
@@ -16,7 +15,7 @@ DEFAULT_KEY_PREFIX = "relay"
 class StoreSettings(Settings):
     """Where Redis is and how long to wait for it."""
 
-    redis_url: CliSuppress[SecretStr] = Field(
+    redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
         description="Redis 7 or later, or Valkey: redis://[user:password@]host:port/db,"
         " redis+sentinel://[user:password@]host:port,.../<master name>[/db]"
@@ -25,7 +24,7 @@ class StoreSettings(Settings):
     redis_username: str = Field(
         "", description="ACL user at Redis, when the URL names none; empty: the default user."
     )
-    redis_password: CliSuppress[SecretStr | None] = secret(
+    redis_password: SecretStr | None = named(
         "RELAY_REDIS_PASSWORD", "Password at Redis, when the URL has none.", default=None
     )
     redis_ca_file: Path | None = Field(

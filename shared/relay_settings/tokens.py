@@ -4,15 +4,14 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import CliSuppress
 
-from relay_settings.base import Settings, reveal, secret
+from relay_settings.base import Settings, named, reveal
 
 
 class TokenSettings(Settings):
     """The keys viewer tokens are signed with."""
 
-    token_secret: CliSuppress[SecretStr | None] = secret(
+    token_secret: SecretStr | None = named(
         "RELAY_TOKEN_SECRET",
         "One key for viewer tokens (HS256), 32 characters or more, the same at control and gateways.",
         default=None,

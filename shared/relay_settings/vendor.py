@@ -1,38 +1,31 @@
 """Settings of the vendor's cloud, under the vendor's own variable names (facts 0)."""
 
-from pydantic import AliasChoices, Field, SecretStr
-from pydantic_settings import CliSuppress
+from pydantic import SecretStr
 
-from relay_settings.base import Settings, reveal, secret
+from relay_settings.base import Settings, named, reveal
 
 
 class VendorSettings(Settings):
     """Which of the vendor's apps and regions; nothing secret."""
 
-    app_id: str = Field(
-        "", validation_alias=AliasChoices("SPATIUS_APP_ID", "app_id"), description="The vendor's app id."
-    )
-    avatar_id: str = Field(
-        "",
-        validation_alias=AliasChoices("SPATIUS_AVATAR_ID", "avatar_id"),
-        description="Avatar of conversations that name none.",
-    )
-    region: str = Field(
-        "us-west",
-        validation_alias=AliasChoices("SPATIUS_REGION", "region"),
-        description="The vendor's region; pinned, since 'auto' asks a further host at each start.",
+    app_id: str = named("SPATIUS_APP_ID", "The vendor's app id.", default="")
+    avatar_id: str = named("SPATIUS_AVATAR_ID", "Avatar of conversations that name none.", default="")
+    region: str = named(
+        "SPATIUS_REGION",
+        "The vendor's region; pinned, since 'auto' asks a further host at each start.",
+        default="us-west",
     )
 
 
 class VendorAccountSettings(VendorSettings):
     """The account at the vendor, for processes that call its Console API."""
 
-    vendor_api_key: CliSuppress[SecretStr | None] = secret(
+    vendor_api_key: SecretStr | None = named(
         "SPATIUS_API_KEY",
         "The vendor's API key: ingest needs it, control for session tokens only.",
         default=None,
     )
-    console_endpoint: str = secret(
+    console_endpoint: str = named(
         "SPATIUS_CONSOLE_ENDPOINT", "The vendor's Console API; empty: composed from the region.", default=""
     )
 

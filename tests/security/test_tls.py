@@ -18,7 +18,7 @@ from relay_runtime import tls
 from relay_runtime.http import listen
 from relay_runtime.tasks import TaskScope
 from relay_runtime.tls import FAILURES, Certificate
-from relay_settings.base import child_environment
+from relay_settings.environment import child_environment
 
 SECRET = "planted-secret-of-viewer-tokens-" + "k" * 8
 

@@ -15,7 +15,7 @@ from tests.integration.gateway.bench import KEY
 from tests.redis_process import free_port
 
 from relay_runtime.parent import end_with_parent
-from relay_settings.base import child_environment
+from relay_settings.environment import child_environment
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pipes whose size can be set are Linux's")
 _F_SETPIPE_SZ = 1031

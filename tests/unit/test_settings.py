@@ -22,7 +22,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
     for name in list(os.environ):
-        if name.startswith(("RELAY_", "SPATIUS_")):
+        if name.startswith(("RELAY_", "SPATIUS_", "OTEL_")):
             monkeypatch.delenv(name)
 
 

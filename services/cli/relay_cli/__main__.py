@@ -237,9 +237,10 @@ def settings(service: Service) -> None:
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    module = importlib.import_module(f"relay_settings.{service}")
+    from relay_settings.catalogue import SERVICES  # noqa: PLC0415
+
     table = Table("variable", "default", "meaning")
-    for row in getattr(module, f"{service.capitalize()}Settings").variables():
+    for row in SERVICES[service].variables():
         table.add_row(*map(escape, row))
     open_console().print(table)
 

@@ -20,7 +20,7 @@ from relay_cli.backend import Backend
 from relay_cli.recording import Recording, percentile
 from relay_cli.stack import Stack
 from relay_client import Viewer
-from relay_settings.base import variable
+from relay_settings.environment import variable
 from relay_settings.store import StoreSettings
 from relay_simulator.motion import expected_payloads
 from relay_streams.keys import KeySpace

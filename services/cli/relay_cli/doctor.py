@@ -13,18 +13,19 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 
-from relay_settings.base import Settings, SettingsError, variable
-from relay_settings.control import ControlSettings
-from relay_settings.gateway import GatewaySettings
-from relay_settings.ingest import IngestSettings
+from relay_settings.base import Settings, SettingsError
+from relay_settings.catalogue import SERVICES
+from relay_settings.environment import variable
 from relay_settings.redis_url import RedisUrl
 from relay_settings.store import StoreSettings
+from relay_settings.unused import unused
 from relay_streams.errors import StoreError
 from relay_streams.installation import Disagreement, Installation
 from relay_streams.keys import KeySpace
 from relay_streams.link import Link
 from relay_telemetry.version import hot_path
 
+_SERVICES = ("gateway", "ingest", "control")
 _OLDEST_REDIS = (7, 0)
 _CLOCK_S = 1.0
 _TIMEOUT_S = 5.0
@@ -44,7 +45,8 @@ class Finding(NamedTuple):
 
 async def examine() -> list[Finding]:
     """Check everything; never raises, a check that cannot be done is a finding."""
-    findings = [_settings_of(kind) for kind in (GatewaySettings, IngestSettings, ControlSettings)]
+    findings = [_settings_of(service, SERVICES[service]) for service in _SERVICES]
+    findings += _variables()
     findings += await _redis()
     findings += [await _reachable(*host) for host in _vendor_hosts()]
     findings += [
@@ -68,13 +70,24 @@ def show(findings: list[Finding], console: Console) -> None:
     console.print(table)
 
 
-def _settings_of(kind: type[Settings]) -> Finding:
-    name = f"settings of {kind.__name__.removesuffix('Settings').lower()}"
+def _settings_of(service: str, kind: type[Settings]) -> Finding:
+    name = f"settings of {service}"
     try:
         kind.load()
     except SettingsError as error:
         return Finding(name, "fail", str(error), "set the variables named here, or files of those names")
     return Finding(name, "ok", "complete")
+
+
+def _variables() -> list[Finding]:
+    """What is set and has no effect; a variable that two services would tell of is told once."""
+    try:
+        sentences = dict.fromkeys(sentence for service in _SERVICES for sentence in unused(SERVICES[service]))
+    except SettingsError as error:
+        return [Finding("variables", "fail", str(error), "mend the file or its permissions")]
+    return [Finding("variables", "warn", sentence, "mend or remove it") for sentence in sentences] or [
+        Finding("variables", "ok", "all have an effect")
+    ]
 
 
 async def _redis() -> list[Finding]:

@@ -14,7 +14,7 @@ from typing import Self
 
 from relay_auth.api_keys import Scope, new_key
 from relay_runtime.parent import end_with_parent
-from relay_settings.base import child_environment
+from relay_settings.environment import child_environment
 from relay_streams.server import Server
 
 START_TIMEOUT_S = 30.0

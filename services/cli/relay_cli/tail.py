@@ -10,7 +10,7 @@ from rich.table import Table
 
 from relay_cli.backend import Backend, BackendError
 from relay_client import Viewer, ViewerError
-from relay_settings.base import variable
+from relay_settings.environment import variable
 from relay_wire import events
 from relay_wire.frame import Frame, Kind
 
