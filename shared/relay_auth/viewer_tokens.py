@@ -13,8 +13,10 @@ from relay_settings.base import SettingsError
 from relay_settings.tokens import TokenSettings
 
 AUDIENCE = "avatar-relay"
+_GRANTED_AT = "orig_iat"
+"""The claim of a renewed token that has the first one's ``iat``."""
 _REQUIRED = ["aud", "exp", "iat", "cid", "role"]
-_INVALID = (jwt.InvalidTokenError, ValueError, OverflowError, RecursionError)
+_INVALID = (jwt.InvalidTokenError, ValueError, OverflowError, RecursionError, TypeError)
 """What the library raises for tokens that are none: also for text without UTF-8, and JSON without end."""
 
 
@@ -38,6 +40,12 @@ class Grant(NamedTuple):
     role: Role
     expires_at: int
     """Seconds since the epoch."""
+    issued_at: int = 0
+    """When this token was made."""
+    granted_at: int = 0
+    """When the first token was made that this one renews, or is."""
+    key: TokenKey | None = None
+    """What it is signed with."""
 
 
 class ViewerTokens:
@@ -69,6 +77,39 @@ class ViewerTokens:
             raise BadKey("no key here can sign: they are public ones")
         return mint(key, conversation=conversation, role=role, ttl_s=ttl_s)
 
+    async def renew(self, grant: Grant, *, max_life_s: float) -> tuple[str, Grant]:
+        """Make a token that allows the same for as long again. Safe to cancel.
+
+        Args:
+            grant: Of the token to be renewed; it may have expired by now.
+            max_life_s: How long after the first token the new one may expire.
+
+        Returns:
+            The token, and what it allows.
+
+        Raises:
+            TokenError: The old token's key is gone, no key here can sign, or there is no life left.
+        """
+        kid = grant.key.kid if grant.key else UNNAMED
+        keys = await self._ring.keys(kid)
+        known = keys.by_kid.get(kid)
+        if known is None or grant.key is None or known.verifying != grant.key.verifying:
+            raise TokenError("its key is not known here any more")
+        if keys.current is None or keys.current.signing is None:
+            raise TokenError("no key here can sign: they are public ones")
+        now = int(time.time())
+        ttl_s = min(grant.expires_at - grant.issued_at, grant.granted_at + int(max_life_s) - now)
+        if now + ttl_s <= grant.expires_at:
+            raise TokenError("its life is over")
+        token, _ = mint(
+            keys.current,
+            conversation=grant.conversation,
+            role=grant.role,
+            ttl_s=ttl_s,
+            granted_at=grant.granted_at,
+        )
+        return token, grant._replace(expires_at=now + ttl_s, issued_at=now, key=keys.current)
+
     async def verify(self, token: str) -> Grant:
         """Check a token; as ``verify``. Safe to cancel.
 
@@ -80,14 +121,25 @@ class ViewerTokens:
         return _grant(keys.by_kid.get(kid), token, leeway_s=self._leeway_s)
 
 
-def mint(key: TokenKey, *, conversation: str, role: Role, ttl_s: int) -> tuple[str, int]:
+def mint(
+    key: TokenKey, *, conversation: str, role: Role, ttl_s: int, granted_at: int | None = None
+) -> tuple[str, int]:
     """Make a token for one conversation.
+
+    Args:
+        key: Signs it.
+        conversation: The conversation.
+        role: What a viewer may do with it.
+        ttl_s: How long it is valid.
+        granted_at: When the first token was made that this one renews; None: it is the first.
 
     Returns:
         The token, and when it expires in seconds since the epoch.
     """
     now = int(time.time())
     claims = {"aud": AUDIENCE, "iat": now, "exp": now + ttl_s, "cid": conversation, "role": str(role)}
+    if granted_at is not None:
+        claims[_GRANTED_AT] = granted_at
     headers = {"kid": key.kid} if key.kid else None
     return jwt.encode(claims, _signing(key), algorithm=key.algorithm, headers=headers), now + ttl_s
 
@@ -113,7 +165,15 @@ def _grant(key: TokenKey | None, token: str, *, leeway_s: float) -> Grant:
             leeway=leeway_s,
             options={"require": _REQUIRED},
         )
-        return Grant(str(claims["cid"]), Role(claims["role"]), int(claims["exp"]))
+        issued_at = int(claims["iat"])
+        return Grant(
+            conversation=str(claims["cid"]),
+            role=Role(claims["role"]),
+            expires_at=int(claims["exp"]),
+            issued_at=issued_at,
+            granted_at=int(claims.get(_GRANTED_AT, issued_at)),
+            key=key,
+        )
     except _INVALID as error:
         raise TokenError(f"the token is not valid: {error}") from None
 

@@ -67,7 +67,9 @@ class Viewer:
     Args:
         urls: Base URL of a gateway (``ws://`` or ``wss://``), or several to take turns with.
         conversation: Its id.
-        token: The viewer token.
+        token: The viewer token, or a callable that gets one for each connect. A gateway renews a token before
+            it expires as long as the socket stands, if it has a key that can sign; a callable also covers
+            gateways with public keys, and a viewer that was away for longer than its token's life.
         start: ``turn`` for the turn that is being spoken or still plays, from its start; when none is, what
             comes next. ``last`` for the last turn from its start, even if it is over; ``live`` for what comes
             next; or a position to resume from.
@@ -203,8 +205,10 @@ class Viewer:
     def _admit(self, received: Frame) -> Frame | None:
         """Check a frame against what came before; None when it is to be dropped."""
         if received.seq == 0:
-            self._on_gateway_event(events.decode(received.payload))
-            return received
+            told = events.decode(received.payload)
+            self._on_gateway_event(told)
+            # A token is for this viewer, and not for what its app does with frames.
+            return None if isinstance(told, events.TokenRenewed) else received
         position = received.position
         event = events.decode(received.payload) if received.kind is Kind.EVENT else None
         cursor = self.cursor or START
@@ -227,6 +231,9 @@ class Viewer:
             case events.Gap(_, to):
                 self.report.gaps += 1
                 self.cursor = Position.parse(to)
+            case events.TokenRenewed(token):
+                if isinstance(self._token, str):
+                    self._token = token
             case events.Reconnect(after_ms):
                 self._leave_at = self._now() + after_ms / 1000
 

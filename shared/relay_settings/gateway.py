@@ -19,6 +19,12 @@ class GatewaySettings(ProcessSettings, UplinkSettings, TokenSettings, LimitSetti
     heartbeat_s: float = Field(
         25.0, gt=0, description="Between pings to a viewer; silent for half as long after one, it is gone."
     )
+    token_max_life_s: float = Field(
+        12 * 3600.0,
+        ge=0,
+        description="How long after a viewer's first token the last one expires that renews it on an open"
+        " socket, as long as a key here can sign; 0: none is renewed.",
+    )
     client_buffer_bytes: int = Field(
         256 * 1024,
         ge=4096,

@@ -120,6 +120,20 @@ class Reconnect(_Event, frozen=True):
     reason: str
 
 
+class TokenRenewed(_Event, frozen=True):
+    """From the gateway only: a token to reconnect with from now on, in place of the one this socket has.
+
+    It allows the same. It is as secret as the first, and its repr does not show it.
+    """
+
+    token: str
+    expires_at: int
+    """Seconds since the epoch."""
+
+    def __repr__(self) -> str:
+        return f"TokenRenewed(expires_at={self.expires_at})"
+
+
 class Pong(_Event, frozen=True, omit_defaults=True):
     """From the gateway only: the answer to a client's ``ping``, with its ``id``."""
 
@@ -135,8 +149,8 @@ class Unknown(msgspec.Struct, frozen=True):
 StreamEvent = (
     TurnStarted | TurnEnded | Interrupted | AudioOnly | OwnerChanged | Transcript | Error | ConversationEnded
 )
-GatewayEvent = Hello | Gap | Reconnect | Pong | Error
-Event = StreamEvent | Hello | Gap | Reconnect | Pong
+GatewayEvent = Hello | Gap | Reconnect | TokenRenewed | Pong | Error
+Event = StreamEvent | Hello | Gap | Reconnect | TokenRenewed | Pong
 
 _EVENT = int(Kind.EVENT)
 """Asked of every frame, and a member of an enumeration takes four times as long to find."""

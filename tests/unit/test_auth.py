@@ -54,7 +54,9 @@ def test_round_trip(key: TokenKey) -> None:
     """A minted token grants what it was minted for."""
     token, expires_at = mint(key, conversation="c", role=Role.SPEAK, ttl_s=60)
 
-    assert verify({key.kid: key}, token) == ("c", Role.SPEAK, expires_at)
+    grant = verify({key.kid: key}, token)
+    assert (grant.conversation, grant.role, grant.expires_at) == ("c", Role.SPEAK, expires_at)
+    assert (grant.issued_at, grant.granted_at, grant.key) == (expires_at - 60, expires_at - 60, key)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,7 @@ def test_round_trip(key: TokenKey) -> None:
         "", "x", "a.b.c", a_token(key=OTHER), a_token(exp=in_seconds(-60)), a_token(aud="other"),
         a_token(role="admin"), a_token(cid=None), a_token(exp=None), a_token(iat=None),
         a_token(algorithm="HS512", key=b"k" * 64), a_token(nbf=in_seconds(600)), a_token(iat=in_seconds(600)),
-        a_token(exp="soon"), a_token(kid="unknown"),
+        a_token(exp="soon"), a_token(kid="unknown"), a_token(orig_iat="then"), a_token(orig_iat=[1]),
         jwt.encode({**CLAIMS, "exp": 9e9, "iat": 1}, None, "none"),
     ],
 )  # fmt: skip
@@ -243,6 +245,69 @@ async def test_the_secret_and_the_folder(tmp_path: Path) -> None:
     assert (await tokens.verify(a_token(ED25519, "EdDSA", kid="1"))).conversation == "c"
     token, _ = await tokens.mint(conversation="c", role=Role.LISTEN, ttl_s=60)  # the public key cannot
     assert "kid" not in jwt.get_unverified_header(token)
+
+
+# --- renewals ------------------------------------------------------------------------------------
+
+
+async def test_a_renewed_token_allows_the_same(tmp_path: Path) -> None:
+    """For as long again, with the key that signs now; it remembers when the first one was made."""
+    (tmp_path / "1.hs256").write_bytes(KEY)
+    (tmp_path / "2.pem").write_bytes(PRIVATE_PEM)
+    tokens = tokens_of(tmp_path)
+    await tokens.open()
+    made = in_seconds(-50)
+    grant = await tokens.verify(a_token(KEY, kid="1", iat=made, exp=made + 60, role="speak"))
+
+    token, renewed = await tokens.renew(grant, max_life_s=3600)
+    again = await tokens.verify(token)
+    assert again == renewed
+    assert (again.conversation, again.role) == ("c", Role.SPEAK)
+    assert (again.granted_at, again.expires_at - again.issued_at) == (made, 60)
+    assert jwt.get_unverified_header(token)["kid"] == "2"
+    older = again._replace(issued_at=again.issued_at - 10, expires_at=again.expires_at - 10)
+    assert (await tokens.renew(older, max_life_s=3600))[1].granted_at == made
+
+
+@pytest.mark.usefixtures("no_wait")
+@pytest.mark.parametrize("content", [None, OTHER])
+async def test_who_loses_its_key_is_not_renewed(tmp_path: Path, content: bytes | None) -> None:
+    """Taking a leaked key away, or replacing it under its name, ends its tokens, renewed ones too."""
+    (tmp_path / "1.hs256").write_bytes(KEY)
+    (tmp_path / "2.hs256").write_bytes(b"a third token secret of 32 bytes or more")
+    tokens = tokens_of(tmp_path)
+    await tokens.open()
+    grant = await tokens.verify(a_token(KEY, kid="1", iat=in_seconds(-30)))
+    assert await tokens.renew(grant, max_life_s=3600)
+
+    (tmp_path / "1.hs256").unlink()
+    if content is not None:
+        (tmp_path / "1.hs256").write_bytes(content)
+    with pytest.raises(TokenError, match="not known"):
+        await tokens.renew(grant, max_life_s=3600)
+
+
+async def test_public_keys_renew_nothing(tmp_path: Path) -> None:
+    """They only check."""
+    (tmp_path / "1.pem").write_bytes(PUBLIC_PEM)
+    tokens = tokens_of(tmp_path)
+    await tokens.open()
+    with pytest.raises(TokenError, match="sign"):
+        await tokens.renew(await tokens.verify(a_token(ED25519, "EdDSA", kid="1")), max_life_s=3600)
+
+
+@pytest.mark.parametrize(("max_life_s", "left_s"), [(3600, 60), (80, 30), (60, 0), (0, 0)])
+async def test_the_life_of_all_tokens_is_bounded(max_life_s: float, left_s: int) -> None:
+    """From the first one on, and nothing is made that is not valid for longer than what there is."""
+    tokens = ViewerTokens(GatewaySettings.load(RELAY_TOKEN_SECRET=KEY.decode()))
+    made = in_seconds(-50)
+    grant = await tokens.verify(a_token(iat=made, exp=made + 60))
+    if left_s:
+        _, renewed = await tokens.renew(grant, max_life_s=max_life_s)
+        assert abs(renewed.expires_at - in_seconds(left_s)) <= 1
+    else:
+        with pytest.raises(TokenError, match="over"):
+            await tokens.renew(grant, max_life_s=max_life_s)
 
 
 async def test_a_folder_without_keys_is_refused_at_start(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ EXAMPLES: list[tuple[Event, dict[str, object]]] = [
     (events.Gap("5-1", "5-9"), {"type": "gap", "from": "5-1", "to": "5-9"}),
     (events.Reconnect(100, "drain"), {"type": "reconnect", "after_ms": 100, "reason": "drain"}),
     (events.Pong("1"), {"type": "pong", "id": "1"}),
+    (events.Pong(1.5), {"type": "pong", "id": 1.5}),
+    (events.TokenRenewed("t", 17), {"type": "token_renewed", "token": "t", "expires_at": 17}),
     (
         events.Hello("5-1", 2, 16000, "pcm_s16le", "ava", "app", "us-west"),
         {
@@ -104,3 +106,12 @@ def test_the_event_of_a_frame() -> None:
     assert events.of_frame(frame.encode(audio)) is None
     assert events.of_frame(frame.encode(said)) == events.TurnStarted()
     assert events.of_frame(frame.encode(said._replace(payload=b"{"))) is None
+
+
+def test_a_renewed_token_is_not_shown() -> None:
+    """Who logs events, or prints them, does not log it."""
+    event = events.TokenRenewed("planted-secret-of-a-viewer", 17)
+
+    assert events.decode(events.encode(event)) == event
+    assert "planted" not in repr(event)
+    assert "planted" not in f"{event} {[event]}"

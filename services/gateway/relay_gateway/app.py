@@ -45,7 +45,9 @@ class Gateway:
         self._puller = puller
         self._installation = installation
         self._history = History(link)
-        self.reception = Reception(settings, link, puller, self._history, tasks)
+        self.reception = Reception(
+            settings, link, puller, history=self._history, tokens=self.tokens, tasks=tasks
+        )
 
     def readiness(self) -> str:
         """Why viewers would not be served, or nothing."""
@@ -101,7 +103,7 @@ class Gateway:
         beginning = await self._history.begin(keys, request.query.get("from", "turn"))
         with self._admission.audience_of(keys.id):
             async with self.reception.open(request) as socket:
-                await self.reception.serve(socket, Visit(keys, beginning, grant.role, Native()))
+                await self.reception.serve(socket, Visit(keys, beginning, grant.role, Native(), grant))
         return socket.websocket
 
 

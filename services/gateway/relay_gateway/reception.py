@@ -1,14 +1,15 @@
 """Reception: takes viewers in and serves each until it leaves, whatever door it came through."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Any, NamedTuple
 
 import structlog
 from aiohttp import web
 
-from relay_auth.viewer_tokens import Role
+from relay_auth.viewer_tokens import Grant, Role, ViewerTokens
 from relay_gateway.audience import Audience
 from relay_gateway.dialects.dialect import BadMessage, BadReport, Dialect
 from relay_gateway.drain import drain
@@ -18,6 +19,7 @@ from relay_gateway.heartbeat import Heartbeat
 from relay_gateway.history import Beginning, History
 from relay_gateway.inbox import Inbox, Overrun
 from relay_gateway.outbox import Outbox
+from relay_gateway.renewals import Renewals
 from relay_gateway.socket import CLOSE_S, Socket
 from relay_gateway.subscriber import Subscriber
 from relay_gateway.uplink import BAD_MESSAGES, BAD_REPORTS, ViewerUplink
@@ -46,6 +48,9 @@ CLOSES = counter(
     code=(*(code.name for code in REGISTRY.values()), _OTHER),
 )
 
+_RECONNECT_S = 60.0
+"""How long after a drain viewers still come back with the token they have."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -56,6 +61,8 @@ class Visit(NamedTuple):
     beginning: Beginning
     role: Role
     dialect: Dialect
+    grant: Grant | None = None
+    """What its token allows, when the viewer can take a new one in time."""
 
 
 class Reception:
@@ -66,11 +73,19 @@ class Reception:
         link: To Redis.
         puller: Reads the streams.
         history: Reads for single viewers.
+        tokens: Renews theirs.
         tasks: Owns what runs for viewers.
     """
 
     def __init__(
-        self, settings: GatewaySettings, link: Link, puller: Puller, history: History, tasks: TaskScope
+        self,
+        settings: GatewaySettings,
+        link: Link,
+        puller: Puller,
+        *,
+        history: History,
+        tokens: ViewerTokens,
+        tasks: TaskScope,
     ) -> None:
         self._settings = settings
         self._link = link
@@ -82,6 +97,8 @@ class Reception:
         self._outbox = Outbox()
         self._heartbeat = Heartbeat(settings.heartbeat_s)
         tasks.spawn(self._heartbeat.run(), name="heartbeat")
+        self._renewals = Renewals(tokens, settings.token_max_life_s)
+        tasks.spawn(self._renewals.run(), name="token renewals")
         self._leaving = False
 
     async def drain(self) -> None:
@@ -90,6 +107,8 @@ class Reception:
         Returns when the last has left. Cancelling is safe; ``close`` ends the rest.
         """
         self._leaving = True
+        # Who is sent elsewhere needs a token that is valid then.
+        await self._renewals.renew_before(time.time() + self._settings.drain_s + _RECONNECT_S)
         await drain(self._audience, self._settings.drain_s)
 
     async def close(self) -> None:
@@ -155,7 +174,7 @@ class Reception:
         if self._leaving:
             socket.close(RESTART)
             return
-        keys, beginning, role, dialect = visit
+        keys, beginning, role, dialect, grant = visit
         record = beginning.record
         feed = self._feeds.attach(keys, record.tail, ended=record.state == "ended")
         subscriber = Subscriber(
@@ -177,7 +196,8 @@ class Reception:
             say=subscriber.say,
             reachable=lambda: self._link.connected,
         )
-        with self._audience.seat(subscriber):
+        renewing = self._renewals.keep(grant, subscriber.say) if grant else nullcontext()
+        with self._audience.seat(subscriber), renewing:
             try:
                 subscriber.say(self._hello(beginning))
                 subscriber.start()

@@ -145,7 +145,7 @@ async def test_tokens(bench) -> None:
         assert headers["Cache-Control"] == "no-store"
         assert answer["url"] == f"wss://edge.example/v1/conversations/{conversation}/stream"
         keys = {"": secret_key(TOKEN_KEY.encode())}
-        assert verify(keys, answer["token"]) == (conversation, Role.LISTEN, answer["expires_at"])
+        assert verify(keys, answer["token"])[:3] == (conversation, Role.LISTEN, answer["expires_at"])
 
 
 @pytest.mark.parametrize("body", [{"role": "admin"}, {"ttl_s": 1}, {"ttl_s": 10**6}, {"ttl": 60}])

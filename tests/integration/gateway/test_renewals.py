@@ -1,0 +1,131 @@
+"""Renewals: who stays for longer than its token lives can still come back."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from tests.integration.gateway.bench import Bench, assert_whole, collect, listen_to, metric, said, seqs
+
+from relay_auth.token_keys import pem_key
+from relay_auth.viewer_tokens import Role, mint
+from relay_client import Refused, Viewer
+from relay_gateway.renewals import RENEWALS
+from relay_wire import events, frame
+
+TTL_S = 2
+
+
+async def outlived(ttl_s: float = TTL_S) -> None:
+    """Wait until a token made now has expired."""
+    over = time.time() + ttl_s + 1
+    while time.time() < over:
+        await asyncio.sleep(0.05)
+
+
+def short(b: Bench, **options: Any) -> Viewer:
+    return Viewer(b.urls, b.keys.id, b.token(ttl_s=TTL_S), session=b.http, **options)
+
+
+async def test_a_viewer_comes_back_after_its_tokens_life(bench) -> None:
+    """Its first token has expired; the one it got meanwhile has not."""
+    async with bench(token_leeway_s=0) as b, short(b) as viewer:
+        watching = asyncio.create_task(collect(viewer, 15))
+        await b.turn(1)
+        await outlived()
+        viewer.cut()
+        await b.turn(2)
+
+        frames = await watching
+        assert seqs(frames) == list(range(1, 16))
+        assert said(frames, events.TokenRenewed) == [], "the app is not given what is the client's"
+        assert viewer.report.resumes == 1
+        assert_whole(viewer)
+
+
+async def test_without_renewals_it_does_not(bench) -> None:
+    """A life of 0 switches them off; then a string is for visits that are shorter than its life."""
+    async with bench(token_leeway_s=0, token_max_life_s=0) as b, short(b) as viewer:
+        watching = asyncio.create_task(collect(viewer, 15))
+        await outlived()
+        viewer.cut()
+        with pytest.raises(Refused):
+            await watching
+
+
+async def test_a_callable_is_asked_each_time(bench) -> None:
+    """It knows what the gateway does not."""
+    asked = 0
+    async with bench(token_leeway_s=0) as b:
+
+        async def token() -> str:
+            nonlocal asked
+            asked += 1
+            return b.token(ttl_s=TTL_S)
+
+        async with Viewer(b.url, b.keys.id, token, session=b.http) as viewer:
+            watching = asyncio.create_task(collect(viewer, 8))
+            await outlived()
+            viewer.cut()
+            await b.turn(1)
+            assert seqs(await watching) == list(range(1, 9))
+        assert asked == 2
+
+
+async def test_a_drain_hands_out_tokens_that_last(bench) -> None:
+    """Those that would expire while viewers go elsewhere, before they are asked to."""
+    async with bench(drain_s=0.2) as b:
+        headers = {"Authorization": f"Bearer {b.token(ttl_s=30)}"}
+        async with await b.connect(headers=headers) as socket, await b.connect() as other:
+            await outlived(0)  # a token made in the same second would not last longer
+            draining = asyncio.create_task(b.service.reception.drain())
+            told = await listen_to(socket)
+            await draining
+            unasked = said(await listen_to(other), events.TokenRenewed)
+
+        kinds = [type(events.decode(received.payload)) for received in told if not received.seq]
+        assert kinds == [events.Hello, events.TokenRenewed, events.Reconnect]
+        [renewed] = said(told, events.TokenRenewed)
+        assert renewed.expires_at >= time.time() + 25
+        grant = await b.service.tokens.verify(renewed.token)
+        assert (grant.conversation, grant.role) == (b.keys.id, Role.SPEAK)
+        assert len(unasked) == 1
+
+
+async def test_a_gateway_with_public_keys_renews_nothing(bench, tmp_path, eventually) -> None:
+    """The viewer stays as long as its socket does."""
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    await asyncio.to_thread((tmp_path / "k.pem").write_bytes, public)
+    async with bench(RELAY_TOKEN_SECRET=None, token_keys_dir=tmp_path) as b:
+        refused = metric(RENEWALS, outcome="refused")
+        token, _ = mint(pem_key(private, "k"), conversation=b.keys.id, role=Role.LISTEN, ttl_s=TTL_S)
+        async with await b.connect(headers={"Authorization": f"Bearer {token}"}) as socket:
+            await eventually(lambda: metric(RENEWALS, outcome="refused") == refused + 1)
+            await socket.send_str('{"type":"ping"}')
+            told = [events.decode(frame.decode(await socket.receive_bytes(timeout=5)).payload) for _ in "123"]
+            assert [type(event) for event in told] == [events.Hello, events.OwnerChanged, events.Pong]
+
+
+async def test_the_vendors_clients_are_told_nothing(bench, eventually) -> None:
+    """They could not use it."""
+    async with bench(compat=True, avatar_id="ava") as b:
+        headers = {"Authorization": f"Bearer {b.token(ttl_s=TTL_S)}"}
+        async with await b.connect("/ws/agent", headers=headers) as socket, short(b):
+            assert "ready" in await socket.receive_str()
+            renewed = metric(RENEWALS, outcome="renewed")
+            await eventually(lambda: metric(RENEWALS, outcome="renewed") > renewed)
+            await socket.send_str('{"type":"ping"}')
+            assert "pong" in await socket.receive_str()
+
+
+async def test_viewers_that_leave_are_forgotten(bench, eventually) -> None:
+    """No timer is left for them."""
+    async with bench() as b:
+        for _ in range(10):
+            async with await b.connect() as socket:
+                await socket.receive_bytes(timeout=5)
+        await eventually(lambda: not b.service.reception._renewals._viewers)
