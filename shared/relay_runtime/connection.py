@@ -6,6 +6,7 @@ own connection, and is never logged as a defect: its header would come with the 
 
 import asyncio
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -46,16 +47,20 @@ class Connection(RequestHandler):
         manager: Whose it is.
         header_s: How long it may take to its first request's end of header, from now on, TLS and all. Who
             sends a byte now and then holds nothing for longer.
+        leaving: Whether it is to be closed after its next answer, for the client to go elsewhere.
         options: Further ones of ``RequestHandler``.
     """
 
-    __slots__ = ("_discarded_bytes", "_header_timer", "_unread")
+    __slots__ = ("_discarded_bytes", "_header_timer", "_leaving", "_unread")
 
-    def __init__(self, manager: web.Server, *, header_s: float, **options: Any) -> None:
+    def __init__(
+        self, manager: web.Server, *, header_s: float, leaving: Callable[[], bool], **options: Any
+    ) -> None:
         loop = asyncio.get_running_loop()
         # Bodies stay as they came: a handler that admits a request may inflate, the server must not.
         super().__init__(manager, loop=loop, auto_decompress=False, lingering_time=LINGER_S, **options)
         self._logging_enabled = False  # of aiohttp's access log
+        self._leaving = leaving
         self._unread: StreamReader | None = None
         """The body of a request that was answered before its end came."""
         self._discarded_bytes = 0
@@ -104,6 +109,8 @@ class Connection(RequestHandler):
             self._unread, self._discarded_bytes = request.content, 0
             if (request.content_length or LINGER_BYTES) > _SHORT_BODY_BYTES:
                 resp.force_close()
+        if self._leaving():
+            resp.force_close()
         if not resp.prepared:
             resp.headers[hdrs.SERVER] = SERVER
         return await super().finish_response(request, resp, start_time)

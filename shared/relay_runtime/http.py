@@ -1,7 +1,8 @@
 """The HTTP shell: serving an aiohttp application, and answering errors as problem details."""
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,6 +11,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from relay_runtime.connection import SERVER
+from relay_runtime.drain import Sessions
 from relay_runtime.refusal import refusal
 from relay_runtime.site import Site
 from relay_telemetry.counter import counter
@@ -33,6 +35,8 @@ _EVERYWHERE: Translations = {
     RecursionError: (problems.BAD_REQUEST, "the message is nested too deeply"),
     UnicodeError: (problems.BAD_REQUEST, "the request has text that is not UTF-8"),
 }
+_BUSY = 503
+"""A status that asks to try again."""
 _BY_STATUS = {
     400: (problems.BAD_REQUEST, "the request cannot be understood"),
     404: (problems.NOT_FOUND, "no such path"),
@@ -50,6 +54,7 @@ async def listen(
     tls: ssl.SSLContext | None = None,
     header_s: float = 10.0,
     keepalive_s: float = 75.0,
+    leaving: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[str]:
     """Serve an application while the block runs; yields its base URL.
 
@@ -62,6 +67,7 @@ async def listen(
         tls: Encrypts every connection; None: none.
         header_s: How long a connection may take to send its first request's header.
         keepalive_s: How long it may then wait between requests, the next one's header included.
+        leaving: Whether connections are to be closed after their next answer, for clients to go elsewhere.
 
     Raises:
         OSError: The address cannot be bound.
@@ -69,7 +75,9 @@ async def listen(
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        await Site(runner, host, port, tls=tls, header_s=header_s, keepalive_s=keepalive_s).start()
+        await Site(
+            runner, host, port, tls=tls, header_s=header_s, keepalive_s=keepalive_s, leaving=leaving
+        ).start()
         bound = runner.addresses[0][1]
         scheme = "https" if tls else "http"
         yield f"{scheme}://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{bound}"
@@ -100,8 +108,14 @@ class ErrorTable:
         return Problem(kind, detail, retry_after_s=1 if kind.status == _BUSY else None)
 
 
-_BUSY = 503
-"""A status that asks to try again."""
+class _Requests(Sessions[web.RequestHandler]):
+    """Those under way, each by its connection."""
+
+    closed = False
+    """Whether further ones are refused."""
+
+
+_REQUESTS = web.AppKey("requests", _Requests)
 _ERRORS = web.AppKey("errors", ErrorTable)
 _SOCKET = web.RequestKey("socket", web.WebSocketResponse)
 """The request's response, once it is a WebSocket: from then on nothing else can be answered."""
@@ -119,6 +133,7 @@ def application(translations: Translations, *middlewares: Middleware, **options:
     """
     app = web.Application(middlewares=[_answer_errors, *middlewares], **options)
     app[_ERRORS] = ErrorTable(translations)
+    app[_REQUESTS] = _Requests()
     app.on_response_prepare.append(_on_prepare)
     return app
 
@@ -126,6 +141,12 @@ def application(translations: Translations, *middlewares: Middleware, **options:
 def errors_of(request: web.Request) -> ErrorTable:
     """What exceptions are to the clients of the request's application."""
     return request.config_dict[_ERRORS]
+
+
+async def finish_requests(app: web.Application, within_s: float) -> None:
+    """Refuse further requests, and wait until those under way are done, at most so long. Safe to cancel."""
+    app[_REQUESTS].closed = True
+    await app[_REQUESTS].gone_by(asyncio.get_running_loop().time() + within_s)
 
 
 def close_code(request: web.Request, error: Exception) -> CloseCode:
@@ -161,8 +182,12 @@ async def _on_prepare(request: web.Request, response: web.StreamResponse) -> Non
 
 @web.middleware
 async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    requests = request.config_dict[_REQUESTS]
+    if requests.closed:
+        return refusal(Problem(problems.DRAINING, "this process is leaving, try another", retry_after_s=1))
     try:
-        return await handler(request)
+        with requests.join(request.protocol):
+            return await handler(request)
     except Exception as error:  # noqa: BLE001  # the root of every request
         socket = request.get(_SOCKET)
         if socket is not None and socket.prepared:

@@ -75,7 +75,15 @@ class Process:
     async def _listen(self, app: web.Application, host: str, port: int, tls: ssl.SSLContext | None) -> str:
         settings = self._settings
         return await self._stack.enter_async_context(
-            listen(app, host, port, tls=tls, header_s=settings.header_s, keepalive_s=settings.keepalive_s)
+            listen(
+                app,
+                host,
+                port,
+                tls=tls,
+                header_s=settings.header_s,
+                keepalive_s=settings.keepalive_s,
+                leaving=lambda: self.health.draining,
+            )
         )
 
     async def _open_tls(self, chain: Path, key: Path) -> ssl.SSLContext:
@@ -98,6 +106,11 @@ class Process:
     async def stopping(self) -> None:
         """Wait for SIGTERM or SIGINT. From then on the process is not ready."""
         await self._stopping.wait()
+
+    async def withdrawn(self) -> None:
+        """Wait as ``stopping``, and then for as long as balancers may go on sending connections here."""
+        await self._stopping.wait()
+        await asyncio.sleep(self._settings.drain_accept_s)
 
     def _on_signal(self, main: "asyncio.Task[Any] | None") -> None:
         if self._stopping.is_set():

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -21,6 +22,7 @@ class Site(web.BaseSite):
         tls: Encrypts every connection; None: none.
         header_s: As ``Connection``.
         keepalive_s: How long it may then wait between requests, the next one's header included.
+        leaving: As ``Connection``.
     """
 
     def __init__(
@@ -32,12 +34,14 @@ class Site(web.BaseSite):
         tls: ssl.SSLContext | None,
         header_s: float,
         keepalive_s: float,
+        leaving: Callable[[], bool],
     ) -> None:
         super().__init__(runner, ssl_context=tls, backlog=BACKLOG)
         self._host = host
         self._port = port
         self._header_s = header_s
         self._keepalive_s = keepalive_s
+        self._leaving = leaving
         self._app_runner = runner
 
     @property
@@ -64,4 +68,9 @@ class Site(web.BaseSite):
     def _accept(self) -> Connection:
         server = self._app_runner.server
         assert server is not None  # noqa: S101  # a site is made after the runner's setup
-        return Connection(server, header_s=self._header_s, keepalive_timeout=self._keepalive_s)
+        return Connection(
+            server,
+            header_s=self._header_s,
+            leaving=self._leaving,
+            keepalive_timeout=self._keepalive_s,
+        )

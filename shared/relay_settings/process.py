@@ -43,8 +43,16 @@ class ProcessSettings(Settings):
     keepalive_s: float = Field(
         75.0, gt=0, description="How long a connection may be idle between requests before it is closed."
     )
+    drain_accept_s: float = Field(
+        5.0,
+        ge=0,
+        description="How long gateways and control, not ready any more, go on taking connections after"
+        " SIGTERM: balancers and endpoints need some seconds to hear of it.",
+    )
     drain_s: float = Field(
-        10.0, ge=0, description="Time from SIGTERM in which work is handed over before the process ends."
+        10.0,
+        ge=0,
+        description="How long work may then take to be handed over or finished before the process ends.",
     )
     otlp_endpoint: str | None = Field(
         None, description="OTLP/HTTP collector for traces, as http://host:4318; unset: no traces leave."

@@ -112,6 +112,7 @@ class Relay(Target):
             "RELAY_GATEWAY_PORT": "0",
             "RELAY_LOG_LEVEL": "warning",
             "RELAY_DRAIN_S": "0",
+            "RELAY_DRAIN_ACCEPT_S": "0",
             **_NO_LIMITS,
             **self._settings,
         }

@@ -76,6 +76,7 @@ async def service(kind: str, directory: Path, redis_url: str, **settings: str) -
         "RELAY_API_KEYS": str(_KNOWN),
         "RELAY_GATEWAY_PORT": "0",
         "RELAY_CONTROL_PORT": "0",
+        "RELAY_DRAIN_ACCEPT_S": "0",
         "SPATIUS_AVATAR_ID": "avatar",
         **settings,
     }

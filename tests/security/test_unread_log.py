@@ -38,7 +38,7 @@ async def gateway(standard_error: int) -> AsyncIterator[tuple[asyncio.subprocess
     """A gateway whose Redis is away, and its admin port: every reconnect is a line."""
     environment = {
         "RELAY_REDIS_URL": f"redis://127.0.0.1:{free_port()}", "RELAY_TOKEN_SECRET": KEY,
-        "RELAY_GATEWAY_PORT": "0", "RELAY_DRAIN_S": "1",
+        "RELAY_GATEWAY_PORT": "0", "RELAY_DRAIN_S": "1", "RELAY_DRAIN_ACCEPT_S": "0",
     }  # fmt: skip
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "relay_gateway", stdout=asyncio.subprocess.PIPE, stderr=standard_error,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_gateway.drain import STEPS, schedule
+from relay_runtime.drain import STEPS, schedule
 
 
 @given(count=st.integers(0, 200), drain_s=st.floats(0, 3600))
@@ -11,7 +11,7 @@ def test_advice_comes_first(count: int, drain_s: float) -> None:
     """Everybody once; a step or more between its advice and its close; all within the drain."""
     departures = schedule(range(count), drain_s)
 
-    assert sorted(departure.viewer for departure in departures) == list(range(count))
+    assert sorted(departure.session for departure in departures) == list(range(count))
     assert [d.closed_s for d in departures] == sorted(d.closed_s for d in departures)
     for departure in departures:
         assert departure.advised_s >= 0

@@ -185,6 +185,7 @@ class Stack:
             "RELAY_GATEWAY_PORT": "0",
             "RELAY_SIMULATOR_PORT": "0",
             "RELAY_LOG_FORMAT": "json",
+            "RELAY_DRAIN_ACCEPT_S": "0",  # there is no balancer
             **(settings or {}),
         }
 

@@ -16,6 +16,7 @@ from relay_control.answer import ConversationShown, TokenMade, TurnsInterrupted,
 from relay_control.door import AudioWebSocket, Door, DoorLimits
 from relay_control.media import PCM_TYPES, WAV_TYPES, samples_of
 from relay_control.operation import Operation, Parameter
+from relay_control.speakers import Speakers
 from relay_control.trace_context import traceparent
 from relay_runtime import http
 from relay_settings.control import ControlSettings
@@ -72,6 +73,7 @@ class Api:
     def __init__(self, settings: ControlSettings, link: Link, tokens: ViewerTokens) -> None:
         self._settings = settings
         self._tokens = tokens
+        self.speakers = Speakers()
         self._keys = KeySpace.of(settings)
         self._link = link
         self._uplink = Uplink(link, UplinkLimits.of(settings))
@@ -241,7 +243,8 @@ class Api:
             errors=http.errors_of(request),
             traceparent=traceparent(request.headers.get("traceparent", "")),
         )
-        await door.serve()
+        with self.speakers.join(door):
+            await door.serve()
         return websocket
 
     # --- tokens --------------------------------------------------------------------------------

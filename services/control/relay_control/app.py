@@ -14,6 +14,7 @@ from relay_control.access import Access
 from relay_control.api import Api
 from relay_control.operation import Handler, Operation
 from relay_control.session_tokens import session_tokens
+from relay_control.speakers import Speakers
 from relay_runtime import http
 from relay_runtime.process import Process
 from relay_settings.control import ControlSettings
@@ -34,6 +35,8 @@ _TRANSLATIONS = {
     StoreError: (problems.STORE_UNAVAILABLE, "Redis refuses what is asked of it"),
 }
 DOCUMENT_PATH = "/openapi.json"
+SPEAKERS = web.AppKey("speakers", Speakers)
+"""Where the application has its open audio sockets."""
 
 
 async def application(settings: ControlSettings, link: Link, stack: AsyncExitStack) -> web.Application:
@@ -49,11 +52,13 @@ async def application(settings: ControlSettings, link: Link, stack: AsyncExitSta
     """
     access, tokens = Access(settings), ViewerTokens(settings)
     await tokens.open()
-    operations = Api(settings, link, tokens).operations()
+    api = Api(settings, link, tokens)
+    operations = api.operations()
     if settings.session_tokens:
         vendor = await stack.enter_async_context(session_tokens(settings, access, tokens))
         operations += vendor.operations()
     app = http.application(_TRANSLATIONS, client_max_size=settings.max_turn_bytes)
+    app[SPEAKERS] = api.speakers
     for operation in operations:
         app.router.add_route(operation.method, operation.path, _guarded(access, operation))
     # In a thread: our version is read from the package's files.
@@ -84,7 +89,7 @@ def _open_to_pages(app: web.Application, origins: tuple[str, ...]) -> None:
 
 
 async def main(settings: ControlSettings, process: Process) -> None:
-    """Serve backends until the process is told to stop."""
+    """Serve backends until nobody is sent here any more, and then until what is under way is done."""
     async with (
         Link(settings.store_url, name="control", timeout_s=settings.redis_timeout_s) as link,
         installed(link, KeySpace.of(settings), timeout_s=settings.redis_timeout_s) as installation,
@@ -95,4 +100,7 @@ async def main(settings: ControlSettings, process: Process) -> None:
         app = await application(settings, link, stack)
         url = await process.listen(app, settings.control_host, settings.control_port)
         process.ready(url=url)
-        await process.stopping()
+        await process.withdrawn()
+        await asyncio.gather(
+            app[SPEAKERS].drain(settings.drain_s), http.finish_requests(app, settings.drain_s)
+        )

@@ -126,10 +126,10 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
 
 
 async def main(settings: GatewaySettings, process: Process) -> None:
-    """Serve viewers until the process is told to stop, and then until they have gone elsewhere."""
+    """Serve viewers until nobody is sent here any more, and then until they have gone elsewhere."""
     async with gateway(settings) as service:
         process.health.add("redis", service.readiness)
         url = await process.listen(service.application(), settings.gateway_host, settings.gateway_port)
         process.ready(url=url.replace("http", "ws", 1))
-        await process.stopping()
+        await process.withdrawn()
         await service.reception.drain()

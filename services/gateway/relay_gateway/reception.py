@@ -12,7 +12,6 @@ from aiohttp import web
 from relay_auth.viewer_tokens import Grant, Role, ViewerTokens
 from relay_gateway.audience import Audience
 from relay_gateway.dialects.dialect import BadMessage, BadReport, Dialect
-from relay_gateway.drain import drain
 from relay_gateway.feed import Feeds
 from relay_gateway.handshake import SUBPROTOCOL, check_upgrade
 from relay_gateway.heartbeat import Heartbeat
@@ -23,6 +22,7 @@ from relay_gateway.renewals import Renewals
 from relay_gateway.socket import CLOSE_S, Socket
 from relay_gateway.subscriber import Subscriber
 from relay_gateway.uplink import BAD_MESSAGES, BAD_REPORTS, ViewerUplink
+from relay_runtime.drain import drain
 from relay_runtime.http import close_code
 from relay_runtime.tasks import TaskScope
 from relay_settings.gateway import GatewaySettings
@@ -109,7 +109,12 @@ class Reception:
         self._leaving = True
         # Who is sent elsewhere needs a token that is valid then.
         await self._renewals.renew_before(time.time() + self._settings.drain_s + _RECONNECT_S)
-        await drain(self._audience, self._settings.drain_s)
+        await drain(
+            self._audience,
+            self._settings.drain_s,
+            advise=lambda viewer, after_ms: viewer.say(events.Reconnect(after_ms, "draining")),
+            close=lambda viewer: viewer.end(RESTART),
+        )
 
     async def close(self) -> None:
         """Take no more viewers, and close every one that is left at once."""

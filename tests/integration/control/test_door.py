@@ -223,7 +223,7 @@ async def test_nested_messages_are_bad_messages(bench) -> None:
 
 async def test_what_redis_refuses_closes_with_its_code(bench) -> None:
     """A right that Redis does not give: 4200, which speakers come back from."""
-    async with bench() as b:
+    async with bench(uplink_wait_s=0.5) as b:
         conversation = await b.create()
         async with b.socket(conversation) as socket:
             try:

@@ -1,0 +1,108 @@
+"""Drain: how a service that is told to stop sends its clients elsewhere, a few at a time.
+
+Every client is advised a moment of its own to reconnect at, and is closed somewhat after it if it is
+still here. Until then it is served as ever.
+"""
+
+import asyncio
+import math
+import random
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from operator import attrgetter
+from typing import Generic, NamedTuple, TypeVar
+
+import structlog
+
+STEPS = 20
+"""Batches a drain closes its clients in."""
+CLOSE_S = 2.0
+"""How long a client may take to answer a close before its connection is dropped."""
+
+log = structlog.get_logger(__name__)
+
+S = TypeVar("S")
+
+
+class Sessions(Generic[S]):
+    """What a service serves now: sockets or requests, each from its begin to its end."""
+
+    def __init__(self) -> None:
+        self._sessions: set[S] = set()
+        self._gone = asyncio.Event()
+        self._gone.set()
+
+    def __iter__(self) -> Iterator[S]:
+        return iter(tuple(self._sessions))
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    @contextmanager
+    def join(self, session: S) -> Iterator[None]:
+        """Count this one in while the block runs."""
+        self._sessions.add(session)
+        self._gone.clear()
+        try:
+            yield
+        finally:
+            self._sessions.discard(session)
+            if not self._sessions:
+                self._gone.set()
+
+    async def gone_by(self, deadline: float) -> bool:
+        """Wait until nobody is left, at most until this moment of the loop's clock; whether it is so."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._gone.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class Departure(NamedTuple, Generic[S]):
+    """When one client leaves, in seconds from the drain's begin."""
+
+    session: S
+    advised_s: float
+    """When it is asked to reconnect elsewhere."""
+    closed_s: float
+    """When it is closed if it has not: a step after the advice or more."""
+
+
+def schedule(sessions: Iterable[S], drain_s: float) -> list[Departure[S]]:
+    """Spread departures at random over a drain, in the order in which they are closed."""
+    step_s = drain_s / STEPS
+    departures = []
+    for session in sessions:
+        at = random.uniform(0, STEPS - 2)  # noqa: S311  # it spreads load, and guards nothing
+        departures.append(Departure(session, at * step_s, (math.floor(at) + 2) * step_s))
+    return sorted(departures, key=attrgetter("closed_s"))
+
+
+async def drain(
+    sessions: Sessions[S], drain_s: float, *, advise: Callable[[S, int], None], close: Callable[[S], object]
+) -> None:
+    """Advise every client, then close those that stay, batch by batch.
+
+    Returns as soon as no client is left, at the latest ``CLOSE_S`` after ``drain_s``. Cancelling stops
+    it; clients that are not closed yet stay.
+
+    Args:
+        sessions: The clients.
+        drain_s: How long it may take.
+        advise: Tells a client in how many milliseconds to reconnect elsewhere.
+        close: Begins to close a client's connection, with the code for a restart. Must not block.
+    """
+    departures = schedule(sessions, drain_s)
+    log.info("draining", clients=len(departures))
+    for departure in departures:
+        advise(departure.session, round(departure.advised_s * 1000))
+    began = asyncio.get_running_loop().time()
+    for closed_s, batch in groupby(departures, key=attrgetter("closed_s")):
+        if await sessions.gone_by(began + closed_s):
+            return
+        for departure in batch:
+            close(departure.session)
+    await sessions.gone_by(began + drain_s + CLOSE_S)

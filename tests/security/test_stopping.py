@@ -1,0 +1,105 @@
+"""SIGTERM, with real processes: not ready at once, served for a while, then everybody is told where to go."""
+
+import asyncio
+import signal
+from typing import Any
+
+import aiohttp
+import pytest
+from tests.security.processes import API_KEY, Service
+
+from relay_wire import speaker
+
+HEADERS = {"Authorization": f"Bearer {API_KEY}"}
+
+
+async def until(http: aiohttp.ClientSession, url: str, status: int) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            async with http.get(url) as response:
+                if response.status == status:
+                    return
+            await asyncio.sleep(0.01)
+
+
+async def created(child: Service, http: aiohttp.ClientSession) -> str:
+    async with http.post(f"{child.url}/v1/conversations", headers=HEADERS) as response:
+        return str((await response.json())["id"])
+
+
+@pytest.mark.parametrize("kind", ["gateway", "control"])
+async def test_it_goes_on_accepting(service, kind: str) -> None:
+    """Balancers hear of it late: new connections are served, and each answer ends its connection."""
+    async with service(kind, RELAY_DRAIN_ACCEPT_S="3600") as child, aiohttp.ClientSession() as http:
+        await until(http, f"{child.admin}/readyz", 200)
+        async with http.get(f"{child.url}/unknown") as response:
+            assert "Connection" not in response.headers
+        child.signal(signal.SIGTERM)
+        await until(http, f"{child.admin}/readyz", 503)
+        async with http.get(f"{child.url}/unknown") as response:
+            assert (response.status, response.headers["Connection"]) == (404, "close")
+        if kind == "control":
+            assert await created(child, http)
+        child.signal(signal.SIGTERM)
+        assert await child.wait(10) == 1
+
+
+async def test_speakers_are_sent_elsewhere(service) -> None:
+    """With an `error` that may be retried and 1012, each at a time of its own; their turns stay open."""
+    async with service("control", RELAY_DRAIN_S="2") as child, aiohttp.ClientSession() as http:
+        conversations = [await created(child, http) for _ in range(8)]
+        sockets = [
+            await http.ws_connect(f"{child.url}/v1/conversations/{one}/audio", headers=HEADERS)
+            for one in conversations
+        ]
+        for socket in sockets:
+            await socket.send_bytes(bytes(320))
+            assert isinstance(speaker.decode_answer(await socket.receive_str()), speaker.Turn)
+            assert isinstance(speaker.decode_answer(await socket.receive_str()), speaker.Ack)
+        child.signal(signal.SIGTERM)
+        loop = asyncio.get_running_loop()
+
+        async def told(socket: aiohttp.ClientWebSocketResponse) -> tuple[Any, float]:
+            last = speaker.decode_answer(await socket.receive_str(timeout=10))
+            await socket.receive(timeout=10)
+            return last, loop.time()
+
+        answers = await asyncio.gather(*map(told, sockets))
+        assert [socket.close_code for socket in sockets] == [1012] * 8
+        assert {(answer.code, answer.retryable) for answer, _ in answers} == {("restarting", True)}
+        assert len({round(at, 1) for _, at in answers}) > 1
+        assert await child.wait(10) == 0
+
+    async with service("control") as after, aiohttp.ClientSession() as http:
+        for one in conversations:
+            path = f"{after.url}/v1/conversations/{one}/audio"
+            async with http.ws_connect(path, headers=HEADERS) as socket:
+                await socket.send_str(speaker.encode(speaker.Start(turn=1)))
+                assert speaker.decode_answer(await socket.receive_str()) == speaker.Ack(1, 320)
+
+
+async def test_requests_under_way_are_finished(service) -> None:
+    """A turn whose body is still coming is taken; what is new by then is refused with 503."""
+    async with service("control", RELAY_DRAIN_S="20") as child, aiohttp.ClientSession() as http:
+        conversation = await created(child, http)
+        begun, stopping = asyncio.Event(), asyncio.Event()
+
+        async def body() -> Any:
+            yield bytes(32_000)
+            begun.set()
+            await stopping.wait()
+            yield bytes(32_000)
+
+        async def post() -> tuple[int, int]:
+            url = f"{child.url}/v1/conversations/{conversation}/turns"
+            headers = {**HEADERS, "Content-Type": "audio/pcm"}
+            async with http.post(url, data=body(), headers=headers) as response:
+                return response.status, (await response.json())["audio_bytes"]
+
+        posting = asyncio.create_task(post())
+        await begun.wait()
+        child.signal(signal.SIGTERM)
+        await until(http, f"{child.url}/openapi.json", 503)
+        stopping.set()
+        assert await posting == (202, 64_000)
+        assert await child.wait(10) == 0
