@@ -25,3 +25,28 @@ class SimulatorSettings(ProcessSettings):
     simulator_seats: int = Field(
         1000, ge=1, description="Motion sessions open at once, as a plan limits them."
     )
+    simulator_connect_s: float = Field(
+        0.3, ge=0, description="Time from a session's first message to its confirmation, at speed 1."
+    )
+    simulator_handshake_s: float = Field(
+        10.0, gt=0, description="How long a connection may take to send its first message; then it is closed."
+    )
+    simulator_idle_s: float = Field(
+        300.0,
+        ge=0,
+        description="Time without audio input after which a session is ended, at speed 1; 0: never.",
+    )
+    simulator_session_s: float = Field(
+        600.0,
+        ge=0,
+        description="Longest session, at speed 1, as the vendor's smallest plan has it; 0: no limit.",
+    )
+    simulator_token_expiry: bool = Field(
+        True, description="End a session when its token expires; off: tokens count for new sessions only."
+    )
+    simulator_message_bytes: int = Field(
+        16 * 1024 * 1024, ge=1024, description="Largest message taken; a larger one closes with 1009."
+    )
+    simulator_room_s: float = Field(
+        3.0, gt=0, description="How long a room's server may take for each step of joining, and for a call."
+    )

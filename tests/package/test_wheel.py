@@ -18,7 +18,7 @@ SERVICES = {
     "gateway": ["spatius", "celery", "typer"],
     "ingest": ["celery", "typer", "jwt"],
     "control": ["spatius", "celery", "typer"],
-    "simulator": ["celery", "typer", "jwt"],
+    "simulator": ["celery", "typer", "livekit"],
 }
 """Each service, and what must not come along with it."""
 SETTINGS = {

@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relay_simulator.audio import Pcm
 from relay_simulator.motion import FIRST_WINDOW_MS, NEXT_WINDOW_MS, Request, expected_payloads
 from relay_wire.pcm import chunk_bytes
 
@@ -18,7 +19,7 @@ def test_sizes_and_windows() -> None:
     """A first half second, then two seconds each, 20 KB a second, the rest with the end."""
     pcm = speech(FIRST_WINDOW_MS + NEXT_WINDOW_MS + 700)
 
-    windows = Request(1, "r", RATE).hear(pcm, end=True)
+    windows = Request(1, "r", Pcm(RATE)).hear(pcm, end=True)
 
     assert [len(window.motion) for window in windows] == [10_000, 40_000, 14_000]
     assert [window.last for window in windows] == [False, False, True]
@@ -30,8 +31,8 @@ def test_sizes_and_windows() -> None:
 def test_chunking_does_not_matter(sizes: list[int]) -> None:
     """The same audio in any chunks gives the same motion."""
     pcm = speech(sum(sizes))
-    whole = Request(1, "r", RATE).hear(pcm, end=True)
-    request, pieces = Request(1, "r", RATE), []
+    whole = Request(1, "r", Pcm(RATE)).hear(pcm, end=True)
+    request, pieces = Request(1, "r", Pcm(RATE)), []
     at = 0
     for size in sizes:
         step = size * len(pcm) // sum(sizes)

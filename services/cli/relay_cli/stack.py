@@ -184,6 +184,10 @@ class Stack:
             "RELAY_CONTROL_PORT": "0",
             "RELAY_GATEWAY_PORT": "0",
             "RELAY_SIMULATOR_PORT": "0",
+            # A stack shows and tests the relay: the vendor's waits and limits are asked for by name.
+            "RELAY_SIMULATOR_CONNECT_S": "0",
+            "RELAY_SIMULATOR_IDLE_S": "0",
+            "RELAY_SIMULATOR_SESSION_S": "0",
             "RELAY_LOG_FORMAT": "json",
             "RELAY_DRAIN_ACCEPT_S": "0",  # there is no balancer
             **(settings or {}),

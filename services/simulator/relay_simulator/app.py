@@ -27,14 +27,7 @@ def application(settings: SimulatorSettings) -> web.Application:
     """The stand-in's routes."""
     faults = Faults()
     console = Console(faults, settings.simulator_accepted_key)
-    server = MotionServer(
-        console,
-        faults,
-        seed=settings.simulator_seed,
-        speed=settings.simulator_speed,
-        seats=settings.simulator_seats,
-        avatars=frozenset(filter(None, settings.simulator_avatars.split(","))),
-    )
+    server = MotionServer(console, faults, settings)
     app = http.application({})
     app.add_routes([*console.routes(), web.get("/v2/driveningress/websocket", server.serve)])
     app.add_routes(Admin(faults, server).routes())
@@ -78,7 +71,10 @@ class Admin:
         session = self._server.sessions.get(request.match_info["id"])
         if session is None:
             raise Problem(problems.NOT_FOUND, "no such session is open")
-        session.break_down(await _fault(request))
+        fault = await _fault(request)
+        if fault.at != "session":
+            raise Problem(problems.INVALID_FIELD, "at: an open session takes the faults of a session")
+        session.break_down(fault)
         return web.Response(status=204)
 
     async def _requests(self, _request: web.Request) -> web.Response:
@@ -88,7 +84,7 @@ class Admin:
 async def _fault(request: web.Request) -> Fault:
     try:
         return msgspec.json.decode(await request.read(), type=Fault)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Problem(problems.INVALID_FIELD, str(error)) from None
 
 

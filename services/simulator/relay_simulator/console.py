@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import re
 import secrets
 import time
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import Counter
@@ -13,7 +15,10 @@ from relay_simulator.faults import Fault, Faults
 TOKENS = Counter("relay_simulator_tokens_total", "Session tokens made.")
 
 _LONGEST_TOKEN_S = 86_400
+_REMEMBERED_S = 3600
+"""How long an expired token is told from one that never was."""
 _HANG_S = 60.0
+_INT64 = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 
 class Console:
@@ -36,9 +41,9 @@ class Console:
             web.post("/bootstrap", self._bootstrap),
         ]
 
-    def accepts(self, token: str) -> bool:
-        """Whether a session may be opened with this token now."""
-        return self._tokens.get(token, 0) > time.time()
+    def expires_at(self, token: str) -> float | None:
+        """When a token expires or expired, in seconds since the epoch; None: it was never made."""
+        return self._tokens.get(token)
 
     async def _make_token(self, request: web.Request) -> web.Response:
         fault = self._faults.take("token")
@@ -47,15 +52,14 @@ class Console:
         key = request.headers.get("X-Api-Key", "")
         if not key or (self._accepted_key and key != self._accepted_key):
             return _errors(401, "Unauthorized", "invalid API key")
-        try:
-            expire_at = (await request.json())["expireAt"]
-        except (json.JSONDecodeError, KeyError, TypeError):
-            return _errors(400, "Bad Request", "expireAt is missing")
+        expire_at = _expire_at(await request.read())
+        if expire_at is None:
+            return _errors(400, "Bad Request", "expireAt is missing, or is no time in seconds")
         now = time.time()
-        if not isinstance(expire_at, int) or not now < expire_at < now + _LONGEST_TOKEN_S:
+        if not now < expire_at < now + _LONGEST_TOKEN_S:
             return _errors(400, "Bad Request", "expireAt must be within 24 hours from now")
         token = f"simulated-{secrets.token_urlsafe(24)}"
-        self._tokens = {known: until for known, until in self._tokens.items() if until > now}
+        self._tokens = {known: until for known, until in self._tokens.items() if until > now - _REMEMBERED_S}
         self._tokens[token] = expire_at
         TOKENS.inc()
         return web.json_response({"sessionToken": token})
@@ -72,6 +76,20 @@ class Console:
         return web.json_response(
             {"region": {"current": "us-west", "candidates": ["us-west"]}, "time_sync": {}}
         )
+
+
+def _expire_at(body: bytes) -> int | None:
+    """The request's expiry as JSON of protobuf has it: under either name, an int64 as number or as text."""
+    try:
+        fields: Any = json.loads(body)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return None
+    if not isinstance(fields, dict):
+        return None
+    value = fields.get("expireAt", fields.get("expire_at"))
+    if isinstance(value, str) and _INT64.fullmatch(value):
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 async def _token_fault(fault: Fault) -> web.Response:

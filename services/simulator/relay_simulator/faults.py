@@ -10,10 +10,11 @@ TOKEN = frozenset(
 BOOTSTRAP = frozenset({"http_500", "hang", "no_region"})
 UPGRADE = frozenset({"invalid_token", "avatar_not_found", "http_402", "http_500", "hang"})
 HANDSHAKE = frozenset({"error_3", "error_14", "error_16", "silent", "wrong_type", "text"})
+ROOM = frozenset({"lost_finish"})
 SESSION = frozenset(
     {
-        "error_4001", "error_4002", "close", "abort", "freeze", "oversize", "huge", "duplicate_end",
-        "missing_end", "late_frames", "interleaved", "no_motion", "stall", "garbage", "text",
+        "error_4001", "error_4002", "close", "abort", "freeze", "oversize", "huge", "idle_timeout",
+        "duplicate_end", "missing_end", "late_frames", "interleaved", "no_motion", "stall", "garbage", "text",
     }
 )  # fmt: skip
 PLACES = {
@@ -22,6 +23,7 @@ PLACES = {
     "upgrade": UPGRADE,
     "handshake": HANDSHAKE,
     "session": SESSION,
+    "room": ROOM,
 }
 
 
@@ -33,11 +35,11 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
     fault: str
     """What: a name listed there."""
     times: Annotated[int, msgspec.Meta(ge=1)] = 1
-    """How many requests or sessions it hits, the next ones first."""
+    """How many requests or sessions it hits, the next ones first; in a room, how many playbacks."""
     avatar_id: str | None = None
     """Only sessions of this avatar; it cannot narrow token and bootstrap requests."""
     after_payloads: Annotated[int, msgspec.Meta(ge=0)] = 1
-    """In a session: how many motion payloads go out before it strikes."""
+    """In a session: how many payloads go out before it strikes; with a room these are the ends alone."""
     code: int = 1011
     """For ``close``: the close code, as 1000, 1001, 1011, 4001, 4002."""
 

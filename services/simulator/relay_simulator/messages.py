@@ -7,6 +7,7 @@ from spatius.proto.generated import message_pb2
 
 AUDIO_INPUT: int = message_pb2.MESSAGE_CLIENT_AUDIO_INPUT
 CONFIGURE_SESSION: int = message_pb2.MESSAGE_CLIENT_CONFIGURE_SESSION
+INTERRUPT: int = message_pb2.MESSAGE_CLIENT_INTERRUPT
 
 _LENGTH_DELIMITED_4 = 0x22
 """Field 4 of ServerResponseAnimation, length-delimited: unknown to the public schema, like the real

@@ -9,7 +9,7 @@ import hashlib
 from typing import NamedTuple
 
 from relay_simulator import messages
-from relay_wire.pcm import chunk_bytes, duration_ms
+from relay_simulator.audio import Audio, Pcm, Stretch
 
 FIRST_WINDOW_MS = 500
 NEXT_WINDOW_MS = 2000
@@ -19,50 +19,60 @@ MOTION_BYTES_PER_MS = 20
 class Window(NamedTuple):
     """Motion for one stretch of a request's audio."""
 
-    motion: bytes
+    digest: bytes
+    """Of everything up to the stretch's end: what the motion is made of."""
+    audio: Stretch
     last: bool
     first: bool
+
+    @property
+    def motion(self) -> bytes:
+        """The bytes. They are computed here, so that a window that waits holds none."""
+        size_bytes = self.audio.duration_ms * MOTION_BYTES_PER_MS
+        return hashlib.shake_256(self.digest).digest(size_bytes)
 
 
 class Request:
     """One request's audio on its way to motion."""
 
-    def __init__(self, seed: int, req_id: str, sample_rate: int) -> None:
+    def __init__(self, seed: int, req_id: str, audio: Audio) -> None:
         self.req_id = req_id
         self.audio_bytes = 0
-        self._sample_rate = sample_rate
+        self.audio_ms = 0
+        """How long the windows so far sound."""
+        self._audio = audio
         self._digest = hashlib.blake2b(f"{seed}:{req_id}".encode())
-        self._waiting = bytearray()
         self._windows = 0
 
-    def hear(self, pcm: bytes, *, end: bool) -> list[Window]:
-        """Take audio; returns the windows that are complete now. With ``end`` the last one is short."""
-        self.audio_bytes += len(pcm)
-        self._waiting += pcm
+    def hear(self, data: bytes, *, end: bool) -> list[Window]:
+        """Take audio; returns the windows that are complete now. With ``end`` the last one is short.
+
+        Raises:
+            UnreadableAudio: The audio is not in its format.
+        """
+        self.audio_bytes += len(data)
+        self._audio.add(data)
         windows = []
-        while len(self._waiting) >= self._window_bytes():
-            size_bytes = self._window_bytes()
-            windows.append(self._answer(bytes(self._waiting[:size_bytes]), last=False))
-            del self._waiting[:size_bytes]
+        while (stretch := self._audio.cut(self._window_ms)) is not None:
+            windows.append(self._answer(stretch, last=False))
         if end:
-            windows.append(self._answer(bytes(self._waiting), last=True))
-            self._waiting.clear()
+            windows.append(self._answer(self._audio.rest(), last=True))
         return windows
 
-    def _window_bytes(self) -> int:
-        return chunk_bytes(NEXT_WINDOW_MS if self._windows else FIRST_WINDOW_MS, self._sample_rate)
+    @property
+    def _window_ms(self) -> int:
+        return NEXT_WINDOW_MS if self._windows else FIRST_WINDOW_MS
 
-    def _answer(self, pcm: bytes, *, last: bool) -> Window:
-        self._digest.update(pcm)
+    def _answer(self, stretch: Stretch, *, last: bool) -> Window:
+        self._digest.update(stretch.data)
         self._windows += 1
-        size_bytes = duration_ms(len(pcm), self._sample_rate) * MOTION_BYTES_PER_MS
-        motion = hashlib.shake_256(self._digest.digest()).digest(size_bytes)
-        return Window(motion, last, first=self._windows == 1)
+        self.audio_ms += stretch.duration_ms
+        return Window(self._digest.digest(), stretch, last, first=self._windows == 1)
 
 
 def expected_payloads(
     *, seed: int, connection_id: str, req_id: str, sample_rate: int, pcm: bytes
 ) -> list[bytes]:
-    """Every payload the stand-in sends for a request, whatever chunks its audio came in."""
-    windows = Request(seed, req_id, sample_rate).hear(pcm, end=True)
+    """Every payload the stand-in sends for a request of PCM, whatever chunks its audio came in."""
+    windows = Request(seed, req_id, Pcm(sample_rate)).hear(pcm, end=True)
     return [messages.animation(connection_id, req_id, window.motion, end=window.last) for window in windows]

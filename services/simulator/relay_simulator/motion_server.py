@@ -1,18 +1,24 @@
 """Motion Server: the upgrade and the handshake of SDK 1.1.1 (facts 1.4), and the sessions it has open."""
 
 import asyncio
+import json
+import time
 import uuid
 from collections import deque
 
+import structlog
 from aiohttp import WSMsgType, web
 from prometheus_client import Gauge
 
-from relay_simulator import messages
+from relay_settings.simulator import SimulatorSettings
+from relay_simulator import handshake, messages, room
 from relay_simulator.console import Console
+from relay_simulator.egress import Refusal
 from relay_simulator.faults import Fault, Faults
-from relay_simulator.session import RequestLog, Session
+from relay_simulator.lifetime import Limits
+from relay_simulator.request_log import RequestLog
+from relay_simulator.session import Session
 from relay_simulator.strikes import strike
-from relay_wire.pcm import SAMPLE_RATES
 
 SESSIONS = Gauge("relay_simulator_sessions", "Motion sessions open.")
 
@@ -30,6 +36,8 @@ _HANDSHAKE_ERRORS = {
     16: "unauthorized",
 }
 
+log = structlog.get_logger(__name__)
+
 
 class MotionServer:
     """All sessions.
@@ -37,99 +45,110 @@ class MotionServer:
     Args:
         console: Knows the tokens.
         faults: What goes wrong.
-        seed: Decides the motion.
-        speed: Divides every wait.
-        seats: Most sessions at once.
-        avatars: The ids that exist; empty: all.
+        settings: Everything else.
     """
 
-    def __init__(
-        self,
-        console: Console,
-        faults: Faults,
-        *,
-        seed: int,
-        speed: float,
-        seats: int,
-        avatars: frozenset[str],
-    ) -> None:
+    def __init__(self, console: Console, faults: Faults, settings: SimulatorSettings) -> None:
         self.sessions: dict[str, Session] = {}
         """Those open, by connection id."""
         self.opened = 0
         """How many there have been."""
         self.requests: deque[RequestLog] = deque(maxlen=_LOGGED_REQUESTS)
         """What was answered, oldest first."""
+        self._connected = 0
         self._console = console
         self._faults = faults
-        self._seed = seed
-        self._speed = speed
-        self._seats = seats
-        self._avatars = avatars
+        self._settings = settings
+        self._avatars = frozenset(filter(None, settings.simulator_avatars.split(",")))
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """``GET /v2/driveningress/websocket?id=<avatar>``."""
         avatar_id = request.query.get("id", "")
-        refusal = await self._refusal(request, avatar_id)
+        token = request.headers.get("X-Session-Key") or request.query.get("sessionKey", "")
+        refusal = await self._refusal(request, avatar_id, token)
         if refusal is not None:
-            status, text = refusal
-            return web.json_response({"message": text}, status=status)
-        websocket = web.WebSocketResponse(max_msg_size=0, compress=False)
+            return _refused_upgrade(*refusal)
+        websocket = web.WebSocketResponse(max_msg_size=self._settings.simulator_message_bytes, compress=False)
         await websocket.prepare(request)
-        session = await self._handshake(request, websocket, avatar_id)
-        if session is not None:
-            await self._run(session)
+        self._connected += 1
+        try:
+            await self._handshake(request, websocket, avatar_id, self._console.expires_at(token))
+        except Refusal as refused:
+            await websocket.send_bytes(messages.error("", "", refused.code, refused.text))
+        except TimeoutError:
+            log.info("no first message came", avatar_id=avatar_id)
+        finally:
+            self._connected -= 1
+        await websocket.close()
         return websocket
 
-    async def _refusal(self, request: web.Request, avatar_id: str) -> tuple[int, str] | None:
+    async def _refusal(self, request: web.Request, avatar_id: str, token: str) -> tuple[int, str] | None:
         fault = self._faults.take("upgrade", avatar_id)
         if fault is not None:
             if fault.fault == "hang":
                 await asyncio.sleep(_HANG_S)
             return _UPGRADE_FAULTS.get(fault.fault, (500, "simulated failure"))
-        token = request.headers.get("X-Session-Key") or request.query.get("sessionKey", "")
+        expires_at = self._console.expires_at(token)
         app_id = request.headers.get("X-App-ID") or request.query.get("appId", "")
         refusals = [
-            (not self._console.accepts(token), (400, "Invalid session token")),
+            (expires_at is None, (400, "Invalid session token")),
+            (expires_at is not None and expires_at <= time.time(), (401, "session token expired")),
             (not app_id, (404, "app id unrecognized")),
             (bool(self._avatars) and avatar_id not in self._avatars, (404, "Avatar not found")),
-            (len(self.sessions) >= self._seats, (402, "session denied: too many connections")),
+            (
+                self._connected >= self._settings.simulator_seats,
+                (402, "session denied: too many connections"),
+            ),
         ]
         return next((refusal for refused, refusal in refusals if refused), None)
 
     async def _handshake(
-        self, request: web.Request, websocket: web.WebSocketResponse, avatar_id: str
-    ) -> Session | None:
-        first = await websocket.receive()
-        message = messages.parse(first.data) if first.type is WSMsgType.BINARY else None
+        self, request: web.Request, websocket: web.WebSocketResponse, avatar_id: str, expires_at: float | None
+    ) -> None:
+        """Confirm a session and run it to its end.
+
+        Raises:
+            Refusal: It is not confirmed.
+        """
+        settings = self._settings
+        first = await websocket.receive(timeout=settings.simulator_handshake_s)
+        configuration = handshake.read(messages.parse(first.data) if first.type is WSMsgType.BINARY else None)
         connection_id = f"sim-{uuid.uuid4().hex[:12]}"
-        if message is None or message.type != messages.CONFIGURE_SESSION:
-            await _refuse(websocket, messages.error("", "", 3, "expected ClientConfigureSession message"))
-            return None
         fault = self._faults.take("handshake", avatar_id)
         if fault is not None:
             await _break_handshake(websocket, fault, connection_id)
-            return None
-        sample_rate = message.client_configure_session.sample_rate
-        if sample_rate not in SAMPLE_RATES:
-            text = f"unsupported sample rate {sample_rate}"
-            await _refuse(websocket, messages.error(connection_id, "", 3, text))
-            return None
-        transport = request.transport
-        if transport is None:
-            return None
-        await websocket.send_bytes(messages.confirm(connection_id))
-        return Session(
-            websocket,
-            transport,
-            connection_id=connection_id,
-            avatar_id=avatar_id,
-            sample_rate=sample_rate,
-            seed=self._seed,
-            speed=self._speed,
-            fault=self._faults.take("session", avatar_id),
-            strike=strike,
-            requests=self.requests,
+            return
+        joining = room.join(
+            configuration.egress,
+            audio_format=configuration.audio_format,
+            sample_rate=configuration.sample_rate,
+            timeout_s=settings.simulator_room_s,
         )
+        async with joining as participant:
+            await asyncio.sleep(settings.simulator_connect_s / settings.simulator_speed)
+            if request.transport is None:
+                return
+            await websocket.send_bytes(messages.confirm(connection_id))
+            await self._run(
+                Session(
+                    websocket,
+                    request.transport,
+                    participant,
+                    connection_id=connection_id,
+                    avatar_id=avatar_id,
+                    configuration=configuration,
+                    limits=Limits(
+                        session_s=settings.simulator_session_s,
+                        idle_s=configuration.egress.idle_timeout_s or settings.simulator_idle_s,
+                        expires_at=expires_at if settings.simulator_token_expiry else None,
+                        speed=settings.simulator_speed,
+                    ),
+                    seed=settings.simulator_seed,
+                    faults=self._faults,
+                    strike=strike,
+                    requests=self.requests,
+                )
+            )
 
     async def _run(self, session: Session) -> None:
         self.opened += 1
@@ -156,6 +175,7 @@ async def _break_handshake(websocket: web.WebSocketResponse, fault: Fault, conne
     await websocket.close()
 
 
-async def _refuse(websocket: web.WebSocketResponse, answer: bytes) -> None:
-    await websocket.send_bytes(answer)
-    await websocket.close()
+def _refused_upgrade(status: int, text: str) -> web.Response:
+    """As the vendor's server writes it, byte for byte: compact, with a newline."""
+    body = json.dumps({"message": text}, separators=(",", ":")) + "\n"
+    return web.Response(text=body, status=status, content_type="application/json")

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 from collections import deque
 from collections.abc import Awaitable
-from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import structlog
@@ -13,37 +12,29 @@ from prometheus_client import Counter
 
 from relay_runtime.tasks import TaskScope
 from relay_simulator import messages
-from relay_simulator.faults import Fault
+from relay_simulator.audio import UnreadableAudio, audio
+from relay_simulator.egress import INVALID_ARGUMENT
+from relay_simulator.faults import Fault, Faults
+from relay_simulator.handshake import Configuration
+from relay_simulator.lifetime import ROOM_LOST, Ending, Lifetime, Limits, idle
 from relay_simulator.motion import NEXT_WINDOW_MS, Request, Window
+from relay_simulator.playback import END, Playback
+from relay_simulator.request_log import RequestLog
+from relay_simulator.room import Participant
 
 PAYLOADS = Counter("relay_simulator_payloads_total", "Motion payloads sent.")
+UNREADABLE = Counter("relay_simulator_unreadable_audio_total", "Requests whose audio was not in its format.")
 
 FIRST_ANSWER_S = 0.4
 """From enough audio to the first motion (facts 12, assumed there)."""
 GENERATION_SPEED = 8
 """Motion comes so many times faster than it plays (facts 3)."""
+_WAITING_WINDOWS = 256
+"""Windows that wait to be answered at most; beyond, the socket is not read."""
+_REMEMBERED_IDS = 64
+"""Requests, over before their end was heard, whose further audio is dropped."""
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class RequestLog:
-    """What was answered to one request: the truth tests compare with."""
-
-    connection_id: str
-    avatar_id: str
-    req_id: str
-    sample_rate: int
-    audio_bytes: int = 0
-    payloads: int = 0
-    motion_bytes: int = 0
-    ended: bool = False
-    payload_sha256: list[str] = field(default_factory=list)
-    """Of each payload, whole, in order."""
-
-    def shown(self) -> dict[str, Any]:
-        """For the admin resource."""
-        return asdict(self)
 
 
 class Strike(Protocol):
@@ -60,13 +51,14 @@ class Session:
     Args:
         websocket: After the handshake.
         transport: Under it, to be rude with.
+        participant: In the room of its egress; not used without one.
         connection_id: As confirmed.
         avatar_id: As asked for.
-        sample_rate: As configured.
+        configuration: As the client sent it.
+        limits: How long it may live.
         seed: Decides the motion.
-        speed: Divides every wait.
-        fault: What goes wrong, and when.
-        strike: Lets a fault happen instead of a window; returns whether it goes on at the next.
+        faults: What goes wrong.
+        strike: Lets a fault happen instead of a window.
         requests: Where to log what is answered.
     """
 
@@ -74,13 +66,14 @@ class Session:
         self,
         websocket: web.WebSocketResponse,
         transport: asyncio.Transport,
+        participant: Participant,
         *,
         connection_id: str,
         avatar_id: str,
-        sample_rate: int,
+        configuration: Configuration,
+        limits: Limits,
         seed: int,
-        speed: float,
-        fault: Fault | None,
+        faults: Faults,
         strike: Strike,
         requests: deque[RequestLog],
     ) -> None:
@@ -89,16 +82,28 @@ class Session:
         self.connection_id = connection_id
         self.silent = False
         """Whether it answers no more, by a fault."""
+        self.last_req_id = ""
+        """Of the last request that brought audio."""
+        self._participant = participant
         self._avatar_id = avatar_id
-        self._sample_rate = sample_rate
+        self._configuration = configuration
         self._seed = seed
-        self._speed = speed
-        self._fault = fault
+        self._speed = limits.speed
+        self._faults = faults
+        self._fault = faults.take("session", avatar_id)
         self._strike = strike
         self._log = requests
-        self._requests: dict[str, tuple[Request, RequestLog]] = {}
-        self._answers: asyncio.Queue[tuple[RequestLog, Window]] = asyncio.Queue()
+        self._heard: dict[str, Request] = {}
+        self._unanswered: dict[str, RequestLog] = {}
+        """Requests that are not over, oldest first."""
+        self._over: deque[str] = deque(maxlen=_REMEMBERED_IDS)
+        self._windows: asyncio.Queue[tuple[RequestLog, Window]] = asyncio.Queue(_WAITING_WINDOWS)
         self._sent = 0
+        self._playback = Playback(participant, speed=limits.speed, finished=self._finish)
+        in_a_room = configuration.egress.in_a_room
+        self._deliver = self._playback.add if in_a_room else self._answer
+        self._idle_ending = idle(limits.idle_s, in_a_room=in_a_room)
+        self._lifetime = Lifetime(limits, self._idle_ending, self._is_busy)
 
     def break_down(self, fault: Fault) -> None:
         """Let a fault strike once it is due."""
@@ -106,21 +111,25 @@ class Session:
 
     def shown(self) -> dict[str, Any]:
         """For the admin resource."""
+        configuration = self._configuration
         return {
             "connection_id": self.connection_id,
             "avatar_id": self._avatar_id,
-            "sample_rate": self._sample_rate,
+            "audio_format": configuration.audio_format,
+            "sample_rate": configuration.sample_rate,
+            "egress": configuration.egress.shown(),
             "payloads": self._sent,
         }
 
     async def serve(self) -> None:
         """Hear audio until the socket closes."""
         async with TaskScope() as tasks:
-            tasks.spawn(self._answer(), name=f"answer-{self.connection_id}")
+            for work in (self._generate, self._playback.run, self._expire, self._follow_participant):
+                tasks.spawn(work(), name=f"{work.__name__}-{self.connection_id}")
             async for raw in self.websocket:
                 message = messages.parse(raw.data) if raw.type is WSMsgType.BINARY else None
-                if message is not None and message.type == messages.AUDIO_INPUT:
-                    self._hear(message.client_audio_input)
+                if message is not None:
+                    await self._take(message)
 
     async def send(self, entry: RequestLog, payload: bytes) -> None:
         """Send a payload and log it as the truth."""
@@ -132,33 +141,119 @@ class Session:
         entry.ended = messages.is_end(payload)
         await self.websocket.send_bytes(payload)
 
-    def _hear(self, audio: Any) -> None:
-        if audio.req_id not in self._requests:
-            entry = RequestLog(self.connection_id, self._avatar_id, audio.req_id, self._sample_rate)
-            self._requests[audio.req_id] = Request(self._seed, audio.req_id, self._sample_rate), entry
-            self._log.append(entry)
-        request, entry = self._requests[audio.req_id]
-        for window in request.hear(audio.audio, end=audio.end):
-            self._answers.put_nowait((entry, window))
-        entry.audio_bytes = request.audio_bytes
-        if audio.end:
-            del self._requests[audio.req_id]
+    async def end(self, ending: Ending) -> None:
+        """Say why the session is over, and close it."""
+        log.info("session ends", connection_id=self.connection_id, reason=ending.text)
+        if ending.code:
+            await self.websocket.send_bytes(
+                messages.error(self.connection_id, self.last_req_id, ending.code, ending.text)
+            )
+        await self.websocket.close(code=ending.close_code, message=ending.text.encode())
 
-    async def _answer(self) -> None:
-        while True:
-            entry, window = await self._answers.get()
-            wait_s = FIRST_ANSWER_S if window.first else NEXT_WINDOW_MS / 1000 / GENERATION_SPEED
-            await asyncio.sleep(wait_s / self._speed)
-            if self.websocket.closed:
-                return
-            fault = self._fault
-            if fault is not None and self._sent >= fault.after_payloads:
-                log.info("fault strikes", fault=fault.fault, connection_id=self.connection_id)
-                if not await self._strike(self, fault, entry, window):
-                    self._fault = None
-            elif not self.silent:
-                await self.send(entry, self.payload(entry, window))
+    async def time_out(self) -> None:
+        """End as if there had been no audio for too long."""
+        await self.end(self._idle_ending)
 
     def payload(self, entry: RequestLog, window: Window) -> bytes:
         """What is sent when nothing goes wrong."""
         return messages.animation(self.connection_id, entry.req_id, window.motion, end=window.last)
+
+    # --- what the client sends -------------------------------------------------------------------
+
+    async def _take(self, message: Any) -> None:
+        if message.type == messages.AUDIO_INPUT:
+            await self._hear(message.client_audio_input)
+        elif message.type == messages.INTERRUPT and self._configuration.egress.in_a_room:
+            # Without a room its effect is not published (facts 1.10); here it has none.
+            await self._interrupt(message.client_interrupt.req_id)
+
+    async def _hear(self, heard: Any) -> None:
+        self._lifetime.hear()
+        req_id = self.last_req_id = heard.req_id
+        if req_id in self._over:
+            return
+        request, entry = self._open(req_id)
+        try:
+            windows = request.hear(heard.audio, end=heard.end)
+        except UnreadableAudio as error:
+            await self._refuse(entry, str(error))
+            return
+        entry.audio_bytes, entry.audio_ms = request.audio_bytes, request.audio_ms
+        if heard.end:
+            del self._heard[req_id]
+        for window in windows:
+            await self._windows.put((entry, window))
+
+    def _open(self, req_id: str) -> tuple[Request, RequestLog]:
+        if req_id not in self._heard:
+            audio_format, sample_rate = self._configuration.audio_format, self._configuration.sample_rate
+            self._heard[req_id] = Request(self._seed, req_id, audio(audio_format, sample_rate))
+            self._unanswered[req_id] = entry = RequestLog(
+                self.connection_id, self._avatar_id, req_id, sample_rate, audio_format
+            )
+            self._log.append(entry)
+        return self._heard[req_id], self._unanswered[req_id]
+
+    async def _refuse(self, entry: RequestLog, text: str) -> None:
+        UNREADABLE.inc()
+        self._forget(entry)
+        error = messages.error(self.connection_id, entry.req_id, INVALID_ARGUMENT, text)
+        await self.websocket.send_bytes(error)
+
+    async def _interrupt(self, req_id: str) -> None:
+        if req_id not in self._unanswered:
+            return
+        requests = list(self._unanswered.values())
+        dropped = requests[: [entry.req_id for entry in requests].index(req_id) + 1]
+        for entry in dropped:
+            self._forget(entry)
+        await self._playback.interrupt(dropped)
+
+    def _forget(self, entry: RequestLog) -> None:
+        """Take no more of a request's audio, if its end was not heard yet."""
+        if self._heard.pop(entry.req_id, None) is not None:
+            self._over.append(entry.req_id)
+        self._unanswered.pop(entry.req_id, None)
+
+    # --- what it is answered ---------------------------------------------------------------------
+
+    async def _generate(self) -> None:
+        while True:
+            entry, window = await self._windows.get()
+            if not entry.interrupted:
+                wait_s = FIRST_ANSWER_S if window.first else NEXT_WINDOW_MS / 1000 / GENERATION_SPEED
+                await asyncio.sleep(wait_s / self._speed)
+                await self._deliver(entry, window)
+
+    async def _answer(self, entry: RequestLog, window: Window) -> None:
+        if window.last:
+            self._unanswered.pop(entry.req_id, None)
+        if self.websocket.closed:
+            return
+        fault = self._fault
+        if fault is not None and self._sent >= fault.after_payloads:
+            log.info("fault strikes", fault=fault.fault, connection_id=self.connection_id)
+            if not await self._strike(self, fault, entry, window):
+                self._fault = None
+        elif not self.silent:
+            await self.send(entry, self.payload(entry, window))
+
+    async def _finish(self, entry: RequestLog) -> None:
+        """A request has sounded, or was interrupted: tell the room's agent and the client."""
+        self._lifetime.hear()
+        lost = self._faults.take("room", self._avatar_id)
+        if lost is None:
+            self._participant.playback_finished(entry.playback_ms / 1000, interrupted=entry.interrupted)
+        await self._answer(entry, END)
+
+    # --- how it ends -----------------------------------------------------------------------------
+
+    def _is_busy(self) -> bool:
+        return self._playback.busy or not self._windows.empty()
+
+    async def _expire(self) -> None:
+        await self.end(await self._lifetime.over())
+
+    async def _follow_participant(self) -> None:
+        await self._participant.gone()
+        await self.end(ROOM_LOST)

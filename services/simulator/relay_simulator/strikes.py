@@ -4,14 +4,15 @@ from collections.abc import Callable
 
 from relay_simulator import messages
 from relay_simulator.faults import SESSION, Fault
+from relay_simulator.lifetime import CREDITS_EXHAUSTED, TIME_LIMIT, Ending
 from relay_simulator.motion import Window
-from relay_simulator.session import RequestLog, Session, Strike
+from relay_simulator.request_log import RequestLog
+from relay_simulator.session import Session, Strike
 
 _OVERSIZE_BYTES = 2**20 + 1024
 """More than the SDK's WebSocket takes: it closes with 1009 (facts 1.4.2)."""
 _HUGE_BYTES = 800 * 1024
 """Less than that, but more than a frame holds."""
-_SERVER_ERRORS = {4001: "Credits exhausted", 4002: "session time limit reached"}
 
 
 async def strike(session: Session, fault: Fault, entry: RequestLog, window: Window) -> bool:
@@ -101,10 +102,10 @@ async def _interleaved(session: Session, _fault: Fault, entry: RequestLog, windo
     return False
 
 
-def _server_error(code: int) -> Strike:
+def _server_error(ending: Ending) -> Strike:
     async def server_error(session: Session, _fault: Fault, entry: RequestLog, _window: Window) -> bool:
         await session.websocket.send_bytes(
-            messages.error(session.connection_id, entry.req_id, code, _SERVER_ERRORS[code])
+            messages.error(session.connection_id, entry.req_id, ending.code, ending.text)
         )
         session.silent = True
         return False
@@ -112,14 +113,20 @@ def _server_error(code: int) -> Strike:
     return server_error
 
 
+async def _idle_timeout(session: Session, _fault: Fault, _entry: RequestLog, _window: Window) -> bool:
+    await session.time_out()
+    return False
+
+
 _STRIKES: dict[str, Strike] = {
     "abort": _abort,
     "close": _close,
     "duplicate_end": _after_the_end(lambda _session, _entry, payload: payload),
-    "error_4001": _server_error(4001),
-    "error_4002": _server_error(4002),
+    "error_4001": _server_error(CREDITS_EXHAUSTED),
+    "error_4002": _server_error(TIME_LIMIT),
     "freeze": _freeze,
     "garbage": _garbage,
+    "idle_timeout": _idle_timeout,
     "huge": _large(_HUGE_BYTES),
     "interleaved": _interleaved,
     "late_frames": _after_the_end(_late_frame),
