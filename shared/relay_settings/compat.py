@@ -2,9 +2,10 @@
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from relay_settings.vendor import VendorSettings
+from relay_wire.pcm import SAMPLE_RATES
 
 
 class CompatSettings(VendorSettings):
@@ -25,6 +26,11 @@ class CompatSettings(VendorSettings):
             "then everybody who can connect can spend seats."
         ),
     )
+    compat_avatars: tuple[str, ...] = Field(
+        (),
+        description="Avatars besides SPATIUS_AVATAR_ID that a visitor of /ws/host may ask for,"
+        " comma-separated; another is refused.",
+    )
     compat_agent: str = Field(
         "push",
         pattern=r"^[a-z][a-z0-9_-]{0,63}$",
@@ -35,10 +41,22 @@ class CompatSettings(VendorSettings):
     )
     compat_sample_rate: int = Field(
         16000,
-        ge=8000,
-        le=48000,
         description="Rate these clients play at; conversations with another are refused at /ws/agent.",
     )
+
+    @field_validator("compat_avatars", mode="before")
+    @classmethod
+    def _split_avatars(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("compat_sample_rate")
+    @classmethod
+    def _check_rate(cls, value: int) -> int:
+        if value not in SAMPLE_RATES:
+            raise ValueError(f"one of {SAMPLE_RATES}")
+        return value
 
     @model_validator(mode="after")
     def _says_what_clients_need(self) -> Self:

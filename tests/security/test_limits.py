@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 from tests.integration.gateway.bench import Bench, assert_whole, collect, metric, seqs
 
-from relay_gateway.admission import LIMITED
+from relay_gateway.admission import FORWARDED, LIMITED
 from relay_runtime.connection import UNFINISHED
 from relay_runtime.tasks import first_of
 from relay_wire.close_codes import ABNORMAL, RATE_LIMITED, TOO_BIG
@@ -76,6 +77,41 @@ async def test_an_address_cannot_be_invented(bench) -> None:
         invented = {"X-Forwarded-For": "198.51.100.7, 203.0.113.1"}
         assert (await told(b, **invented))[:2] == (429, "too-many-connections")
         await alice.close()
+
+
+async def test_balancers_that_write_ports(bench) -> None:
+    """Each client counts for itself, although its entry has a port."""
+    async with bench(trusted_proxies=1, max_address_viewers=1) as b, AsyncExitStack() as stack:
+        for entry in ("203.0.113.7:51234", "203.0.113.8:51234", "[2001:db8::1]:443", "[2001:db9::1]:443"):
+            headers = bearer(b, {"X-Forwarded-For": f"invented, {entry}"})
+            await stack.enter_async_context(await b.connect(headers=headers))
+        headers = bearer(b, {"X-Forwarded-For": "203.0.113.7:9"})
+        assert await b.refused(headers=headers) == (429, "too-many-connections")
+
+
+@pytest.mark.parametrize(
+    ("proxies", "header", "forwarding", "warning"),
+    [
+        (0, "203.0.113.7", "ignored", "set RELAY_TRUSTED_PROXIES"),
+        (1, None, "absent", "fewer entries"),
+        (1, "unknown", "unreadable", "no address"),
+        (0, None, "none", ""),
+        (1, "203.0.113.7", "used", ""),
+    ],
+)
+async def test_a_proxy_that_is_set_up_wrongly_is_told(
+    bench, proxies: int, header: str | None, forwarding: str, warning: str
+) -> None:
+    """Counted each time, and said once: all limits fall together then."""
+    counted = metric(FORWARDED, forwarding=forwarding)
+    async with bench(trusted_proxies=proxies) as b:
+        with capture_logs() as lines:
+            for _ in range(3):
+                await b.refused(headers={"X-Forwarded-For": header} if header else {})
+        told = [line["event"] for line in lines if "X-Forwarded-For" in line["event"]]
+        assert len(told) == bool(warning)
+        assert all(warning in event for event in told)
+        assert metric(FORWARDED, forwarding=forwarding) == counted + 3
 
 
 async def test_a_conversation_has_its_share(bench) -> None:

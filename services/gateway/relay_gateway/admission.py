@@ -6,21 +6,46 @@ from collections import Counter as Counts
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
-from prometheus_client import Counter
 
-from relay_gateway.address import address_of
+from relay_gateway.address import FORWARDINGS, Forwarding, address_of
 from relay_runtime.allowance import Allowances
 from relay_settings.limits import LimitSettings
 from relay_settings.origins import Origins
+from relay_telemetry.counter import counter
 from relay_wire import problems
 from relay_wire.problems import Problem, ProblemType
 
 RETRY_S = 5
 """When to ask again for a place: somebody may have left."""
 
-LIMITED = Counter("relay_gateway_limited_total", "Requests refused and sockets closed by a limit.", ["limit"])
+LIMITED = counter(
+    "relay_gateway_limited_total",
+    "Requests refused and sockets closed by a limit.",
+    limit=(
+        "gateway",
+        "address",
+        "conversation",
+        "requests",
+        "origin",
+        "messages",
+        "bytes",
+        "idle",
+        "message_size",
+    ),
+)
+FORWARDED = counter(
+    "relay_gateway_forwarded_total", "Requests, by what became of X-Forwarded-For.", forwarding=FORWARDINGS
+)
+_WARNINGS: dict[Forwarding, str] = {
+    "ignored": "X-Forwarded-For counts for nothing: set RELAY_TRUSTED_PROXIES if a proxy of yours writes it",
+    "absent": "X-Forwarded-For has fewer entries than RELAY_TRUSTED_PROXIES: the proxy counts as the client",
+    "unreadable": "X-Forwarded-For has what is no address: the proxy counts as the client",
+}
+
+log = structlog.get_logger(__name__)
 
 
 class Places:
@@ -62,6 +87,7 @@ class Admission:
 
     def __init__(self, settings: LimitSettings) -> None:
         self._proxies = settings.trusted_proxies
+        self._warned = set[Forwarding]()
         self._origins = Origins(settings.origins)
         self._requests = Allowances(settings.requests_per_s, settings.requests_burst)
         self._gateway = Places(settings.max_viewers, name="gateway", full=problems.GATEWAY_FULL)
@@ -80,7 +106,8 @@ class Admission:
             Problem: The request is refused.
         """
         forwarded = request.headers.getall(hdrs.X_FORWARDED_FOR, [])
-        address = address_of(request.remote or "", forwarded, self._proxies)
+        address, forwarding = address_of(request.remote or "", forwarded, self._proxies)
+        self._note(forwarding)
         self._check_rate(address)
         if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
             return await handler(request)
@@ -94,6 +121,12 @@ class Admission:
             Problem: There is none.
         """
         return self._conversations.take(conversation)
+
+    def _note(self, forwarding: Forwarding) -> None:
+        FORWARDED.labels(forwarding).inc()
+        if forwarding in _WARNINGS and forwarding not in self._warned:
+            self._warned.add(forwarding)
+            log.warning(_WARNINGS[forwarding], trusted_proxies=self._proxies)
 
     def _check_rate(self, address: str) -> None:
         wait_s = self._requests.take(address, asyncio.get_running_loop().time())

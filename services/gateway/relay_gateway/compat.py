@@ -103,8 +103,7 @@ class CompatDoors:
                     return socket.websocket
                 async with self._conversation(grant, start) as (keys, role):
                     beginning = await self._history.begin(keys, "turn")
-                    if not _plays(beginning.record, start.sample_rate or beginning.record.sample_rate):
-                        raise MessageError(f"sample_rate: this is {beginning.record.sample_rate} Hz")  # noqa: TRY301
+                    _check_start(start, beginning.record)
                     visit = Visit(keys, beginning, role, Host(beginning.record))
                     await self._reception.serve(socket, visit)
             except MessageError as error:
@@ -142,16 +141,30 @@ class CompatDoors:
     async def _conversation(
         self, grant: Grant | None, start: host.Start
     ) -> AsyncIterator[tuple[ConversationKeys, Role]]:
-        """The one a token is for; a visitor's own is as it wishes, and as the settings say."""
+        """The one a token is for; a visitor's own is as the settings say, and as it wishes within them.
+
+        Raises:
+            MessageError: The visitor wishes for an avatar that is not for visitors.
+        """
         if grant is not None:
             with self._admission.audience_of(grant.conversation):
                 yield self._keys.conversation(grant.conversation), grant.role
             return
+        avatar_id = start.avatar_id or self._settings.avatar_id
+        if avatar_id not in (self._settings.avatar_id, *self._settings.compat_avatars):
+            raise MessageError("avatar_id: this avatar is not for visitors")
         async with self._visitors.conversation(
-            avatar_id=start.avatar_id or self._settings.avatar_id,
+            avatar_id=avatar_id,
             sample_rate=start.sample_rate or self._settings.compat_sample_rate,
         ) as keys:
             yield keys, Role.SPEAK
+
+
+def _check_start(start: host.Start, record: Conversation) -> None:
+    if start.avatar_id not in ("", record.avatar_id):
+        raise MessageError("avatar_id: the conversation has another")
+    if not _plays(record, start.sample_rate or record.sample_rate):
+        raise MessageError(f"sample_rate: this is {record.sample_rate} Hz")
 
 
 def _plays(record: Conversation, rate: int) -> bool:

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable
 from functools import cached_property
+from typing import get_args
 
 from prometheus_client import Counter
 
@@ -11,15 +12,31 @@ from relay_streams.errors import Ended, Missing, StoreError, Unavailable
 from relay_streams.keys import ConversationKeys
 from relay_streams.speech import Speech, new_key
 from relay_streams.uplink import Busy, Closed, Full, Mismatch, Uplink
+from relay_telemetry.counter import counter
 from relay_wire import events
 from relay_wire.messages import Interrupt, Microphone, Ping, Playback, Said, Sample, Text, Utterance
 
-MESSAGES = Counter("relay_gateway_messages_total", "Messages from viewers.", ["kind"])
+MESSAGES = counter(
+    "relay_gateway_messages_total",
+    "Messages from viewers.",
+    kind=(kind.__name__.lower() for kind in get_args(Said)),
+)
 BAD_MESSAGES = Counter("relay_gateway_bad_messages_total", "Messages that could not be understood.")
 BAD_REPORTS = Counter(
     "relay_gateway_bad_reports_total", "Playback reports that could not be understood, and were passed over."
 )
-DROPPED = Counter("relay_gateway_uplink_dropped_total", "Messages the uplink did not take.", ["reason"])
+DROPPED = counter(
+    "relay_gateway_uplink_dropped_total",
+    "Messages the uplink did not take.",
+    reason=(
+        "uplink_full",
+        "store_unavailable",
+        "turn_over",
+        "conversation_ended",
+        "store_refused",
+        "forbidden",
+    ),
+)
 
 
 _CHUNK_BYTES = 64 * 1024

@@ -14,6 +14,7 @@ from relay_wire.decoding import UNREADABLE
 from relay_wire.messages import MessageError
 from relay_wire.numbers import Number, whole
 from relay_wire.pcm import SAMPLE_RATES
+from relay_wire.text import Name
 
 HEAD_BYTES = 2
 LAST = 0x01
@@ -49,7 +50,7 @@ class _Start(msgspec.Struct, frozen=True):
     """A start as clients write it."""
 
     action: Literal["start"]
-    avatar_id: str | None = None
+    avatar_id: Name | None = None
     sample_rate: Number | None = None
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from relay_wire.decoding import UNREADABLE
 from relay_wire.messages import MessageError
+from relay_wire.text import Name
 
 
 def _snake(name: str) -> str:
@@ -21,7 +22,7 @@ class _Message(msgspec.Struct, frozen=True, tag_field="type", tag=_snake, rename
 class SetAvatar(_Message, frozen=True):
     """Which avatar the client shows; empty when it leaves that to the server."""
 
-    avatar_id: str | None = ""
+    avatar_id: Name | None = ""
 
 
 class StartAgent(_Message, frozen=True):
@@ -63,7 +64,7 @@ class Ping(_Message, frozen=True):
 class PlaySample(_Message, frozen=True):
     """Speak a clip that the server has."""
 
-    clip: str
+    clip: Name
 
 
 class Unknown(msgspec.Struct, frozen=True):

@@ -121,22 +121,25 @@ async def test_a_ping_is_answered_with_what_it_was_called(bench, ping_id: Any) -
         assert heard[-1] == events.Pong(ping_id)
 
 
-@pytest.mark.parametrize("door", ["/v1", "/ws/agent"])
-async def test_what_redis_refuses_ends_no_socket(bench, door: str) -> None:
-    """A right that is missing is told as an error event, and the socket goes on."""
-    async with bench(compat=True, avatar_id="ava") as b:
-        await b.store.link.execute("ACL", "SETUSER", "default", "-evalsha", "-eval")
+@pytest.mark.parametrize("door", ["", "/ws/agent"])
+@pytest.mark.parametrize("refusal", ["store_unavailable", "store_refused"])
+async def test_what_redis_refuses_ends_no_socket(bench, door: str, refusal: str) -> None:
+    """A right that is missing, or data of another kind, is told as an error event; the socket goes on."""
+    async with bench(compat=True, avatar_id="ava") as b, await b.connect(door) as socket:
+        if refusal == "store_unavailable":
+            await b.store.link.execute("ACL", "SETUSER", "default", "-evalsha", "-eval")
+        else:
+            await b.store.link.execute("SET", b.keys.up, "no stream")
         try:
-            async with await b.connect("" if door == "/v1" else door) as socket:
-                for _ in range(3):
-                    await socket.send_str('{"type":"interrupt"}')
-                await socket.send_str('{"type":"ping"}')
-                told = []
-                while not told or "pong" not in told[-1]:
-                    told.append((await socket.receive(timeout=5)).data[-200:])
-                    told[-1] = told[-1] if isinstance(told[-1], str) else told[-1].decode(errors="replace")
-                assert sum("store_refused" in text for text in told) == 3
-                assert not socket.closed
+            for _ in range(3):
+                await socket.send_str('{"type":"text","text":"hi"}')
+            await socket.send_str('{"type":"ping"}')
+            told = [b""]
+            while b"pong" not in told[-1]:
+                data = (await socket.receive(timeout=5)).data
+                told.append(data.encode() if isinstance(data, str) else data)
+            assert sum(refusal.encode() in message for message in told) == 3
+            assert not socket.closed
         finally:
             await b.store.link.execute("ACL", "SETUSER", "default", "+@all")
 

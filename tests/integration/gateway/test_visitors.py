@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.integration.gateway.bench import metric
 
-from relay_gateway.visitors import LEFT_OPEN
+from relay_gateway.visitors import LEFT_OPEN, VISITS
 from relay_streams import conversations
 from relay_wire import uplink
 
@@ -34,12 +34,46 @@ async def test_a_visit(bench) -> None:
 
 
 async def test_a_host_visit(bench) -> None:
-    """What the start wishes for, it gets."""
-    async with bench(**OPTIONS) as b, b.http.ws_connect(f"{b.url}/ws/host") as socket:
+    """What the start wishes for, it gets, within what the operator lists."""
+    async with (
+        bench(compat_avatars="third, other", **OPTIONS) as b,
+        b.http.ws_connect(f"{b.url}/ws/host") as socket,
+    ):
         await socket.send_json({"action": "start", "avatar_id": "other", "sample_rate": 8000})
         about = json.loads((await socket.receive_bytes())[2:])
         record = await conversations.read(b.store.link, b.store.keys.conversation(about["connection_id"]))
         assert (record.avatar_id, record.sample_rate) == ("other", 8000)
+
+
+@pytest.mark.parametrize(
+    ("wish", "why"),
+    [
+        ({"avatar_id": "somebody-elses"}, "not for visitors"),
+        ({"avatar_id": "AVA"}, "not for visitors"),
+        ({"avatar_id": "x" * 60_000}, "not a start"),
+        ({"avatar_id": "a\x00va"}, "not a start"),
+        ({"avatar_id": "ava\u202e"}, "not a start"),
+        ({"sample_rate": 12345}, "sample_rate"),
+    ],
+)
+async def test_what_a_visitor_may_not_wish_for(bench, wish: dict[str, Any], why: str) -> None:
+    """Another avatar than those the operator lists: no conversation is made."""
+    async with bench(compat_avatars="other", **OPTIONS) as b:
+        visits = metric(VISITS)
+        async with b.http.ws_connect(f"{b.url}/ws/host") as socket:
+            await socket.send_json({"action": "start", **wish})
+            assert why in (await socket.receive_bytes(timeout=5)).decode()
+            assert (await socket.receive(timeout=5)).data == 4400
+        assert metric(VISITS) == visits
+
+
+async def test_the_avatar_of_a_tokens_conversation(bench) -> None:
+    """Another cannot be had with it."""
+    async with bench(compat_query_token=True, **OPTIONS) as b:
+        for avatar, kind in (("ava", 3), ("other", 4)):
+            async with b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
+                await socket.send_json({"action": "start", "avatar_id": avatar})
+                assert (await socket.receive_bytes(timeout=5))[0] == kind
 
 
 @pytest.mark.parametrize("path", ["/ws/agent", "/ws/host"])
