@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from redis import RedisError
 from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.sentinel import SentinelConnectionPool
 from tests.faults.verifier import Position, Publication, digest_of, position
 
 from relay_runtime.tasks import TaskScope
@@ -120,6 +121,7 @@ class Tap:
                 self._rewind()
             try:
                 async with asyncio.timeout(_LAST_S if again else TIMEOUT_S):
+                    await self._find_the_primary()
                     await self._read()
             except _OUTAGES:
                 await self._connect_again()
@@ -135,6 +137,19 @@ class Tap:
         with suppress(*_OUTAGES):
             await self._client.aclose()
         self._client = _client(self._url)
+
+    async def _find_the_primary(self) -> None:
+        """redis-py asks sentinels when it connects, and stays with a server that is no primary any more.
+
+        Raises:
+            ConnectionError: It is a replica.
+        """
+        if isinstance(self._client, Redis) and isinstance(
+            self._client.connection_pool, SentinelConnectionPool
+        ):
+            role = await self._client.execute_command("ROLE")  # type: ignore[no-untyped-call]  # redis-py's
+            if role[0] != b"master":
+                raise ConnectionError("a replica")
 
     def _rewind(self) -> None:
         for tape in self.tapes.values():
