@@ -50,6 +50,12 @@ class GatewaySettings(ProcessSettings, UplinkSettings, TokenSettings, LimitSetti
         description="How often a conversation is read although no hint came; an eighth as often when it is"
         " silent for long.",
     )
+    presence_s: float = Field(
+        60.0,
+        gt=0,
+        description="How often it is noted that a conversation is watched, and asked whether it has an"
+        " owner; well below RELAY_CONVERSATION_IDLE_S.",
+    )
     gateway_max_message_bytes: int = Field(
         64 * 1024, ge=1024, description="Largest message a viewer may send."
     )

@@ -21,7 +21,23 @@ class IngestSettings(ProcessSettings, UplinkSettings, VendorAccountSettings, Age
         "", description="OTLP/HTTP collector for the SDK's own telemetry; empty turns it off."
     )
     worker_name: str = Field("", description="Unique name of this worker; empty makes one up.")
-    max_conversations: int = Field(200, ge=1, description="Most conversations this worker owns at once.")
+    max_conversations: int = Field(
+        200, ge=1, description="Conversations this worker owns at once, but for those that are idle."
+    )
+    max_idle_conversations: int = Field(
+        800,
+        ge=0,
+        description="Further ones it owns that have been silent for RELAY_CONVERSATION_ACTIVE_S.",
+    )
+    conversation_active_s: float = Field(
+        60.0, gt=0, description="How long a conversation counts as active after it was spoken in."
+    )
+    conversation_idle_s: float = Field(
+        3600.0,
+        ge=0,
+        description="How long a conversation may have neither viewers nor anything said in it before it is"
+        " ended; 0: it never is.",
+    )
     lease_ms: int = Field(
         2000,
         ge=200,

@@ -28,6 +28,12 @@ class UplinkSettings(StoreSettings):
         description="Share of both that may be of viewers: texts, microphone audio, requests, reports. The"
         " rest is left for the speech of backends and agents.",
     )
+    owner_wait_s: float = Field(
+        10.0,
+        gt=0,
+        description="How long a conversation may wait for an owner before its viewers are told, and speech"
+        " for it is refused.",
+    )
     uplink_wait_s: float = Field(
         10.0, gt=0, description="How long speech waits for room in the uplink before it is refused."
     )

@@ -147,6 +147,33 @@ async def create(link: Link, keys: ConversationKeys, record: Conversation) -> bo
     )
 
 
+class Attendance(NamedTuple):
+    """Who attends to a conversation."""
+
+    waits_s: float | None
+    """For how long it has waited for an owner; None when it has one."""
+    unseen_s: float
+    """For how long no viewer has watched it, as far as gateways have said."""
+
+
+async def attend(link: Link, keys: ConversationKeys, *, watched: bool = False) -> Attendance:
+    """Ask who attends to a conversation.
+
+    Args:
+        link: Where to ask.
+        keys: The conversation.
+        watched: Viewers watch it here: that is noted.
+
+    Raises:
+        Missing: There is no such conversation.
+        Unavailable: Redis cannot take it now.
+    """
+    reply = await link.run_script(scripts.ATTEND, (keys.meta, keys.lease), "1" if watched else "")
+    if reply[0] != b"ok":
+        raise Missing(f"no record of conversation {keys.id}")
+    return Attendance(None if reply[1] < 0 else reply[1] / 1000, reply[2] / 1000)
+
+
 async def count_live(link: Link, space: KeySpace, creator: str) -> int:
     """How many conversations of a creator have not ended.
 

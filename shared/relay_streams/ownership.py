@@ -42,6 +42,17 @@ class Lease(NamedTuple):
     """By field of the record that cannot be read, the value that stands in for it: it is to be ended."""
 
 
+class Queue(NamedTuple):
+    """What waits in a partition's queue."""
+
+    put_up: int
+    """Conversations that were put up now, since their lease ran out."""
+    waiting: int
+    """Conversations that wait for an owner."""
+    oldest_s: float
+    """How long the first of them has waited."""
+
+
 class Heard(NamedTuple):
     """What an owner has taken from the up stream: a store that loses data must not fall behind it."""
 
@@ -197,10 +208,11 @@ class Registry:
             )
         )
 
-    async def expire(self, partition: PartitionKeys, limit: int = 100) -> int:
-        """Put up to ``limit`` conversations whose lease ran out up for a new owner. Returns how many."""
+    async def expire(self, partition: PartitionKeys, limit: int = 100) -> Queue:
+        """Put up to ``limit`` conversations whose lease ran out up for a new owner."""
         names = (partition.leases, partition.unowned)
-        return int(await self._link.run_script(scripts.EXPIRE, names, limit))
+        put_up, waiting, oldest_ms = await self._link.run_script(scripts.EXPIRE, names, limit, CONSUMER_GROUP)
+        return Queue(put_up, waiting, oldest_ms / 1000)
 
 
 def submit_restore(link: Link, lease: Lease, *, floor: int, heard: Heard) -> asyncio.Future[Reply]:

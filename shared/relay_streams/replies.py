@@ -56,6 +56,11 @@ def number(reply: Reply) -> bool:
     return type(reply) is int
 
 
+def three_numbers(reply: Reply) -> bool:
+    """Three integers."""
+    return type(reply) is list and len(reply) == 3 and all(map(number, reply))
+
+
 def texts(reply: Reply) -> bool:
     """A list of strings."""
     return type(reply) is list and all(type(item) is bytes for item in reply)

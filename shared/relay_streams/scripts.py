@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Final, NamedTuple
 
-from relay_streams.replies import Check, number, pairs, two_lists, word
+from relay_streams.replies import Check, number, pairs, three_numbers, two_lists, word
 
 
 class Script(NamedTuple):
@@ -23,10 +23,11 @@ def _load(name: str, reply: Check, *, after: str = "") -> Script:
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), reply)
 
 
+ATTEND: Final = _load("attend", word("missing", ok=(int, int)))
 CLAIM: Final = _load("claim", word("held", "ended", "missing", "later", ok=(bytes, bytes, bytes)))
 CREATE: Final = _load("create", number)
 DEFER: Final = _load("defer", number)
-EXPIRE: Final = _load("expire", number)
+EXPIRE: Final = _load("expire", three_numbers)
 FINISH: Final = _load("finish", number)
 PUBLISH: Final = _load("publish", word("missing", ok=(int,), fenced=(bytes,), behind=(int,)))
 RELEASE: Final = _load("release", number)
@@ -44,7 +45,9 @@ SPEAK: Final = _load(
 TAKE: Final = _load("take", pairs)
 TELL: Final = _load("tell", word("full", "ended", "missing", ok=(int,), fenced=(bytes,)), after="room")
 
-ALL: Final = (CLAIM, CREATE, DEFER, EXPIRE, FINISH, PUBLISH, RELEASE, RENEW, RESTORE, SPEAK, TAKE, TELL)
+ALL: Final = (
+    ATTEND, CLAIM, CREATE, DEFER, EXPIRE, FINISH, PUBLISH, RELEASE, RENEW, RESTORE, SPEAK, TAKE, TELL,
+)  # fmt: skip
 
 BY_NAME: Final[Mapping[str | bytes | int, Script]] = {
     name: script for script in ALL for name in (script.sha, script.text)

@@ -90,6 +90,7 @@ UPLINK_FULL = ProblemType("uplink-full", 503, "The conversation has more waiting
 DRAINING = ProblemType("draining", 503, "This process is leaving")
 POSITION_AHEAD = ProblemType("position-ahead", 503, "The position is after the last frame Redis has")
 NOT_RESTORED = ProblemType("not-restored", 503, "Redis has no record of the conversation now")
+NO_OWNER = ProblemType("no-owner", 503, "No worker has room for the conversation")
 UNREADABLE_RECORD = ProblemType("unreadable-record", 503, "The conversation's record cannot be read here")
 STORE_UNAVAILABLE = ProblemType("store-unavailable", 503, "Redis cannot be reached")
 INTERNAL = ProblemType("internal", 500, "The server failed at this request")

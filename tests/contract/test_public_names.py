@@ -71,6 +71,7 @@ def test_problem_types() -> None:
         "position-ahead": 503,
         "not-restored": 503,
         "unreadable-record": 503,
+        "no-owner": 503,
         "store-unavailable": 503,
         "internal": 500,
     }

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.worker_bench import Bench, open_bench
 
 from relay_ingest.containment import DEFECTS
-from relay_ingest.worker import DEFERRED, UNREADABLE
+from relay_ingest.worker import DEFERRED, ENDED
 from relay_streams import conversations
 from relay_streams.conversations import RECORD_FORMAT, Conversation
 from relay_streams.errors import Missing, Unreadable
@@ -87,13 +87,13 @@ async def test_a_damaged_record_ends_its_conversation_only(bench, fields) -> Non
     async with bench() as b:
         damaged, well = await b.store.create(), await b.store.create()
         await damage(b.store, damaged, **fields)
-        before = UNREADABLE._value.get()
+        before = ENDED.labels("unreadable_record")._value.get()
         async with b.worker():
             if "generation" in fields:  # the claim mends it
                 await speaks(b, damaged)
             else:
                 await until_ended(b, damaged, "unreadable_record")
-                assert UNREADABLE._value.get() == before + 1
+                assert ENDED.labels("unreadable_record")._value.get() == before + 1
             await speaks(b, well)
         assert DEFECTS.labels("worker")._value.get() == 0
 

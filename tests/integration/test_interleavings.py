@@ -53,7 +53,7 @@ class Store:
         """Time passes, and a sweep notices."""
         self.client.delete(KEYS.lease)
         self.client.execute_command("ZADD", KEYS.leases, "XX", 0, KEYS.id)
-        self.run(scripts.EXPIRE, (KEYS.leases, KEYS.unowned), 10)
+        self.run(scripts.EXPIRE, (KEYS.leases, KEYS.unowned), 10, "ingest")
 
     def frames(self) -> list[tuple[tuple[int, int], bytes]]:
         """The stream: positions and bytes."""

@@ -21,7 +21,9 @@ class ConversationShown(msgspec.Struct, frozen=True):
     talk_over: TalkOver
     created_ms: int
     owner: str | None
-    """The worker that owns it."""
+    """The worker that owns it; null when it waits for one."""
+    waits_s: int
+    """For how many seconds it has waited for an owner."""
     generation: int
     turn: int
     """The turn started last, 0 before the first."""
@@ -31,7 +33,7 @@ class ConversationShown(msgspec.Struct, frozen=True):
     """Where viewers connect."""
 
     @classmethod
-    def of(cls, record: Conversation, stream_url: str) -> "ConversationShown":
+    def of(cls, record: Conversation, stream_url: str, waits_s: int) -> "ConversationShown":
         """A record, for backends."""
         return cls(
             id=record.id,
@@ -43,6 +45,7 @@ class ConversationShown(msgspec.Struct, frozen=True):
             talk_over=record.talk_over,
             created_ms=record.created_ms,
             owner=record.owner or None,
+            waits_s=waits_s,
             generation=record.generation,
             turn=record.turn,
             position=str(record.tail),

@@ -1,5 +1,6 @@
 """The REST resources: conversations, their turns, their tokens."""
 
+import asyncio
 import time
 from typing import Annotated, TypeVar
 
@@ -40,6 +41,8 @@ TOKENS = Counter("relay_control_tokens_total", "Viewer tokens made.", ["role"])
 _IDEMPOTENCY_KEY = "Idempotency-Key"
 _ENDING_S = 10
 """When to ask again for a conversation: another may have ended."""
+_OWNER_RETRY_S = 5
+"""When to ask again for one that has no owner: a worker may have room, or have started."""
 
 T = TypeVar("T")
 
@@ -107,7 +110,7 @@ class Api:
                     problems.EMPTY_AUDIO, problems.NOT_A_WAV, problems.UNKNOWN_CONVERSATION,
                     problems.TURN_OPEN, problems.CONVERSATION_ENDED, problems.UNSUPPORTED_MEDIA,
                     problems.UNSUPPORTED_AUDIO, problems.INVALID_FIELD, problems.IDEMPOTENCY_MISMATCH,
-                    problems.UPLINK_FULL,
+                    problems.UPLINK_FULL, problems.NO_OWNER,
                 ),
                 description="The whole speech of a turn, at the conversation's rate.",
             ),
@@ -127,6 +130,7 @@ class Api:
                 "GET", f"{one}/audio", self._audio, Scope.PUSH, "Speak live: a WebSocket", 101,
                 problems=(
                     problems.UNKNOWN_CONVERSATION, problems.CONVERSATION_ENDED, problems.UPGRADE_REQUIRED,
+                    problems.NO_OWNER,
                 ),
                 description="Turns as they are synthesised; docs/protocol.md has its messages.",
             ),
@@ -163,7 +167,14 @@ class Api:
         return answer(self._shown(record), status=201, Location=f"/v1/conversations/{record.id}")
 
     async def _read(self, request: web.Request) -> web.Response:
-        return answer(self._shown(await self._record(request)))
+        keys = self._conversation(request)
+        record, attendance = await asyncio.gather(
+            conversations.read(self._link, keys), conversations.attend(self._link, keys)
+        )
+        waits_s = attendance.waits_s
+        if waits_s is not None:
+            record = record._replace(owner="")
+        return answer(self._shown(record, waits_s=int(waits_s or 0)))
 
     async def _delete(self, request: web.Request) -> web.Response:
         record = await self._record(request)
@@ -178,7 +189,7 @@ class Api:
         if (request.content_length or 0) > self._settings.max_turn_bytes:
             raise Problem(problems.TOO_LARGE, f"a turn has at most {self._settings.max_turn_bytes} bytes")
         key = _idempotency_key(request)
-        record = await self._record(request)
+        record = await self._attended(request)
         pcm = samples_of(await request.read(), request.headers.get("Content-Type", ""), record.sample_rate)
         span = traces.begin(
             "speak", kind=SpanKind.SERVER, parent=traceparent(request.headers.get("traceparent", "")),
@@ -228,7 +239,7 @@ class Api:
     async def _audio(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() != "websocket":
             raise Problem(problems.UPGRADE_REQUIRED, "connect with a WebSocket client")
-        record = await self._record(request)
+        record = await self._attended(request)
         if record.state != "open":
             raise Problem(problems.CONVERSATION_ENDED, "no more turns can be spoken")
         limits = DoorLimits.of(self._settings)
@@ -275,11 +286,23 @@ class Api:
             raise Missing("no conversation has such an id")
         return self._keys.conversation(conversation)
 
+    async def _attended(self, request: web.Request) -> Conversation:
+        """The record of a conversation that has an owner, or will soon have."""
+        keys = self._conversation(request)
+        record, attendance = await asyncio.gather(
+            conversations.read(self._link, keys), conversations.attend(self._link, keys)
+        )
+        waits_s = attendance.waits_s or 0.0
+        if record.state == "open" and waits_s > self._settings.owner_wait_s:
+            detail = f"the conversation has waited for a worker for {waits_s:.0f} s; there is none with room"
+            raise Problem(problems.NO_OWNER, detail, retry_after_s=_OWNER_RETRY_S)
+        return record
+
     def _stream_url(self, conversation: str) -> str:
         return f"{self._settings.gateway_url.rstrip('/')}/v1/conversations/{conversation}/stream"
 
-    def _shown(self, record: Conversation) -> ConversationShown:
-        return ConversationShown.of(record, self._stream_url(record.id))
+    def _shown(self, record: Conversation, *, waits_s: int = 0) -> ConversationShown:
+        return ConversationShown.of(record, self._stream_url(record.id), waits_s)
 
 
 async def _body(request: web.Request, kind: type[T]) -> T:

@@ -18,6 +18,7 @@ from relay_gateway.heartbeat import Heartbeat
 from relay_gateway.history import Beginning, History
 from relay_gateway.inbox import Inbox, Overrun
 from relay_gateway.outbox import Outbox
+from relay_gateway.presence import Presence
 from relay_gateway.renewals import Renewals
 from relay_gateway.socket import CLOSE_S, Socket
 from relay_gateway.subscriber import Subscriber
@@ -96,9 +97,11 @@ class Reception:
         self._audience = Audience()
         self._outbox = Outbox()
         self._heartbeat = Heartbeat(settings.heartbeat_s)
+        self._presence = Presence(link, every_s=settings.presence_s, patience_s=settings.owner_wait_s)
         tasks.spawn(self._heartbeat.run(), name="heartbeat")
         self._renewals = Renewals(tokens, settings.token_max_life_s)
         tasks.spawn(self._renewals.run(), name="token renewals")
+        tasks.spawn(self._presence.run(), name="presence")
         self._leaving = False
 
     async def drain(self) -> None:
@@ -202,7 +205,7 @@ class Reception:
             reachable=lambda: self._link.connected,
         )
         renewing = self._renewals.keep(grant, subscriber.say) if grant else nullcontext()
-        with self._audience.seat(subscriber), renewing:
+        with self._audience.seat(subscriber), self._presence.of(keys, subscriber), renewing:
             try:
                 subscriber.say(self._hello(beginning))
                 subscriber.start()

@@ -44,6 +44,8 @@ _PAUSE_BYTES = 1024 * 1024
 """Unacknowledged frames at which no more speech is taken; motion still is, up to ``backlog_bytes``."""
 DEFECT = "internal_error"
 """Why a conversation ends when its owner fails."""
+CLOSED = "closed"
+"""Why one ends whose last frame was published before."""
 UNREADABLE = "unreadable_record"
 """Why one ends whose record is damaged."""
 
@@ -63,7 +65,7 @@ class Owner:
         settings: The worker's.
         spawn: Starts a task that the worker owns.
         on_lost: Called once when another owner took over, or the store refused us.
-        on_closed: Called once when the conversation's last frame is appended.
+        on_closed: Called once when the conversation's last frame is appended, with the reason of its end.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class Owner:
         settings: IngestSettings,
         spawn: Spawn,
         on_lost: Callable[["Owner", StoreError], None],
-        on_closed: Callable[["Owner"], None],
+        on_closed: Callable[["Owner", str], None],
     ) -> None:
         record = lease.conversation
         self.lease = lease
@@ -107,6 +109,9 @@ class Owner:
         )
         self._key = record.input_key if record.input_turn == record.turn else ""
         """What the turn was opened with."""
+        term_s = (lease.generation - record.first_generation) / 1000
+        is_new = term_s < settings.conversation_active_s or record.input_turn > record.turn
+        self._said_at = self._loop.time() - (0.0 if is_new else settings.conversation_active_s)
         self._retiring = False
         self._boundary = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -127,7 +132,7 @@ class Owner:
         with self._contained("start"):
             if self._machine.phase is Phase.CLOSED:
                 # The owner before us published the last frame and could not finish.
-                self._loop.call_soon(on_closed, self)
+                self._loop.call_soon(on_closed, self, CLOSED)
             else:
                 self._begin()
                 self.on_stop(record.stopped, record.stop_reason)
@@ -138,6 +143,17 @@ class Owner:
     def conversation(self) -> str:
         """The conversation's id."""
         return self.lease.keys.id
+
+    @property
+    def silent_s(self) -> float:
+        """For how long nothing was said in the conversation, or done in it."""
+        if self._machine.phase in (Phase.SPEAKING, Phase.PLAYING):
+            return 0.0
+        return self._loop.time() - self._said_at
+
+    def watched(self, ago_s: float) -> None:
+        """Somebody watched it so long ago: until then it was not idle."""
+        self._said_at = self._loop.time() - ago_s
 
     def stop(self) -> None:
         """Touch the conversation no more: neither the streams nor Motion Server. Safe to call again."""
@@ -178,7 +194,7 @@ class Owner:
         """Publish the last frames."""
         self._perform(self._machine.close(self._loop.time(), reason))
         self._agent.hear(happening.Ended(reason))
-        self._on_closed(self)
+        self._on_closed(self, reason)
 
     def _fail(self) -> None:
         """End the conversation, since its owner cannot go on."""
@@ -217,7 +233,7 @@ class Owner:
             if speech.barge_in and not speech.key.startswith(voice.KEYS):
                 self._agent.hear(happening.Interrupted(BARGE_IN))
         turn, offset, pcm, end, barge_in, *_ = speech
-        now = self._loop.time()
+        now = self._said_at = self._loop.time()
         self._perform(self._machine.audio(now, turn, pcm, offset=offset, end=end, barge_in=barge_in))
 
     def on_stop(self, upto: int, reason: str) -> None:
@@ -227,6 +243,7 @@ class Owner:
 
     def on_said(self, said: uplink.Entry) -> None:
         """Part of ``Reader``."""
+        self._said_at = self._loop.time()
         match said:
             case uplink.Interrupt(upto, reason):
                 self.on_stop(upto, reason)

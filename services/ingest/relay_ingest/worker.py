@@ -12,14 +12,17 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from relay_ingest.agents.catalog import Catalog
+from relay_ingest.capacity import Capacity
 from relay_ingest.containment import Containment
 from relay_ingest.offers import Offers
-from relay_ingest.owner import Owner
+from relay_ingest.owner import CLOSED, DEFECT, UNREADABLE, Owner
 from relay_ingest.vendor import Vendor
+from relay_ingest.waiting import Waiting
 from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
 from relay_settings.ingest import IngestSettings
-from relay_streams.errors import Fenced, StoreError, Unreadable
+from relay_streams import conversations
+from relay_streams.errors import Ended, Fenced, Missing, StoreError, Unreadable
 from relay_streams.hints import Hints
 from relay_streams.installation import Installation, installed
 from relay_streams.keys import KeySpace, PartitionKeys
@@ -28,7 +31,10 @@ from relay_streams.ownership import Lease, Offer, Registry
 from relay_streams.publisher import Publisher
 from relay_streams.puller import Puller
 from relay_streams.uplink import Uplink, UplinkLimits
-from relay_telemetry.counter import counter
+from relay_telemetry.counter import counter, declared
+
+IDLE = "idle"
+"""Why a conversation ends that nobody uses."""
 
 OWNED = Gauge("relay_ingest_conversations", "Conversations this worker owns.")
 CAPACITY = Gauge("relay_ingest_capacity", "Conversations this worker may own.")
@@ -46,12 +52,17 @@ DEFERRED = counter(
     "Conversations put off: a later version wrote their record, or taking them failed.",
     reason=("later_format", "defect"),
 )
-UNREADABLE = Counter("relay_ingest_unreadable_total", "Conversations ended because their record is damaged.")
+ACTIVE = Gauge("relay_ingest_active_conversations", "Those of them that were spoken in of late.")
+ENDED = counter(
+    "relay_ingest_ended_total",
+    "Conversations that ended, by reason.",
+    reason=("deleted", "viewer_left", IDLE, CLOSED, DEFECT, UNREADABLE, "other"),
+)
 EXPIRED = Counter("relay_ingest_expired_total", "Leases of other workers found run out.")
 STORE_FAILURES = counter(
     "relay_ingest_store_failures_total",
     "What Redis did not take.",
-    what=("take", "claim", "defer", "sweep", "renew", "release", "finish"),
+    what=("take", "claim", "end", "defer", "sweep", "renew", "release", "finish"),
 )
 
 _RENEWALS_PER_LEASE = 4
@@ -101,6 +112,10 @@ class Worker:
         self._work = asyncio.Event()
         """Set while there are offers."""
         self._renew_now = asyncio.Event()
+        self._capacity = Capacity(settings.max_conversations, settings.max_idle_conversations)
+        self._waiting = Waiting(settings.owner_wait_s)
+        self._active = 0
+        """Owned conversations that were spoken in of late, when it was counted last."""
         CAPACITY.set(settings.max_conversations)
 
     @property
@@ -146,11 +161,13 @@ class Worker:
             swept_at = loop.time()
             steady_s = min(self._link.connected_for_s, swept_at - steady_since)
             with self._contained("worker"), self._store("sweep"):
+                queues = []
                 for unowned, partition in self._partitions.items():
-                    if steady_s > lease_s:
-                        EXPIRED.inc(await self._registry.expire(partition))
+                    queues.append(await self._registry.expire(partition, 100 if steady_s > lease_s else 0))
                     self._offers.sweep(unowned, self._due())
                     self._work.set()
+                EXPIRED.inc(sum(queue.put_up for queue in queues))
+                self._waiting.measure(queues, owned=len(self._owners), active=self._active)
 
     async def renew(self) -> None:
         """Keep the leases; let the owners forget what no fail-over can have lost. Runs until cancelled."""
@@ -177,6 +194,26 @@ class Worker:
         oldest = time.monotonic() - self._settings.republish_s
         for owner in self._owners.values():
             owner.writer.forget(oldest)
+        self._count()
+        if self._settings.conversation_idle_s:
+            for owner in list(self._owners.values()):
+                if owner.silent_s > self._settings.conversation_idle_s:
+                    owner.watched(0)  # It is asked about once.
+                    self._contained.spawn(self._end_if_idle(owner))
+
+    async def _end_if_idle(self, owner: Owner) -> None:
+        with self._store("end"), suppress(Missing, Ended):
+            attendance = await conversations.attend(self._link, owner.lease.keys)
+            if attendance.unseen_s > self._settings.conversation_idle_s:
+                await self._uplink.close(owner.lease.keys, IDLE)
+            else:
+                owner.watched(attendance.unseen_s)
+
+    def _count(self) -> None:
+        active_s = self._settings.conversation_active_s
+        self._active = sum(owner.silent_s < active_s for owner in self._owners.values())
+        OWNED.set(len(self._owners))
+        ACTIVE.set(self._active)
 
     async def drain(self) -> None:
         """Take nothing more and hand every conversation over at a turn boundary, within the drain time."""
@@ -187,11 +224,11 @@ class Worker:
 
     def _due(self) -> float:
         """When to reach for what is offered now: the emptier this worker, the sooner."""
-        load = len(self._owners) / self._settings.max_conversations
+        load = self._capacity.load(self._active, len(self._owners))
         return asyncio.get_running_loop().time() + _HEAD_START_S * load
 
     async def _take_from(self, partition: PartitionKeys) -> None:
-        room = min(self._settings.max_conversations - len(self._owners), _TAKEN_AT_ONCE)
+        room = min(self._capacity.room(self._active, len(self._owners)), _TAKEN_AT_ONCE)
         if room > 0 and not self._draining:
             offers = await self._registry.take(partition, room)
             for offer in offers:
@@ -224,7 +261,6 @@ class Worker:
     def _own(self, lease: Lease) -> None:
         CLAIMED.inc()
         if lease.replaced:
-            UNREADABLE.inc()
             fields = [name.decode(errors="replace") for name in lease.replaced]
             log.error("a record is damaged, the conversation ends", conversation=lease.keys.id, fields=fields)
         if former := self._owners.get(lease.keys.id):
@@ -243,6 +279,7 @@ class Worker:
             on_lost=self._lost,
             on_closed=self._closed,
         )
+        self._active += 1  # Until it is counted.
         OWNED.set(len(self._owners))
         log.info("conversation claimed", conversation=lease.keys.id, generation=lease.generation)
 
@@ -258,7 +295,8 @@ class Worker:
         LOST.labels(type(error).__name__.lower()).inc()
         self._forget(owner)
 
-    def _closed(self, owner: Owner) -> None:
+    def _closed(self, owner: Owner, reason: str) -> None:
+        ENDED.labels(reason if reason in declared(ENDED)["reason"] else "other").inc()
         self._contained.spawn(self._finish(owner))
 
     async def _finish(self, owner: Owner) -> None:

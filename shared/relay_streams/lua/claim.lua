@@ -46,7 +46,8 @@ generation = string.format('%.0f', generation)
 
 local value = ARGV[2] .. ' ' .. generation
 redis.call('SET', lease, value, 'PX', ARGV[3])
-redis.call('ZADD', leases, string.format('%.0f', now + ARGV[3]), ARGV[1])
-redis.call('HSET', meta, 'generation', generation, 'owner', ARGV[2])
+local expiry = string.format('%.0f', now + ARGV[3])
+redis.call('ZADD', leases, expiry, ARGV[1])
+redis.call('HSET', meta, 'generation', generation, 'owner', ARGV[2], 'leased', expiry)
 if not record[3] then redis.call('HSET', meta, 'first_generation', generation) end
 return settled({'ok', generation, value, last, unpack(redis.call('HGETALL', meta))})

@@ -6,7 +6,9 @@
 -- ARGV  1 id       2... fields and values of the record
 -- Returns 1, or 0 when the id is taken.
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+local time = redis.call('TIME')
+local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+redis.call('HSET', KEYS[1], 'leased', now, 'seen', now, unpack(ARGV, 2))
 redis.call('SADD', KEYS[3], ARGV[1])
 redis.call('XADD', KEYS[2], '*', 'c', ARGV[1])
 redis.call('SPUBLISH', KEYS[2], '')

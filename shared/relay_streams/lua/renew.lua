@@ -17,6 +17,7 @@ for i = 2, #KEYS, 2 do
   elseif named == generation and (not held or held == value) then
     redis.call('SET', lease, value, 'PX', ARGV[1])
     redis.call('ZADD', KEYS[1], expiry, id)
+    redis.call('HSET', meta, 'leased', expiry)
   else
     lost[#lost + 1] = id
   end

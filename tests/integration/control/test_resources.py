@@ -168,3 +168,28 @@ async def test_a_record_that_cannot_be_read(bench, field: str, value: object) ->
             status, answer, headers = await b.call(method, what)
             assert (status, answer["type"]) == (503, "urn:avatar-relay:problem:unreadable-record")
             assert headers["Retry-After"]
+
+
+async def test_a_conversation_without_an_owner(bench) -> None:
+    """It may wait a while; then speech for it is refused, and whoever asks is told how long it waits."""
+    async with bench() as b:
+        conversation = await b.create()
+        path = f"/v1/conversations/{conversation}"
+        assert (await b.speak(conversation, b"\1\2"))[0] == 202
+        keys = b.store.keys.conversation(conversation)
+        await b.store.link.execute("HSET", keys.meta, "leased", 1, "owner", "one-that-died")
+
+        _, shown, _ = await b.call("GET", path)
+        assert shown["owner"] is None
+        assert shown["waits_s"] > 1_000_000
+        status, refusal = await b.speak(conversation, b"\1\2")
+        assert (status, refusal["type"]) == (503, "urn:avatar-relay:problem:no-owner")
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await b.socket(conversation)
+        assert (refused.value.status, refused.value.headers["Retry-After"]) == (503, "5")
+        assert (await b.call("POST", path + "/interrupt"))[0] == 202
+        assert (await b.call("DELETE", path))[0] == 202
+
+        await b.store.link.execute("SET", keys.lease, "somebody 1", "PX", 60_000)
+        _, shown, _ = await b.call("GET", path)
+        assert (shown["owner"], shown["waits_s"]) == ("one-that-died", 0)

@@ -1,5 +1,6 @@
 """Messages: what viewers say reaches the owner; what cannot be understood harms nobody else."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -8,6 +9,7 @@ from tests.integration.gateway.bench import collect, listen_to, metric, said, se
 
 from relay_auth.viewer_tokens import Role
 from relay_client import Closed
+from relay_gateway.presence import TOLD
 from relay_gateway.uplink import BAD_REPORTS
 from relay_runtime.http import SOCKET_ERRORS
 from relay_wire import events, frame, messages, uplink
@@ -184,3 +186,41 @@ async def test_the_client_says_why_it_was_closed(bench) -> None:
         await viewer._connected().send_str("nonsense")
         with pytest.raises(Closed, match="bad_message"):
             await collect(viewer, 100)
+
+
+async def test_viewers_are_told_that_nobody_owns_their_conversation(bench) -> None:
+    """Each once, for as long as that lasts; who comes later, too."""
+    async with bench(owner_wait_s=0.1, presence_s=0.1) as b:
+        keys = b.keys
+        no_owner = events.Error("no_owner", "the conversation waits for a worker", retryable=True)
+        async with await b.connect() as first:
+            await b.store.link.execute("DEL", keys.lease)
+            await b.store.link.execute("HSET", keys.meta, "leased", 1)
+            assert await next_error(first) == no_owner
+            async with await b.connect() as second:
+                assert await next_error(second) == no_owner
+            told = TOLD._value.get()
+            await b.store.link.execute("SET", keys.lease, "somebody 1", "PX", 60_000)
+            async with asyncio.timeout(5):
+                while int(await b.store.link.execute("HGET", keys.meta, "seen")) < 2:
+                    await asyncio.sleep(0.01)
+            assert TOLD._value.get() == told, "the first is not told twice"
+
+
+async def test_a_conversation_that_is_watched_is_noted(bench) -> None:
+    """For its owner, who ends it when nobody watches it."""
+    async with bench(presence_s=0.1) as b:
+        await b.store.link.execute("HSET", b.keys.meta, "seen", 1)
+        async with await b.connect():
+            async with asyncio.timeout(5):
+                while await b.store.link.execute("HGET", b.keys.meta, "seen") == b"1":
+                    await asyncio.sleep(0.01)
+
+
+async def next_error(socket: Any) -> events.Error:
+    """The next error event."""
+    while True:
+        received = frame.decode(await socket.receive_bytes(timeout=5))
+        event = events.decode(received.payload) if received.kind is Kind.EVENT else None
+        if isinstance(event, events.Error):
+            return event
