@@ -1,27 +1,47 @@
-"""Key rings: the token keys of this process, read again when their folder changes."""
+"""Key rings: the token keys of this process, read again when their folder changes.
+
+A key is valid as long as its file is there and is a key. When the folder cannot be read at all, the last
+keys are valid for ``STALE_S`` more: a key that has leaked must not outlive the file that somebody took away.
+"""
 
 import asyncio
 import time
+from asyncio import Future
 from pathlib import Path
+from typing import NamedTuple, NoReturn
 
 import structlog
 from prometheus_client import Counter, Gauge
 
-from relay_auth.token_keys import UNNAMED, BadKey, TokenKeys, keys_of, secret_key
+from relay_auth.token_keys import CURRENT, UNNAMED, BadKey, TokenKeys, is_key_file, keys_of, secret_key
 
 LOOK_EVERY_S = 5.0
 """How old the keys may be when they are used: a file that is taken away is refused after this."""
 LOOK_AT_MOST_S = 1.0
 """How soon an unknown kid makes us look again; those who invent kids must not cost more than that."""
+LOOK_WITHIN_S = 2.0
+"""How long a look is waited for; a file system may hang."""
+STALE_S = 30.0
+"""How long keys are valid while their folder cannot be read."""
+_LARGEST_FILE_BYTES = 64 * 1024
 
 KEYS = Gauge("relay_token_keys", "Keys viewer tokens may be signed with.")
-FAILURES = Counter(
-    "relay_token_keys_failures_total", "Times the folder of token keys could not be read; the last keys stay."
-)
+UNUSABLE = Gauge("relay_token_keys_unusable", "Files among the token keys that should be keys and are none.")
+FAILURES = Counter("relay_token_keys_failures_total", "Times the folder of token keys could not be read.")
 
 log = structlog.get_logger(__name__)
 
 _Seen = tuple[tuple[str, int, int, int], ...]
+_NONE = TokenKeys({}, None)
+
+
+class _Folder(NamedTuple):
+    """A folder as it was found."""
+
+    seen: _Seen | None
+    """None when a file could not be read: it is tried again."""
+    contents: dict[str, bytes]
+    strays: list[str]
 
 
 class KeyRing:
@@ -29,7 +49,7 @@ class KeyRing:
 
     Args:
         secret: The key of tokens without a kid; empty: there is none.
-        folder: Holds a file per kid, as ``keys_of`` reads them; names that begin with a dot are passed over.
+        folder: Holds a file per kid, as ``keys_of`` reads them; files with other names are passed over.
     """
 
     def __init__(self, secret: str = "", folder: Path | None = None) -> None:
@@ -37,8 +57,12 @@ class KeyRing:
         self._folder = folder
         self._looking = asyncio.Lock()
         self._looked_at = float("-inf")
-        self._seen: _Seen = ()
-        self._keys = self._with_unnamed(TokenKeys({}, None))
+        self._reading: Future[_Folder | None] | None = None
+        """A look that has not ended in time."""
+        self._failing_since: float | None = None
+        self._seen: _Seen | None = None
+        self._strays: list[str] = []
+        self._keys = self._with_unnamed(_NONE)
 
     async def keys(self, kid: str = UNNAMED) -> TokenKeys:
         """The keys that are valid now. Reads the folder, in a thread, when that is due. Safe to cancel.
@@ -51,7 +75,7 @@ class KeyRing:
                 age_s = time.monotonic() - self._looked_at
                 if age_s >= (LOOK_EVERY_S if kid in self._keys.by_kid else LOOK_AT_MOST_S):
                     await self._look(self._folder)
-        return self._keys
+        return self._valid()
 
     async def open(self) -> None:
         """Read the keys for the first time.
@@ -60,46 +84,110 @@ class KeyRing:
             BadKey: They cannot be read, or there are none.
         """
         if self._folder is not None:
-            await self._read(self._folder)
+            self._looked_at = time.monotonic()
+            try:
+                self._take(await asyncio.to_thread(_read, self._folder, None))
+            except OSError as error:
+                raise BadKey(f"{error.filename}: {error.strerror}") from None
         if not self._keys.by_kid:
-            raise BadKey("there are no token keys")
+            reasons = [f"{name}: {why}" for name, why in self._keys.unusable.items()]
+            raise BadKey(", ".join(reasons) or "there are no token keys")
+
+    async def follow(self) -> NoReturn:
+        """Keep up with the folder also while nobody uses the keys, for ``readiness`` and metrics."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            await self.keys()
+
+    def readiness(self) -> str:
+        """Why no token would be accepted, or nothing."""
+        if self._valid().by_kid:
+            return ""
+        return "token keys cannot be read" if self._is_stale() else "there are no token keys"
+
+    # --- the folder ------------------------------------------------------------------------------
 
     async def _look(self, folder: Path) -> None:
+        if self._reading is None:
+            self._looked_at = time.monotonic()
+            loop = asyncio.get_running_loop()
+            self._reading = loop.run_in_executor(None, _read, folder, self._seen)
+            await asyncio.wait([self._reading], timeout=LOOK_WITHIN_S)
+        if not self._reading.done():
+            self._fail("it takes too long")
+            return
+        reading, self._reading = self._reading, None
         try:
-            await self._read(folder)
-        except BadKey as error:
-            FAILURES.inc()
-            log.error("token keys cannot be read, the last ones stay", error=str(error))
-
-    async def _read(self, folder: Path) -> None:
-        self._looked_at = time.monotonic()
-        try:
-            seen = await asyncio.to_thread(_look_at, folder)
-            if seen == self._seen:
-                return
-            files = await asyncio.to_thread(_contents, folder)
+            self._take(reading.result())
         except OSError as error:
-            raise BadKey(f"{error.filename}: {error.strerror}") from None
-        self._keys = self._with_unnamed(keys_of(files))
-        self._seen = seen
+            self._fail(f"{error.filename}: {error.strerror}")
+
+    def _fail(self, why: str) -> None:
+        FAILURES.inc()
+        if self._failing_since is None:
+            self._failing_since = time.monotonic()
+        valid = "none" if self._is_stale() else "the last ones"
+        log.error("token keys cannot be read", error=why, valid=valid)
+
+    def _take(self, found: _Folder | None) -> None:
+        self._failing_since = None
+        if found is None:
+            return
+        self._keys = self._with_unnamed(keys_of(found.contents))
+        self._seen = found.seen
         KEYS.set(len(self._keys.by_kid))
+        UNUSABLE.set(len(self._keys.unusable))
         log.info("token keys read", kids=sorted(self._keys.by_kid))
+        for name, why in self._keys.unusable.items():
+            log.error("a token key cannot be used", file=name, error=why)
+        if found.strays != self._strays:
+            self._strays = found.strays
+            log.warning("files in the folder of token keys that are no keys", files=found.strays)
+
+    def _is_stale(self) -> bool:
+        return self._failing_since is not None and time.monotonic() - self._failing_since >= STALE_S
+
+    def _valid(self) -> TokenKeys:
+        return self._with_unnamed(_NONE) if self._is_stale() else self._keys
 
     def _with_unnamed(self, keys: TokenKeys) -> TokenKeys:
         if self._unnamed is None:
             return keys
-        return TokenKeys({**keys.by_kid, UNNAMED: self._unnamed}, keys.current or self._unnamed)
+        return TokenKeys(
+            {**keys.by_kid, UNNAMED: self._unnamed}, keys.current or self._unnamed, keys.unusable
+        )
+
+
+def _read(folder: Path, seen: _Seen | None) -> _Folder | None:
+    """The folder as it is now, None when it is as it was ``seen``; one that is gone is empty. Blocks.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    stats = {path: path.stat() for path in _files(folder)}
+    now = tuple((path.name, stat.st_ino, stat.st_mtime_ns, stat.st_size) for path, stat in stats.items())
+    if now == seen:
+        return None
+    contents, whole = dict[str, bytes](), True
+    for path in stats:
+        if is_key_file(path.name) or path.name == CURRENT:
+            try:
+                contents[path.name] = _content(path)
+            except OSError:
+                contents[path.name], whole = b"", False
+    strays = [path.name for path in stats if path.name not in contents]
+    return _Folder(now if whole else None, contents, strays)
 
 
 def _files(folder: Path) -> list[Path]:
+    try:
+        paths = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
     # Kubernetes mounts a secret as links into a hidden folder that it replaces as a whole.
-    return [path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and path.is_file()]
+    return [path for path in paths if not path.name.startswith(".") and path.is_file()]
 
 
-def _look_at(folder: Path) -> _Seen:
-    stats = [(path.name, path.stat()) for path in _files(folder)]
-    return tuple((name, stat.st_ino, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
-
-
-def _contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in _files(folder)}
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_LARGEST_FILE_BYTES)

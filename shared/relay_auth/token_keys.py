@@ -1,5 +1,6 @@
 """Token keys: what viewer tokens are signed and checked with. Keys decide the algorithm, never tokens."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -15,6 +16,7 @@ CURRENT = "current"
 """The file that names the key new tokens are signed with."""
 MIN_SECRET_BYTES = 32
 """As long as the digest (RFC 7518 3.2)."""
+_SECRET, _PEM = ".hs256", ".pem"
 
 
 class BadKey(ValueError):
@@ -39,6 +41,8 @@ class TokenKeys:
     by_kid: Mapping[str, TokenKey]
     current: TokenKey | None
     """Signs new tokens; None when no key here can."""
+    unusable: Mapping[str, str] = field(default_factory=dict)
+    """Files that should be keys and are none, and why."""
 
 
 def secret_key(secret: bytes, kid: str = UNNAMED) -> TokenKey:
@@ -77,42 +81,39 @@ def pem_key(pem: bytes, kid: str) -> TokenKey:
 def keys_of(files: Mapping[str, bytes]) -> TokenKeys:
     """The keys in a folder: ``<kid>.hs256`` is a secret, ``<kid>.pem`` an Ed25519 key.
 
-    The file ``current`` holds the kid that signs. Without it that is the last, by kid, that can.
+    The file ``current`` holds the kid that signs. Without it that is the last, by kid, that can; also when
+    ``current`` names none that can. A file that is no key, or has the kid of another one, takes its kid
+    with it, and no other.
 
     Args:
         files: Contents by file name. Whitespace around them does not count.
-
-    Raises:
-        BadKey: A file is not a key, two have the same kid, or ``current`` names none that can sign.
     """
     by_kid: dict[str, TokenKey] = {}
+    unusable: dict[str, str] = {}
+    kids = Counter(PurePath(name).stem for name in files if is_key_file(name))
     for name, content in sorted(files.items()):
-        if name != CURRENT:
-            key = _key(name, content.strip())
-            if key.kid in by_kid:
-                raise BadKey(f"{name}: another key has this kid, too")
-            by_kid[key.kid] = key
-    return TokenKeys(by_kid, _current(by_kid, files.get(CURRENT)))
-
-
-def _key(name: str, content: bytes) -> TokenKey:
-    path = PurePath(name)
-    try:
-        match path.suffix:
-            case ".hs256":
-                return secret_key(content, path.stem)
-            case ".pem":
-                return pem_key(content, path.stem)
-    except BadKey as error:
-        raise BadKey(f"{name}: {error}") from None
-    raise BadKey(f"{name}: keys are named <kid>.hs256 or <kid>.pem")
-
-
-def _current(by_kid: Mapping[str, TokenKey], named: bytes | None) -> TokenKey | None:
+        path = PurePath(name)
+        if not is_key_file(name):
+            continue
+        try:
+            if kids[path.stem] > 1:
+                raise BadKey("another file has this kid, too")  # noqa: TRY301
+            make = secret_key if path.suffix == _SECRET else pem_key
+            by_kid[path.stem] = make(content.strip(), path.stem)
+        except BadKey as error:
+            unusable[name] = str(error)
     signing = {kid: key for kid, key in by_kid.items() if key.signing is not None}
-    if named is None:
-        return signing[max(signing)] if signing else None
-    kid = named.strip().decode(errors="replace")
-    if kid not in signing:
-        raise BadKey(f"{CURRENT}: names no key here that can sign")
-    return signing[kid]
+    kid = max(signing, default="")
+    if CURRENT in files:
+        named = files[CURRENT].strip().decode(errors="replace")
+        if named in signing:
+            kid = named
+        else:
+            unusable[CURRENT] = "names no key here that can sign"
+    return TokenKeys(by_kid, signing.get(kid), unusable)
+
+
+def is_key_file(name: str) -> bool:
+    """Whether a file's name is that of a key."""
+    path = PurePath(name)
+    return path.suffix in (_SECRET, _PEM) and bool(path.stem)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jwt
 
@@ -65,6 +65,14 @@ class ViewerTokens:
             await self._ring.open()
         except BadKey as error:
             raise SettingsError(f"RELAY_TOKEN_KEYS_DIR: {error}") from None
+
+    async def follow(self) -> NoReturn:
+        """Keep up with the keys, for ``readiness``; until cancelled."""
+        await self._ring.follow()
+
+    def readiness(self) -> str:
+        """Why no token would be accepted, or nothing."""
+        return self._ring.readiness()
 
     async def mint(self, *, conversation: str, role: Role, ttl_s: int) -> tuple[str, int]:
         """Make a token; as ``mint``.

@@ -21,7 +21,8 @@ class TokenSettings(Settings):
         None,
         description="Folder of named keys, read again when it changes: <kid>.hs256 is a secret of 32 bytes or"
         " more, <kid>.pem an Ed25519 key (public: checks; private: also signs). The file 'current' names the"
-        " kid that signs; without it the last that can.",
+        " kid that signs; without it the last that can. A file that is gone, or is no key any more, takes its"
+        " key with it within 5 s; while the folder cannot be read, its keys are valid for 30 s more.",
     )
     token_leeway_s: float = Field(
         5.0, ge=0, le=300, description="How far the clocks of control and gateways may differ."

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -20,10 +21,11 @@ from cryptography.hazmat.primitives.serialization import (
 from relay_auth import key_ring
 from relay_auth.api_keys import ApiKey, ApiKeys, KeyEntryError, Scope, new_key
 from relay_auth.key_ring import FAILURES, KeyRing
-from relay_auth.token_keys import BadKey, TokenKey, keys_of, pem_key, secret_key
+from relay_auth.token_keys import TokenKey, keys_of, pem_key, secret_key
 from relay_auth.viewer_tokens import Role, TokenError, ViewerTokens, mint, verify
 from relay_settings.base import SettingsError
 from relay_settings.gateway import GatewaySettings
+from relay_telemetry import logs
 
 KEY = b"planted-token-secret-of-32-bytes-or-more"
 OTHER = b"another-token-secret-of-32-bytes-or-more"
@@ -134,19 +136,19 @@ def test_a_folder_of_keys() -> None:
         {"a.pem": b"-----BEGIN PRIVATE KEY-----\nplanted-secret\n-----END PRIVATE KEY-----"},
         {"a.pem": RSA.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())},
         {"a.pem": ED25519.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(KEY))},
-        {"a.txt": KEY},
         {"a.pem": PUBLIC_PEM, "a.hs256": KEY},
         {"a.pem": PUBLIC_PEM, "current": b"a"},
         {"a.hs256": KEY, "current": b"b"},
     ],
 )
 def test_keys_that_are_none(files: dict[str, bytes]) -> None:
-    """Refused with the file's name, never with what is in it."""
-    with pytest.raises(BadKey) as refused:
-        keys_of(files)
+    """Each is named, never what is in it; it takes its own kid with it, and no other."""
+    keys = keys_of({**files, "good.hs256": OTHER})
 
-    assert str(refused.value).startswith(("a.", "current"))
-    assert "planted" not in str(refused.value)
+    assert keys.unusable
+    assert set(keys.unusable) <= set(files)
+    assert "planted" not in str(keys.unusable)
+    assert keys.by_kid["good"].verifying == keys.current.verifying == OTHER
 
 
 def test_keys_are_masked() -> None:
@@ -192,16 +194,126 @@ async def test_rotation(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_wait")
-async def test_a_broken_folder_changes_nothing(tmp_path: Path) -> None:
-    """A half-written file, or none at all any more: the last keys stay, and it is counted."""
-    (tmp_path / "1.hs256").write_bytes(KEY)
+@pytest.mark.parametrize(
+    "how", ["gone", "renamed", "emptied", "cut", "a folder", "of another kind", "dangling"]
+)
+async def test_a_key_goes_with_its_file(tmp_path: Path, how: str) -> None:
+    """Whatever is wrong with it, whatever else is in the folder; keys beside it stay, and new ones come."""
+    leaked, kept = tmp_path / "leaked.hs256", tmp_path / "kept.hs256"
+    leaked.write_bytes(KEY)
+    kept.write_bytes(OTHER)
+    (tmp_path / "README").write_text("how to rotate")
     ring = KeyRing("", tmp_path)
+    await ring.open()
+    assert set((await ring.keys()).by_kid) == {"leaked", "kept"}
+
+    match how:
+        case "gone":
+            leaked.unlink()
+        case "renamed":
+            leaked.rename(tmp_path / "leaked.hs256.bak")
+        case "emptied":
+            leaked.write_bytes(b"")
+        case "cut":
+            leaked.write_bytes(KEY[:10])
+        case "a folder":
+            leaked.unlink()
+            leaked.mkdir()
+        case "of another kind":
+            leaked.write_bytes(PRIVATE_PEM)
+        case "dangling":
+            leaked.unlink()
+            leaked.symlink_to("nowhere")
+    (tmp_path / "new.pem").write_bytes(PRIVATE_PEM)
+
+    assert set((await ring.keys()).by_kid) == {"kept", "new"}
+    assert not ring.readiness()
+
+
+@pytest.mark.usefixtures("no_wait")
+@pytest.mark.parametrize("remove", [False, True])
+async def test_an_emptied_folder_has_no_keys(tmp_path: Path, *, remove: bool) -> None:
+    """Nor has one that is gone; the secret beside it is another matter. It shows in the readiness."""
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    (folder / "1.hs256").write_bytes(KEY)
+    alone, beside = KeyRing("", folder), KeyRing(OTHER.decode(), folder)
+    for ring in (alone, beside):
+        await ring.open()
+
+    (folder / "1.hs256").unlink()
+    if remove:
+        folder.rmdir()
+
+    assert not (await alone.keys()).by_kid
+    assert set((await beside.keys()).by_kid) == {""}
+    assert alone.readiness() == "there are no token keys"
+    assert not beside.readiness()
+
+
+@pytest.mark.usefixtures("no_wait")
+async def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last keys are valid for a bounded time more; then none is, which shows; then it is read again."""
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    (folder / "1.hs256").write_bytes(KEY)
+    ring = KeyRing("", folder)
     await ring.open()
     failures = FAILURES._value.get()
 
-    (tmp_path / "2.pem").write_bytes(PRIVATE_PEM[:40])
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(folder)  # a link to itself is neither there nor gone
     assert set((await ring.keys()).by_kid) == {"1"}
+    assert not ring.readiness()
     assert FAILURES._value.get() == failures + 1
+
+    monkeypatch.setattr(key_ring, "STALE_S", 0)
+    assert not (await ring.keys()).by_kid
+    assert ring.readiness() == "token keys cannot be read"
+
+    folder.unlink()
+    (tmp_path / "elsewhere").rename(folder)
+    assert set((await ring.keys()).by_kid) == {"1"}
+    assert not ring.readiness()
+
+
+@pytest.mark.usefixtures("no_wait")
+async def test_a_folder_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for it for long, one thread waits for all, and its keys end as those of one that fails."""
+    (tmp_path / "1.hs256").write_bytes(KEY)
+    ring = KeyRing("", tmp_path)
+    await ring.open()
+    hanging, reads = threading.Event(), []
+
+    def hang(folder: Path) -> list[Path]:
+        reads.append(folder)
+        hanging.wait()
+        return []
+
+    monkeypatch.setattr(key_ring, "LOOK_WITHIN_S", 0.01)
+    monkeypatch.setattr(key_ring, "_files", hang)
+    for _ in range(5):
+        assert set((await ring.keys()).by_kid) == {"1"}
+    assert len(reads) == 1
+    monkeypatch.setattr(key_ring, "STALE_S", 0)
+    assert not (await ring.keys()).by_kid
+    hanging.set()
+
+
+@pytest.mark.usefixtures("no_wait")
+async def test_strays_are_told_once(tmp_path: Path, as_a_service, capsys: pytest.CaptureFixture[str]) -> None:
+    """A note among the keys is no reason to refuse them."""
+    as_a_service("json")
+    (tmp_path / "1.hs256").write_bytes(KEY)
+    (tmp_path / "note.txt").write_text("x")
+    ring = KeyRing("", tmp_path)
+    await ring.open()
+    for number in range(3):
+        (tmp_path / f"{number + 2}.hs256").write_bytes(KEY)
+        await ring.keys()
+    assert set((await ring.keys()).by_kid) == {"1", "2", "3", "4"}
+    await asyncio.to_thread(logs.flush)
+    assert capsys.readouterr().err.count("note.txt") == 1
 
 
 async def test_as_kubernetes_mounts_it(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from relay_control.session_tokens import session_tokens
 from relay_control.speakers import Speakers
 from relay_runtime import http
 from relay_runtime.process import Process
+from relay_runtime.tasks import TaskScope
 from relay_settings.control import ControlSettings
 from relay_streams.errors import Ended, Missing, StoreError, Unavailable, Unreadable
 from relay_streams.installation import installed
@@ -37,6 +38,8 @@ _TRANSLATIONS = {
 DOCUMENT_PATH = "/openapi.json"
 SPEAKERS = web.AppKey("speakers", Speakers)
 """Where the application has its open audio sockets."""
+TOKENS = web.AppKey("tokens", ViewerTokens)
+"""Where it has the keys of viewer tokens."""
 
 
 async def application(settings: ControlSettings, link: Link, stack: AsyncExitStack) -> web.Application:
@@ -52,13 +55,15 @@ async def application(settings: ControlSettings, link: Link, stack: AsyncExitSta
     """
     access, tokens = Access(settings), ViewerTokens(settings)
     await tokens.open()
+    tasks = await stack.enter_async_context(TaskScope())
+    tasks.spawn(tokens.follow(), name="token keys")
     api = Api(settings, link, tokens)
     operations = api.operations()
     if settings.session_tokens:
         vendor = await stack.enter_async_context(session_tokens(settings, access, tokens))
         operations += vendor.operations()
     app = http.application(_TRANSLATIONS, client_max_size=settings.max_turn_bytes)
-    app[SPEAKERS] = api.speakers
+    app[SPEAKERS], app[TOKENS] = api.speakers, tokens
     for operation in operations:
         app.router.add_route(operation.method, operation.path, _guarded(access, operation))
     # In a thread: our version is read from the package's files.
@@ -98,6 +103,7 @@ async def main(settings: ControlSettings, process: Process) -> None:
         process.health.add("redis", lambda: "" if link.connected else "Redis is not connected")
         process.health.add("installation", installation.readiness)
         app = await application(settings, link, stack)
+        process.health.add("token keys", app[TOKENS].readiness)
         url = await process.listen(app, settings.control_host, settings.control_port)
         process.ready(url=url)
         await process.withdrawn()

@@ -119,6 +119,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     ):
         service = Gateway(settings, link, puller, installation, tasks)
         await service.tokens.open()
+        tasks.spawn(service.tokens.follow(), name="token keys")
         try:
             yield service
         finally:
@@ -129,6 +130,7 @@ async def main(settings: GatewaySettings, process: Process) -> None:
     """Serve viewers until nobody is sent here any more, and then until they have gone elsewhere."""
     async with gateway(settings) as service:
         process.health.add("redis", service.readiness)
+        process.health.add("token keys", service.tokens.readiness)
         url = await process.listen(service.application(), settings.gateway_host, settings.gateway_port)
         process.ready(url=url.replace("http", "ws", 1))
         await process.withdrawn()
