@@ -49,6 +49,12 @@ class ControlSettings(ProcessSettings, UplinkSettings, TokenSettings, VendorAcco
     max_turn_bytes: int = Field(
         32 * 1024 * 1024, ge=1024, description="Largest body of a turn; a larger one is refused with 413."
     )
+    max_bodies_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=1024,
+        description="Request bodies held at once, in bytes; a body that finds no room is refused with 503.",
+    )
+    body_timeout_s: float = Field(60.0, gt=0, description="How long a whole body may take to come; then 408.")
     control_max_message_bytes: int = Field(
         8 * 1024 * 1024, ge=4096, description="Largest message on the audio socket."
     )

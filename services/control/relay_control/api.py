@@ -5,7 +5,7 @@ import time
 from typing import Annotated, TypeVar
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 from opentelemetry.trace import SpanKind
 from prometheus_client import Counter
 from ulid import ULID
@@ -14,8 +14,9 @@ from relay_auth.api_keys import Scope
 from relay_auth.viewer_tokens import Role, ViewerTokens
 from relay_control.access import KEY
 from relay_control.answer import ConversationShown, TokenMade, TurnsInterrupted, TurnTaken, answer
+from relay_control.bodies import Bodies
 from relay_control.door import AudioWebSocket, Door, DoorLimits
-from relay_control.media import PCM_TYPES, WAV_TYPES, samples_of
+from relay_control.media import PCM_TYPES, WAV_TYPES, check_type, samples_of
 from relay_control.operation import Operation, Parameter
 from relay_control.speakers import Speakers
 from relay_control.trace_context import traceparent
@@ -79,6 +80,7 @@ class Api:
         self.speakers = Speakers()
         self._keys = KeySpace.of(settings)
         self._link = link
+        self._bodies = Bodies(settings)
         self._uplink = Uplink(link, UplinkLimits.of(settings))
 
     def operations(self) -> list[Operation]:
@@ -139,7 +141,7 @@ class Api:
     # --- conversations -------------------------------------------------------------------------
 
     async def _create(self, request: web.Request) -> web.Response:
-        wish = await _body(request, NewConversation)
+        wish = await self._body(request, NewConversation)
         if wish.sample_rate not in SAMPLE_RATES:
             raise Problem(problems.INVALID_FIELD, f"sample_rate: one of {SAMPLE_RATES}", field="sample_rate")
         avatar_id = wish.avatar_id or self._settings.avatar_id
@@ -186,11 +188,17 @@ class Api:
     # --- turns ---------------------------------------------------------------------------------
 
     async def _speak(self, request: web.Request) -> web.Response:
-        if (request.content_length or 0) > self._settings.max_turn_bytes:
-            raise Problem(problems.TOO_LARGE, f"a turn has at most {self._settings.max_turn_bytes} bytes")
-        key = _idempotency_key(request)
+        key, barge_in = _idempotency_key(request), _flag(request, "barge_in")
         record = await self._attended(request)
-        pcm = samples_of(await request.read(), request.headers.get("Content-Type", ""), record.sample_rate)
+        kind = request.headers.get(hdrs.CONTENT_TYPE, "")
+        check_type(kind, record.sample_rate)
+        async with self._bodies.audio(request) as body:
+            pcm = samples_of(body, kind, record.sample_rate)
+            return await self._speak_all(request, record, pcm, key=key, barge_in=barge_in)
+
+    async def _speak_all(
+        self, request: web.Request, record: Conversation, pcm: bytes, *, key: str, barge_in: bool
+    ) -> web.Response:
         span = traces.begin(
             "speak", kind=SpanKind.SERVER, parent=traceparent(request.headers.get("traceparent", "")),
             attributes={"relay.conversation": record.id, "relay.audio_bytes": len(pcm)},
@@ -203,7 +211,7 @@ class Api:
             chunk_bytes=chunk_bytes(self._settings.audio_chunk_ms, record.sample_rate),
             tail_bytes=0,
             key=key or new_key(),
-            barge_in=_flag(request, "barge_in"),
+            barge_in=barge_in,
             traceparent=span.traceparent,
         )
         try:
@@ -261,7 +269,7 @@ class Api:
     # --- tokens --------------------------------------------------------------------------------
 
     async def _token(self, request: web.Request) -> web.Response:
-        wish = await _body(request, NewToken)
+        wish = await self._body(request, NewToken)
         record = await self._record(request)
         if record.state == "ended":
             raise Ended
@@ -298,21 +306,20 @@ class Api:
             raise Problem(problems.NO_OWNER, detail, retry_after_s=_OWNER_RETRY_S)
         return record
 
+    async def _body(self, request: web.Request, kind: type[T]) -> T:
+        async with self._bodies.json(request) as body:
+            try:
+                return msgspec.json.decode(body or b"{}", type=kind)
+            except msgspec.ValidationError as error:
+                raise Problem(problems.INVALID_FIELD, str(error)) from None
+            except UNREADABLE as error:
+                raise Problem(problems.MALFORMED_JSON, str(error)) from None
+
     def _stream_url(self, conversation: str) -> str:
         return f"{self._settings.gateway_url.rstrip('/')}/v1/conversations/{conversation}/stream"
 
     def _shown(self, record: Conversation, *, waits_s: int = 0) -> ConversationShown:
         return ConversationShown.of(record, self._stream_url(record.id), waits_s)
-
-
-async def _body(request: web.Request, kind: type[T]) -> T:
-    body = await request.read()
-    try:
-        return msgspec.json.decode(body or b"{}", type=kind)
-    except msgspec.ValidationError as error:
-        raise Problem(problems.INVALID_FIELD, str(error)) from None
-    except UNREADABLE as error:
-        raise Problem(problems.MALFORMED_JSON, str(error)) from None
 
 
 def _idempotency_key(request: web.Request) -> str:

@@ -12,6 +12,7 @@ from relay_auth.viewer_tokens import ViewerTokens
 from relay_control import openapi
 from relay_control.access import Access
 from relay_control.api import Api
+from relay_control.bodies import leave_expecting
 from relay_control.operation import Handler, Operation
 from relay_control.session_tokens import session_tokens
 from relay_control.speakers import Speakers
@@ -65,7 +66,8 @@ async def application(settings: ControlSettings, link: Link, stack: AsyncExitSta
     app = http.application(_TRANSLATIONS, client_max_size=settings.max_turn_bytes)
     app[SPEAKERS], app[TOKENS] = api.speakers, tokens
     for operation in operations:
-        app.router.add_route(operation.method, operation.path, _guarded(access, operation))
+        handler = _guarded(access, operation)
+        app.router.add_route(operation.method, operation.path, handler, expect_handler=leave_expecting)
     # In a thread: our version is read from the package's files.
     document = msgspec.json.encode(await asyncio.to_thread(openapi.document, operations))
     app.router.add_get(DOCUMENT_PATH, partial(_tell, document))

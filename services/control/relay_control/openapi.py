@@ -83,6 +83,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     kinds = {*operation.problems, *_EVERYWHERE, *(_GUARDED if operation.guarded else ())}
     if operation.method in _METHODS_WITH_BODY:
         kinds |= {problems.TOO_LARGE, problems.UNSUPPORTED_MEDIA}
+    if operation.body is not None or operation.media:
+        kinds |= {problems.REQUEST_TIMEOUT, problems.OVERLOADED}
     for kind in sorted(kinds):
         _add(responses, kind)
     return responses
