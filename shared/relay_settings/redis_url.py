@@ -1,7 +1,9 @@
 """Redis URLs: one server, a primary found by sentinels, or a cluster, all in one setting."""
 
+import re
+from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
-from urllib.parse import SplitResult, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 SCHEMES: Final = (
     "redis",
@@ -13,6 +15,32 @@ SCHEMES: Final = (
     "rediss+cluster",
 )
 _DEFAULT_PORTS = {"sentinel": 26379, "cluster": 6379}
+_LARGEST_PORT = 65535
+
+PROVIDER: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+"""The name of a credential provider: ``module:function``."""
+_TEXT = re.compile(r".+")
+_SWITCH = re.compile(r"(?i)true|false|yes|no|on|off|1|0")
+_OPTIONS: Final = {
+    "db": re.compile(r"\d+"),
+    "socket_keepalive": _SWITCH,
+    "username_file": _TEXT,
+    "password_file": _TEXT,
+    "url_file": _TEXT,
+    "credential_provider": PROVIDER,
+    "node_addresses": _TEXT,
+    "ssl_ca_certs": _TEXT,
+    "ssl_ca_path": _TEXT,
+    "ssl_certfile": _TEXT,
+    "ssl_keyfile": _TEXT,
+    "ssl_password": _TEXT,
+    "ssl_ciphers": _TEXT,
+    "ssl_check_hostname": _SWITCH,
+    "ssl_cert_reqs": re.compile(r"none|optional|required"),
+    "sentinel_username": _TEXT,
+    "sentinel_password": _TEXT,
+}
+"""What may follow after ``?``, and what it takes."""
 
 
 class Address(NamedTuple):
@@ -20,6 +48,10 @@ class Address(NamedTuple):
 
     host: str
     port: int
+
+    def __str__(self) -> str:
+        """As it stands in a URL."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class RedisUrl(NamedTuple):
@@ -46,69 +78,145 @@ class RedisUrl(NamedTuple):
         Raises:
             ValueError: It is malformed. The text says how, without the URL and so without its password.
         """
-        parts = urlsplit(url)
+        parts = _split(url)
         if parts.scheme not in SCHEMES:
-            raise ValueError(f"a URL that begins with {', '.join(f'{known}://' for known in SCHEMES)}")
+            raise ValueError(f"it must begin with {', '.join(f'{known}://' for known in SCHEMES)}")
+        _check_options(parts)
         scheme, _, topology = parts.scheme.partition("+")
         if not topology:
             _check_port(parts)
+            if scheme != "unix":
+                _check_database(parts.path.strip("/"))
             return cls("node", url)
         credentials, at, hosts = parts.netloc.rpartition("@")
-        addresses = tuple(_address(host, _DEFAULT_PORTS[topology]) for host in hosts.split(","))
+        addresses = tuple(address_of(host, _DEFAULT_PORTS[topology]) for host in hosts.split(","))
         path = parts.path.strip("/")
         master, database = "", "0"
         if topology == "sentinel":
             master, _, database = path.partition("/")
             if not master:
                 raise ValueError(f"{parts.scheme}:// needs /<master name> after the addresses")
+            _check_database(database)
         elif path not in ("", "0"):
             raise ValueError("a cluster has no databases but 0: nothing may follow the addresses")
-        if database and not database.isdecimal():
-            raise ValueError("the database is a number")
         query = f"?{parts.query}" if parts.query else ""
-        host, port = addresses[0]
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        plain = f"{scheme}://{credentials}{at}{where}/{database or 0}{query}"
+        plain = f"{scheme}://{credentials}{at}{addresses[0]}/{database or 0}{query}"
         return cls("sentinel" if master else "cluster", plain, addresses, master)
 
     @property
     def where(self) -> str:
         """The addresses, without credentials, for people."""
         if self.addresses:
-            return ",".join(f"{host}:{port}" for host, port in self.addresses)
+            return ",".join(map(str, self.addresses))
         parts = urlsplit(self.plain)
-        return parts.hostname or parts.path
+        host = parts.hostname or parts.path
+        return f"[{host}]" if ":" in host else host
+
+
+class Credentials(NamedTuple):
+    """Who we are at Redis, in clear."""
+
+    username: str = ""
+    password: str = ""
+
+
+def credentials_of(url: str) -> Credentials | None:
+    """Who a URL says we are; None when it says nothing."""
+    parts = _split(url)
+    if "@" not in parts.netloc:
+        return None
+    return Credentials(unquote(parts.username or ""), unquote(parts.password or ""))
 
 
 def has_credentials(url: str) -> bool:
     """Whether a URL says who we are."""
-    return "@" in urlsplit(url).netloc
+    return credentials_of(url) is not None
 
 
-def complete(url: str, *, username: str, password: str, ca_file: str) -> str:
-    """A URL with what other settings say: who we are, and which authorities to trust. Empty: as it is."""
-    if not (username or password or ca_file):
-        return url
-    parts = urlsplit(url)
-    if username or password:
-        credentials = f"{quote(username, safe='')}:{quote(password, safe='')}"
-        parts = parts._replace(netloc=f"{credentials}@{parts.netloc}")
-    if ca_file:
-        option = urlencode({"ssl_ca_certs": ca_file})
-        parts = parts._replace(query=f"{parts.query}&{option}" if parts.query else option)
-    return urlunsplit(parts)
+def complete(url: str, credentials: Credentials, **options: str) -> str:
+    """A URL with what other settings say: who we are, and options. Empty ones are left out."""
+    parts = _split(url)
+    if any(credentials):
+        username, password = (quote(part, safe="") for part in credentials)
+        parts = parts._replace(netloc=f"{username}:{password}@{parts.netloc.rpartition('@')[2]}")
+    query = urlencode({name: value for name, value in options.items() if value})
+    parts = parts._replace(query="&".join(filter(None, (parts.query, query))))
+    return urlunsplit(parts) if any(credentials) or query else url
+
+
+def node_addresses(text: str) -> dict[Address, Address]:
+    """Read ``announced=reachable,...``; each side ``host:port``, or both ``host`` for every port (here 0).
+
+    Raises:
+        ValueError: It is malformed.
+    """
+    mapping = {}
+    for pair in filter(None, re.split(r"[\s,]+", text.strip())):
+        announced, equals, reachable = pair.partition("=")
+        if not equals:
+            raise ValueError("pairs are announced=reachable, with commas between them")
+        sides = address_of(announced, 0), address_of(reachable, 0)
+        if bool(sides[0].port) != bool(sides[1].port):
+            raise ValueError("either both sides of a pair have a port, or neither has")
+        mapping[sides[0]] = sides[1]
+    return mapping
+
+
+def reachable(address: Address, mapping: Mapping[Address, Address]) -> Address:
+    """Where a server that announces this address can be reached."""
+    if address in mapping:
+        return mapping[address]
+    host = mapping.get(Address(address.host, 0))
+    return Address(host.host, address.port) if host else address
+
+
+def address_of(text: str, default_port: int) -> Address:
+    """Read ``host:port``, ``host`` or ``[IPv6]:port``.
+
+    Raises:
+        ValueError: It is malformed.
+    """
+    parts = _split(f"//{text}")
+    _check_port(parts)
+    if not parts.hostname or parts.netloc != text or "@" in text:
+        raise ValueError("addresses are host:port, with commas between them")
+    return Address(parts.hostname, parts.port or default_port)
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # its text has parts of the URL
+        raise ValueError("a host is malformed: IPv6 addresses stand in [brackets]") from None
 
 
 def _check_port(parts: SplitResult) -> None:
     try:
-        _ = parts.port
+        valid = parts.port is None or 0 < parts.port <= _LARGEST_PORT
     except ValueError:
-        raise ValueError("the port is a number from 1 to 65535") from None
+        valid = False
+    if not valid:
+        raise ValueError(f"the port is a number from 1 to {_LARGEST_PORT}")
 
 
-def _address(text: str, default_port: int) -> Address:
-    parts = urlsplit(f"//{text}")
-    _check_port(parts)
-    if not parts.hostname:
-        raise ValueError("addresses are host:port, with commas between them")
-    return Address(parts.hostname, parts.port or default_port)
+def _check_database(database: str) -> None:
+    if database and not (database.isascii() and database.isdecimal()):
+        raise ValueError("the database is a number")
+
+
+def _check_options(parts: SplitResult) -> None:
+    options = parse_qsl(parts.query, keep_blank_values=True)
+    for name, value in options:
+        if name not in _OPTIONS:
+            shown = name if name.isidentifier() and name.isascii() else "what stands there"
+            raise ValueError(f"{shown} is no option; there are {', '.join(_OPTIONS)}")
+        if not _OPTIONS[name].fullmatch(value):
+            raise ValueError(f"the option {name} has a value that it does not take")
+        if name.startswith("ssl_") and not parts.scheme.startswith("rediss"):
+            raise ValueError(f"the option {name} needs a URL that begins with rediss")
+        if name.startswith("sentinel_") and not parts.scheme.endswith("+sentinel"):
+            raise ValueError(f"the option {name} needs a URL of sentinels")
+        if name == "node_addresses":
+            node_addresses(value)
+    if len(options) > len(dict(options)):
+        raise ValueError("an option stands there twice")

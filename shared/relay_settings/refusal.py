@@ -40,6 +40,8 @@ def explain(error: ValidationError, variable_of: Callable[[str], str]) -> list[s
         context = problem.get("ctx", {})
         if problem["type"] == "value_error":
             words = str(context["error"])
+            if problem["loc"]:
+                words = f"is refused: {words}"
         elif problem["type"] == "too_short" and context["min_length"] == 1:
             words = "is missing"
         else:

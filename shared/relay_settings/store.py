@@ -1,12 +1,20 @@
 """Settings of everything that talks to Redis."""
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from relay_settings.base import Settings, named, reveal
-from relay_settings.redis_url import RedisUrl, complete, has_credentials
+from relay_settings.environment import secret_file
+from relay_settings.redis_url import (
+    PROVIDER,
+    Credentials,
+    RedisUrl,
+    complete,
+    has_credentials,
+    node_addresses,
+)
 
 DEFAULT_PARTITIONS = 16
 DEFAULT_KEY_PREFIX = "relay"
@@ -26,6 +34,17 @@ class StoreSettings(Settings):
     )
     redis_password: SecretStr | None = named(
         "RELAY_REDIS_PASSWORD", "Password at Redis, when the URL has none.", default=None
+    )
+    redis_credential_provider: str = Field(
+        "",
+        description="Function as module:name that returns user and password, called for each connection: for"
+        " tokens that expire, as those of cloud identities. Files of RELAY_SECRETS_DIR need none: they are"
+        " read again for each connection.",
+    )
+    redis_node_addresses: str = Field(
+        "",
+        description="Where nodes can be reached that sentinels or a cluster announce by addresses of another"
+        " network: announced=reachable,... with host:port, or host for every port, on both sides.",
     )
     redis_ca_file: Path | None = Field(
         None,
@@ -52,6 +71,22 @@ class StoreSettings(Settings):
         " number, and a process that has another does not start.",
     )
 
+    _files: dict[str, str] = PrivateAttr(default_factory=dict)
+    """Options of the URL: the files that credentials came from."""
+
+    @field_validator("redis_credential_provider")
+    @classmethod
+    def _is_a_function(cls, value: str) -> str:
+        if value and not PROVIDER.fullmatch(value):
+            raise ValueError("it must be module:name")
+        return value
+
+    @field_validator("redis_node_addresses")
+    @classmethod
+    def _are_pairs(cls, value: str) -> str:
+        node_addresses(value)
+        return value
+
     @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, value: SecretStr) -> SecretStr:
@@ -63,16 +98,45 @@ class StoreSettings(Settings):
         url = reveal(self.redis_url)
         if self.redis_ca_file is not None and not url.startswith("rediss"):
             raise ValueError("RELAY_REDIS_CA_FILE needs a RELAY_REDIS_URL that begins with rediss")
-        if (self.redis_username or self.redis_password is not None) and has_credentials(url):
+        others = bool(self.redis_username or self.redis_password is not None)
+        if (others or self.redis_credential_provider) and has_credentials(url):
             raise ValueError("RELAY_REDIS_URL has credentials, so there can be no others")
+        if others and self.redis_credential_provider:
+            raise ValueError(
+                "RELAY_REDIS_CREDENTIAL_PROVIDER gives user and password, so there can be no"
+                " RELAY_REDIS_USERNAME or RELAY_REDIS_PASSWORD"
+            )
+        if self.redis_node_addresses and RedisUrl.parse(url).topology == "node":
+            raise ValueError("RELAY_REDIS_NODE_ADDRESSES needs a RELAY_REDIS_URL of sentinels or a cluster")
         return self
 
     @property
     def store_url(self) -> str:
-        """The Redis URL in clear, with credentials and authorities, for the connection only."""
+        """The Redis URL in clear, with credentials and options, for connections only.
+
+        What came from a file of secrets is named by that file: connections read it again.
+        """
         return complete(
             reveal(self.redis_url),
-            username=self.redis_username,
-            password=reveal(self.redis_password),
-            ca_file="" if self.redis_ca_file is None else str(self.redis_ca_file),
+            Credentials(
+                "" if "username_file" in self._files else self.redis_username,
+                "" if "password_file" in self._files else reveal(self.redis_password),
+            ),
+            **self._files,
+            ssl_ca_certs="" if self.redis_ca_file is None else str(self.redis_ca_file),
+            credential_provider=self.redis_credential_provider,
+            node_addresses=self.redis_node_addresses,
         )
+
+    def model_post_init(self, _: Any, /) -> None:
+        """Note which credentials came from files."""
+        url = reveal(self.redis_url)
+        values = {
+            "username": self.redis_username,
+            "password": reveal(self.redis_password),
+            "url": url if has_credentials(url) else "",
+        }
+        for name, value in values.items():
+            path = secret_file(f"RELAY_REDIS_{name.upper()}") if value else None
+            if path is not None and path.read_text("utf-8", "replace").strip() == value:
+                self._files[f"{name}_file"] = str(path)

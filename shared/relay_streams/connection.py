@@ -13,7 +13,8 @@ from redis.asyncio.connection import Connection, SSLConnection, parse_url
 from redis.backoff import EqualJitterBackoff
 from redis.driver_info import DriverInfo
 
-from relay_settings.redis_url import Address
+from relay_settings.redis_url import Address, node_addresses, reachable
+from relay_streams.credentials import take_credentials
 from relay_streams.refusals import REASONS
 from relay_telemetry.throttle import Throttle
 
@@ -52,6 +53,7 @@ async def connect(settings: Mapping[str, Any], *, name: str, timeout_s: float) -
         TimeoutError: Not in time.
     """
     options = dict(settings)
+    options.pop("node_addresses", None)
     connection_class: type[Connection] = options.pop("connection_class", Connection)
     connection = connection_class(
         **options,
@@ -198,10 +200,18 @@ class NodeEndpoint:
 
 
 def settings_of(plain_url: str) -> dict[str, Any]:
-    """What the URL of one server says of connecting to it."""
-    return dict(parse_url(plain_url))
+    """What the URL of one server says of connecting to it.
+
+    Raises:
+        SettingsError: It names a credential provider that cannot be imported.
+    """
+    settings: dict[str, Any] = dict(parse_url(plain_url))
+    settings["node_addresses"] = node_addresses(settings.get("node_addresses", ""))
+    take_credentials(settings)
+    return settings
 
 
 def at(settings: Mapping[str, Any], address: Address) -> dict[str, Any]:
-    """The same settings for another server."""
-    return {**settings, "host": address.host, "port": address.port}
+    """The same settings for another server, by the address that it announces."""
+    host, port = reachable(address, settings["node_addresses"])
+    return {**settings, "host": host, "port": port}

@@ -27,8 +27,12 @@ class SentinelEndpoint:
         username = self._settings.pop("sentinel_username", None)
         password = self._settings.pop("sentinel_password", None)
         self._sentinel_settings: dict[str, Any] = {
-            **self._settings, "db": 0, "username": username, "password": password,
-        }  # fmt: skip
+            **self._settings,
+            "db": 0,
+            "username": username,
+            "password": password,
+            "credential_provider": None,
+        }
         self._sentinels = list(url.addresses)
         """The one to ask first comes first."""
         self._master = url.master

@@ -135,7 +135,7 @@ async def test_scripts_that_the_server_forgot(open_store) -> None:
 
 async def test_other_schemes_are_refused() -> None:
     """A URL that is no Redis URL is named."""
-    with pytest.raises(ValueError, match="begins with redis://"):
+    with pytest.raises(ValueError, match="must begin with redis://"):
         Link("http://127.0.0.1", name="x")
 
 

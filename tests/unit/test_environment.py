@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from relay_settings import environment
-from relay_settings.base import Settings, SettingsError
+from relay_settings.base import Settings, SettingsError, reveal
 from relay_settings.catalogue import SERVICES
 from relay_settings.control import ControlSettings
 from relay_settings.gateway import GatewaySettings
@@ -99,7 +99,7 @@ def test_white_space_around_a_secret_is_no_part_of_it(
     gateway, control, ingest = GatewaySettings.load(), ControlSettings.load(), IngestSettings.load()
     assert gateway.token_key == control.token_key == values["RELAY_TOKEN_SECRET"]
     assert ingest.vendor_key == control.vendor_key == values["SPATIUS_API_KEY"]
-    assert gateway.store_url == "redis://me:planted-secret-redis@127.0.0.1:6379/0"
+    assert (gateway.redis_username, reveal(gateway.redis_password)) == ("me", "planted-secret-redis")
     assert [key.get_secret_value() for key in control.api_keys] == [values["RELAY_API_KEYS"]]
     assert ingest.app_id == "app"
 

@@ -3,14 +3,20 @@
 import pytest
 
 from relay_settings.base import SettingsError
-from relay_settings.redis_url import Address, RedisUrl, complete
+from relay_settings.redis_url import Address, Credentials, RedisUrl, complete, node_addresses, reachable
 from relay_settings.store import StoreSettings
 from relay_streams.connection import settings_of
 
 
 @pytest.mark.parametrize(
     "url",
-    ["redis://h", "redis://u:p@h:1/2?x=1", "rediss://h:1", "unix:///run/redis.sock?db=1", "redis://[::1]:7"],
+    [
+        "redis://h",
+        "redis://u:p@h:1/2?socket_keepalive=true",
+        "rediss://h:1?ssl_cert_reqs=none&ssl_check_hostname=no",
+        "unix:///run/redis.sock?db=1",
+        "redis://[::1]:7",
+    ],
 )
 def test_one_server_is_left_as_it_is(url: str) -> None:
     """What the client library takes is not touched."""
@@ -45,8 +51,31 @@ def test_many_servers(url: str, expected: RedisUrl) -> None:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("http://planted-secret@h", "begins with redis://"),
-        ("redis+proxy://h", "begins with redis://"),
+        ("http://planted-secret@h", "must begin with redis://"),
+        ("redis+proxy://h", "must begin with redis://"),
+        ("redis://:planted-secret@h?health_check_interval=x", "health_check_interval is no option"),
+        ("redis://:planted-secret@h?health_check_interval=3", "health_check_interval is no option"),
+        ("redis://:planted-secret@h?protocol=3", "protocol is no option"),
+        ("redis://h?password=planted-secret", "password is no option"),
+        ("redis://h?planted-secret=1", "what stands there is no option"),
+        ("redis://h?db=x", "option db has a value"),
+        ("redis://h?db=", "option db has a value"),
+        ("redis://h?db=1&db=2", "twice"),
+        ("redis://h?socket_keepalive=maybe", "socket_keepalive has a value"),
+        ("redis://h?ssl_ca_certs=/ca.pem", "needs a URL that begins with rediss"),
+        ("rediss://h?ssl_cert_reqs=never", "ssl_cert_reqs has a value"),
+        ("redis://h?sentinel_password=planted-secret", "needs a URL of sentinels"),
+        ("redis+cluster://a:1?node_addresses=b", "announced=reachable"),
+        ("redis+cluster://a:1?node_addresses=b:1=c", "both sides"),
+        ("redis+cluster://a:1?credential_provider=planted", "credential_provider has a value"),
+        ("redis://:planted-secret@h/abc", "database is a number"),
+        ("redis://:planted-secret@h/0/1", "database is a number"),
+        ("redis://:planted-secret@h/-1", "database is a number"),
+        ("rediss://:planted-secret@h/²", "database is a number"),
+        ("redis://u:planted-secret@h:0", "port is a number"),
+        ("redis://u:planted-secret@[::1", "host is malformed"),
+        ("redis://u:planted-secret℀@h", "host is malformed"),
+        ("redis+sentinel://u:planted-secret@::1:5/relay", "port is a number|host:port"),
         ("redis://u:planted-secret@h:port", "port is a number"),
         ("redis+sentinel://u:planted-secret@a:1", "needs /<master name>"),
         ("redis+sentinel://a:1/relay/none", "database is a number"),
@@ -71,13 +100,15 @@ def test_where_it_is_for_people() -> None:
     assert RedisUrl.parse("redis+cluster://u:p@a:1,b:2").where == "a:1,b:2"
     assert RedisUrl.parse("redis://u:p@a:1/0").where == "a"
     assert RedisUrl.parse("unix:///run/redis.sock").where == "/run/redis.sock"
+    assert RedisUrl.parse("redis+cluster://u:p@[::1]:1,b:2").where == "[::1]:1,b:2"
+    assert RedisUrl.parse("redis://u:p@[::1]:1").where == "[::1]"
 
 
 @pytest.mark.parametrize(
     ("url", "completed"),
     [
         ("rediss://host:1/2", "rediss://me:a%2Fb%40c@host:1/2?ssl_ca_certs=%2Fca.crt"),
-        ("rediss://host?x=1", "rediss://me:a%2Fb%40c@host?x=1&ssl_ca_certs=%2Fca.crt"),
+        ("rediss://host?db=1", "rediss://me:a%2Fb%40c@host?db=1&ssl_ca_certs=%2Fca.crt"),
         (
             "rediss+sentinel://a:1,b:2/name",
             "rediss+sentinel://me:a%2Fb%40c@a:1,b:2/name?ssl_ca_certs=%2Fca.crt",
@@ -86,7 +117,7 @@ def test_where_it_is_for_people() -> None:
 )
 def test_other_settings_complete_it(url: str, completed: str) -> None:
     """Credentials and authorities that stand elsewhere, in every topology."""
-    whole = complete(url, username="me", password="a/b@c", ca_file="/ca.crt")
+    whole = complete(url, Credentials("me", "a/b@c"), ssl_ca_certs="/ca.crt", node_addresses="")
 
     assert whole == completed
     assert RedisUrl.parse(whole).addresses == RedisUrl.parse(url).addresses
@@ -95,4 +126,53 @@ def test_other_settings_complete_it(url: str, completed: str) -> None:
 
 def test_nothing_to_complete() -> None:
     """Leaves it as it is."""
-    assert complete("unix:///run/redis", username="", password="", ca_file="") == "unix:///run/redis"
+    assert complete("unix:///run/redis", Credentials(), ssl_ca_certs="") == "unix:///run/redis"
+
+
+@pytest.mark.parametrize(
+    ("announced", "expected"),
+    [
+        (Address("10.0.0.1", 6379), Address("redis.example", 7001)),
+        (Address("10.0.0.1", 6380), Address("10.0.0.1", 6380)),
+        (Address("10.0.0.2", 6379), Address("fd00::2", 6379)),
+        (Address("10.0.0.2", 1), Address("fd00::2", 1)),
+        (Address("fd00::3", 5), Address("127.0.0.1", 6)),
+        (Address("elsewhere", 5), Address("elsewhere", 5)),
+    ],
+)
+def test_where_nodes_can_be_reached(announced: Address, expected: Address) -> None:
+    """By host and port, or by host for every port; others where they say."""
+    mapping = node_addresses("10.0.0.1:6379=redis.example:7001, 10.0.0.2=[fd00::2],\n[fd00::3]:5=127.0.0.1:6")
+
+    assert reachable(announced, mapping) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"redis_node_addresses": "a=b"}, "needs a RELAY_REDIS_URL of sentinels or a cluster"),
+        ({"redis_node_addresses": "a"}, "RELAY_REDIS_NODE_ADDRESSES.*announced=reachable"),
+        ({"redis_credential_provider": "iam"}, "RELAY_REDIS_CREDENTIAL_PROVIDER.*module:name"),
+        (
+            {"redis_credential_provider": "a:b", "redis_username": "me"},
+            "there can be no RELAY_REDIS_USERNAME",
+        ),
+        (
+            {"redis_credential_provider": "a:b", "redis_url": "redis://u:p@h"},
+            "RELAY_REDIS_URL has credentials",
+        ),
+    ],
+)
+def test_settings_of_redis_that_do_not_go_together(settings: dict[str, str], says: str) -> None:
+    """Are refused at the start."""
+    with pytest.raises(SettingsError, match=says):
+        StoreSettings.load(**settings)
+
+
+@pytest.mark.parametrize("name", ["no_such_module:f", "json:no_such", "json:__doc__"])
+def test_a_provider_that_is_none(name: str) -> None:
+    """Is refused before anything connects."""
+    url = StoreSettings.load(redis_credential_provider=name).store_url
+
+    with pytest.raises(SettingsError, match="RELAY_REDIS_CREDENTIAL_PROVIDER"):
+        settings_of(RedisUrl.parse(url).plain)
