@@ -6,10 +6,13 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+from aiohttp import web
 from tests.integration.worker_bench import Bench, open_bench
 
 from relay_ingest.containment import DEFECTS
+from relay_ingest.failures import SENTENCES
 from relay_ingest.worker import DEFERRED, ENDED
+from relay_runtime.http import listen
 from relay_streams import conversations
 from relay_streams.conversations import RECORD_FORMAT, Conversation
 from relay_streams.errors import Missing, Unreadable
@@ -256,3 +259,22 @@ def test_every_field_has_its_bounds() -> None:
         for junk in (b"\xff", b"-1", b"1" * 5000, b" 1", b"\x00" * 3):
             with suppress(Unreadable):
                 Conversation.from_fields("c", {**whole, name: junk})
+
+
+async def test_viewers_do_not_see_what_the_vendor_says(bench, caplog) -> None:
+    """A server that repeats the key it was sent: viewers get the code and a sentence of ours."""
+
+    async def repeat(request: web.Request) -> web.Response:
+        return web.Response(status=403, text=f"no such key: {request.headers['X-Api-Key']} at host 10.1.2.3")
+
+    console = web.Application()
+    console.router.add_route("*", "/{path:.*}", repeat)
+    async with listen(console, "127.0.0.1", 0) as url, bench(SPATIUS_CONSOLE_ENDPOINT=url) as b, b.worker():
+        keys = await b.store.create()
+        await b.up.speak(keys, offset=0, pcm=TENTH * 10, end=True)
+        assert await b.until_outcome(keys, 1) == "audio_only"
+        told = [event for event in await b.said(keys) if isinstance(event, events.Error)]
+        stored = b"".join(bytes(frame.payload) for frame in await b.frames(keys))
+    assert [error.message for error in told] == [SENTENCES[told[0].code]]
+    assert b"10.1.2.3" not in stored
+    assert b"right" not in stored

@@ -12,8 +12,9 @@ import pytest
 import spatius.telemetry
 from spatius import AvatarSession
 
+from relay_ingest.failures import MotionFailure
 from relay_ingest.motion import MESSAGE_BYTES, Motion, MotionLimits
-from relay_ingest.vendor import MotionFailure, Vendor
+from relay_ingest.vendor import Vendor
 from relay_runtime.http import listen
 from relay_runtime.tasks import TaskScope
 from relay_settings.ingest import IngestSettings
@@ -285,7 +286,7 @@ async def test_failures(bench, eventually, at, fault, options, code, retryable) 
         await eventually(lambda: b.heard.failures)
 
         assert [(f.code, f.retryable) for f in b.heard.failures] == [(code, retryable)]
-        assert "right" not in b.heard.failures[0].message
+        assert "right" not in b.heard.failures[0].detail
 
 
 @pytest.mark.parametrize(
@@ -382,9 +383,22 @@ async def test_wrong_credentials(bench, eventually) -> None:
 
         first, second = b.heard.failures
         assert (first.phase, first.retryable) == ("session_token", False)
-        assert "401" in first.message
-        assert "wrong" not in first.message
+        assert "401" in first.detail
+        assert "wrong" not in first.detail
         assert second.code == "held"
+
+
+@pytest.mark.parametrize("api_key", ["two\nlines", "carriage\rreturn"])
+async def test_a_key_that_no_header_can_carry(bench, eventually, api_key) -> None:
+    """A wrong setting, which is said as such, and no state that motion is in; the key is in no text."""
+    async with bench(api_key=api_key) as b:
+        b.motion.speak(1, SECOND, end=False)
+        await eventually(lambda: b.heard.failures)
+
+        failure = b.heard.failures[0]
+        assert (failure.code, failure.retryable) == ("invalidConfiguration", False)
+        assert api_key not in failure.detail
+        assert api_key not in failure.sentence
 
 
 async def test_an_unknown_avatar(bench, eventually) -> None:
@@ -403,7 +417,7 @@ async def test_a_rate_the_vendor_does_not_take(bench, eventually) -> None:
         await eventually(lambda: b.heard.failures)
 
         assert b.heard.failures[0].code in ("unsupportedSampleRate", "invalidRequest")
-        assert "11025" in b.heard.failures[0].message
+        assert "11025" in b.heard.failures[0].detail
 
 
 async def test_no_seat_left(bench, eventually) -> None:

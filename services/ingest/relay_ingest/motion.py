@@ -19,14 +19,16 @@ from spatius import AvatarSession
 from spatius.proto.generated import message_pb2
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from relay_ingest.vendor import CLOSED_SILENTLY, MotionFailure, Vendor, failure_of
+from relay_ingest.failures import CLOSED_SILENTLY, HELD, OUTBOX_FULL, PHASES, SENTENCES, MotionFailure
+from relay_ingest.vendor import Vendor
 from relay_settings.ingest import IngestSettings
+from relay_telemetry.counter import counter
 
 SESSIONS = Gauge("relay_motion_sessions", "Motion sessions open or opening: seats in use.")
 OPENED = Counter("relay_motion_opened_total", "Motion sessions opened.")
 CONNECTED_SECONDS = Counter("relay_motion_connected_seconds_total", "Connected time, which the vendor bills.")
-FAILURES = Counter(
-    "relay_motion_failures_total", "Motion failures, in the vendor's words.", ["code", "phase"]
+FAILURES = counter(
+    "relay_motion_failures_total", "Motion failures, by the vendor's codes.", code=SENTENCES, phase=PHASES
 )
 PAYLOADS = Counter("relay_motion_payloads_total", "Motion payloads received.")
 PAYLOAD_BYTES = Counter("relay_motion_payload_bytes_total", "Bytes of motion payloads received.")
@@ -89,7 +91,7 @@ class MotionLimits:
 
 class _Failed(Exception):
     def __init__(self, failure: MotionFailure) -> None:
-        super().__init__(failure.message)
+        super().__init__(failure.code)
         self.failure = failure
 
 
@@ -101,6 +103,7 @@ class _Session:
         self.failure: MotionFailure | None = None
         self.opened_at = 0.0
         self._motion = motion
+        self._vendor = vendor
         self.sdk: AvatarSession = vendor.session(
             avatar_id=avatar_id,
             sample_rate=sample_rate,
@@ -124,10 +127,10 @@ class _Session:
         except Exception as error:  # the SDK would swallow it (facts 1.7)
             CALLBACK_DEFECTS.inc()
             log.exception("a motion payload could not be handled")
-            self.fail(failure_of(error))
+            self.fail(self._vendor.failure(error))
 
     def _on_error(self, error: Exception) -> None:
-        self.fail(failure_of(error))
+        self.fail(self._vendor.failure(error))
 
     def _on_close(self) -> None:
         self.fail(CLOSED_SILENTLY)
@@ -184,13 +187,13 @@ class Motion:
         now = asyncio.get_running_loop().time()
         if now < self._held_until:
             self._refuse(
-                MotionFailure("held", "no session is tried yet after a final failure", "held", retryable=True)
+                MotionFailure(HELD, "no session is tried yet after a final failure", "held", retryable=True)
             )
             return
         if self._outbox_bytes + len(pcm) > self._limits.outbox_bytes:
             self.close()
             self._refuse(
-                MotionFailure("outboxFull", "Motion Server takes no audio", "websocket_send", retryable=True)
+                MotionFailure(OUTBOX_FULL, "Motion Server takes no audio", "websocket_send", retryable=True)
             )
             return
         self._outbox.append(_Chunk(turn, pcm, end))
@@ -281,7 +284,7 @@ class Motion:
             raise
         except Exception as error:  # the SDK raises three families of them
             self._let_go(session)
-            raise _Failed(failure_of(error)) from error
+            raise _Failed(self._vendor.failure(error, opening=True)) from error
         self._log.info("motion session opened", connection_id=connection_id)
         return session
 
@@ -318,7 +321,7 @@ class Motion:
         try:
             req_id = await session.sdk.send_audio(chunk.pcm, end=chunk.end)
         except Exception as error:  # the SDK raises three families of them
-            raise _Failed(session.failure or failure_of(error)) from error
+            raise _Failed(session.failure or self._vendor.failure(error)) from error
         if self._request is None:
             self._announce(req_id)
         if chunk.end:
@@ -357,7 +360,7 @@ class Motion:
 
     def _report(self, failure: MotionFailure) -> None:
         FAILURES.labels(failure.code, failure.phase).inc()
-        self._log.warning("motion failed", code=failure.code, phase=failure.phase, error=failure.message)
+        self._log.warning("motion failed", code=failure.code, phase=failure.phase, error=failure.detail)
         if not failure.retryable:
             self._held_until = asyncio.get_running_loop().time() + FINAL_HOLD_S
         self._listener.motion_failed(failure)
@@ -376,3 +379,6 @@ class Motion:
         except TimeoutError:
             # The second close returns at once and drops what is left (facts 1.7).
             await sdk.close()
+        except Exception as error:  # noqa: BLE001  # the session is over, whatever the SDK raises
+            failure = self._vendor.failure(error)
+            self._log.warning("a motion session could not be closed", code=failure.code, error=failure.detail)

@@ -14,10 +14,11 @@ from relay_ingest.agents import happening, voice
 from relay_ingest.agents.catalog import Catalog
 from relay_ingest.agents.host import Host
 from relay_ingest.containment import Containment, Spawn
+from relay_ingest.failures import MotionFailure
 from relay_ingest.intake import Intake, Verdict
 from relay_ingest.motion import Motion, MotionLimits
 from relay_ingest.observer import TurnObserver
-from relay_ingest.vendor import MotionFailure, Vendor
+from relay_ingest.vendor import Vendor
 from relay_settings.ingest import IngestSettings
 from relay_streams.errors import StoreError
 from relay_streams.ownership import Heard, Lease
@@ -287,7 +288,7 @@ class Owner:
         """Part of ``MotionListener``."""
         if self._stopped:
             return
-        error = events.Error(failure.code, failure.message, failure.retryable)
+        error = events.Error(failure.code, failure.sentence, failure.retryable)
         with self._contained("motion"):
             self._perform(self._machine.motion_failed(self._loop.time(), failure.code, error))
 

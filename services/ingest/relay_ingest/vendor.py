@@ -1,56 +1,18 @@
-"""The vendor: everything the Server SDK needs to be told, and what its failures mean.
+"""The vendor: everything the Server SDK needs to be told.
 
-Facts about the SDK are those of ``spatius`` 1.1.1: its errors in facts 1.14, its telemetry in 1.12,
-its tokens in 1.4.1 and 2.1.
+Facts about the SDK are those of ``spatius`` 1.1.1: its telemetry in facts 1.12, its tokens in 1.4.1 and 2.1.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from spatius import (
-    AvatarSDKError,
-    AvatarSDKErrorCode,
-    AvatarSession,
-    SessionTokenError,
-    configure_telemetry,
-    new_avatar_session,
-)
+from spatius import AvatarSession, configure_telemetry, new_avatar_session
 
+from relay_ingest.failures import MotionFailure, failure_of
 from relay_settings.ingest import IngestSettings
 
 _TOKEN_MARGIN = timedelta(minutes=5)
 """Tokens outlive the session: whether an open one is closed at expiry is contradictory (facts 13)."""
-
-# The SDK leaves the meaning of close codes to us (facts 1.14).
-_CLOSE_CODES = {
-    4001: AvatarSDKErrorCode.creditsExhausted,
-    4002: AvatarSDKErrorCode.sessionDurationExceeded,
-    4010: AvatarSDKErrorCode.sessionTokenExpired,
-}
-
-# Worth another session soon; everything else needs a human first (facts 1.14, policy of the vendor's docs).
-_RETRYABLE = {
-    AvatarSDKErrorCode.connectionClosed,
-    AvatarSDKErrorCode.connectionFailed,
-    AvatarSDKErrorCode.egressUnavailable,
-    AvatarSDKErrorCode.idleTimeout,
-    AvatarSDKErrorCode.serverError,
-    AvatarSDKErrorCode.sessionDurationExceeded,
-    AvatarSDKErrorCode.sessionTokenExpired,
-    AvatarSDKErrorCode.sessionTokenInvalid,
-    AvatarSDKErrorCode.upstreamError,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class MotionFailure:
-    """Why motion stopped, in the vendor's words. Safe to log and to show: no secret, no token."""
-
-    code: str
-    message: str
-    phase: str
-    retryable: bool
 
 
 class Vendor:
@@ -90,24 +52,6 @@ class Vendor:
             on_close=on_close,
         )
 
-
-def failure_of(error: BaseException) -> MotionFailure:
-    """What an exception of the SDK means."""
-    if not isinstance(error, AvatarSDKError):
-        # Misuse is a plain ValueError, sending after a close among it (facts 1.5, 1.14).
-        return MotionFailure("invalidState", f"{type(error).__name__}: {error}", "unknown", retryable=True)
-    code = _CLOSE_CODES.get(error.close_code or 0, error.code)
-    token_refused = isinstance(error, SessionTokenError) and error.http_status in (400, 401, 403)
-    return MotionFailure(
-        code=code.value,
-        message=error.message,
-        phase="session_token" if isinstance(error, SessionTokenError) else error.phase,
-        # The SDK reads 401 as an expired token, but where a token is asked for it is the API key.
-        retryable=code in _RETRYABLE and not token_refused,
-    )
-
-
-CLOSED_SILENTLY = MotionFailure(
-    "connectionClosed", "Motion Server closed the session", "websocket_runtime", retryable=True
-)
-"""A close with 1000 or 1001 brings no error, only ``on_close`` (facts 1.7)."""
+    def failure(self, error: BaseException, *, opening: bool = False) -> MotionFailure:
+        """What an exception of the SDK means; see ``failure_of``."""
+        return failure_of(error, self._settings.vendor_key, opening=opening)
