@@ -39,6 +39,17 @@ class ControlSettings(ProcessSettings, UplinkSettings, TokenSettings, VendorAcco
     session_token_ttl_s: int = Field(
         3300, ge=60, le=86_400, description="Life of a session token of the vendor's, at most a day."
     )
+    session_tokens_for_listeners: bool = Field(
+        False, description="Give them to viewer tokens with the role listen, too: each is a billed session."
+    )
+    session_tokens_per_minute: float = Field(
+        6.0,
+        gt=0,
+        description="Session tokens for the viewers of one conversation, with RELAY_SESSION_TOKENS_BURST.",
+    )
+    session_tokens_burst: int = Field(
+        10, ge=1, description="Session tokens for the viewers of one conversation at once."
+    )
     vendor_timeout_s: float = Field(10.0, gt=0, description="How long the vendor may take to make a token.")
     gateway_url: str = Field(
         "ws://127.0.0.1:8080", description="Where viewers connect, as control tells backends."

@@ -61,7 +61,7 @@ async def application(settings: ControlSettings, link: Link, stack: AsyncExitSta
     api = Api(settings, link, tokens)
     operations = api.operations()
     if settings.session_tokens:
-        vendor = await stack.enter_async_context(session_tokens(settings, access, tokens))
+        vendor = await stack.enter_async_context(session_tokens(settings, access, tokens, link))
         operations += vendor.operations()
     app = http.application(_TRANSLATIONS, client_max_size=settings.max_turn_bytes)
     app[SPEAKERS], app[TOKENS] = api.speakers, tokens

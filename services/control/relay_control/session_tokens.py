@@ -1,9 +1,12 @@
 """Session tokens: the vendor's, for Direct Mode clients that talk to Motion Server themselves (facts 7).
 
 The vendor's API key makes them, and never leaves here. Whoever asks shows an API key with the scope
-``tokens``, or a viewer token: what one is worth is a billed session.
+``tokens``, or a viewer token that may speak, of a conversation that has not ended: what one is worth is a
+billed session.
 """
 
+import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,18 +20,24 @@ from aiohttp import web
 from prometheus_client import Counter
 
 from relay_auth.api_keys import Scope
-from relay_auth.viewer_tokens import TokenError, ViewerTokens
-from relay_control.access import Access, presented
+from relay_auth.viewer_tokens import Grant, Role, TokenError, ViewerTokens
+from relay_control.access import REFUSED, Access, presented
 from relay_control.answer import SessionToken, answer
 from relay_control.operation import Operation
+from relay_runtime.allowance import Allowances
 from relay_settings.control import ControlSettings
-from relay_wire import problems
+from relay_streams import conversations
+from relay_streams.errors import Ended, Missing
+from relay_streams.keys import KeySpace
+from relay_streams.link import Link
+from relay_wire import problems, text
 from relay_wire.decoding import UNREADABLE
 from relay_wire.problems import Problem
 
 MADE = Counter("relay_control_session_tokens_total", "Session tokens of the vendor's asked for.", ["outcome"])
 _LARGEST_ANSWER_BYTES = 64 * 1024
 _JWT_PARTS = 3
+_MINUTE_S = 60
 
 log = structlog.get_logger(__name__)
 
@@ -47,13 +56,24 @@ class SessionTokens:
         settings: Control's.
         access: Checks API keys, and counts requests.
         tokens: Checks viewer tokens.
+        link: To Redis.
         http: To the vendor.
     """
 
     def __init__(
-        self, settings: ControlSettings, access: Access, tokens: ViewerTokens, http: aiohttp.ClientSession
+        self,
+        settings: ControlSettings,
+        access: Access,
+        tokens: ViewerTokens,
+        link: Link,
+        http: aiohttp.ClientSession,
     ) -> None:
         self._settings = settings
+        self._link = link
+        self._keys = KeySpace.of(settings)
+        self._rates = Allowances(
+            settings.session_tokens_per_minute / _MINUTE_S, settings.session_tokens_burst
+        )
         self._access = access
         self._tokens = tokens
         self._http = http
@@ -65,8 +85,12 @@ class SessionTokens:
         return [
             Operation(
                 "POST", path, self._make, None, "Make a session token of the vendor's",
-                200, SessionToken, problems=(problems.VENDOR_FAILED,),
-                description="For Direct Mode clients: with a key of the scope `tokens`, or a viewer token.",
+                200, SessionToken,
+                problems=(
+                    problems.VENDOR_FAILED, problems.UNKNOWN_CONVERSATION, problems.CONVERSATION_ENDED,
+                ),
+                description="For Direct Mode clients: with a key of the scope `tokens`, or a viewer token "
+                "that may speak, of a conversation that has not ended.",
             )
             for path in ("/api/session-token", "/session-token")
         ]  # fmt: skip
@@ -94,7 +118,22 @@ class SessionTokens:
             grant = await self._tokens.verify(shown)
         except TokenError as error:
             raise Problem(problems.UNAUTHORIZED, str(error)) from None
-        self._access.pace(f"viewers of {grant.conversation}")
+        await self._admit_viewer(grant)
+
+    async def _admit_viewer(self, grant: Grant) -> None:
+        if grant.role is not Role.SPEAK and not self._settings.session_tokens_for_listeners:
+            REFUSED.labels("scope").inc()
+            raise Problem(problems.FORBIDDEN, "this needs a viewer token with the role speak")
+        missing_s = self._rates.take(grant.conversation, asyncio.get_running_loop().time())
+        if missing_s:
+            REFUSED.labels("rate").inc()
+            detail = "too many session tokens for this conversation"
+            raise Problem(problems.RATE_LIMITED, detail, retry_after_s=math.ceil(missing_s))
+        if not text.is_name(grant.conversation):
+            raise Missing("no conversation has such an id")
+        record = await conversations.read(self._link, self._keys.conversation(grant.conversation))
+        if record.state != "open":
+            raise Ended("the conversation is over")
 
     async def _ask(self, expires_at: int) -> str:
         """Ask the vendor. What it says is logged; the caller learns that it failed."""
@@ -118,12 +157,12 @@ class SessionTokens:
 
 @asynccontextmanager
 async def session_tokens(
-    settings: ControlSettings, access: Access, tokens: ViewerTokens
+    settings: ControlSettings, access: Access, tokens: ViewerTokens, link: Link
 ) -> AsyncIterator[SessionTokens]:
     """Session tokens, with a connection to the vendor, while the block runs."""
     timeout = aiohttp.ClientTimeout(total=settings.vendor_timeout_s)
     async with aiohttp.ClientSession(timeout=timeout) as http:
-        yield SessionTokens(settings, access, tokens, http)
+        yield SessionTokens(settings, access, tokens, link, http)
 
 
 def _composed(region: str) -> str:

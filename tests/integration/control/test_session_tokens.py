@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from relay_auth.api_keys import Scope, new_key
 from relay_auth.token_keys import secret_key
 from relay_auth.viewer_tokens import Role, mint
+from relay_control.session_tokens import MADE
 from relay_runtime.http import listen
 from relay_settings.simulator import SimulatorSettings
 from relay_simulator.app import application
@@ -51,25 +52,68 @@ async def test_a_token(direct, path: str) -> None:
         assert VENDOR_KEY not in str(answer) + str(headers)
 
 
+def viewer(conversation: str, role: Role = Role.SPEAK, key: bytes = b"k" * 40) -> str:
+    """A viewer token, as anybody with the key makes it."""
+    token, _ = mint(secret_key(key), conversation=conversation, role=role, ttl_s=60)
+    return token
+
+
+async def ask(b: Any, bearer: str) -> int:
+    status, _, _ = await b.call("POST", PATHS[0], headers={"Authorization": f"Bearer {bearer}"})
+    assert isinstance(status, int)
+    return status
+
+
 async def test_who_may(direct) -> None:
-    """A key with the scope, or a viewer of a conversation; nobody else, and not too often."""
+    """A key with the scope, or a viewer that may speak; nobody else."""
     text, pusher = new_key([Scope.PUSH])
     admin, known = new_key([Scope.ADMIN])
-    secret = "k" * 40
-    token, _ = mint(secret_key(secret.encode()), conversation="C", role=Role.LISTEN, ttl_s=60)
-    forged, _ = mint(secret_key(b"x" * 40), conversation="C", role=Role.LISTEN, ttl_s=60)
-    async with direct(RELAY_API_KEYS=f"{pusher},{known}", key_requests_per_s=0.001, key_requests_burst=2) as (
-        b,
-        _,
-    ):
+    async with direct(RELAY_API_KEYS=f"{pusher},{known}") as (b, _):
+        b.auth = {"Authorization": f"Bearer {admin}"}
+        conversation = await b.create()
         b.auth = {}
         expected = [
-            (200, admin), (200, token), (401, forged), (403, text), (401, "x"), (200, token), (429, token),
+            (200, admin), (200, viewer(conversation)), (403, viewer(conversation, Role.LISTEN)),
+            (401, viewer(conversation, key=b"x" * 40)), (403, text), (401, "x"),
         ]  # fmt: skip
         for status, bearer in expected:
-            headers = {"Authorization": f"Bearer {bearer}"}
-            assert (await b.call("POST", PATHS[0], headers=headers))[0] == status, bearer[:6]
+            assert await ask(b, bearer) == status, bearer[:6]
         assert (await b.call("POST", PATHS[0]))[0] == 401
+
+
+async def test_keys_are_limited(direct) -> None:
+    """As for every request of theirs."""
+    admin, known = new_key([Scope.ADMIN])
+    async with direct(RELAY_API_KEYS=f"{known}", key_requests_per_s=0.001, key_requests_burst=2) as (b, _):
+        assert [await ask(b, admin) for _ in range(3)] == [200, 200, 429]
+
+
+async def test_viewers_of_one_conversation_are_limited(direct) -> None:
+    """With whatever tokens: each is a billed session. Another conversation is not concerned."""
+    async with direct(session_tokens_per_minute=0.001, session_tokens_burst=3) as (b, _):
+        conversation, other = await b.create(), await b.create()
+        tokens = [viewer(conversation) for _ in range(4)]
+        assert [await ask(b, token) for token in tokens] == [200, 200, 200, 429]
+        assert await ask(b, viewer(other)) == 200
+
+
+async def test_tokens_end_with_their_conversation(direct) -> None:
+    """410 from the moment it is to end, 404 for one that never was; nothing is asked of the vendor."""
+    async with direct() as (b, _):
+        conversation = await b.create()
+        assert await ask(b, viewer(conversation)) == 200
+        await b.call("DELETE", f"/v1/conversations/{conversation}")
+        made = MADE.labels("made")._value.get()
+        assert await ask(b, viewer(conversation)) == 410
+        assert await ask(b, viewer("nobody")) == 404
+        assert await ask(b, viewer("a\nb")) in (401, 404)
+        assert MADE.labels("made")._value.get() == made
+
+
+async def test_listeners_by_a_setting(direct) -> None:
+    """For pages that only show the avatar."""
+    async with direct(session_tokens_for_listeners=True) as (b, _):
+        assert await ask(b, viewer(await b.create(), Role.LISTEN)) == 200
 
 
 @pytest.mark.parametrize("fault", ["http_401", "http_500", "errors_in_ok", "no_token", "html"])
