@@ -27,6 +27,7 @@ class Resp:
         instead: By command, in upper case, the Lua value that it is answered with.
         greeting: What every new connection gets first.
         target: Host and port of the server behind it, for new connections.
+        deaf: Clients whose name begins so are told nothing; None: no client.
         commands: The commands that came, in upper case, in order.
     """
 
@@ -35,6 +36,7 @@ class Resp:
         self.target = (parts.hostname or "", parts.port or 0)
         self.instead: dict[str, str] = {}
         self.greeting = b""
+        self.deaf: str | None = None
         self.commands: list[str] = []
         self.port = 0
         self._server: asyncio.Server | None = None
@@ -111,11 +113,11 @@ class Resp:
                     command = ("EVAL", f"return {self.instead[name]}", 0)
                 theirs.write(hiredis.pack_command(tuple(command)))
 
-    @staticmethod
-    async def _pass_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(2**16):
-                writer.write(data)
+                if self.deaf is None or not self._writers[writer].startswith(self.deaf):
+                    writer.write(data)
         except OSError:
             pass
         writer.close()

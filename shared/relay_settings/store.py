@@ -57,6 +57,12 @@ class StoreSettings(Settings):
         description="Longest wait for a connection, a write or a reply of Redis, in seconds: a server that is"
         " silent for longer counts as dead, and its successor is looked for.",
     )
+    redis_heartbeat_s: float = Field(
+        1.0,
+        gt=0,
+        description="How often a process tries whether Redis does for it what it needs, in seconds: readiness"
+        " is what that has found. Redis's own timeout for idle connections must be longer.",
+    )
     key_prefix: str = Field(
         DEFAULT_KEY_PREFIX,
         pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.:-]{0,62}[A-Za-z0-9])?$",

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from prometheus_client import Counter
@@ -101,6 +101,10 @@ class Cluster:
         self._map.refresh()
         address = self._map.node_of(slot_of(key))
         return address is not None and self._node(address).drop()
+
+    def one_each(self, keys: Sequence[str]) -> Sequence[str]:
+        """Of these keys one for each node that serves any."""
+        return list({self._map.node_of(slot_of(key)): key for key in keys}.values())
 
     async def run(self) -> None:
         """Keep the map and a connection to every primary, until cancelled."""

@@ -1,7 +1,7 @@
 """Hints: which streams moved, over sharded pub/sub. A lost hint costs time, never data."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -12,7 +12,7 @@ from relay_streams.connection import CONNECTED, NodeEndpoint, settings_of
 from relay_streams.link import endpoint_of
 from relay_streams.refusals import Refusal
 from relay_streams.slots import SlotMap, slot_of
-from relay_streams.subscription import Subscription
+from relay_streams.subscription import OnMessage, Subscription
 
 
 class Hints:
@@ -31,19 +31,20 @@ class Hints:
     def __init__(
         self,
         url: str,
-        on_hint: Callable[[bytes, bytes], None],
+        on_hint: OnMessage,
         *,
         name: str,
         timeout_s: float = 2.0,
         ping_s: float = 2.0,
     ) -> None:
-        self._name = name
+        self.name = name
+        self._others: dict[bytes, OnMessage] = {}
         self._scope = TaskScope()
         parsed = RedisUrl.parse(url)
         self._channels: Subscription | ClusterSubscription
         if parsed.topology == "cluster":
             self._channels = ClusterSubscription(
-                parsed, on_hint, name=name, timeout_s=timeout_s, ping_s=ping_s,
+                parsed, on_hint, self._others, name=name, timeout_s=timeout_s, ping_s=ping_s,
                 on_change=self._changed,
             )  # fmt: skip
         else:
@@ -53,12 +54,13 @@ class Hints:
                 timeout_s=timeout_s,
                 ping_s=ping_s,
                 on_message=on_hint,
+                others=self._others,
                 on_change=self._changed,
             )
 
     async def __aenter__(self) -> Self:
         await self._scope.__aenter__()
-        self._scope.spawn(self._channels.run(), name=f"redis-{self._name}")
+        self._scope.spawn(self._channels.run(), name=f"redis-{self.name}")
         return self
 
     async def __aexit__(
@@ -69,12 +71,20 @@ class Hints:
     ) -> None:
         await self._scope.__aexit__(kind, error, trace)
 
-    def subscribe(self, stream: str) -> None:
+    def subscribe(self, stream: str, on_hint: OnMessage | None = None) -> None:
         """Want hints for a stream; ``on_hint`` is called once when the subscription stands.
+
+        Args:
+            stream: Its name.
+            on_hint: Called for this stream instead of what was given to all. Wanting it again does nothing.
 
         Raises:
             Unencodable: It is text that is no Unicode.
         """
+        if on_hint is not None:
+            if stream.encode() in self._others:
+                return
+            self._others[stream.encode()] = on_hint
         self._channels.subscribe(stream)
 
     def unsubscribe(self, stream: str) -> None:
@@ -87,8 +97,8 @@ class Hints:
         return self._channels.connected
 
     @property
-    def refused(self) -> str:
-        """Why a server lets us subscribe to nothing, in its words; nothing when all do."""
+    def refused(self) -> Refusal | None:
+        """Why a server lets us subscribe to nothing; None when all do."""
         return self._channels.refused
 
     def drop(self) -> None:
@@ -96,20 +106,21 @@ class Hints:
         self._channels.drop()
 
     def _changed(self, _: Subscription) -> None:
-        CONNECTED.labels(self._name).set(self._channels.connected)
+        CONNECTED.labels(self.name).set(self._channels.connected)
 
 
 class ClusterSubscription:
     """One ``Subscription`` per primary, and each channel at the one that serves its slot.
 
     A channel that moved, or whose node cannot be reached, is subscribed anew once the map says where.
-    Its arguments are those of ``Hints``.
+    Its arguments are those of ``Hints``, and those of ``Subscription``.
     """
 
     def __init__(
         self,
         url: RedisUrl,
-        on_hint: Callable[[bytes, bytes], None],
+        on_hint: OnMessage,
+        others: Mapping[bytes, OnMessage],
         *,
         name: str,
         timeout_s: float,
@@ -118,6 +129,7 @@ class ClusterSubscription:
     ) -> None:
         self._settings = settings_of(url.plain)
         self._on_hint = on_hint
+        self._others = others
         self._name = name
         self._timeout_s = timeout_s
         self._ping_s = ping_s
@@ -134,9 +146,9 @@ class ClusterSubscription:
         return bool(self._map.primaries) and all(map(self._is_up, self._map.primaries))
 
     @property
-    def refused(self) -> str:
+    def refused(self) -> Refusal | None:
         """As ``Subscription.refused``, of any of them."""
-        return next((node.refused for node, _ in self._nodes.values() if node.refused), "")
+        return next((node.refused for node, _ in self._nodes.values() if node.refused), None)
 
     def drop(self) -> None:
         """As ``Subscription.drop``, for all of them; and learn the slots again."""
@@ -178,6 +190,7 @@ class ClusterSubscription:
             timeout_s=self._timeout_s,
             ping_s=self._ping_s,
             on_message=self._on_hint,
+            others=self._others,
             on_change=self._changed,
             on_moved=self._moved,
             on_redirect=partial(self._redirect, address),

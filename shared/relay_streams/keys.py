@@ -11,6 +11,7 @@ relay:{pNN}:c:<id>:lease          string  ``<owner> <generation>``, expires
 relay:{pNN}:unowned               stream  conversations that need an owner; group ``ingest``
 relay:{pNN}:leases                zset    conversation by lease expiry, in ms since the epoch
 relay:{pNN}:made:<creator>        set     conversations of one creator that have not ended
+relay:{pNN}:heartbeat:<link>      hash    what a link of a process wrote last, and a channel; expires
 relay:installation                string  what all processes must agree on (see ``installation``)
 ================================  ======  =====================================================
 
@@ -54,6 +55,10 @@ class PartitionKeys(NamedTuple):
     def made(self, creator: str) -> str:
         """What this creator has made here and has not ended."""
         return f"{self.leases.removesuffix('leases')}made:{creator}"
+
+    def heartbeat(self, name: str) -> str:
+        """What a link writes to show that it works."""
+        return f"{self.leases.removesuffix('leases')}heartbeat:{name}"
 
 
 class KeySpace:

@@ -79,6 +79,15 @@ class Link:
         return self._servers.connected
 
     @property
+    def broken_by(self) -> str:
+        """Why it is not connected, for people."""
+        return self._servers.broken_by or "not yet"
+
+    def one_per_server(self, keys: Sequence[str]) -> Sequence[str]:
+        """Of these keys one for each server that has any."""
+        return self._servers.one_each(keys)
+
+    @property
     def connected_for_s(self) -> float:
         """For how many seconds ``connected`` has held; 0 when it does not."""
         if not self.connected:

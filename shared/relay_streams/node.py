@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from prometheus_client import Counter
@@ -144,6 +144,10 @@ class Node:
         if self.connected:
             self._dropped.set()
         return self.connected
+
+    def one_each(self, keys: Sequence[str]) -> Sequence[str]:
+        """Of these keys one for each server: this one has them all."""
+        return keys[:1]
 
     def close(self) -> None:
         """Fail what waits; ``run`` must have ended."""

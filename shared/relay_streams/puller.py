@@ -68,8 +68,8 @@ class Puller:
         sweep_s: float = 1.0,
         stall_s: float | None = None,
     ) -> None:
-        self._link = Link(url, name=f"{name}-pull", timeout_s=timeout_s)
-        self._hints = Hints(url, self._hear, name=f"{name}-hints", timeout_s=timeout_s)
+        self.link = Link(url, name=f"{name}-pull", timeout_s=timeout_s)
+        self.hints = Hints(url, self._hear, name=f"{name}-hints", timeout_s=timeout_s)
         self._name = name
         self._batch_entries = batch_entries
         self._batch_streams = batch_streams
@@ -83,8 +83,8 @@ class Puller:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._link)
-        await self._stack.enter_async_context(self._hints)
+        await self._stack.enter_async_context(self.link)
+        await self._stack.enter_async_context(self.hints)
         scope = await self._stack.enter_async_context(TaskScope())
         scope.spawn(self._pull(), name="puller")
         scope.spawn(self._sweep(), name="puller-sweep")
@@ -102,7 +102,7 @@ class Puller:
     @property
     def connected(self) -> bool:
         """Whether reads go out now, and come back."""
-        return self._link.connected and not self.stalled_s
+        return self.link.connected and not self.stalled_s
 
     @property
     def stalled_s(self) -> float:
@@ -140,7 +140,7 @@ class Puller:
         )
         self._followings[following.stream] = following
         lane.followings.add(following)
-        self._hints.subscribe(stream)
+        self.hints.subscribe(stream)
         lane.mark(following)
         return following
 
@@ -156,7 +156,7 @@ class Puller:
     def _open_lane(self, partition: int) -> Lane:
         lane = self._lanes[partition] = Lane(
             partition,
-            self._link,
+            self.link,
             batch_entries=self._batch_entries,
             batch_streams=self._batch_streams,
             wake=self._wake,
@@ -165,7 +165,7 @@ class Puller:
 
     def _forget(self, following: Following) -> None:
         del self._followings[following.stream]
-        self._hints.unsubscribe(following.stream.decode())
+        self.hints.unsubscribe(following.stream.decode())
         following.lane.followings.discard(following)
         if not following.lane.followings:
             del self._lanes[following.lane.partition]

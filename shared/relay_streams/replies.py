@@ -94,9 +94,15 @@ def streams(reply: Reply) -> bool:
     )
 
 
+def role(reply: Reply) -> bool:
+    """A role, and facts about it."""
+    return type(reply) is list and len(reply) > 0 and type(reply[0]) is bytes
+
+
 BY_COMMAND: Final[Mapping[str | bytes | int, Check]] = {
     "GET": text,
     "HGETALL": pairs,
+    "ROLE": role,
     "SCARD": number,
     "SET": text,
     "WAIT": number,

@@ -1,6 +1,7 @@
 """Scripts: the Lua files in ``lua/``, one verb each, known to Redis by their SHA-1."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Final, NamedTuple
@@ -29,6 +30,7 @@ CREATE: Final = _load("create", number)
 DEFER: Final = _load("defer", number)
 EXPIRE: Final = _load("expire", three_numbers)
 FINISH: Final = _load("finish", number)
+HEARTBEAT: Final = _load("heartbeat", word(ok=(bytes, int), denied=(bytes,)))
 PUBLISH: Final = _load("publish", word("missing", ok=(int,), fenced=(bytes,), behind=(int,)))
 RELEASE: Final = _load("release", number)
 RENEW: Final = _load("renew", two_lists)
@@ -46,10 +48,24 @@ TAKE: Final = _load("take", pairs)
 TELL: Final = _load("tell", word("full", "ended", "missing", ok=(int,), fenced=(bytes,)), after="room")
 
 ALL: Final = (
-    ATTEND, CLAIM, CREATE, DEFER, EXPIRE, FINISH, PUBLISH, RELEASE, RENEW, RESTORE, SPEAK, TAKE, TELL,
+    ATTEND, CLAIM, CREATE, DEFER, EXPIRE, FINISH, HEARTBEAT, PUBLISH, RELEASE, RENEW, RESTORE, SPEAK, TAKE,
+    TELL,
 )  # fmt: skip
 
 BY_NAME: Final[Mapping[str | bytes | int, Script]] = {
     name: script for script in ALL for name in (script.sha, script.text)
 }
 """Scripts by what EVALSHA and EVAL call them."""
+
+_CALLED = re.compile(r"(?:call\(|\{)'(?:(XINFO|XGROUP)', ')?([A-Z]+)'")
+_SENT = ("HGETALL", "SCARD", "XRANGE", "XREAD")
+
+COMMANDS: Final = tuple(
+    sorted(
+        {" ".join(filter(None, words)) for script in ALL for words in _CALLED.findall(script.text)} | {*_SENT}
+    )
+)
+"""What a link needs a permission for, besides scripts: what these call, and what is sent as it is."""
+
+SUBSCRIBING: Final = ("SSUBSCRIBE", "SUNSUBSCRIBE")
+"""What a subscription needs one for."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 from redis import exceptions
@@ -16,6 +16,9 @@ from relay_streams.refusals import LEAVE, Refusal
 log = structlog.get_logger(__name__)
 
 
+OnMessage = Callable[[bytes, bytes], None]
+
+
 class Subscription:
     """The channels wanted of one server. ``run`` keeps them subscribed.
 
@@ -26,6 +29,7 @@ class Subscription:
         ping_s: How often a silent connection is probed.
         on_message: Called with the channel and what it says at each message, and with nothing said when its
             subscription stands.
+        others: Whom to call instead, by channel.
         on_change: Called when the connection came up (``connected``) or was lost.
         on_moved: Called with the channel when the server has ended its subscription; None has it
             subscribed again here.
@@ -40,7 +44,8 @@ class Subscription:
         name: str,
         timeout_s: float,
         ping_s: float,
-        on_message: Callable[[bytes, bytes], None],
+        on_message: OnMessage,
+        others: Mapping[bytes, OnMessage],
         on_change: Callable[["Subscription"], None],
         on_moved: Callable[[str], None] | None = None,
         on_redirect: Callable[[Refusal], None] | None = None,
@@ -50,6 +55,7 @@ class Subscription:
         self._timeout_s = timeout_s
         self._ping_s = ping_s
         self._on_message = on_message
+        self._others = others
         self._on_change = on_change
         self._on_moved = on_moved or self.subscribe
         self._on_redirect = on_redirect
@@ -64,8 +70,8 @@ class Subscription:
         self._failures = 0
         self._losses = Losses(name)
         self.connected = False
-        self.refused = ""
-        """Why the server lets us subscribe to nothing, in its words; nothing when it does."""
+        self.refused: Refusal | None = None
+        """Why the server lets us subscribe to nothing; None when it does."""
 
     def subscribe(self, channel: str) -> None:
         """Want a channel; ``on_message`` is called once when the subscription stands.
@@ -161,7 +167,7 @@ class Subscription:
         if type(reply) is list and len(reply) == 3:  # kind, channel, what it says
             kind, name, told = reply
             if kind == b"smessage" and type(name) is type(told) is bytes:
-                self._on_message(name, told)
+                self._others.get(name, self._on_message)(name, told)
                 return
             if kind == _ENDED and type(name) is bytes and not self._is_asked(_ENDED, name):
                 self._ended(name.decode())
@@ -184,10 +190,10 @@ class Subscription:
     def _stands(self, name: bytes) -> None:
         self._failures = 0
         if self.refused:
-            self.refused = ""
+            self.refused = None
             self._changes = dict.fromkeys(self._wanted, True) | self._changes
             self._changed.set()
-        self._on_message(name, b"")
+        self._others.get(name, self._on_message)(name, b"")
 
     def _ended(self, channel: str) -> None:
         """The server has ended a subscription: the slot goes elsewhere."""
@@ -204,7 +210,7 @@ class Subscription:
         REFUSALS.labels(self._name, refusal.reason).inc()
         if not self.refused:
             log.warning("redis refuses subscriptions", link=self._name, error=refusal.words)
-        self.refused = refusal.words
+        self.refused = refusal
 
 
 _STANDS, _ENDED = b"ssubscribe", b"sunsubscribe"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import Gauge, Info
@@ -13,7 +14,7 @@ READY = Gauge("relay_ready", "Whether the process takes work.")
 BUILD = Info("relay_build", "What runs here.")
 
 Readiness = Callable[[], str]
-"""Says why the process is not ready, or the empty text when it is. Must be cheap: no I/O."""
+"""Says what is wrong with a part, or the empty text when nothing is. Must be cheap: no I/O."""
 
 
 class Health:
@@ -25,11 +26,20 @@ class Health:
 
     def __init__(self) -> None:
         self._parts: dict[str, Readiness] = {}
+        self._degradable: dict[str, Readiness] = {}
         self.draining = False
 
-    def add(self, part: str, readiness: Readiness) -> None:
-        """Ask this part, too."""
+    def add(self, part: str, readiness: Readiness, degradation: Readiness | None = None) -> None:
+        """Ask this part, too.
+
+        Args:
+            part: Its name.
+            readiness: Why it would not do its work.
+            degradation: Why it does its work, but slower; the process is ready all the same, and says so.
+        """
         self._parts[part] = readiness
+        if degradation is not None:
+            self._degradable[part] = degradation
 
     def reasons(self) -> dict[str, str]:
         """Why the process is not ready, by part; empty when it is."""
@@ -53,7 +63,10 @@ class Health:
 
     async def _readyz(self, _request: web.Request) -> web.Response:
         reasons = self.reasons()
-        body = {"status": "not ready", "reasons": reasons} if reasons else {"status": "ready"}
+        body: dict[str, Any] = {"status": "not ready", "reasons": reasons} if reasons else {"status": "ready"}
+        degraded = {part: reason for part, ask in self._degradable.items() if (reason := ask())}
+        if degraded:
+            body["degraded"] = degraded
         return web.json_response(body, status=503 if reasons else 200)
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:

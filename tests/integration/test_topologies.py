@@ -22,6 +22,7 @@ from tests.topologies import (
 from relay_streams.cluster import REDIRECTS
 from relay_streams.connection import FAILOVERS
 from relay_streams.errors import Unavailable
+from relay_streams.heartbeat import Heartbeat
 from relay_streams.hints import Hints
 from relay_streams.link import Link
 from relay_streams.publisher import Publisher
@@ -291,6 +292,71 @@ async def test_hints_follow_a_slot(cluster: ClusterTopology, eventually) -> None
 
         await eventually(lambda: len(heard) == 3)
         hints.unsubscribe(stream)
+
+
+@pytest.fixture(params=["sentinel", "cluster"])
+def topology(request: pytest.FixtureRequest) -> SentinelTopology | ClusterTopology:
+    """Each topology, whole again after the test."""
+    return request.getfixturevalue(request.param)
+
+
+async def test_scripts_are_lost_everywhere(topology, eventually) -> None:
+    """SCRIPT FLUSH on every server while everybody publishes: every frame once, in order."""
+    servers = topology.data if isinstance(topology, SentinelTopology) else topology.processes
+    async with relay(topology.url, talks=12) as r:
+        for _ in range(10):
+            for talk in r.talks:
+                talk.say(3)
+            await asyncio.gather(*(server.execute("SCRIPT", "FLUSH") for server in servers))
+            for talk in r.talks:
+                talk.say(3)
+        await eventually(lambda: all(talk.arrived for talk in r.talks))
+
+
+async def test_ready_on_every_topology(topology, eventually) -> None:
+    """Every primary is tried, and one without a permission is enough not to be ready."""
+    async with relay(topology.url, talks=1) as r, beating(r) as heartbeat:
+        await eventually(lambda: heartbeat.readiness() == "")
+        primaries = (
+            [await topology.primary()]
+            if isinstance(topology, SentinelTopology)
+            else await topology.primaries()
+        )
+        for server in primaries:
+            await server.execute("ACL", "SETUSER", "default", "-xadd")
+            await eventually(lambda: "XADD" in heartbeat.readiness())
+            await server.execute("ACL", "SETUSER", "default", "+xadd")
+            await eventually(lambda: heartbeat.readiness() == "")
+
+
+async def test_subscriptions_follow_a_planned_fail_over(cluster: ClusterTopology, eventually) -> None:
+    """The old primary stays up as a replica: nobody stays subscribed at it."""
+    async with relay(cluster.url, talks=1) as r, beating(r) as heartbeat:
+        await eventually(lambda: heartbeat.readiness() == "")
+        old = await cluster.primary_of(slot_of(r.talks[0].key))
+        [new] = await cluster.replicas_of(old)
+        await new.execute("CLUSTER", "FAILOVER")
+        async with asyncio.timeout(20):
+            while "relay-test-hints" in await old.execute("CLIENT", "LIST", "TYPE", "pubsub"):
+                await asyncio.sleep(0.05)
+            while "relay-test-hints" not in await new.execute("CLIENT", "LIST", "TYPE", "pubsub"):
+                await asyncio.sleep(0.05)
+        await eventually(lambda: heartbeat.readiness() == "")
+        r.talks[0].say(5)
+        await eventually(lambda: r.talks[0].arrived)
+
+
+@asynccontextmanager
+async def beating(r: Relay) -> AsyncIterator[Heartbeat]:
+    """The heartbeat of everything that a relay has open."""
+    async with Heartbeat(
+        r.store.keys,
+        (r.store.link, r.publisher.link, r.puller.link),
+        (r.puller.hints,),
+        interval_s=0.1,
+        timeout_s=1,
+    ) as heartbeat:
+        yield heartbeat
 
 
 async def test_a_command_is_not_sent_on_for_ever(cluster: ClusterTopology) -> None:

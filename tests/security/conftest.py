@@ -24,8 +24,10 @@ PASSWORD = "planted-secret-@-Redis/with:odd?characters#"
 ACL = """
     on resetkeys ~relay:* resetchannels &relay:* -@all +ping +role +client|setname +script|load +eval +evalsha
     +time +wait +ssubscribe +sunsubscribe +spublish +hgetall +hget +hmget +hset +hdel +get +set +del +exists
-    +pexpire +xadd +xrange +xread +xlen +xtrim +xsetid +xinfo|stream +xgroup|create +xgroup|destroy
+    +pexpire +xadd +xrange +xread +xlen +xtrim +xsetid +xinfo|stream +xinfo|groups +xgroup|create
+    +xgroup|destroy
     +xreadgroup +xautoclaim +xpending +xack +zadd +zrem +zrangebyscore +sadd +srem +scard
+    +hincrby +pttl
 """
 """As docs/threat-model.md gives it."""
 

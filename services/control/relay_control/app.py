@@ -21,6 +21,7 @@ from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
 from relay_settings.control import ControlSettings
 from relay_streams.errors import Ended, Missing, StoreError, Unavailable, Unreadable
+from relay_streams.heartbeat import Heartbeat
 from relay_streams.installation import installed
 from relay_streams.keys import KeySpace
 from relay_streams.link import Link
@@ -97,16 +98,19 @@ def _open_to_pages(app: web.Application, origins: tuple[str, ...]) -> None:
 
 async def main(settings: ControlSettings, process: Process) -> None:
     """Serve backends until nobody is sent here any more, and then until what is under way is done."""
+    keys, timeout_s = KeySpace.of(settings), settings.redis_timeout_s
     async with (
-        Link(settings.store_url, name="control", timeout_s=settings.redis_timeout_s) as link,
-        installed(link, KeySpace.of(settings), timeout_s=settings.redis_timeout_s) as installation,
+        Link(settings.store_url, name="control", timeout_s=timeout_s) as link,
+        installed(link, keys, timeout_s=timeout_s) as installation,
+        Heartbeat(keys, (link,), interval_s=settings.redis_heartbeat_s, timeout_s=timeout_s) as heartbeat,
         AsyncExitStack() as stack,
     ):
-        process.health.add("redis", lambda: "" if link.connected else "Redis is not connected")
+        process.health.add("redis", heartbeat.readiness)
         process.health.add("installation", installation.readiness)
         app = await application(settings, link, stack)
         process.health.add("token keys", app[TOKENS].readiness)
         url = await process.listen(app, settings.control_host, settings.control_port)
+        await heartbeat.tried()
         process.ready(url=url)
         await process.withdrawn()
         await asyncio.gather(

@@ -18,6 +18,7 @@ from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
 from relay_settings.gateway import GatewaySettings
 from relay_streams.errors import Missing, StoreError, Unreadable
+from relay_streams.heartbeat import Heartbeat
 from relay_streams.installation import Installation, installed
 from relay_streams.keys import KeySpace
 from relay_streams.link import Link
@@ -32,9 +33,11 @@ class Gateway:
     def __init__(
         self,
         settings: GatewaySettings,
+        *,
         link: Link,
         puller: Puller,
         installation: Installation,
+        heartbeat: Heartbeat,
         tasks: TaskScope,
     ) -> None:
         self.tokens = ViewerTokens(settings)
@@ -44,6 +47,7 @@ class Gateway:
         self._link = link
         self._puller = puller
         self._installation = installation
+        self.heartbeat = heartbeat
         self._history = History(link)
         self.reception = Reception(
             settings, link, puller, history=self._history, tokens=self.tokens, tasks=tasks
@@ -51,9 +55,9 @@ class Gateway:
 
     def readiness(self) -> str:
         """Why viewers would not be served, or nothing."""
-        if not (self._link.connected and self._puller.connected):
-            return "Redis is not connected"
-        return self._installation.readiness()
+        if self._puller.stalled_s:
+            return f"streams were last read {self._puller.stalled_s:.1f} s ago"
+        return self.heartbeat.readiness() or self._installation.readiness()
 
     def application(self) -> web.Application:
         """The gateway's routes."""
@@ -115,9 +119,23 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
         Link(url, name="gateway", timeout_s=timeout_s) as link,
         installed(link, keys, timeout_s=timeout_s) as installation,
         Puller(url, name="gateway", timeout_s=timeout_s, sweep_s=settings.gateway_poll_s) as puller,
+        Heartbeat(
+            keys,
+            (link, puller.link),
+            (puller.hints,),
+            interval_s=settings.redis_heartbeat_s,
+            timeout_s=timeout_s,
+        ) as heartbeat,
         TaskScope() as tasks,
     ):
-        service = Gateway(settings, link, puller, installation, tasks)
+        service = Gateway(
+            settings,
+            link=link,
+            puller=puller,
+            installation=installation,
+            heartbeat=heartbeat,
+            tasks=tasks,
+        )
         await service.tokens.open()
         tasks.spawn(service.tokens.follow(), name="token keys")
         try:
@@ -129,9 +147,10 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
 async def main(settings: GatewaySettings, process: Process) -> None:
     """Serve viewers until nobody is sent here any more, and then until they have gone elsewhere."""
     async with gateway(settings) as service:
-        process.health.add("redis", service.readiness)
+        process.health.add("redis", service.readiness, service.heartbeat.degradation)
         process.health.add("token keys", service.tokens.readiness)
         url = await process.listen(service.application(), settings.gateway_host, settings.gateway_port)
+        await service.heartbeat.tried()
         process.ready(url=url.replace("http", "ws", 1))
         await process.withdrawn()
         await service.reception.drain()

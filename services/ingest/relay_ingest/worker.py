@@ -23,6 +23,7 @@ from relay_runtime.tasks import TaskScope
 from relay_settings.ingest import IngestSettings
 from relay_streams import conversations
 from relay_streams.errors import Ended, Fenced, Missing, StoreError, Unreadable
+from relay_streams.heartbeat import Heartbeat
 from relay_streams.hints import Hints
 from relay_streams.installation import Installation, installed
 from relay_streams.keys import KeySpace, PartitionKeys
@@ -83,6 +84,7 @@ class Worker:
         *,
         name: str,
         installation: Installation,
+        heartbeat: Heartbeat,
         link: Link,
         puller: Puller,
         publisher: Publisher,
@@ -94,6 +96,7 @@ class Worker:
         self._settings = settings
         self._keys = installation.keys
         self._installation = installation
+        self.heartbeat = heartbeat
         self._registry = Registry(link, self._keys, owner=name, lease_ms=settings.lease_ms)
         self._link = link
         self._puller = puller
@@ -125,9 +128,7 @@ class Worker:
 
     def readiness(self) -> str:
         """Why no conversation would be taken, or nothing."""
-        if not (self._link.connected and self._publisher.link.connected):
-            return "Redis is not connected"
-        return self._installation.readiness()
+        return self.heartbeat.readiness() or self._installation.readiness()
 
     def offered(self, unowned: bytes, _: bytes = b"") -> None:
         """A partition's queue moved."""
@@ -350,12 +351,20 @@ async def worker(settings: IngestSettings) -> AsyncIterator[Worker]:
             republish_bytes=settings.republish_bytes,
         ) as publisher,
         Puller(url, name="ingest", timeout_s=timeout_s) as puller,
+        Heartbeat(
+            keys,
+            (link, publisher.link, puller.link),
+            (puller.hints,),
+            interval_s=settings.redis_heartbeat_s,
+            timeout_s=timeout_s,
+        ) as heartbeat,
         TaskScope() as tasks,
     ):
         service = Worker(
             settings,
             name=settings.worker_name or _unique_name(),
             installation=installation,
+            heartbeat=heartbeat,
             link=link,
             puller=puller,
             publisher=publisher,
@@ -367,6 +376,7 @@ async def worker(settings: IngestSettings) -> AsyncIterator[Worker]:
             Hints(url, service.offered, name="ingest-queue", timeout_s=timeout_s) as hints,
             TaskScope() as loops,
         ):
+            heartbeat.watch(hints)
             loops.spawn(_work(service, hints, loops, installation), name="work")
             yield service
             await service.drain()
@@ -385,6 +395,7 @@ async def _work(service: Worker, hints: Hints, loops: TaskScope, installation: I
 async def main(settings: IngestSettings, process: Process) -> None:
     """Own conversations until the process is told to stop."""
     async with worker(settings) as service:
-        process.health.add("redis", service.readiness)
+        process.health.add("redis", service.readiness, service.heartbeat.degradation)
+        await service.heartbeat.tried()
         process.ready(worker=service.name)
         await process.stopping()

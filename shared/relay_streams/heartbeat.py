@@ -1,0 +1,317 @@
+"""The heartbeat: whether what a process needs of Redis works, found out by using it.
+
+A connection that stands says little: the server behind it may be a replica by now, the user may lack a
+permission, notifications may go nowhere. So each link writes and reads a key of its own now and then, and
+each subscription waits for a message that was published to it. Readiness is what the last beats have found.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+import structlog
+from prometheus_client import Gauge
+
+from relay_runtime.tasks import TaskScope
+from relay_streams import scripts
+from relay_streams.errors import StoreError, Unavailable
+from relay_streams.hints import Hints
+from relay_streams.keys import KeySpace
+from relay_streams.link import Link
+from relay_streams.refusals import LIMIT, UNKNOWN_COMMAND
+
+FIT = Gauge("relay_redis_fit", "Whether the last heartbeat over a link went through.", ["link"])
+
+REOPEN_S = 10.0
+"""Least time between two attempts to mend a subscription by opening it again."""
+KEEP_MS = 30_000
+"""How long the key of a heartbeat is kept."""
+
+_PARTITIONS = 512
+"""Most partitions that get a key: enough to have one at every server of a cluster."""
+_NOTHING_YET = "no heartbeat yet"
+_PENDING = b"-"
+
+log = structlog.get_logger(__name__)
+
+
+class Heartbeat:
+    """Watches a process's links and subscriptions. Enter it to start; leaving stops it.
+
+    A link is fit when every server that it uses lets it run a script that writes, use all commands that the
+    relay uses, and read what was written; and is a primary. A subscription is fit when a message comes
+    through that a link has published. What is connected to a server that was demoted connects again.
+
+    Args:
+        keys: The key space.
+        links: To watch; the first publishes the messages that the subscriptions wait for.
+        subscriptions: To watch.
+        interval_s: Between two beats of each of them.
+        timeout_s: How long a message may take.
+    """
+
+    def __init__(
+        self,
+        keys: KeySpace,
+        links: Sequence[Link],
+        subscriptions: Sequence[Hints] = (),
+        *,
+        interval_s: float = 1.0,
+        timeout_s: float = 2.0,
+    ) -> None:
+        self._process = secrets.token_hex(4)
+        self._partitions = [keys.shared(partition) for partition in range(min(keys.partitions, _PARTITIONS))]
+        self._publishing = links[0]
+        self._timeout_s = timeout_s
+        self._beats: list[LinkBeat | SubscriptionBeat] = [
+            *(LinkBeat(link, self._names(link.name)) for link in links),
+            *map(self._beat_of, subscriptions),
+        ]
+        self._interval_s = interval_s
+        self._scope = TaskScope()
+
+    async def __aenter__(self) -> Self:
+        await self._scope.__aenter__()
+        for beat in self._beats:
+            self._scope.spawn(self._repeat(beat), name=f"heartbeat-{beat.name}")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._scope.__aexit__(kind, error, trace)
+
+    def watch(self, subscription: Hints) -> None:
+        """Watch one more subscription, until the end."""
+        beat = self._beat_of(subscription)
+        self._beats.append(beat)
+        self._scope.spawn(self._repeat(beat), name=f"heartbeat-{beat.name}")
+
+    def _beat_of(self, subscription: Hints) -> "SubscriptionBeat":
+        names = self._names(subscription.name)
+        return SubscriptionBeat(subscription, self._publishing, names, timeout_s=self._timeout_s)
+
+    def _names(self, part: str) -> list[str]:
+        return [partition.heartbeat(f"{self._process}:{part}") for partition in self._partitions]
+
+    async def tried(self) -> None:
+        """Wait until everything has been tried once, at most as long as a message may take."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._timeout_s):
+                for beat in self._beats:
+                    await beat.tried.wait()
+
+    def readiness(self) -> str:
+        """Why the process would not do its work, or nothing."""
+        return self._reasons(optional=False)
+
+    def degradation(self) -> str:
+        """Why the process does its work slower than it should, or nothing."""
+        return self._reasons(optional=True)
+
+    def _reasons(self, *, optional: bool) -> str:
+        reasons = {beat.name: beat.reason() for beat in self._beats if beat.optional is optional}
+        return "; ".join(f"{name}: {reason}" for name, reason in reasons.items() if reason)
+
+    async def _repeat(self, beat: "LinkBeat | SubscriptionBeat") -> None:
+        while True:
+            beat.due.clear()
+            try:
+                found = await beat.beat()
+            except StoreError as error:
+                found = str(error)
+            if found and found != beat.found:
+                log.warning("redis does not serve", link=beat.name, reason=found)
+            elif beat.found and not found:
+                log.info("redis serves", link=beat.name)
+            beat.found = found
+            beat.tried.set()
+            FIT.labels(beat.name).set(not found)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._interval_s):
+                    await beat.due.wait()
+
+
+class LinkBeat:
+    """The heartbeat of one link.
+
+    Args:
+        link: It.
+        keys: A key per partition, for it alone.
+    """
+
+    optional = False
+    """Whether the process does its work without it."""
+
+    def __init__(self, link: Link, keys: Sequence[str]) -> None:
+        self.name = link.name
+        self.found = _NOTHING_YET
+        """What the last beat found, for people; nothing when all was well."""
+        self.due = asyncio.Event()
+        """Set when the next beat should not wait for its time."""
+        self.tried = asyncio.Event()
+        """Set with the first beat's end."""
+        self._link = link
+        self._keys = keys
+        self._tells_role = True
+        link.on_connect(self.due.set)
+        FIT.labels(self.name).set(0)
+
+    def reason(self) -> str:
+        """Why the link does not serve now, or nothing."""
+        return self.found if self._link.connected else f"not connected: {self._link.broken_by}"[:LIMIT]
+
+    async def beat(self) -> str:
+        """Use every server of the link once. Returns what is wrong, or nothing.
+
+        Raises:
+            StoreError: The server refuses, or does not answer.
+        """
+        for key in self._link.one_per_server(self._keys):
+            if found := await self._use(key):
+                return found
+        return ""
+
+    async def _use(self, key: str) -> str:
+        if not await self._is_primary(key):
+            self._link.drop(key)
+            return "the server is no primary"
+        link, value = self._link, secrets.token_hex(4)
+        await _write(link, key, value, scripts.COMMANDS)
+        fields, _ = await asyncio.gather(
+            link.execute("HGETALL", key),
+            link.execute("XREAD", "COUNT", 1, "STREAMS", f"{key}:none", "0-0", key=key),
+        )
+        if fields != [b"beat", value.encode()]:
+            link.drop(key)
+            return "what was written is not what is read"
+        return ""
+
+    async def _is_primary(self, key: str) -> bool:
+        if self._tells_role:
+            try:
+                return bool((await self._link.execute("ROLE", key=key))[0] == b"master")
+            except Unavailable as error:
+                # A server that does not tell is asked no more: its writes tell as well.
+                self._tells_role = not str(error).startswith(("NOPERM", "ERR"))
+        return True
+
+
+class SubscriptionBeat:
+    """The heartbeat of one subscription: a message that a link publishes comes through it.
+
+    Args:
+        hints: It.
+        link: What publishes.
+        channels: A channel per partition, for it alone.
+        timeout_s: How long a message may take.
+    """
+
+    def __init__(self, hints: Hints, link: Link, channels: Sequence[str], *, timeout_s: float) -> None:
+        self.name = hints.name
+        self.found = _NOTHING_YET
+        self.due = asyncio.Event()
+        self.tried = asyncio.Event()
+        self._hints = hints
+        self._link = link
+        self._channels = channels
+        self._timeout_s = timeout_s
+        self._told: dict[str, bytes] = {}
+        """What was heard last, by channel: nothing when its subscription stands; without it there is none."""
+        self._news = asyncio.Event()
+        self._receivers: dict[str, int] = {}
+        self._reopened_at = -REOPEN_S
+        FIT.labels(self.name).set(0)
+
+    @property
+    def optional(self) -> bool:
+        """Whether the process does its work without it: where the server knows no such thing, sweeps do."""
+        refusal = self._hints.refused
+        return refusal is not None and refusal.reason == UNKNOWN_COMMAND
+
+    def reason(self) -> str:
+        """Why the subscription does not serve now, or nothing."""
+        if (refusal := self._hints.refused) is not None:
+            return refusal.words
+        return self.found if self._hints.connected else "not connected"
+
+    async def beat(self) -> str:
+        """Hear of every server once. Returns what is wrong, or nothing.
+
+        Raises:
+            StoreError: The message could not be published.
+        """
+        for channel in self._link.one_per_server(self._channels):
+            if found := await self._hear_of(channel):
+                return found
+        return ""
+
+    async def _hear_of(self, channel: str) -> str:
+        self._hints.subscribe(channel, self._hear)
+        if (refusal := self._hints.refused) is not None:
+            return refusal.words
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                receivers = await self._publish(channel)
+        except TimeoutError:
+            self._reopen()
+            return f"no message came through within {self._timeout_s:g} s"
+        before = self._receivers.get(channel, 0)
+        self._receivers[channel] = receivers
+        if before > receivers == 0:
+            # The message came from a replica of the server that has it: we are at one that was demoted.
+            self._reopen()
+        return ""
+
+    async def _publish(self, channel: str) -> int:
+        """Publish until the message comes through. Returns how many have it from that server itself."""
+        while True:
+            await self._until(lambda: channel in self._told)
+            value = secrets.token_hex(4)
+            self._told[channel] = _PENDING
+            receivers = await _write(self._link, channel, value, scripts.SUBSCRIBING, publish=True)
+            if self._told[channel] != value.encode():
+                await self._until(lambda: self._told[channel] != _PENDING)
+            if self._told[channel] == value.encode():
+                return receivers
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._news.clear()
+            await self._news.wait()
+
+    def _hear(self, channel: bytes, told: bytes) -> None:
+        if not told:
+            self.due.set()
+        self._told[channel.decode()] = told
+        self._news.set()
+
+    def _reopen(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._reopened_at >= REOPEN_S:
+            self._reopened_at = now
+            self._told.clear()
+            self._hints.drop()
+
+
+async def _write(link: Link, key: str, value: str, commands: Sequence[str], *, publish: bool = False) -> int:
+    """Write a heartbeat, as a user that may use these commands. Returns how many it was published to.
+
+    Raises:
+        Unavailable: It was not written: the server refuses, or the user lacks a permission.
+    """
+    reply = await link.run_script(
+        scripts.HEARTBEAT, (key,), value, KEEP_MS, "1" if publish else "", *commands
+    )
+    if reply[0] == b"denied":
+        raise Unavailable(f"NOPERM this user may not use {reply[1].decode(errors='replace')}"[:LIMIT])
+    if reply[1] != value.encode():
+        link.drop(key)
+        raise Unavailable("another's reply came back")
+    return int(reply[2])
