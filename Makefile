@@ -1,6 +1,6 @@
 # Each target does its own set-up. ARGS="..." is passed on: make demo ARGS="--json --turns 3"
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults soak check format bench autobahn fuzz clean
+.PHONY: help demo test faults soak check format bench autobahn sdk-test livekit-test fuzz clean
 READY := .venv/.ready
 BIN := .venv/bin
 
@@ -8,12 +8,13 @@ BIN := .venv/bin
 # itself; bench COMPILED= measures what is in the tree.
 COMPILED ?= $(filter bench,$(MAKECMDGOALS))
 BUILT := build/compiled
+SDK := build/sdk/spatius-1.1.1
 SOURCES := $(shell find services shared -name '*.py' -o -name '*.lua')
 RUNS := $(READY) $(if $(COMPILED),$(BUILT)/.ready)
 WITH := $(if $(COMPILED),PYTHONPATH=$(CURDIR)/$(BUILT))
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(READY): pyproject.toml constraints.txt scripts/bootstrap
 	@scripts/bootstrap
@@ -48,6 +49,19 @@ bench: $(RUNS) ## Measure cost and latency beside the floor and peers (ARGS="--h
 
 autobahn: $(RUNS) ## Run Autobahn's cases against the gateway's WebSocket, and write docs/autobahn.md
 	@$(WITH) $(BIN)/python -m tests.contract.autobahn.cases
+
+$(SDK):
+	@$(BIN)/pip download --quiet --no-deps --no-binary spatius --dest $(@D) $(subst -,==,$(@F))
+	@tar -xzf $@.tar.gz -C $(@D)
+
+sdk-test: $(RUNS) $(SDK) ## Run the vendor's own SDK tests against the simulator; Ogg Opus needs libopus
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sdk-test]'
+	@$(WITH) $(BIN)/python -m tests.contract.vendor_sdk $(SDK)
+
+livekit-test: $(RUNS) ## Run the vendor's LiveKit plug-in against the simulator and the server of LIVEKIT_URL
+	@test -n "$$LIVEKIT_URL" || { echo "set LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET"; exit 2; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[livekit-test]'
+	@$(WITH) $(BIN)/python -m pytest tests/contract/test_livekit_plugin.py $(ARGS)
 
 fuzz: $(READY) ## Feed every decoder a million inputs found by coverage, and write docs/fuzzing.md (ARGS="--help")
 	@$(BIN)/python -m tests.fuzz.run $(ARGS)

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections import deque
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import structlog
@@ -131,6 +132,11 @@ class Session:
                 if message is not None:
                     await self._take(message)
 
+    async def transmit(self, message: bytes) -> None:
+        """Send a message as it is; a client that is gone gets none."""
+        with suppress(ConnectionError):
+            await self.websocket.send_bytes(message)
+
     async def send(self, entry: RequestLog, payload: bytes) -> None:
         """Send a payload and log it as the truth."""
         self._sent += 1
@@ -139,13 +145,13 @@ class Session:
         entry.motion_bytes += len(payload)
         entry.payload_sha256.append(hashlib.sha256(payload).hexdigest())
         entry.ended = messages.is_end(payload)
-        await self.websocket.send_bytes(payload)
+        await self.transmit(payload)
 
     async def end(self, ending: Ending) -> None:
         """Say why the session is over, and close it."""
         log.info("session ends", connection_id=self.connection_id, reason=ending.text)
         if ending.code:
-            await self.websocket.send_bytes(
+            await self.transmit(
                 messages.error(self.connection_id, self.last_req_id, ending.code, ending.text)
             )
         await self.websocket.close(code=ending.close_code, message=ending.text.encode())
@@ -198,7 +204,7 @@ class Session:
         UNREADABLE.inc()
         self._forget(entry)
         error = messages.error(self.connection_id, entry.req_id, INVALID_ARGUMENT, text)
-        await self.websocket.send_bytes(error)
+        await self.transmit(error)
 
     async def _interrupt(self, req_id: str) -> None:
         if req_id not in self._unanswered:
@@ -241,8 +247,7 @@ class Session:
     async def _finish(self, entry: RequestLog) -> None:
         """A request has sounded, or was interrupted: tell the room's agent and the client."""
         self._lifetime.hear()
-        lost = self._faults.take("room", self._avatar_id)
-        if lost is None:
+        if not self.silent and self._faults.take("room", self._avatar_id) is None:
             self._participant.playback_finished(entry.playback_ms / 1000, interrupted=entry.interrupted)
         await self._answer(entry, END)
 

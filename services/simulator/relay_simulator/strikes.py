@@ -42,7 +42,7 @@ async def _stall(session: Session, _fault: Fault, _entry: RequestLog, _window: W
 
 
 async def _garbage(session: Session, _fault: Fault, _entry: RequestLog, _window: Window) -> bool:
-    await session.websocket.send_bytes(b"\xff\xff\xff\xff")
+    await session.transmit(b"\xff\xff\xff\xff")
     return False
 
 
@@ -54,7 +54,7 @@ async def _text(session: Session, _fault: Fault, entry: RequestLog, window: Wind
 
 def _large(size_bytes: int) -> Strike:
     async def large(session: Session, _fault: Fault, entry: RequestLog, window: Window) -> bool:
-        await session.websocket.send_bytes(
+        await session.transmit(
             messages.animation(session.connection_id, entry.req_id, bytes(size_bytes), end=False)
         )
         if not session.websocket.closed:
@@ -83,7 +83,7 @@ def _after_the_end(again: Callable[[Session, RequestLog, bytes], bytes]) -> Stri
         payload = session.payload(entry, window)
         await session.send(entry, payload)
         if window.last:
-            await session.websocket.send_bytes(again(session, entry, payload))
+            await session.transmit(again(session, entry, payload))
         return not window.last
 
     return after_the_end
@@ -95,18 +95,14 @@ def _late_frame(session: Session, entry: RequestLog, _payload: bytes) -> bytes:
 
 async def _interleaved(session: Session, _fault: Fault, entry: RequestLog, window: Window) -> bool:
     foreign = f"{entry.req_id[:-1]}~"
-    await session.websocket.send_bytes(
-        messages.animation(session.connection_id, foreign, b"foreign", end=False)
-    )
+    await session.transmit(messages.animation(session.connection_id, foreign, b"foreign", end=False))
     await session.send(entry, session.payload(entry, window))
     return False
 
 
 def _server_error(ending: Ending) -> Strike:
     async def server_error(session: Session, _fault: Fault, entry: RequestLog, _window: Window) -> bool:
-        await session.websocket.send_bytes(
-            messages.error(session.connection_id, entry.req_id, ending.code, ending.text)
-        )
+        await session.transmit(messages.error(session.connection_id, entry.req_id, ending.code, ending.text))
         session.silent = True
         return False
 

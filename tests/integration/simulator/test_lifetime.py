@@ -1,11 +1,13 @@
 """Lifetime: how sessions of the simulator take time and end, as the vendor's SDK sees it."""
 
+import asyncio
 import time
 
 import pytest
 from aiohttp import WSMsgType
-from spatius import AvatarSDKErrorCode
-from tests.simulated import simulated
+from spatius import AgoraEgressConfig, AvatarSDKErrorCode
+from structlog.testing import capture_logs
+from tests.simulated import Simulated, simulated
 
 SECOND = bytes(32_000)
 
@@ -134,3 +136,27 @@ async def test_more_speech_than_may_wait() -> None:
 
     assert request["audio_ms"] == 1_800_000
     assert request["payloads"] == len(client.payloads) == 1 + 900
+
+
+@pytest.mark.parametrize("egress", [None, AgoraEgressConfig("room", "token", 7, "avatar")])
+async def test_clients_that_vanish(egress, eventually) -> None:
+    """In the midst of speech, without a close: their seats are free again, and it is no defect of ours."""
+    async with simulated(simulator_speed=4) as s:
+        with capture_logs() as logs:
+            async with asyncio.TaskGroup() as clients:
+                for _ in range(8):
+                    clients.create_task(_vanish(s, egress))
+            async with asyncio.timeout(10):
+                while await s.sessions():
+                    await asyncio.sleep(0.01)
+
+    assert [line for line in logs if line["log_level"] in ("warning", "error")] == []
+
+
+async def _vanish(s: Simulated, egress: AgoraEgressConfig | None) -> None:
+    async with s.client(agora_egress=egress) as client:
+        await client.session.send_audio(bytes(32_000 * 20))
+        if egress is None:
+            while not client.payloads:
+                await asyncio.sleep(0.001)
+        client.session._connection.transport.abort()
