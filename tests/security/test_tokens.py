@@ -4,9 +4,10 @@ import time
 
 import jwt
 import pytest
-from tests.integration.gateway.bench import KEY, Bench, assert_whole, collect, seqs
+from tests.integration.gateway.bench import KEY, Bench, assert_whole, collect, listen_to, seqs
 
 from relay_auth.viewer_tokens import Role
+from relay_wire.close_codes import BAD_TOKEN
 
 
 def forged(b: Bench, key: str | None = KEY, algorithm: str = "HS256", **changes: object) -> str:
@@ -23,7 +24,7 @@ def forged(b: Bench, key: str | None = KEY, algorithm: str = "HS256", **changes:
 
 
 async def test_tokens_that_do_not_fit(bench) -> None:
-    """Each is a 401 or 403, and the viewer beside them misses nothing."""
+    """Each is a 401 or 403, for a browser 4401, and the viewer beside them misses nothing."""
     now = int(time.time())
     async with bench() as b, b.viewer() as bystander:
         refused = [
@@ -35,7 +36,9 @@ async def test_tokens_that_do_not_fit(bench) -> None:
         for token in refused:
             assert await b.refused(headers={"Authorization": f"Bearer {token}"}) == (401, "unauthorized")
             protocols = ("avatar-relay.v1", f"avatar-relay.token.{token}")
-            assert await b.refused(headers={}, protocols=protocols) == (401, "unauthorized")
+            async with await b.connect(headers={}, protocols=protocols) as socket:
+                assert not await listen_to(socket)
+            assert socket.close_code == BAD_TOKEN.code
         other = b.token(conversation="another")
         assert await b.refused(headers={"Authorization": f"Bearer {other}"}) == (403, "forbidden")
 
