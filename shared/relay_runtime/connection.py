@@ -7,7 +7,7 @@ own connection, and is never logged as a defect: its header would come with the 
 import asyncio
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -16,6 +16,7 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 from prometheus_client import Counter
 
+from relay_runtime.open_files import Room
 from relay_runtime.refusal import refusal
 from relay_wire import problems
 from relay_wire.problems import Problem
@@ -47,20 +48,29 @@ class Connection(RequestHandler):
         manager: Whose it is.
         header_s: How long it may take to its first request's end of header, from now on, TLS and all. Who
             sends a byte now and then holds nothing for longer.
+        room: Has to have a place for it, else it is closed at once.
         leaving: Whether it is to be closed after its next answer, for the client to go elsewhere.
         options: Further ones of ``RequestHandler``.
     """
 
-    __slots__ = ("_discarded_bytes", "_header_timer", "_leaving", "_unread")
+    __slots__ = ("_discarded_bytes", "_header_timer", "_leaving", "_room", "_unread")
 
     def __init__(
-        self, manager: web.Server, *, header_s: float, leaving: Callable[[], bool], **options: Any
+        self,
+        manager: web.Server,
+        *,
+        header_s: float,
+        room: Room,
+        leaving: Callable[[], bool],
+        **options: Any,
     ) -> None:
         loop = asyncio.get_running_loop()
         # Bodies stay as they came: a handler that admits a request may inflate, the server must not.
         super().__init__(manager, loop=loop, auto_decompress=False, lingering_time=LINGER_S, **options)
         self._logging_enabled = False  # of aiohttp's access log
         self._leaving = leaving
+        self._room: Room | None = room
+        """Where it has a place; None when it has found none."""
         self._unread: StreamReader | None = None
         """The body of a request that was answered before its end came."""
         self._discarded_bytes = 0
@@ -82,9 +92,20 @@ class Connection(RequestHandler):
                 return
         super().data_received(data)
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Part of ``asyncio.Protocol``."""
+        if self._room is not None and self._room.take():
+            super().connection_made(transport)
+        else:
+            self._room = None
+            cast(asyncio.Transport, transport).abort()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Part of ``asyncio.Protocol``."""
         self._header_timer.cancel()
+        if self._room is None:
+            return
+        self._room.give_back()
         self._unread = None
         super().connection_lost(exc)
         # Requests that nobody took up, and their bodies.

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from relay_runtime.connection import SERVER
 from relay_runtime.drain import Sessions
+from relay_runtime.open_files import Room
 from relay_runtime.refusal import refusal
 from relay_runtime.site import Site
 from relay_telemetry.counter import counter
@@ -54,6 +56,7 @@ async def listen(
     tls: ssl.SSLContext | None = None,
     header_s: float = 10.0,
     keepalive_s: float = 75.0,
+    room: Room | None = None,
     leaving: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[str]:
     """Serve an application while the block runs; yields its base URL.
@@ -67,6 +70,7 @@ async def listen(
         tls: Encrypts every connection; None: none.
         header_s: How long a connection may take to send its first request's header.
         keepalive_s: How long it may then wait between requests, the next one's header included.
+        room: For its connections; None: without a bound.
         leaving: Whether connections are to be closed after their next answer, for clients to go elsewhere.
 
     Raises:
@@ -75,9 +79,17 @@ async def listen(
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        await Site(
-            runner, host, port, tls=tls, header_s=header_s, keepalive_s=keepalive_s, leaving=leaving
-        ).start()
+        site = Site(
+            runner,
+            host,
+            port,
+            tls=tls,
+            header_s=header_s,
+            keepalive_s=keepalive_s,
+            room=room or Room(sys.maxsize),
+            leaving=leaving,
+        )
+        await site.start()
         bound = runner.addresses[0][1]
         scheme = "https" if tls else "http"
         yield f"{scheme}://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{bound}"

@@ -17,8 +17,9 @@ import structlog
 import uvloop
 from aiohttp import web
 
-from relay_runtime import heap
+from relay_runtime import heap, open_files
 from relay_runtime.http import listen
+from relay_runtime.open_files import Room
 from relay_runtime.tasks import TaskScope
 from relay_runtime.tls import Certificate
 from relay_settings.base import SettingsError
@@ -43,6 +44,8 @@ class Process:
         self._stopping = asyncio.Event()
         self._admin_url = ""
         self._tls: ssl.SSLContext | None = None
+        self.room = Room.of(open_files.raise_limit())
+        """For the connections of clients; the admin port's are not among them."""
 
     async def start(self) -> None:
         """Open the admin port and take over the signals.
@@ -70,9 +73,16 @@ class Process:
         Raises:
             OSError: The address cannot be bound.
         """
-        return await self._listen(app, host, port, self._tls)
+        return await self._listen(app, host, port, self._tls, self.room)
 
-    async def _listen(self, app: web.Application, host: str, port: int, tls: ssl.SSLContext | None) -> str:
+    async def _listen(
+        self,
+        app: web.Application,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None,
+        room: Room | None = None,
+    ) -> str:
         settings = self._settings
         return await self._stack.enter_async_context(
             listen(
@@ -82,6 +92,7 @@ class Process:
                 tls=tls,
                 header_s=settings.header_s,
                 keepalive_s=settings.keepalive_s,
+                room=room,
                 leaving=lambda: self.health.draining,
             )
         )

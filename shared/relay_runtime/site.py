@@ -7,6 +7,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from relay_runtime.connection import Connection
+from relay_runtime.open_files import Room
 
 BACKLOG = 1024
 """Connections the kernel keeps while the process is busy."""
@@ -22,6 +23,7 @@ class Site(web.BaseSite):
         tls: Encrypts every connection; None: none.
         header_s: As ``Connection``.
         keepalive_s: How long it may then wait between requests, the next one's header included.
+        room: For its connections.
         leaving: As ``Connection``.
     """
 
@@ -34,6 +36,7 @@ class Site(web.BaseSite):
         tls: ssl.SSLContext | None,
         header_s: float,
         keepalive_s: float,
+        room: Room,
         leaving: Callable[[], bool],
     ) -> None:
         super().__init__(runner, ssl_context=tls, backlog=BACKLOG)
@@ -41,6 +44,7 @@ class Site(web.BaseSite):
         self._port = port
         self._header_s = header_s
         self._keepalive_s = keepalive_s
+        self._room = room
         self._leaving = leaving
         self._app_runner = runner
 
@@ -71,6 +75,7 @@ class Site(web.BaseSite):
         return Connection(
             server,
             header_s=self._header_s,
+            room=self._room,
             leaving=self._leaving,
             keepalive_timeout=self._keepalive_s,
         )

@@ -146,7 +146,8 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
 
 async def main(settings: GatewaySettings, process: Process) -> None:
     """Serve viewers until nobody is sent here any more, and then until they have gone elsewhere."""
-    async with gateway(settings) as service:
+    most = min(settings.max_viewers, process.room.viewers)
+    async with gateway(settings.model_copy(update={"max_viewers": most})) as service:
         process.health.add("redis", service.readiness, service.heartbeat.degradation)
         process.health.add("token keys", service.tokens.readiness)
         url = await process.listen(service.application(), settings.gateway_host, settings.gateway_port)
