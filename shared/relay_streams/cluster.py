@@ -5,8 +5,6 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from prometheus_client import Counter
-
 from relay_runtime.tasks import TaskScope
 from relay_settings.redis_url import Address, RedisUrl
 from relay_streams.connection import NodeEndpoint, settings_of
@@ -14,12 +12,16 @@ from relay_streams.errors import Unavailable, Unencodable
 from relay_streams.node import Command, Node, Reply, Request
 from relay_streams.refusals import Refusal
 from relay_streams.slots import Key, SlotMap, slot_of
+from relay_telemetry.counter import OPEN, counter, expect
 
 MAX_REDIRECTS = 5
 """How often one command is sent on to another node."""
 
-REDIRECTS = Counter(
-    "relay_redis_redirects_total", "Commands that another node of the cluster had to serve.", ["link", "kind"]
+REDIRECTS = counter(
+    "relay_redis_redirects_total",
+    "Commands that another node of the cluster had to serve.",
+    link=OPEN,
+    kind=("moved", "ask"),
 )
 
 
@@ -49,8 +51,7 @@ class Cluster:
     ) -> None:
         self._settings = settings_of(url.plain)
         self._name = name
-        for kind in ("moved", "ask"):
-            REDIRECTS.labels(name, kind)
+        expect(REDIRECTS, link=name)
         self._timeout_s = timeout_s
         self._max_waiting = max_waiting
         self._on_change = on_change

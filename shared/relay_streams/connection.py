@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import structlog
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 from redis import exceptions
 from redis.asyncio.connection import Connection, SSLConnection, parse_url
 from redis.backoff import EqualJitterBackoff
@@ -16,19 +16,21 @@ from redis.driver_info import DriverInfo
 from relay_settings.redis_url import Address, node_addresses, reachable
 from relay_streams.credentials import take_credentials
 from relay_streams.refusals import REASONS
+from relay_telemetry.counter import OPEN, counter, expect
 from relay_telemetry.throttle import Throttle
 
-RECONNECTS = Counter("relay_redis_reconnects_total", "Connections to Redis that were lost.", ["link"])
+RECONNECTS = counter("relay_redis_reconnects_total", "Connections to Redis that were lost.", link=OPEN)
 CONNECTED = Gauge("relay_redis_connected", "Whether a link to Redis is up.", ["link"])
-REFUSALS = Counter(
-    "relay_redis_refusals_total", "Commands that Redis answered with an error.", ["link", "reason"]
+REFUSALS = counter(
+    "relay_redis_refusals_total", "Commands that Redis answered with an error.", link=OPEN, reason=REASONS
 )
-VIOLATIONS = Counter(
+VIOLATIONS = counter(
     "relay_redis_violations_total",
     "Connections ended for a reply that no command of ours can have (protocol), or for a defect of ours.",
-    ["link", "kind"],
+    link=OPEN,
+    kind=("protocol", "defect"),
 )
-FAILOVERS = Counter("relay_redis_failovers_total", "Primaries found to have been replaced.", ["link"])
+FAILOVERS = counter("relay_redis_failovers_total", "Primaries found to have been replaced.", link=OPEN)
 
 RECONNECT_WAIT = EqualJitterBackoff(cap=1.0, base=0.05)
 """Between attempts to reach Redis: 25-50 ms first, doubled up to 0.5-1 s."""
@@ -137,12 +139,8 @@ class Losses:
     def __init__(self, name: str) -> None:
         self._name = name
         self._throttle = Throttle()
-        RECONNECTS.labels(name)
-        FAILOVERS.labels(name)
-        for reason in REASONS:
-            REFUSALS.labels(name, reason)
-        for kind in ("protocol", "defect"):
-            VIOLATIONS.labels(name, kind)
+        for metric in (RECONNECTS, FAILOVERS, REFUSALS, VIOLATIONS):
+            expect(metric, link=name)
 
     def count(self, error: Exception) -> str:
         """Note why a connection ended; returns it for people."""

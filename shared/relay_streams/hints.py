@@ -39,6 +39,7 @@ class Hints:
     ) -> None:
         self.name = name
         self._others: dict[bytes, OnMessage] = {}
+        CONNECTED.labels(name)
         self._scope = TaskScope()
         parsed = RedisUrl.parse(url)
         self._channels: Subscription | ClusterSubscription

@@ -8,18 +8,20 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import structlog
-from prometheus_client import Counter
 
 from relay_streams.connection import RECONNECT_WAIT
 from relay_streams.errors import StoreError, Unavailable
 from relay_streams.link import Command, Link, Reply
 from relay_streams.told import Entry, entries_told
+from relay_telemetry.counter import counter
 from relay_telemetry.tally import Tally
 
 ENTRIES = Tally("relay_pull_entries_total", "Stream entries read.")
 READS = Tally("relay_pull_reads_total", "Read commands sent.")
 TOLD = Tally("relay_pull_told_total", "Stream entries that came with a hint, and were not read.")
-FAILURES = Counter("relay_pull_failures_total", "Reads that failed, and followers that did.", ["reason"])
+FAILURES = counter(
+    "relay_pull_failures_total", "Reads that failed, and followers that did.", reason=("store", "follower")
+)
 
 SELDOM = 8
 """A stream that has been silent for long is swept in one sweep of so many."""

@@ -41,6 +41,7 @@ class Link:
     def __init__(self, url: str, *, name: str, timeout_s: float = 2.0, max_waiting: int = 20_000) -> None:
         self._timeout_s = timeout_s
         self.name = name
+        CONNECTED.labels(name)
         self._ready = asyncio.Event()
         self._on_connect: list[Callable[[], None]] = []
         self._scope = TaskScope()

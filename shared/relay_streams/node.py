@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 import structlog
-from prometheus_client import Counter
 from redis import exceptions
 from redis.asyncio.connection import Connection
 
@@ -18,12 +17,15 @@ from relay_streams.refusals import LEAVE, Refusal
 from relay_streams.replies import BY_COMMAND, Check, anything
 from relay_streams.scripts import Script
 from relay_streams.slots import Key
+from relay_telemetry.counter import OPEN, counter, expect
 from relay_telemetry.throttle import Throttle
 
 __all__ = ["Command", "Node", "Reply", "Request"]
 
-SCRIPTS_SENT = Counter(
-    "relay_redis_scripts_sent_total", "Scripts that Redis did not have, and that were sent as text.", ["link"]
+SCRIPTS_SENT = counter(
+    "relay_redis_scripts_sent_total",
+    "Scripts that Redis did not have, and that were sent as text.",
+    link=OPEN,
 )
 
 log = structlog.get_logger(__name__)
@@ -103,7 +105,7 @@ class Node:
         """Why there is no connection, for people."""
         self._throttle = Throttle()
         self._losses = Losses(name)
-        SCRIPTS_SENT.labels(name)
+        expect(SCRIPTS_SENT, link=name)
 
     def submit(self, command: Command, key: Key | None = None) -> asyncio.Future[Reply]:
         """Queue a command for the next write and return its future reply.

@@ -16,18 +16,19 @@ from types import TracebackType
 from typing import Self
 
 import structlog
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 
 from relay_runtime.tasks import TaskScope
 from relay_streams.hints import Hints
 from relay_streams.lane import Following, Lane
 from relay_streams.link import Link
 from relay_streams.told import Entry
+from relay_telemetry.counter import OPEN, counter, expect
 
 __all__ = ["Entry", "Following", "Puller"]
 
-STALLS = Counter(
-    "relay_pull_stalls_total", "Lanes that read nothing over a connection said to be up.", ["puller"]
+STALLS = counter(
+    "relay_pull_stalls_total", "Lanes that read nothing over a connection said to be up.", puller=OPEN
 )
 STALLED = Gauge(
     "relay_pull_stalled_seconds", "Since the most overdue lane last read; 0 when none is overdue.", ["puller"]
@@ -68,6 +69,8 @@ class Puller:
         sweep_s: float = 1.0,
         stall_s: float | None = None,
     ) -> None:
+        expect(STALLS, puller=name)
+        STALLED.labels(name)
         self.link = Link(url, name=f"{name}-pull", timeout_s=timeout_s)
         self.hints = Hints(url, self._hear, name=f"{name}-hints", timeout_s=timeout_s)
         self._name = name

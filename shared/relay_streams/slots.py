@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import structlog
-from prometheus_client import Counter
 from redis import exceptions
 from redis.backoff import EqualJitterBackoff
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
@@ -14,12 +13,16 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from relay_settings.redis_url import Address, RedisUrl
 from relay_streams.connection import FAILOVERS, ask, at, connect, settings_of
 from relay_streams.errors import Unencodable
+from relay_telemetry.counter import OPEN, counter, expect
 from relay_telemetry.throttle import Throttle
 
 Key = str | bytes | int
 
-REFRESHES = Counter(
-    "relay_redis_map_refreshes_total", "Times a cluster's slot map was asked for.", ["link", "outcome"]
+REFRESHES = counter(
+    "relay_redis_map_refreshes_total",
+    "Times a cluster's slot map was asked for.",
+    link=OPEN,
+    outcome=("learned", "failed"),
 )
 
 REFRESH_WAIT = EqualJitterBackoff(cap=1.0, base=0.2)
@@ -82,8 +85,7 @@ class SlotMap:
         self._wanted = asyncio.Event()
         self._wanted.set()
         self._throttle = Throttle()
-        for outcome in ("learned", "failed"):
-            REFRESHES.labels(name, outcome)
+        expect(REFRESHES, link=name)
         self.primaries: frozenset[Address] = frozenset()
         """The nodes that serve slots; empty until the map is known."""
         self.broken_by = "the slots are not known"

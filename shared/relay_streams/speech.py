@@ -15,10 +15,13 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from relay_streams.errors import Missing, Unavailable
 from relay_streams.keys import ConversationKeys
 from relay_streams.uplink import Full, Input, Missed, Spoken, Term, Uplink
+from relay_telemetry.counter import counter
 from relay_wire.tail import Tail
 
-TURNS = Counter("relay_speech_turns_total", "Turns spoken; going on with one counts again.", ["door"])
-AUDIO_BYTES = Counter("relay_speech_audio_bytes_total", "Speech taken.", ["door"])
+DOORS = ("post", "socket", "viewer", "agent")
+"""Where speech comes from."""
+TURNS = counter("relay_speech_turns_total", "Turns spoken; going on with one counts again.", door=DOORS)
+AUDIO_BYTES = counter("relay_speech_audio_bytes_total", "Speech taken.", door=DOORS)
 WAITS = Counter("relay_speech_waits_total", "Pieces that had to wait for room or for Redis.")
 SKIPPED_BYTES = Counter("relay_speech_skipped_bytes_total", "Speech given again that was in already.")
 REWINDS = Counter("relay_speech_rewinds_total", "Times Redis had lost speech and it was said again.")
@@ -44,7 +47,7 @@ class Speech:
     Args:
         uplink: Where it goes.
         keys: The conversation.
-        door: Who speaks, for the metrics.
+        door: Who speaks, for the metrics: one of ``DOORS``.
         wait_s: How long a piece may wait for room, or for Redis, before it fails.
         chunk_bytes: Longest entry of the uplink; what is given at once is cut into these.
         tail_bytes: How much of what is in is kept, in case Redis loses it.

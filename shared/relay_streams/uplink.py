@@ -13,10 +13,15 @@ from relay_streams.conversations import INPUT_STATES
 from relay_streams.errors import Ended, Fenced, Missing, Unavailable
 from relay_streams.keys import ConversationKeys
 from relay_streams.link import Link, Reply
+from relay_telemetry.counter import counter
 from relay_wire.messages import PlaybackState
 from relay_wire.turns import InputState
 
-REFUSALS = Counter("relay_uplink_refusals_total", "Uplink entries the store did not take.", ["reason"])
+REFUSALS = counter(
+    "relay_uplink_refusals_total",
+    "Uplink entries the store did not take.",
+    reason=("full", "ended", "missing"),
+)
 UNREPLICATED = Counter(
     "relay_uplink_unreplicated_total", "Speech that too few replicas had in time to acknowledge it."
 )

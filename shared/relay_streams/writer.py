@@ -21,6 +21,7 @@ from relay_streams.errors import Behind, Fenced, Missing, StoreError
 from relay_streams.link import RECONNECT_WAIT, Link, Reply
 from relay_streams.memory import Memory
 from relay_streams.ownership import Heard, Lease, submit_restore
+from relay_telemetry.counter import counter
 from relay_telemetry.tally import Tallies, Tally
 from relay_wire.effects import Publish
 from relay_wire.frame import Flags, Frame, Kind, encode
@@ -34,14 +35,20 @@ FRAME_BYTES = Tallies(
 REPUBLISHED = Counter(
     "relay_publish_republished_total", "Frames written again because the store had lost them."
 )
-RESTORED = Counter(
-    "relay_publish_restored_total", "Records brought level after the store lost data.", ["reason"]
+RESTORED = counter(
+    "relay_publish_restored_total",
+    "Records brought level after the store lost data.",
+    reason=("missing", "behind", "fenced", "gone"),
 )
 UNRESTORED = Counter(
     "relay_publish_unrestored_total", "Lost frames that were no longer in memory to be written again."
 )
 RETRIES = Counter("relay_publish_retries_total", "Appends repeated because Redis could not take them.")
-LOST = Counter("relay_publish_lost_total", "Writers that lost their conversation.", ["reason"])
+LOST = counter(
+    "relay_publish_lost_total",
+    "Writers that lost their conversation.",
+    reason=("fenced", "missing", "refused", "unencodable", "storeerror"),
+)
 BACKLOG = Tally("relay_publish_backlog_bytes", "Bytes appended but not acknowledged yet.")
 SECONDS = Histogram(
     "relay_publish_seconds",

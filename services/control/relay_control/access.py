@@ -4,17 +4,21 @@ import asyncio
 import math
 
 from aiohttp import hdrs, web
-from prometheus_client import Counter
 
 from relay_auth.api_keys import ApiKey, ApiKeys, KeyEntryError, Scope
 from relay_control.operation import Handler
 from relay_runtime.allowance import Allowances
 from relay_settings.base import SettingsError, reveal
 from relay_settings.control import ControlSettings
+from relay_telemetry.counter import counter
 from relay_wire import problems
 from relay_wire.problems import Problem
 
-REFUSED = Counter("relay_control_refused_total", "Requests refused for their key.", ["reason"])
+REFUSED = counter(
+    "relay_control_refused_total",
+    "Requests refused for their key.",
+    reason=("unauthorized", "scope", "rate"),
+)
 
 KEY = web.RequestKey("key", str)
 """Where a guarded handler finds the id of the request's key."""

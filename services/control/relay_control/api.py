@@ -30,6 +30,7 @@ from relay_streams.link import Link
 from relay_streams.speech import Speech, new_key
 from relay_streams.uplink import Busy, Closed, Full, Mismatch, Uplink, UplinkLimits
 from relay_telemetry import traces
+from relay_telemetry.counter import counter
 from relay_wire import problems, speaker, text
 from relay_wire.decoding import UNREADABLE
 from relay_wire.frame import Codec
@@ -37,7 +38,7 @@ from relay_wire.pcm import SAMPLE_RATES, chunk_bytes, duration_ms
 from relay_wire.problems import Problem
 
 CREATED = Counter("relay_control_conversations_total", "Conversations created.")
-TOKENS = Counter("relay_control_tokens_total", "Viewer tokens made.", ["role"])
+TOKENS = counter("relay_control_tokens_total", "Viewer tokens made.", role=Role)
 
 _IDEMPOTENCY_KEY = "Idempotency-Key"
 _ENDING_S = 10

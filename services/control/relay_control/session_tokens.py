@@ -17,7 +17,6 @@ import aiohttp
 import msgspec
 import structlog
 from aiohttp import web
-from prometheus_client import Counter
 
 from relay_auth.api_keys import Scope
 from relay_auth.viewer_tokens import Grant, Role, TokenError, ViewerTokens
@@ -30,11 +29,16 @@ from relay_streams import conversations
 from relay_streams.errors import Ended, Missing
 from relay_streams.keys import KeySpace
 from relay_streams.link import Link
+from relay_telemetry.counter import counter
 from relay_wire import problems, text
 from relay_wire.decoding import UNREADABLE
 from relay_wire.problems import Problem
 
-MADE = Counter("relay_control_session_tokens_total", "Session tokens of the vendor's asked for.", ["outcome"])
+MADE = counter(
+    "relay_control_session_tokens_total",
+    "Session tokens of the vendor's asked for.",
+    outcome=("made", "refused", "unreachable"),
+)
 _LARGEST_ANSWER_BYTES = 64 * 1024
 _JWT_PARTS = 3
 _MINUTE_S = 60

@@ -2,16 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-
-from prometheus_client import Counter
+from typing import get_args
 
 from relay_ingest.agents.happening import Ended, Event, Interrupted
 from relay_ingest.agents.inbox import Inbox
 from relay_ingest.agents.voice import REFUSALS, REFUSED, TooLong, Voice
 from relay_runtime.tasks import first_of
+from relay_telemetry.counter import counter
 from relay_wire import events
 
-DROPPED = Counter("relay_agent_dropped_total", "Events an agent was too slow to read.", ["event"])
+DROPPED = counter(
+    "relay_agent_dropped_total",
+    "Events an agent was too slow to read.",
+    event=[kind.__name__.lower() for kind in get_args(Event)],
+)
 
 _TEXT_CHARACTERS = 16_384
 _ROLE_CHARACTERS = 64

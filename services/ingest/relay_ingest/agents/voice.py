@@ -6,22 +6,27 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client import Counter
-
 from relay_ingest.agents.prebuffer import PREBUFFER_MS, prebuffered
 from relay_streams.conversations import Conversation
 from relay_streams.errors import StoreError
 from relay_streams.keys import ConversationKeys
 from relay_streams.speech import Speech, new_key
 from relay_streams.uplink import Busy, Closed, Full, Mismatch, Missed, Term, Uplink
+from relay_telemetry.counter import counter
 from relay_wire.pcm import BYTES_PER_SAMPLE, chunk_bytes
 from relay_wire.tail import Forgotten
-
-REFUSED = Counter("relay_agent_refused_total", "Speeches of agents that were refused or cut.", ["reason"])
 
 KEYS = "agent:"
 """How the keys of agents' turns begin; no door takes such a key."""
 REFUSALS = (Busy, Closed, Full, Mismatch, Missed, Forgotten, StoreError)
+REFUSED = counter(
+    "relay_agent_refused_total",
+    "Speeches of agents that were refused or cut.",
+    reason=(
+        "interrupted", "toolong", "busy", "closed", "full", "mismatch", "missed", "forgotten",
+        "unavailable", "missing", "ended", "fenced", "refused", "unreadable",
+    ),
+)  # fmt: skip
 _CHUNK_MS = 100
 _TAIL_BYTES = 256 * 1024
 """What is kept of a speech in case Redis loses its end."""
