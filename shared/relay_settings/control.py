@@ -74,6 +74,9 @@ class ControlSettings(ProcessSettings, UplinkSettings, TokenSettings, VendorAcco
         ge=64 * 1024,
         description="Speech that may wait at an audio socket; then the socket is not read.",
     )
+    max_hold_s: float = Field(
+        300.0, ge=0, description="How long after its last audio a silent speaker may hold a turn open."
+    )
     audio_join_ms: int = Field(
         40,
         ge=0,

@@ -106,6 +106,16 @@ class Speech:
             ended = await self._advance(end=end)
         self._tail.forget(self._tail.end - self.tail_bytes)
 
+    async def hold(self, longest_s: float) -> None:
+        """Keep the turn open though there is no audio now, at most so long after the last.
+
+        Raises as ``say`` does.
+        """
+        longest_ms = int(longest_s * 1000)
+        await self._attempts()(
+            self.uplink.hold, self.keys, turn=self.turn, key=self.key, longest_ms=longest_ms
+        )
+
     async def _advance(self, *, end: bool) -> bool:
         """Say what comes next. True when that was the end."""
         start = min(self.offset, self._tail.end)
@@ -126,17 +136,7 @@ class Speech:
         return last and spoken.offset >= after
 
     async def _appended(self, offset: int, pcm: bytes, *, end: bool) -> Spoken:
-        # The conversation was there when its door opened: a store that misses it has lost its data, and
-        # the owner is about to restore it.
-        attempts = AsyncRetrying(
-            retry=retry_if_exception_type((Full, Unavailable, Missing)),
-            wait=wait_random_exponential(multiplier=0.02, max=0.5),
-            stop=stop_after_delay(self.wait_s),
-            before_sleep=lambda _state: WAITS.inc(),
-            sleep=self.sleep,
-            reraise=True,
-        )
-        return await attempts(
+        return await self._attempts()(
             self.uplink.speak,
             self.keys,
             turn=self.turn,
@@ -149,4 +149,16 @@ class Speech:
             term=self.term,
             viewer=self.viewer,
             entry_bytes=self.chunk_bytes,
+        )
+
+    def _attempts(self) -> AsyncRetrying:
+        # The conversation was there when its door opened: a store that misses it has lost its data, and
+        # the owner is about to restore it.
+        return AsyncRetrying(
+            retry=retry_if_exception_type((Full, Unavailable, Missing)),
+            wait=wait_random_exponential(multiplier=0.02, max=0.5),
+            stop=stop_after_delay(self.wait_s),
+            before_sleep=lambda _state: WAITS.inc(),
+            sleep=self.sleep,
+            reraise=True,
         )

@@ -245,6 +245,22 @@ class Uplink:
                 return None
         raise _refusal(reply)
 
+    async def hold(self, keys: ConversationKeys, *, turn: int, key: str, longest_ms: int) -> None:
+        """Keep a turn open whose speaker is silent and alive, at most so long after its last audio.
+
+        Raises:
+            Closed: The turn takes no more audio.
+        """
+        reply = await self._speak(keys, turn, key, 0, "", "", "", longest_hold_ms=longest_ms)
+        match reply[0]:
+            case b"in" if reply[3] == b"open":
+                return
+            case b"in" | b"over":
+                raise Closed(reply[1])
+            case b"unknown":
+                raise Closed(turn)
+        raise _refusal(reply)
+
     async def interrupt(self, keys: ConversationKeys, reason: str, *, term: Term | None = None) -> int:
         """Cancel every turn opened so far. Returns the last of them.
 
@@ -290,6 +306,7 @@ class Uplink:
         *arguments: str | int,
         term: Term | None = None,
         viewer: bool = False,
+        longest_hold_ms: int | None = None,
         chunks: Sequence[bytes] = (),
     ) -> Reply:
         limits = self._limits
@@ -302,6 +319,7 @@ class Uplink:
             limits.silence_ms,
             *(limits.viewers if viewer else ("", "")),
             *(term or ("", "")),
+            "" if longest_hold_ms is None else longest_hold_ms,
             *chunks,
         )
         if not limits.replicas:

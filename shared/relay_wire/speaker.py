@@ -47,6 +47,13 @@ class End(msgspec.Struct, frozen=True, tag="end"):
     """The turn's audio is complete."""
 
 
+class Hold(msgspec.Struct, frozen=True, tag="hold"):
+    """The turn goes on, though there is no audio now. An empty binary message means the same.
+
+    Answered by ``Ack``; without a turn that is open it means nothing.
+    """
+
+
 class Interrupt(msgspec.Struct, frozen=True, tag="interrupt"):
     """Cancel every turn so far, this one too."""
 
@@ -85,7 +92,7 @@ class Error(msgspec.Struct, frozen=True, tag="error"):
     retryable: bool
 
 
-FromSpeaker = Start | End | Interrupt
+FromSpeaker = Start | End | Hold | Interrupt
 ToSpeaker = Turn | Ack | Ended | Interrupted | Error
 
 _ENCODER = msgspec.json.Encoder()

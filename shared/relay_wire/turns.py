@@ -184,6 +184,8 @@ class TurnMachine:
             if not pcm and not end:
                 return [*effects, Discard("audio", "repeated")]
         if not pcm and not end:
+            # Its speaker is silent and alive.
+            self._input_due = now + self._rules.input_timeout_s
             return [*effects, Discard("audio", "empty")]
         effects.append(self._publish(Kind.AUDIO, pcm, end=end))
         if self._audio_bytes == 0:

@@ -8,7 +8,7 @@ t         turn; for an interrupt the last turn it cancels
 o         speech: byte offset of this chunk in its turn
 c         what was ever appended before this entry: bytes, bytes of viewers, entries of viewers; what waits
           is counted with it
-d         speech and mic: PCM; text and sample: UTF-8
+d         speech and mic: PCM, none where a silent turn is held open; text and sample: UTF-8
 e         speech: "1" on the last chunk of the turn; mic: "1" when the listener has stopped talking
 b         speech: "1" when the turn barges in
 s         playback: started, stalled or finished

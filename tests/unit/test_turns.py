@@ -366,6 +366,16 @@ def test_empty_audio_is_discarded(machine: TurnMachine) -> None:
     assert said(machine.audio(0, 1, b"")) == ["discard audio empty"]
 
 
+def test_a_turn_that_is_held_open(machine: TurnMachine) -> None:
+    """Its speaker is silent and alive: the time for the next chunk begins again."""
+    speaking(machine)
+    machine.audio(29, 1, b"")
+    machine.audio(58, 1, b"")
+
+    assert "Error input_timeout" not in said(machine.tick(87))
+    assert "Error input_timeout" in said(machine.tick(88))
+
+
 def test_closing(machine: TurnMachine) -> None:
     """The running turn stops, the last event is out, and nothing is admitted any more."""
     speaking(machine)

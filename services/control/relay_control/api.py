@@ -14,8 +14,9 @@ from relay_auth.api_keys import Scope
 from relay_auth.viewer_tokens import Role, ViewerTokens
 from relay_control.access import KEY
 from relay_control.answer import ConversationShown, TokenMade, TurnsInterrupted, TurnTaken, answer
+from relay_control.audio_websocket import AudioWebSocket, DoorLimits
 from relay_control.bodies import Bodies
-from relay_control.door import AudioWebSocket, Door, DoorLimits
+from relay_control.door import Door
 from relay_control.media import PCM_TYPES, WAV_TYPES, check_type, samples_of
 from relay_control.operation import Operation, Parameter
 from relay_control.speakers import Speakers

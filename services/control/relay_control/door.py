@@ -9,21 +9,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
-from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
 from prometheus_client import Gauge
 
+from relay_control.audio_websocket import AudioWebSocket, DoorLimits
 from relay_control.speech_queue import SpeechQueue
 from relay_control.trace_context import traceparent
 from relay_runtime.http import ErrorTable
 from relay_runtime.tasks import first_of
-from relay_settings.control import ControlSettings
 from relay_streams.errors import Ended, Missing, StoreError, Unavailable
 from relay_streams.keys import ConversationKeys
 from relay_streams.speech import CHUNKS_AT_ONCE, Speech, new_key
 from relay_streams.uplink import Busy, Closed, Full, Mismatch, Uplink
 from relay_telemetry.counter import counter
 from relay_wire import close_codes, speaker
-from relay_wire.close_codes import BAD_MESSAGE, RESTART, TOO_BIG, Advice, CloseCode
+from relay_wire.close_codes import BAD_MESSAGE, RESTART, Advice, CloseCode
 from relay_wire.pcm import AudioError, Unsupported, check_rate, chunk_bytes
 from relay_wire.samples import SampleReader
 from relay_wire.tail import Forgotten
@@ -49,69 +48,9 @@ MAX_CHUNK_BYTES = 64 * 1024
 """Larger messages are cut, so that no frame delays the ones behind it."""
 _BAD_MESSAGES = 8
 """So many messages that cannot be understood end the socket."""
-_HEARTBEAT_S = 20.0
-"""How often a socket is probed. Half of it without an answer is the end."""
-_NO_STATUS = frozenset({0, 1005})
-"""Close frames without a code: what ``close()`` sends in many languages. aiohttp makes 0 of it."""
 _OWN_WORDS = (Ended, Full, Missing, Unavailable)
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class DoorLimits:
-    """Bounds of an audio socket."""
-
-    wait_s: float
-    """How long a chunk may wait for room."""
-    silence_s: float
-    """Silence after which the uplink takes no more for a turn."""
-    tail_bytes: int
-    """How much of a turn is kept, in case Redis loses it."""
-    queue_bytes: int
-    """How much may wait here for room; then the socket is not read."""
-    message_bytes: int
-    """The largest message."""
-    join_ms: int
-    """How long a short piece waits for the next one."""
-    chunk_ms: int
-    """Which pieces are not short."""
-
-    @classmethod
-    def of(cls, settings: ControlSettings) -> "DoorLimits":
-        """The limits that the settings give."""
-        return cls(
-            wait_s=settings.uplink_wait_s,
-            silence_s=settings.silence_s,
-            tail_bytes=settings.speech_tail_bytes,
-            queue_bytes=settings.speech_queue_bytes,
-            message_bytes=settings.control_max_message_bytes,
-            join_ms=settings.audio_join_ms,
-            chunk_ms=settings.audio_chunk_ms,
-        )
-
-
-class AudioWebSocket(web.WebSocketResponse):
-    """The WebSocket of a door: it says why, also when it is aiohttp that closes it."""
-
-    def __init__(self, limits: DoorLimits) -> None:
-        self._limit_bytes = limits.message_bytes
-        # A socket that is not read, as audio waits for room, sees no answer to its probes.
-        heartbeat_s = max(_HEARTBEAT_S, 3 * limits.wait_s)
-        super().__init__(heartbeat=heartbeat_s, max_msg_size=limits.message_bytes, compress=False)
-
-    async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
-        """Close; a message that was too large is told first."""
-        if code == TOO_BIG.code:
-            text = f"a message may have {self._limit_bytes} bytes: send the audio in pieces"
-            await self.tell(speaker.Error("too-big", text, retryable=False))
-        return await super().close(code=code, message=message, drain=drain)
-
-    async def tell(self, message: speaker.ToSpeaker) -> None:
-        """Send a message, unless the speaker has left: then the socket's own end says so."""
-        if not self.closed:
-            with suppress(ConnectionError):
-                await self.send_str(speaker.encode(message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +90,7 @@ class Door:
         traceparent: str,
     ) -> None:
         self._websocket = websocket
+        self._tell = websocket.tell
         self._uplink = uplink
         self._keys = keys
         self._sample_rate = sample_rate
@@ -167,7 +107,7 @@ class Door:
         self._options = speaker.Start()
         self._speech: Speech | None = None
         self._reader = SampleReader(sample_rate)
-        self._said_at = 0.0
+        self._said_at = self._alive_at = 0.0
         self._deaf: str | None = None
         """Why audio is thrown away until the speaker says `end` or `start`."""
         self._bad = 0
@@ -196,18 +136,12 @@ class Door:
     # --- reading ----------------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        code = None
-        async for message in self._websocket:
-            if message.type is WSMsgType.ERROR:
-                code = message.data.code if isinstance(message.data, WebSocketError) else None
-                break
-            item = _item(message)
+        async for item in self._websocket.incoming():
             if isinstance(item, speaker.Interrupt):
                 self._interrupt = item
                 self._interrupted.set()
             await self._queue.put(item)
-        final = not self._leaving and _is_final(code or self._websocket.close_code)
-        await self._queue.put(_Gone(final))
+        await self._queue.put(_Gone(self._websocket.is_final and not self._leaving))
         await asyncio.Event().wait()  # what was read is yet to be spoken
 
     # --- speaking ---------------------------------------------------------------------------------
@@ -276,6 +210,8 @@ class Door:
                 await self._start(message)
             case speaker.End():
                 await self._end()
+            case speaker.Hold():
+                await self._hold()
             case speaker.Interrupt():
                 self._forget()
                 self._deaf = None
@@ -335,6 +271,18 @@ class Door:
                 await self._tell(speaker.Turn(speech.turn))
             await self._tell(speaker.Ack(speech.turn, speech.offset))
 
+    async def _hold(self) -> None:
+        if self._speech is not None and self._speech.turn:
+            try:
+                await self._speech.hold(self._limits.hold_s)
+            except _OvertakenError:
+                self._make_way(0)
+            except Closed as closed:
+                await self._tell_over(closed)
+            else:
+                self._alive_at = self._loop.time()
+                await self._tell(speaker.Ack(self._speech.turn, self._speech.offset))
+
     async def _refuse(self, error: AudioError) -> None:
         """Take no more of a turn whose audio cannot be spoken; what was spoken of it is its end."""
         BAD_MESSAGES.labels("audio").inc()
@@ -378,12 +326,9 @@ class Door:
         try:
             await speech.say(pcm, end=end)
         except _OvertakenError:
-            dropped = len(pcm) + self._queue.drop_before(self._interrupt)
-            DISCARDED_BYTES.labels("interrupted").inc(dropped)
-            self._forget()
+            self._make_way(len(pcm))
         except Closed as closed:
-            await self._stop_listening("interrupted", speaker.Interrupted(closed.turn))
-            await self._explain_silence()
+            await self._tell_over(closed)
         except Busy as busy:
             text = f"turn {busy.turn} is being spoken by someone else; start with barge_in to cancel it"
             await self._stop_listening("busy", speaker.Error("turn-open", text, retryable=True))
@@ -394,19 +339,32 @@ class Door:
             text = "Redis has lost audio that was acknowledged; start with this turn again to see how much"
             await self._stop_listening("lost", speaker.Error("audio-lost", text, retryable=True))
         else:
-            self._said_at = self._loop.time()
+            self._said_at = self._alive_at = self._loop.time()
             return True
         return False
 
-    async def _explain_silence(self) -> None:
-        """Late audio is thrown away: where its own silence is the reason, the speaker is told so."""
-        silence_s = self._limits.silence_s
-        if self._loop.time() - self._said_at > silence_s:
-            text = f"the turn was over after {silence_s:g} s of silence; what comes of it is thrown away"
-            await self._tell(speaker.Error("input-timeout", text, retryable=False))
+    def _make_way(self, waiting_bytes: int) -> None:
+        """Drop what an interrupt has overtaken."""
+        dropped = waiting_bytes + self._queue.drop_before(self._interrupt)
+        DISCARDED_BYTES.labels("interrupted").inc(dropped)
+        self._forget()
+
+    async def _tell_over(self, closed: Closed) -> None:
+        """The turn takes no more; where the speaker's own silence is the reason, that is told, too."""
+        await self._stop_listening("interrupted", speaker.Interrupted(closed.turn))
+        now, limits = self._loop.time(), self._limits
+        if now - self._alive_at > limits.silence_s:
+            text = f"the turn was over after {limits.silence_s:g} s of silence: send hold to keep one open"
+        elif now - self._said_at >= limits.hold_s:
+            text = f"a turn may be held open for {limits.hold_s:g} s"
+        else:
+            return
+        await self._tell(
+            speaker.Error("input-timeout", f"{text}; what comes is thrown away", retryable=False)
+        )
 
     def _new_speech(self) -> Speech:
-        self._said_at = self._loop.time()
+        self._said_at = self._alive_at = self._loop.time()
         return Speech(
             uplink=self._uplink,
             keys=self._keys,
@@ -437,23 +395,6 @@ class Door:
         self._speech = None
         self._reader = SampleReader(self._sample_rate)
         self._options = speaker.Start()
-
-    async def _tell(self, message: speaker.ToSpeaker) -> None:
-        await self._websocket.tell(message)
-
-
-def _item(message: WSMessage) -> bytes | speaker.FromSpeaker | speaker.SpeakerError:
-    if message.type is WSMsgType.BINARY:
-        return bytes(message.data)
-    try:
-        return speaker.decode(message.data)
-    except speaker.SpeakerError as error:
-        return error
-
-
-def _is_final(code: int | None) -> bool:
-    """Whether nobody comes back after a close with this code."""
-    return code in _NO_STATUS or (code is not None and close_codes.advice(code) is Advice.FINAL)
 
 
 def _check_format(start: speaker.Start, sample_rate: int) -> None:

@@ -1,4 +1,4 @@
--- Append a piece of a turn's speech, exactly once and in order; or ask how far a turn is.
+-- Append a piece of a turn's speech, exactly once and in order; ask how far a turn is; or hold it open.
 --
 -- KEYS  1 meta  2 up
 -- ARGV  1 turn, or 0 when the speaker does not know it   2 key: names the opening, so that repeating it
@@ -7,7 +7,8 @@
 --       7 most entries waiting   8 most bytes waiting   9 ms of silence after which an open turn is cut
 --       a viewer's: 10 most entries of viewers waiting   11 most bytes of them; '' for both from others
 --       an owner's agent: 12 its generation   13 the last up entry acted on; '' for both from a door
---       14... its PCM, in the chunks that become entries; without any the call only asks
+--       14 ms for which an open turn may be held without audio, to hold it; else ''
+--       15... its PCM, in the chunks that become entries; without any the call only asks, or holds
 --         (chunks are not cut here: to make a string costs Lua more than Redis takes to append it)
 --
 -- Returns {'in', turn, offset, state, key} when the piece is in, now or before, or as much of it as there was
@@ -24,6 +25,7 @@
 --   in_turn, in_offset   the turn opened last, and the bytes of it that are in
 --   in_state             open, ended (complete) or cut (interrupted, barged into, left silent)
 --   in_key, in_at        the key it was opened with, and when its last chunk came, in ms
+--   in_hold              of a turn that is held: its bytes, and when it was silent first, in ms
 --   in_past              the turns before it, seven at most: lines of turn, state, offset, key
 --   up_in, up_base       what was ever appended; see room.lua
 local meta, up = KEYS[1], KEYS[2]
@@ -31,11 +33,12 @@ local turn, key, offset, last, barges = tonumber(ARGV[1]), ARGV[2], tonumber(ARG
 local limits = {entries = tonumber(ARGV[7]), bytes = tonumber(ARGV[8]), viewer_entries = tonumber(ARGV[10]),
   viewer_bytes = tonumber(ARGV[11])}
 local generation, heard = ARGV[12], ARGV[13]
-local FIRST = 14
+local longest_hold = tonumber(ARGV[14])
+local FIRST = 15
 local asks = #ARGV < FIRST
 
 local record = redis.call('HMGET', meta, 'state', 'in_turn', 'in_state', 'in_offset', 'in_key', 'in_past',
-  'in_at', 'up_in', 'generation', 'in_stop', 'up_base')
+  'in_at', 'up_in', 'generation', 'in_stop', 'up_base', 'in_hold')
 if not record[1] then return {'missing'} end
 if generation ~= '' and record[9] ~= generation then return {'fenced', record[9] or '0'} end
 if record[1] ~= 'open' then return {'ended'} end
@@ -83,12 +86,33 @@ local function is_in(meant)
   return {'in', meant.turn, meant.offset, meant.state, meant.key}
 end
 
+-- The open turn's speaker is silent and alive. The entry has no audio: it tells the owner.
+local function hold()
+  local alive = tonumber(record[7]) or now
+  local held_offset, since = string.match(record[12] or '', '^(%d+) (%d+)$')
+  if tonumber(held_offset) ~= input.offset then since = alive end
+  if now - tonumber(since) > longest_hold then
+    cut()
+    return {'over', input.turn, input.offset, input.state}
+  end
+  -- Rarely enough, however often it is asked for.
+  if now - alive < tonumber(ARGV[9]) / 8 then return is_in(input) end
+  if room(meta, up, sums, record[11], limits, 1, 0) > 0 then
+    redis.call('XADD', up, '*', 'k', 'speech', 't', input.turn, 'o', input.offset, 'd', '', 'c', sums)
+    redis.call('SPUBLISH', up, '')
+  end
+  redis.call('HSET', meta, 'in_at', string.format('%.0f', now), 'in_hold',
+    string.format('%d %.0f', input.offset, since))
+  return is_in(input)
+end
+
 if input.state == 'open' and record[7] and now - tonumber(record[7]) > tonumber(ARGV[9]) then cut() end
 
 local after = offset
 for i = FIRST, #ARGV do after = after + #ARGV[i] end
 
 local meant = find()
+if longest_hold and meant == input and input.state == 'open' then return hold() end
 if meant then
   if asks then return is_in(meant) end
   if meant.state == 'cut' or (last and after < meant.offset) or (meant.state == 'ended' and after > meant.offset) then

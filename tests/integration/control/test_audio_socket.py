@@ -9,7 +9,7 @@ from aiohttp import WSMsgType
 from relay_control.speech_queue import QUEUED_BYTES, SpeechQueue
 from relay_wire import speaker, uplink
 from relay_wire.pcm import chunks
-from relay_wire.speaker import Ack, End, Ended, Error, Interrupt, Interrupted, Start, Turn
+from relay_wire.speaker import Ack, End, Ended, Error, Hold, Interrupt, Interrupted, Start, Turn
 
 PCM = bytes(range(250)) * 8
 PIECE = PCM[:320]
@@ -145,6 +145,96 @@ async def test_a_queue_that_is_full_is_not_read() -> None:
     await putting
     queue.drop_before(None)
     assert QUEUED_BYTES._value.get() == 0
+
+
+# --- silence ----------------------------------------------------------------------------------------------
+
+
+async def pass_time(b, conversation: str, seconds: int) -> None:
+    """As if the speaker had last been heard so much earlier."""
+    meta = b.store.keys.conversation(conversation).meta
+    await b.store.link.execute("HINCRBY", meta, "in_at", -1000 * seconds)
+
+
+@pytest.mark.parametrize("hold", ['{"type":"hold"}', b""])
+async def test_a_silent_turn_is_held_open(bench, hold: str | bytes) -> None:
+    """For twice as long as a turn may be silent; the owner is told, so that it waits, too."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await socket.send_bytes(PCM)
+            assert await b.answers(socket, 2) == [Turn(1), Ack(1, 2000)]
+            for _ in range(2):
+                await pass_time(b, conversation, 26)
+                await (socket.send_str(hold) if isinstance(hold, str) else socket.send_bytes(hold))
+                assert await b.answers(socket, 1) == [Ack(1, 2000)]
+            await pass_time(b, conversation, 26)
+            await socket.send_bytes(PIECE)
+            assert await b.answers(socket, 1) == [Ack(1, 2320)]
+
+        assert await b.audio(conversation) == {1: PCM + PIECE}
+        assert (await b.said(conversation)).count(uplink.Speech(1, 2000, b"")) == 2
+
+
+async def test_holding_is_bounded(bench) -> None:
+    """So long after the last audio the turn is over, and that is told."""
+    async with bench(max_hold_s=60) as b:
+        conversation = await b.create()
+        keys = b.store.keys.conversation(conversation)
+        async with b.socket(conversation) as socket:
+            await socket.send_bytes(PCM)
+            await b.answers(socket, 2)
+            for _ in range(2):
+                await pass_time(b, conversation, 26)
+                await b.say(socket, Hold())
+                assert await b.answers(socket, 1) == [Ack(1, 2000)]
+            offset, since = (await b.store.link.execute("HGET", keys.meta, "in_hold")).split()
+            await b.store.link.execute("HSET", keys.meta, "in_hold", f"{int(offset)} {int(since) - 36_000}")
+            await b.say(socket, Hold())
+            assert await b.answers(socket, 1) == [Interrupted(1)]
+        assert (await b.input(conversation))[2] == "cut"
+
+
+async def test_audio_that_comes_too_late(bench) -> None:
+    """It is not thrown away without a word."""
+    async with bench(max_hold_s=0) as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await socket.send_bytes(PCM)
+            await b.answers(socket, 2)
+            await pass_time(b, conversation, 1)
+            await b.say(socket, Hold())
+            interrupted, error = await b.answers(socket, 2)
+            await socket.send_bytes(PCM)
+            await b.say(socket, Start())
+            await socket.send_bytes(PIECE)
+            assert await b.answers(socket, 2) == [Turn(2), Ack(2, 320)]
+
+        assert (interrupted, error.code) == (Interrupted(1), "input-timeout")
+
+
+async def test_holds_without_a_turn_mean_nothing(bench) -> None:
+    """Before the first turn, and between two."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await b.say(socket, Hold())
+            await socket.send_bytes(PCM)
+            await b.say(socket, End())
+            await b.say(socket, Hold())
+            assert await b.answers(socket, 3) == [Turn(1), Ack(1, 2000), Ended(1, 2000)]
+
+
+async def test_holds_in_a_flood_append_nothing(bench) -> None:
+    """However often they come, the owner is told rarely."""
+    async with bench() as b:
+        conversation = await b.create()
+        async with b.socket(conversation) as socket:
+            await socket.send_bytes(PCM)
+            for _ in range(200):
+                await b.say(socket, Hold())
+            assert await b.answers(socket, 202) == [Turn(1), *[Ack(1, 2000)] * 201]
+            assert len(await b.said(conversation)) == 1
 
 
 # --- tiny pieces ------------------------------------------------------------------------------------------

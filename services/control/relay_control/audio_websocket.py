@@ -1,0 +1,101 @@
+"""The WebSocket of the audio socket: messages in, answers out, and how it closes."""
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
+
+from relay_settings.control import ControlSettings
+from relay_wire import close_codes, speaker
+from relay_wire.close_codes import TOO_BIG, Advice
+
+_HEARTBEAT_S = 20.0
+"""How often a socket is probed. Half of it without an answer is the end."""
+_NO_STATUS = frozenset({0, 1005})
+"""Close frames without a code: what ``close()`` sends in many languages. aiohttp makes 0 of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoorLimits:
+    """Bounds of an audio socket."""
+
+    wait_s: float
+    """How long a chunk may wait for room."""
+    silence_s: float
+    """Silence after which the uplink takes no more for a turn."""
+    hold_s: float
+    """How long after its last audio a turn may be held open."""
+    tail_bytes: int
+    """How much of a turn is kept, in case Redis loses it."""
+    queue_bytes: int
+    """How much may wait here for room; then the socket is not read."""
+    message_bytes: int
+    """The largest message."""
+    join_ms: int
+    """How long a short piece waits for the next one."""
+    chunk_ms: int
+    """Which pieces are not short."""
+
+    @classmethod
+    def of(cls, settings: ControlSettings) -> "DoorLimits":
+        """The limits that the settings give."""
+        return cls(
+            wait_s=settings.uplink_wait_s,
+            silence_s=settings.silence_s,
+            hold_s=settings.max_hold_s,
+            tail_bytes=settings.speech_tail_bytes,
+            queue_bytes=settings.speech_queue_bytes,
+            message_bytes=settings.control_max_message_bytes,
+            join_ms=settings.audio_join_ms,
+            chunk_ms=settings.audio_chunk_ms,
+        )
+
+
+class AudioWebSocket(web.WebSocketResponse):
+    """The WebSocket of a door: it says why, also when it is aiohttp that closes it."""
+
+    def __init__(self, limits: DoorLimits) -> None:
+        self._limit_bytes = limits.message_bytes
+        # A socket that is not read, as audio waits for room, sees no answer to its probes.
+        heartbeat_s = max(_HEARTBEAT_S, 3 * limits.wait_s)
+        super().__init__(heartbeat=heartbeat_s, max_msg_size=limits.message_bytes, compress=False)
+        self.is_final = False
+        """Whether the speaker has closed, and nobody comes back to its turn."""
+
+    async def incoming(self) -> AsyncIterator[bytes | speaker.FromSpeaker | speaker.SpeakerError]:
+        """What the speaker sends, until the socket closes."""
+        code = None
+        async for message in self:
+            if message.type is WSMsgType.ERROR:
+                code = message.data.code if isinstance(message.data, WebSocketError) else None
+                break
+            yield _item(message)
+        self.is_final = _is_final(code or self.close_code)
+
+    async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
+        """Close; a message that was too large is told first."""
+        if code == TOO_BIG.code:
+            text = f"a message may have {self._limit_bytes} bytes: send the audio in pieces"
+            await self.tell(speaker.Error("too-big", text, retryable=False))
+        return await super().close(code=code, message=message, drain=drain)
+
+    async def tell(self, message: speaker.ToSpeaker) -> None:
+        """Send a message, unless the speaker has left: then the socket's own end says so."""
+        if not self.closed:
+            with suppress(ConnectionError):
+                await self.send_str(speaker.encode(message))
+
+
+def _item(message: WSMessage) -> bytes | speaker.FromSpeaker | speaker.SpeakerError:
+    if message.type is WSMsgType.BINARY:
+        return bytes(message.data) or speaker.Hold()
+    try:
+        return speaker.decode(message.data)
+    except speaker.SpeakerError as error:
+        return error
+
+
+def _is_final(code: int | None) -> bool:
+    """Whether nobody comes back after a close with this code."""
+    return code in _NO_STATUS or (code is not None and close_codes.advice(code) is Advice.FINAL)
