@@ -16,6 +16,7 @@ from relay_runtime.drain import Sessions
 from relay_runtime.open_files import Room
 from relay_runtime.refusal import refusal
 from relay_runtime.site import Site
+from relay_settings.host import in_url
 from relay_telemetry.counter import counter
 from relay_wire import close_codes, problems
 from relay_wire.close_codes import CloseCode
@@ -65,7 +66,7 @@ async def listen(
 
     Args:
         app: What to serve.
-        host: Where.
+        host: Where; ``::`` is every address of both families.
         port: 0 takes a free one.
         tls: Encrypts every connection; None: none.
         header_s: How long a connection may take to send its first request's header.
@@ -92,7 +93,7 @@ async def listen(
         await site.start()
         bound = runner.addresses[0][1]
         scheme = "https" if tls else "http"
-        yield f"{scheme}://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{bound}"
+        yield f"{scheme}://{in_url(host)}:{bound}"
     finally:
         await runner.cleanup()
 

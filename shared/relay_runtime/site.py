@@ -1,13 +1,16 @@
 """Sites: TCP ports whose connections must say what they want in time."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 
 from relay_runtime.connection import Connection
 from relay_runtime.open_files import Room
+from relay_settings.host import in_url, is_ipv6, is_wildcard
 
 BACKLOG = 1024
 """Connections the kernel keeps while the process is busy."""
@@ -18,7 +21,7 @@ class Site(web.BaseSite):
 
     Args:
         runner: Makes the connections' handlers.
-        host: Where to listen.
+        host: Where to listen; ``::`` is every address of both families.
         port: 0 takes a free one.
         tls: Encrypts every connection; None: none.
         header_s: As ``Connection``.
@@ -51,7 +54,7 @@ class Site(web.BaseSite):
     @property
     def name(self) -> str:
         """Where it listens, for people."""
-        return f"{'https' if self._ssl_context else 'http'}://{self._host}:{self._port}"
+        return f"{'https' if self._ssl_context else 'http'}://{in_url(self._host)}:{self._port}"
 
     async def start(self) -> None:
         """Listen.
@@ -60,10 +63,19 @@ class Site(web.BaseSite):
             OSError: The address cannot be bound.
         """
         await super().start()
+        place: dict[str, Any] = {"host": self._host, "port": self._port}
+        if is_wildcard(self._host) and is_ipv6(self._host):
+            # By itself the loop makes a socket for IPv6 only.
+            place = {
+                "sock": socket.create_server(
+                    (self._host, self._port),
+                    family=socket.AF_INET6,
+                    dualstack_ipv6=socket.has_dualstack_ipv6(),
+                )
+            }
         self._server = await asyncio.get_running_loop().create_server(
             self._accept,
-            self._host,
-            self._port,
+            **place,
             ssl=self._ssl_context,
             ssl_handshake_timeout=self._header_s if self._ssl_context else None,
             backlog=self._backlog,

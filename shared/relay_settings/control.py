@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from relay_settings.base import named
+from relay_settings.host import Host
 from relay_settings.process import ProcessSettings
 from relay_settings.tokens import TokenSettings
 from relay_settings.uplink import UplinkSettings
@@ -14,7 +15,7 @@ from relay_settings.vendor import VendorAccountSettings
 class ControlSettings(ProcessSettings, UplinkSettings, TokenSettings, VendorAccountSettings):
     """Control: the door for the app's backend."""
 
-    control_host: str = Field("127.0.0.1", description="Address for backends; 0.0.0.0 opens it.")
+    control_host: Host = Field("127.0.0.1", description="Address for backends; :: or 0.0.0.0 opens it.")
     control_port: int = Field(8081, ge=0, le=65535, description="Port for backends; 0 takes a free one.")
     api_keys: tuple[SecretStr, ...] = named(
         "RELAY_API_KEYS",

@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from relay_settings.compat import CompatSettings
+from relay_settings.host import Host
 from relay_settings.limits import LimitSettings
 from relay_settings.process import ProcessSettings
 from relay_settings.tokens import TokenSettings
@@ -14,7 +15,7 @@ from relay_settings.uplink import UplinkSettings
 class GatewaySettings(ProcessSettings, UplinkSettings, TokenSettings, LimitSettings, CompatSettings):
     """The gateway: viewers' WebSockets."""
 
-    gateway_host: str = Field("127.0.0.1", description="Address for viewers; 0.0.0.0 opens it.")
+    gateway_host: Host = Field("127.0.0.1", description="Address for viewers; :: or 0.0.0.0 opens it.")
     gateway_port: int = Field(8080, ge=0, le=65535, description="Port for viewers; 0 takes a free one.")
     heartbeat_s: float = Field(
         25.0, gt=0, description="Between pings to a viewer; silent for half as long after one, it is gone."

@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from relay_settings.base import Settings
+from relay_settings.host import Host
 
 
 class ProcessSettings(Settings):
@@ -26,8 +27,9 @@ class ProcessSettings(Settings):
     log_repeats_per_s: int = Field(
         50, ge=1, description="Log lines of one event per second; further ones are dropped and counted."
     )
-    admin_host: str = Field(
-        "127.0.0.1", description="Address of /livez, /readyz and /metrics; 0.0.0.0 opens it to scrapers."
+    admin_host: Host = Field(
+        "127.0.0.1",
+        description="Address of /livez, /readyz, /metrics; :: or 0.0.0.0 opens it to scrapers.",
     )
     admin_port: int = Field(0, ge=0, le=65535, description="Port of the admin address; 0 takes a free one.")
     tls_cert: Path | None = Field(

@@ -2,13 +2,14 @@
 
 from pydantic import Field
 
+from relay_settings.host import Host
 from relay_settings.process import ProcessSettings
 
 
 class SimulatorSettings(ProcessSettings):
     """The simulator: stands in for the vendor's Console API and Motion Server."""
 
-    simulator_host: str = Field("127.0.0.1", description="Address of the stand-in; it has no real secrets.")
+    simulator_host: Host = Field("127.0.0.1", description="Address of the stand-in; it has no real secrets.")
     simulator_port: int = Field(8090, ge=0, le=65535, description="Its port; 0 takes a free one.")
     simulator_seed: int = Field(
         1, description="Decides the motion bytes, together with the request id and the audio."

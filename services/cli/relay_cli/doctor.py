@@ -16,6 +16,7 @@ from rich.table import Table
 from relay_settings.base import Settings, SettingsError
 from relay_settings.catalogue import SERVICES
 from relay_settings.environment import variable
+from relay_settings.host import is_ipv6
 from relay_settings.redis_url import RedisUrl
 from relay_settings.store import StoreSettings
 from relay_settings.unused import unused
@@ -50,8 +51,8 @@ async def examine() -> list[Finding]:
     findings += await _redis()
     findings += [await _reachable(*host) for host in _vendor_hosts()]
     findings += [
-        _port_free("RELAY_GATEWAY_PORT", "8080"),
-        _port_free("RELAY_CONTROL_PORT", "8081"),
+        _port_free("gateway"),
+        _port_free("control"),
         _open_files(),
         _interpreter(),
         _hot_path(),
@@ -185,15 +186,20 @@ async def _reachable(name: str, url: str) -> Finding:
         return Finding(f"vendor: {parts.hostname}", "fail", text, f"allow egress to it, or set {name}")
 
 
-def _port_free(name: str, default: str) -> Finding:
-    port = variable(name) or default
+def _port_free(service: str) -> Finding:
+    fields = SERVICES[service].model_fields
+    host, port = (
+        variable(SERVICES[service].variable(name)) or str(fields[name].default)
+        for name in (f"{service}_host", f"{service}_port")
+    )
+    host = host.strip("[]")
+    family = socket.AF_INET6 if is_ipv6(host) else socket.AF_INET
     try:
-        with socket.create_server(("127.0.0.1", int(port))):
-            return Finding(f"port {port}", "ok", "free")
+        with socket.create_server((host, int(port)), family=family):
+            return Finding(f"port {port}", "ok", f"free at {host}")
     except (OSError, ValueError, OverflowError) as error:
-        return Finding(
-            f"port {port}", "warn", str(error), f"set {name}, unless it is the relay that runs there"
-        )
+        fix = f"set RELAY_{service.upper()}_PORT, unless it is the relay that runs there"
+        return Finding(f"port {port}", "warn", str(error), fix)
 
 
 def _open_files() -> Finding:
