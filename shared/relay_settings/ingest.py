@@ -46,6 +46,15 @@ class IngestSettings(ProcessSettings, UplinkSettings, VendorAccountSettings, Age
     ingest_lease_scan_s: float = Field(
         0.5, gt=0, description="Between looks for conversations without an owner."
     )
+    ingest_upkeep_s: float = Field(
+        10.0,
+        gt=0,
+        description="Between looks for conversations that Redis's indexes have lost, and for names of workers"
+        " that are gone: one partition each, by one worker of all.",
+    )
+    ingest_gone_s: float = Field(
+        600.0, gt=0, description="How long either must be so before it is looked after."
+    )
     retention_bytes: int = Field(
         32 * 1024 * 1024, ge=1024 * 1024, description="Frames kept per conversation, at most two turns."
     )

@@ -11,6 +11,7 @@ relay:{pNN}:c:<id>:lease          string  ``<owner> <generation>``, expires
 relay:{pNN}:unowned               stream  conversations that need an owner; group ``ingest``
 relay:{pNN}:leases                zset    conversation by lease expiry, in ms since the epoch
 relay:{pNN}:made:<creator>        set     conversations of one creator that have not ended
+relay:{pNN}:upkeep                string  the worker that looks after the partition's indexes, expires
 relay:{pNN}:heartbeat:<link>      hash    what a link of a process wrote last, and a channel; expires
 relay:installation                string  what all processes must agree on (see ``installation``)
 ================================  ======  =====================================================
@@ -54,7 +55,21 @@ class PartitionKeys(NamedTuple):
 
     def made(self, creator: str) -> str:
         """What this creator has made here and has not ended."""
-        return f"{self.leases.removesuffix('leases')}made:{creator}"
+        return f"{self._prefix}made:{creator}"
+
+    @property
+    def upkeep(self) -> str:
+        """Which worker looks for what the indexes have lost."""
+        return f"{self._prefix}upkeep"
+
+    @property
+    def metas(self) -> str:
+        """A pattern of all records' keys."""
+        return f"{self._prefix}c:*:meta"
+
+    @property
+    def _prefix(self) -> str:
+        return self.leases.removesuffix("leases")
 
     def heartbeat(self, name: str) -> str:
         """What a link writes to show that it works."""

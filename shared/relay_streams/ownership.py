@@ -19,6 +19,9 @@ from relay_streams.link import Link, Reply
 from relay_wire.turns import InputState
 
 _MAX_DEFER_MS = 60_000
+_SCANNED_AT_ONCE = 500
+_SCAN_PAUSE_S = 0.02
+"""Between steps through the keys, so that looking for what is lost delays nobody."""
 
 
 class Offer(NamedTuple):
@@ -213,6 +216,50 @@ class Registry:
         names = (partition.leases, partition.unowned)
         put_up, waiting, oldest_ms = await self._link.run_script(scripts.EXPIRE, names, limit, CONSUMER_GROUP)
         return Queue(put_up, waiting, oldest_ms / 1000)
+
+    async def begin_upkeep(self, partition: PartitionKeys, for_s: float) -> bool:
+        """Become the worker that looks after a partition's indexes, for so long; False when another is."""
+        reply = await self._link.execute(
+            "SET", partition.upkeep, self.owner, "NX", "PX", max(1, int(for_s * 1000)), key=partition.unowned
+        )
+        return reply is not None
+
+    async def repair(self, partition: PartitionKeys, lost_s: float) -> int:
+        """Put conversations up that no index knows and that have been without an owner for so long.
+
+        It goes through the keys of the partition's server in small steps. Returns how many were put up.
+        """
+        cursor, put_up = b"0", 0
+        while True:
+            cursor, names = await self._link.execute(
+                "SCAN", cursor, "MATCH", partition.metas, "COUNT", _SCANNED_AT_ONCE, key=partition.unowned
+            )
+            for name in names:
+                put_up += await self._repair(name.decode(errors="replace"), lost_s)
+            if cursor == b"0":
+                return put_up
+            await asyncio.sleep(_SCAN_PAUSE_S)
+
+    async def _repair(self, meta: str, lost_s: float) -> int:
+        keys = self._keys.conversation(meta.split(":c:", 1)[1].removesuffix(":meta"))
+        if keys.meta != meta:
+            return 0
+        creator = await self._link.execute("HGET", keys.meta, "creator")
+        made = keys.made((creator or b"").decode(errors="replace"))
+        names = (keys.meta, keys.lease, keys.leases, keys.unowned, made)
+        return int(await self._link.run_script(scripts.REPAIR, names, keys.id, int(lost_s * 1000)))
+
+    async def reap(self, partition: PartitionKeys, gone_s: float, *, leaving: bool = False) -> int:
+        """Remove names of workers from a queue that gave no sign for so long; ours, too, when leaving.
+
+        Returns how many. One that has offers stays until they are another's.
+        """
+        own = self.owner if leaving else ""
+        return int(
+            await self._link.run_script(
+                scripts.REAP, (partition.unowned,), CONSUMER_GROUP, own, int(gone_s * 1000)
+            )
+        )
 
 
 def submit_restore(link: Link, lease: Lease, *, floor: int, heard: Heard) -> asyncio.Future[Reply]:

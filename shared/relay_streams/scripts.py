@@ -32,8 +32,10 @@ EXPIRE: Final = _load("expire", three_numbers)
 FINISH: Final = _load("finish", number)
 HEARTBEAT: Final = _load("heartbeat", word(ok=(bytes, int), denied=(bytes,)))
 PUBLISH: Final = _load("publish", word("missing", ok=(int,), fenced=(bytes,), behind=(int,)))
+REAP: Final = _load("reap", number)
 RELEASE: Final = _load("release", number)
 RENEW: Final = _load("renew", two_lists)
+REPAIR: Final = _load("repair", number)
 RESTORE: Final = _load("restore", word(ok=(int,), fenced=(bytes,)))
 SPEAK: Final = _load(
     "speak",
@@ -48,8 +50,8 @@ TAKE: Final = _load("take", pairs)
 TELL: Final = _load("tell", word("full", "ended", "missing", ok=(int,), fenced=(bytes,)), after="room")
 
 ALL: Final = (
-    ATTEND, CLAIM, CREATE, DEFER, EXPIRE, FINISH, HEARTBEAT, PUBLISH, RELEASE, RENEW, RESTORE, SPEAK, TAKE,
-    TELL,
+    ATTEND, CLAIM, CREATE, DEFER, EXPIRE, FINISH, HEARTBEAT, PUBLISH, REAP, RELEASE, RENEW, REPAIR, RESTORE,
+    SPEAK, TAKE, TELL,
 )  # fmt: skip
 
 BY_NAME: Final[Mapping[str | bytes | int, Script]] = {
@@ -58,7 +60,7 @@ BY_NAME: Final[Mapping[str | bytes | int, Script]] = {
 """Scripts by what EVALSHA and EVAL call them."""
 
 _CALLED = re.compile(r"(?:call\(|\{)'(?:(XINFO|XGROUP)', ')?([A-Z]+)'")
-_SENT = ("HGETALL", "SCARD", "XRANGE", "XREAD")
+_SENT = ("HGET", "HGETALL", "HMGET", "SCAN", "SCARD", "SET", "XACK", "XRANGE", "XREAD")
 
 COMMANDS: Final = tuple(
     sorted(

@@ -27,7 +27,7 @@ ACL = """
     +pexpire +xadd +xrange +xread +xlen +xtrim +xsetid +xinfo|stream +xinfo|groups +xgroup|create
     +xgroup|destroy
     +xreadgroup +xautoclaim +xpending +xack +zadd +zrem +zrangebyscore +sadd +srem +scard
-    +hincrby +pttl
+    +hincrby +pttl +scan +zscore +xinfo|consumers +xgroup|delconsumer
 """
 """As docs/threat-model.md gives it."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from relay_streams.errors import StoreError
 from relay_telemetry.counter import counter
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
@@ -15,6 +16,12 @@ DEFECTS = counter(
     "relay_ingest_defects_total",
     "Exceptions nobody expected. Each ends the conversation it concerns, and nothing else.",
     where=("start", "uplink", "motion", "timer", "agent", "task", "end", "worker"),
+)
+
+STORE_FAILURES = counter(
+    "relay_ingest_store_failures_total",
+    "What Redis did not take.",
+    what=("take", "claim", "end", "defer", "sweep", "renew", "release", "finish"),
 )
 
 log = structlog.get_logger(__name__)
@@ -67,3 +74,18 @@ class Containment:
     async def _write(self, where: str, error: Exception) -> None:
         # A traceback is read from source files.
         await asyncio.to_thread(self._log.error, "something failed", where=where, exc_info=error)
+
+
+@contextmanager
+def store_may_fail(what: str) -> Iterator[None]:
+    """Around what Redis may not take: that is counted, and tried again at the next occasion."""
+    try:
+        yield
+    except StoreError as error:
+        store_failed(what, error)
+
+
+def store_failed(what: str, error: StoreError) -> None:
+    """Count and log what Redis did not take."""
+    STORE_FAILURES.labels(what).inc()
+    log.warning("redis did not take it", what=what, error=str(error))

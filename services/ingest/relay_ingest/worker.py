@@ -4,8 +4,8 @@ import asyncio
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import structlog
@@ -13,9 +13,10 @@ from prometheus_client import Counter, Gauge
 
 from relay_ingest.agents.catalog import Catalog
 from relay_ingest.capacity import Capacity
-from relay_ingest.containment import Containment
+from relay_ingest.containment import Containment, store_failed, store_may_fail
 from relay_ingest.offers import Offers
 from relay_ingest.owner import CLOSED, DEFECT, UNREADABLE, Owner
+from relay_ingest.upkeep import Upkeep
 from relay_ingest.vendor import Vendor
 from relay_ingest.waiting import Waiting
 from relay_runtime.process import Process
@@ -60,11 +61,6 @@ ENDED = counter(
     reason=("deleted", "viewer_left", IDLE, CLOSED, DEFECT, UNREADABLE, "other"),
 )
 EXPIRED = Counter("relay_ingest_expired_total", "Leases of other workers found run out.")
-STORE_FAILURES = counter(
-    "relay_ingest_store_failures_total",
-    "What Redis did not take.",
-    what=("take", "claim", "end", "defer", "sweep", "renew", "release", "finish"),
-)
 
 _RENEWALS_PER_LEASE = 4
 _HEAD_START_S = 0.2
@@ -111,6 +107,8 @@ class Worker:
         self._partitions = {
             shared.unowned.encode(): shared for shared in map(self._keys.shared, range(settings.partitions))
         }
+        self.upkeep = Upkeep(self._registry, [*self._partitions.values()], settings, self._contained)
+        """What mends the indexes."""
         self._offers = Offers()
         self._work = asyncio.Event()
         """Set while there are offers."""
@@ -147,7 +145,7 @@ class Worker:
             queue = self._offers.pop()
             if not self._offers:
                 self._work.clear()
-            with self._contained("worker"), self._store("take"):
+            with self._contained("worker"), store_may_fail("take"):
                 await self._take_from(self._partitions[queue])
 
     async def sweep(self) -> None:
@@ -161,7 +159,7 @@ class Worker:
                 steady_since = loop.time()
             swept_at = loop.time()
             steady_s = min(self._link.connected_for_s, swept_at - steady_since)
-            with self._contained("worker"), self._store("sweep"):
+            with self._contained("worker"), store_may_fail("sweep"):
                 queues = []
                 for unowned, partition in self._partitions.items():
                     queues.append(await self._registry.expire(partition, 100 if steady_s > lease_s else 0))
@@ -184,7 +182,7 @@ class Worker:
     async def _renew(self) -> None:
         renewal = await self._registry.renew([owner.lease for owner in self._owners.values()])
         for error in renewal.failures:
-            self._store_failed("renew", error)
+            store_failed("renew", error)
         for conversation in renewal.lost:
             if owner := self._owners.get(conversation):
                 owner.stop()
@@ -203,7 +201,7 @@ class Worker:
                     self._contained.spawn(self._end_if_idle(owner))
 
     async def _end_if_idle(self, owner: Owner) -> None:
-        with self._store("end"), suppress(Missing, Ended):
+        with store_may_fail("end"), suppress(Missing, Ended):
             attendance = await conversations.attend(self._link, owner.lease.keys)
             if attendance.unseen_s > self._settings.conversation_idle_s:
                 await self._uplink.close(owner.lease.keys, IDLE)
@@ -220,6 +218,7 @@ class Worker:
         """Take nothing more and hand every conversation over at a turn boundary, within the drain time."""
         self._draining = True
         await asyncio.gather(*(self._hand_over(owner) for owner in list(self._owners.values())))
+        await self.upkeep.leave()
 
     # --- one conversation ----------------------------------------------------------------------
 
@@ -248,14 +247,14 @@ class Worker:
         except Unreadable as error:
             await self._defer(offer, "later_format", str(error))
         except StoreError as error:
-            self._store_failed("claim", error)
+            store_failed("claim", error)
         except Exception as error:  # noqa: BLE001  # the root of one conversation
             self._contained.report("worker", error)
             await self._defer(offer, "defect", "taking it failed")
 
     async def _defer(self, offer: Offer, reason: str, why: str) -> None:
         DEFERRED.labels(reason).inc()
-        with self._store("defer"):
+        with store_may_fail("defer"):
             wait_s = await self._registry.defer(offer)
             log.warning("conversation put off", conversation=offer.conversation, why=why, wait_s=wait_s)
 
@@ -288,7 +287,7 @@ class Worker:
         await owner.retire(self._settings.drain_s)
         owner.stop()
         self._forget(owner)
-        with self._store("release"):
+        with store_may_fail("release"):
             await self._registry.release(owner.lease)
         RELEASED.labels("handed_over").inc()
 
@@ -305,7 +304,7 @@ class Worker:
         owner.stop()
         self._forget(owner)
         # Where it fails the lease runs out, and the next owner ends the conversation.
-        with self._store("finish"):
+        with store_may_fail("finish"):
             await self._registry.finish(
                 owner.lease,
                 keep_frames_ms=int(self._settings.keep_ended_s * 1000),
@@ -317,19 +316,6 @@ class Worker:
         if self._owners.get(owner.conversation) is owner:
             del self._owners[owner.conversation]
         OWNED.set(len(self._owners))
-
-    @contextmanager
-    def _store(self, what: str) -> Iterator[None]:
-        """Around what Redis may not take: that is counted, and tried again at the next occasion."""
-        try:
-            yield
-        except StoreError as error:
-            self._store_failed(what, error)
-
-    @staticmethod
-    def _store_failed(what: str, error: StoreError) -> None:
-        STORE_FAILURES.labels(what).inc()
-        log.warning("redis did not take it", what=what, error=str(error))
 
 
 def _unique_name() -> str:
@@ -390,6 +376,7 @@ async def _work(service: Worker, hints: Hints, loops: TaskScope, installation: I
     loops.spawn(service.take(), name="take")
     loops.spawn(service.sweep(), name="sweep")
     loops.spawn(service.renew(), name="renew")
+    loops.spawn(service.upkeep.run(), name="upkeep")
 
 
 async def main(settings: IngestSettings, process: Process) -> None:

@@ -1,0 +1,16 @@
+-- Remove the names of workers that are gone from a queue's group.
+--
+-- KEYS  1 unowned
+-- ARGV  1 group   2 a worker that leaves now, or ''   3 ms without a sign after which another is gone
+-- Returns how many. A name that still has offers stays: they would be lost with it, and another worker takes them.
+local removed = 0
+local consumers = redis.pcall('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])
+for _, consumer in ipairs(consumers.err and {} or consumers) do
+  local info = {}
+  for i = 1, #consumer, 2 do info[consumer[i]] = consumer[i + 1] end
+  if info.pending == 0 and (info.name == ARGV[2] or info.idle > tonumber(ARGV[3])) then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], info.name)
+    removed = removed + 1
+  end
+end
+return removed
