@@ -164,16 +164,17 @@ class Subscription:
 
     def _received(self, reply: Reply) -> None:
         self._heard = True
-        if type(reply) is list and len(reply) == 3:  # kind, channel, what it says
-            kind, name, told = reply
-            if kind == b"smessage" and type(name) is type(told) is bytes:
+        kind, name = b"", b""
+        if type(reply) is list and len(reply) == 3 and type(reply[0]) is type(reply[1]) is bytes:
+            kind, name, told = reply  # what it is, the channel, and what that says
+            if kind == b"smessage" and type(told) is bytes:
                 self._others.get(name, self._on_message)(name, told)
                 return
-            if kind == _ENDED and type(name) is bytes and not self._is_asked(_ENDED, name):
+            if kind == _ENDED and not self._is_asked(_ENDED, name):
                 self._ended(name.decode())
                 return
-        else:
-            kind, name = _PONG if reply in _PONGS else (b"", b"")
+        elif reply in _PONGS:
+            kind, name = _PONG
         if type(reply) is Refusal and self._asked:
             self._asked.popleft()
             self._refused(reply)

@@ -124,7 +124,7 @@ async def test_a_command_that_was_renamed(eventually, no_blocking: BlockBuster, 
             await eventually(
                 lambda: command in p.heartbeat.readiness() or "nknown" in p.heartbeat.readiness()
             )
-            assert p.link.connected
+            await eventually(lambda: p.link.connected)
         no_blocking.deactivate()
 
 

@@ -20,7 +20,7 @@ from relay_runtime import http
 from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
 from relay_settings.control import ControlSettings
-from relay_streams.errors import Ended, Missing, StoreError, Unavailable, Unreadable
+from relay_streams.errors import Ended, Missing, StoreError, Unavailable, Unencodable, Unreadable
 from relay_streams.heartbeat import Heartbeat
 from relay_streams.installation import installed
 from relay_streams.keys import KeySpace
@@ -35,6 +35,7 @@ _TRANSLATIONS = {
     Unreplicated: (problems.STORE_UNAVAILABLE, "too few replicas of Redis have the speech; post it again"),
     Unavailable: (problems.STORE_UNAVAILABLE, "Redis cannot be reached, or did not answer in time"),
     Full: (problems.UPLINK_FULL, "too much waits to be spoken; try again later"),
+    Unencodable: (problems.BAD_REQUEST, "the request has text that is no Unicode"),
     StoreError: (problems.STORE_UNAVAILABLE, "Redis refuses what is asked of it"),
 }
 DOCUMENT_PATH = "/openapi.json"

@@ -17,7 +17,7 @@ from relay_runtime.http import application
 from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
 from relay_settings.gateway import GatewaySettings
-from relay_streams.errors import Missing, StoreError, Unreadable
+from relay_streams.errors import Missing, StoreError, Unencodable, Unreadable
 from relay_streams.heartbeat import Heartbeat
 from relay_streams.installation import Installation, installed
 from relay_streams.keys import KeySpace
@@ -55,9 +55,9 @@ class Gateway:
 
     def readiness(self) -> str:
         """Why viewers would not be served, or nothing."""
-        if self._puller.stalled_s:
-            return f"streams were last read {self._puller.stalled_s:.1f} s ago"
-        return self.heartbeat.readiness() or self._installation.readiness()
+        silent_s = self._puller.stalled_s
+        stalled = f"streams were last read {silent_s:.1f} s ago" if silent_s else ""
+        return self.heartbeat.readiness() or stalled or self._installation.readiness()
 
     def application(self) -> web.Application:
         """The gateway's routes."""
@@ -68,6 +68,7 @@ class Gateway:
                     problems.UNREADABLE_RECORD,
                     "the conversation's record is damaged, or of a later version",
                 ),
+                Unencodable: (problems.BAD_REQUEST, "the request has text that is no Unicode"),
                 StoreError: (problems.STORE_UNAVAILABLE, "Redis cannot be reached, or refuses"),
             },
             self._admission.middleware,
