@@ -3,8 +3,7 @@
 ================================  ======  =====================================================
 key                               type    content
 ================================  ======  =====================================================
-relay:{pNN}:c:<id>:down           stream  frames: id = position, field ``f``; ``u`` the uplink entry
-                                          an audio frame came from; ``traceparent`` when sampled
+relay:{pNN}:c:<id>:down           stream  frames: id = position, field ``f``; ``traceparent`` when sampled
 relay:{pNN}:c:<id>:up             stream  speech, interrupts, reports on their way to the owner
 relay:{pNN}:c:<id>:meta           hash    the conversation's record (see ``conversations``)
 relay:{pNN}:c:<id>:lease          string  ``<owner> <generation>``, expires

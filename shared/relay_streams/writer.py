@@ -136,8 +136,8 @@ class Writer:
         Args:
             publishes: The frames, in order; may be empty when only the state moved.
             checkpoint: The turn machine's state after them.
-            up: The up entry consumed last, recorded with the audio frames made from it.
-            traceparent: Recorded with the frames when the turn is sampled.
+            up: The up entry consumed last.
+            traceparent: Recorded with the frames when the turn is sampled; at most 255 bytes.
 
         Raises:
             FrameError: A payload is too large for a frame. Nothing was appended.
@@ -258,8 +258,8 @@ class Writer:
             last.checkpoint,
         ]
         for append in self._calling:
-            for kind, frame in zip(append.kinds, append.frames, strict=True):
-                arguments += (frame, append.up if kind is Kind.AUDIO else "", append.traceparent)
+            for frame in append.frames:
+                arguments += (frame, append.traceparent)
         try:
             reply = self._link.submit_script(scripts.PUBLISH, (keys.meta, keys.down, keys.up), *arguments)
         except StoreError as error:

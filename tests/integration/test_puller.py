@@ -62,7 +62,7 @@ async def tell(store, stream: str, *seqs: int, after: str, lose: bool = False) -
     for seq in seqs:
         id_, frame = f"1-{seq}".encode(), f"frame {seq}".encode()
         store.link.submit(("XADD", stream, id_, "f", frame))
-        told.append(struct.pack(">BI", len(id_), len(frame)) + id_ + frame)
+        told.append(struct.pack(">BBI", len(id_), 0, len(frame)) + id_ + frame)
     await store.link.execute(*(("PING",) if lose else ("SPUBLISH", stream, b"".join(told))))
 
 

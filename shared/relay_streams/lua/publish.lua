@@ -7,13 +7,14 @@
 --       3 turn         4 position of the turn's first frame   5 that of the turn before
 --       6 trim frames before this position, or ''             7 up cursor, or ''
 --       8 checkpoint
---       9... per frame: frame, up entry it came from or '', traceparent or ''
+--       9... per frame: frame, traceparent of at most 255 bytes or ''
 --
 -- Returns {'ok', seq} | {'fenced', generation} | {'behind', seq} | {'missing'}.
 -- Frames the stream already has are skipped, so the same call may be repeated.
 --
 -- The hint tells the new frames, while they are small together: a reader that stands where they begin
--- has them with it. '<position before them>\n', then for each u8 and u32 lengths, its id, its frame.
+-- has them with it. '<position before them>\n', then for each the lengths of its id (u8), traceparent (u8) and frame (u32),
+-- and these three.
 local meta, down, up = KEYS[1], KEYS[2], KEYS[3]
 local generation, first = ARGV[1], tonumber(ARGV[2])
 
@@ -29,13 +30,13 @@ local TOLD_BYTES = 131072
 local told, told_bytes = {(record[2] or '0-0') .. '\n'}, 0
 
 local seq = first - 1
-for i = 9, #ARGV, 3 do
+for i = 9, #ARGV, 2 do
   seq = seq + 1
   if seq > have then
     local id = generation .. '-' .. string.format('%d', seq)
+    local trace = ARGV[i + 1]
     local entry = {'XADD', down, id, 'f', ARGV[i]}
-    if ARGV[i + 1] ~= '' then entry[#entry + 1] = 'u'; entry[#entry + 1] = ARGV[i + 1] end
-    if ARGV[i + 2] ~= '' then entry[#entry + 1] = 'traceparent'; entry[#entry + 1] = ARGV[i + 2] end
+    if trace ~= '' then entry[6] = 'traceparent'; entry[7] = trace end
     -- Only the first can fail, since memory is checked before a script's first write only: the stream
     -- holds a higher id although the record was lost, or the memory is full. Nothing is written then.
     local added = redis.pcall(unpack(entry))
@@ -44,7 +45,8 @@ for i = 9, #ARGV, 3 do
       return added
     end
     local n = #told
-    told[n + 1], told[n + 2], told[n + 3] = struct.pack('>I1I4', #id, #ARGV[i]), id, ARGV[i]
+    told[n + 1], told[n + 2] = struct.pack('>I1I1I4', #id, #trace, #ARGV[i]), id
+    told[n + 3], told[n + 4] = trace, ARGV[i]
     told_bytes = told_bytes + #ARGV[i]
   end
 end
