@@ -16,6 +16,7 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 from prometheus_client import Counter
 
+from relay_runtime.frames import FrameCounter
 from relay_runtime.open_files import Room
 from relay_runtime.refusal import refusal
 from relay_wire import problems
@@ -23,6 +24,8 @@ from relay_wire.problems import Problem
 
 SERVER = "avatar-relay"
 """The ``Server`` header: versions are nobody's business."""
+SLICE_BYTES = 8 * 1024
+"""Most bytes of one connection that are parsed in one turn of the event loop."""
 LINGER_S = 5.0
 """How long the rest of a body that nobody reads is received and discarded, so that the answer arrives."""
 LINGER_BYTES = 32 * 2**20
@@ -53,7 +56,10 @@ class Connection(RequestHandler):
         options: Further ones of ``RequestHandler``.
     """
 
-    __slots__ = ("_discarded_bytes", "_header_timer", "_leaving", "_room", "_unread")
+    __slots__ = (
+        "_allow_frames", "_discarded_bytes", "_frames", "_header_timer", "_is_deaf", "_leaving",
+        "_next_slice", "_parsed_bytes", "_room", "_uncounted_frames", "_unparsed", "_unread",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -74,6 +80,13 @@ class Connection(RequestHandler):
         self._unread: StreamReader | None = None
         """The body of a request that was answered before its end came."""
         self._discarded_bytes = 0
+        self._unparsed, self._parsed_bytes = b"", 0
+        """What was read and is too much for one turn of the loop, and how much of it is parsed."""
+        self._next_slice: asyncio.Handle | None = None
+        self._frames = FrameCounter()
+        self._uncounted_frames = 0
+        self._allow_frames: Callable[[int], bool] | None = None
+        self._is_deaf = False
         self._header_timer = loop.call_later(header_s, self._expire)
 
     def _expire(self) -> None:
@@ -82,15 +95,96 @@ class Connection(RequestHandler):
             UNFINISHED.inc()
             self.force_close()
 
+    # --- bytes that come in ----------------------------------------------------------------------
+
     def data_received(self, data: bytes) -> None:
-        """Part of ``asyncio.Protocol``."""
-        if self._unread is not None and not self._unread.is_eof():
-            self._discarded_bytes += len(data)
-            if self._discarded_bytes > LINGER_BYTES:
-                UNREAD.inc()
-                self.force_close()
-                return
-        super().data_received(data)
+        """Part of ``asyncio.Protocol``. What was read at once is parsed slice by slice.
+
+        Between two slices the event loop serves the others: a slice of the smallest frames takes a few
+        milliseconds to parse, all that is read at once a hundred.
+        """
+        if not data:  # aiohttp's own call: go on with what the parser has
+            super().data_received(data)
+        elif self._unparsed:
+            self._unparsed = self._unparsed[self._parsed_bytes :] + data
+            self._parsed_bytes = 0
+        elif len(data) <= SLICE_BYTES:
+            self._parse(data)
+        else:
+            self._unparsed, self._parsed_bytes = data, 0
+            self._pause_transport_reading()
+            self._parse_slice()
+
+    def _parse_slice(self) -> None:
+        self._next_slice = None
+        if self._force_close or self._close:
+            self._unparsed = b""
+        elif not self._is_held():
+            begin = self._parsed_bytes
+            self._parsed_bytes += SLICE_BYTES
+            data = self._unparsed[begin : self._parsed_bytes]
+            if self._parsed_bytes >= len(self._unparsed):
+                self._unparsed = b""
+            self._parse(data)
+            if not self._is_held():
+                self._resume_transport_reading()
+
+    def _is_held(self) -> bool:
+        """Whether what is parsed has to be taken up before there is more."""
+        return self._reading_paused or self._buffer_paused
+
+    def _resume_transport_reading(self) -> None:
+        if not self._unparsed:
+            super()._resume_transport_reading()
+        elif self._next_slice is None:
+            self._next_slice = self._loop.call_soon(self._parse_slice)
+
+    def _parse(self, data: bytes) -> None:
+        if self._is_too_much(data):
+            return
+        if self._payload_parser is not None:
+            self._count_frames(self._frames.count(data))
+        if not self._is_deaf:
+            super().data_received(data)
+
+    def _is_too_much(self, data: bytes) -> bool:
+        if self._unread is None or self._unread.is_eof():
+            return False
+        self._discarded_bytes += len(data)
+        if self._discarded_bytes <= LINGER_BYTES:
+            return False
+        UNREAD.inc()
+        self.force_close()
+        return True
+
+    # --- frames ----------------------------------------------------------------------------------
+
+    def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
+        """Part of ``RequestHandler``: the connection is a WebSocket from here on."""
+        # What came with the upgrade is parsed as what comes after it.
+        data, self._message_tail = self._message_tail, b""
+        super().set_parser(parser, data_received_cb)
+        if data:
+            self.data_received(data)
+
+    def limit_frames(self, allow: Callable[[int], bool]) -> None:
+        """Bound the frames of a WebSocket.
+
+        Args:
+            allow: Is given how many frames have come, before they are parsed. When it says no, nothing that
+                comes is parsed any more; it closes the socket.
+        """
+        self._allow_frames = allow
+        self._count_frames(0)
+
+    def _count_frames(self, frames: int) -> None:
+        self._uncounted_frames += frames
+        if self._allow_frames is None or self._is_deaf:
+            return
+        frames, self._uncounted_frames = self._uncounted_frames, 0
+        self._is_deaf = not self._allow_frames(frames)
+
+    # --- life ------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of ``asyncio.Protocol``."""
@@ -103,6 +197,8 @@ class Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Part of ``asyncio.Protocol``."""
         self._header_timer.cancel()
+        self._allow_frames = None
+        self._unparsed = b""
         if self._room is None:
             return
         self._room.give_back()

@@ -23,7 +23,10 @@ class LimitSettings(Settings):
         1000, ge=1, description="Requests from one address at once: an office that comes back after a break."
     )
     messages_per_s: float = Field(
-        200.0, gt=0, description="Messages and pings per second from a viewer; else it is closed with 4201."
+        200.0,
+        gt=0,
+        description="Frames per second from a viewer (messages, their fragments, pings); else it is closed"
+        " with 4201.",
     )
     message_bytes_per_s: float = Field(
         256 * 1024,

@@ -13,6 +13,7 @@ from tests.integration.gateway.bench import Bench, assert_whole, collect, metric
 from relay_gateway.admission import FORWARDED, LIMITED
 from relay_runtime.connection import UNFINISHED
 from relay_runtime.tasks import first_of
+from relay_wire import events, frame
 from relay_wire.close_codes import ABNORMAL, RATE_LIMITED, TOO_BIG
 
 ALICE, BOB = {"X-Forwarded-For": "203.0.113.1"}, {"X-Forwarded-For": "203.0.113.2"}
@@ -237,6 +238,60 @@ async def test_the_rate_of_messages(bench, limit: str, settings: dict[str, Any],
         for _ in range(10):
             await send(socket)
         assert await closed_with(socket) == RATE_LIMITED.code
+
+
+EMPTY_FRAGMENT, PING, EMPTY_PONG = b"\x00\x80key!", b"\x89\x80key!", b"\x8a\x80key!"
+BEGIN_OF_A_MESSAGE = b"\x01\x80key!"
+
+
+@pytest.mark.parametrize("frame", [EMPTY_FRAGMENT, PING, EMPTY_PONG])
+@pytest.mark.parametrize("early", [False, True])
+async def test_frames_that_are_no_messages(bench, frame: bytes, *, early: bool) -> None:
+    """Fragments and control frames count as they come, also those that come with the upgrade request.
+
+    No more of them is parsed than may come at once: the limit stands before the parser.
+    """
+    async with bench(messages_per_s=50, message_burst_s=2) as b, harmless(b, "messages"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(b.url.rpartition(":")[2]))
+        flood = BEGIN_OF_A_MESSAGE + frame * 40_000
+        writer.write(upgrade_request(b) + (flood if early else b""))
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101")
+        if not early:
+            writer.write(flood)
+        received = b""
+        async with asyncio.timeout(10):
+            while b"\x10\x69too many messages" not in received:  # 4201 and its reason
+                chunk = await reader.read(65536)
+                assert chunk
+                received += chunk
+        assert received.count(b"\x8a\x00") <= 100  # answers to pings
+        writer.close()
+
+
+def upgrade_request(b: Bench) -> bytes:
+    lines = [
+        f"GET {b.path} HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        f"Authorization: Bearer {b.token()}",
+    ]  # fmt: skip
+    return "\r\n".join((*lines, "", "")).encode()
+
+
+async def test_fragments_within_the_limit(bench) -> None:
+    """A message in pieces is a message: slices of the server cut nothing."""
+    async with bench() as b, await b.connect() as socket:
+        pieces = [b'{"type":"ping",', b'"id":"', *[b"x"] * 50, b'"}']
+        for index, piece in enumerate(pieces):
+            first, last = index == 0, index == len(pieces) - 1
+            head = bytes(((0x80 if last else 0) | (1 if first else 0), 0x80 | len(piece))) + bytes(4)
+            socket._writer.transport.write(head + piece)
+        async with asyncio.timeout(5):
+            async for message in socket:
+                event = events.decode(frame.decode(message.data).payload)
+                if isinstance(event, events.Pong):
+                    assert event.id == "x" * 50
+                    break
 
 
 async def test_a_voice_is_within_the_defaults(bench) -> None:

@@ -7,8 +7,8 @@ from typing import Self
 from aiohttp import WebSocketError, WSMessage, WSMsgType
 
 from relay_gateway.admission import LIMITED
-from relay_gateway.pace import Pace
 from relay_gateway.socket import Socket
+from relay_runtime.allowance import Allowance
 from relay_settings.limits import LimitSettings
 from relay_wire.close_codes import TOO_BIG
 
@@ -20,19 +20,20 @@ class Overrun(Exception):
 class Inbox:
     """A viewer's messages, to be iterated; it ends when the socket does.
 
-    Pings count as messages, so they are answered here: the socket must not do it by itself
+    Pings are counted, so they are answered here: the socket must not do it by itself
     (``autoping=False``). A socket that a limit of its own ends, silence or a message that is too large,
     is counted. Cancelling is safe.
 
     Args:
         socket: The viewer's.
-        settings: What it may say.
+        settings: How many bytes it may say; the number of frames is bounded before they are parsed.
     """
 
     def __init__(self, socket: Socket, settings: LimitSettings) -> None:
         self._socket = socket
         self._clock = asyncio.get_running_loop().time
-        self._pace = Pace(settings, self._clock())
+        per_s = settings.message_bytes_per_s
+        self._bytes = Allowance(per_s, per_s * settings.message_burst_s, self._clock())
 
     def __aiter__(self) -> Self:
         return self
@@ -41,7 +42,7 @@ class Inbox:
         """The next message.
 
         Raises:
-            Overrun: It came too soon, or is too much.
+            Overrun: It is too much.
             StopAsyncIteration: There is none.
         """
         while True:
@@ -49,17 +50,14 @@ class Inbox:
             if message is None:
                 _count_end(self._socket.error)
                 raise StopAsyncIteration
-            self._keep_pace(len(message.data))
+            if self._bytes.take(len(message.data), self._clock()):
+                LIMITED.labels("bytes").inc()
+                raise Overrun("too many bytes in too short a time")
             if message.type is WSMsgType.PING:
                 with suppress(ConnectionError):  # It left; that is the next message.
                     await self._socket.websocket.pong(message.data)
             elif message.type is not WSMsgType.PONG:
                 return message
-
-    def _keep_pace(self, size_bytes: int) -> None:
-        if limit := self._pace.exceeded(size_bytes, self._clock()):
-            LIMITED.labels(limit).inc()
-            raise Overrun(f"too many {limit} in too short a time")
 
 
 def _count_end(error: object) -> None:

@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, nullcontext, suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import structlog
 from aiohttp import web
 
 from relay_auth.viewer_tokens import Grant, Role, ViewerTokens
+from relay_gateway.admission import LIMITED
 from relay_gateway.audience import Audience
 from relay_gateway.dialects.dialect import BadMessage, BadReport, Dialect
 from relay_gateway.feed import Feeds
@@ -23,6 +24,8 @@ from relay_gateway.renewals import Renewals
 from relay_gateway.socket import CLOSE_S, Socket
 from relay_gateway.subscriber import Subscriber
 from relay_gateway.uplink import BAD_MESSAGES, BAD_REPORTS, ViewerUplink
+from relay_runtime.allowance import Allowance
+from relay_runtime.connection import Connection
 from relay_runtime.drain import drain
 from relay_runtime.http import close_code
 from relay_runtime.tasks import TaskScope
@@ -155,6 +158,7 @@ class Reception:
         )
         await websocket.prepare(request)
         socket = Socket(request, websocket, self._outbox, buffer_bytes=self._settings.client_buffer_bytes)
+        self._limit_frames(request, socket)
         try:
             with self._heartbeat.watch(socket):
                 try:
@@ -170,6 +174,19 @@ class Reception:
             socket.drop()
             # Codes of clients are theirs to choose; only the registry's become labels.
             CLOSES.labels(socket.ended_by.name if socket.ended_by else _OTHER).inc()
+
+    def _limit_frames(self, request: web.Request, socket: Socket) -> None:
+        clock, per_s = asyncio.get_running_loop().time, self._settings.messages_per_s
+        allowance = Allowance(per_s, per_s * self._settings.message_burst_s, clock())
+
+        def allow(frames: int) -> bool:
+            if not allowance.take(frames, clock()):
+                return True
+            LIMITED.labels("messages").inc()
+            socket.close(RATE_LIMITED, "too many messages in too short a time")
+            return False
+
+        cast(Connection, request.protocol).limit_frames(allow)
 
     async def refuse(self, request: web.Request, error: Exception) -> web.StreamResponse:
         """Accept the upgrade and close at once, with the code of the error: a browser is told no status."""
