@@ -65,7 +65,10 @@ class Admin:
 
     async def _connections(self, _request: web.Request) -> web.Response:
         sessions = [session.shown() for session in self._server.sessions.values()]
-        return web.json_response({"opened": self._server.opened, "sessions": sessions})
+        server = self._server
+        return web.json_response(
+            {"opened": server.opened, "connected": server.connected, "sessions": sessions}
+        )
 
     async def _break_down(self, request: web.Request) -> web.Response:
         session = self._server.sessions.get(request.match_info["id"])

@@ -57,7 +57,7 @@ class Egress:
     room: str = ""
     """A LiveKit room, or an Agora channel."""
     publisher_id: str = ""
-    url: str = ""
+    url: str = field(default="", repr=False)
     idle_timeout_s: int = 0
     """Silence after which the room is left; 0: the server's own."""
     attributes: Mapping[str, str] = field(default_factory=dict)

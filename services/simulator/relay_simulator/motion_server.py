@@ -5,6 +5,7 @@ import json
 import time
 import uuid
 from collections import deque
+from contextlib import suppress
 
 import structlog
 from aiohttp import WSMsgType, web
@@ -53,9 +54,10 @@ class MotionServer:
         """Those open, by connection id."""
         self.opened = 0
         """How many there have been."""
+        self.connected = 0
+        """Connections that have a seat: open sessions, and those in their handshake."""
         self.requests: deque[RequestLog] = deque(maxlen=_LOGGED_REQUESTS)
         """What was answered, oldest first."""
-        self._connected = 0
         self._console = console
         self._faults = faults
         self._settings = settings
@@ -70,15 +72,16 @@ class MotionServer:
             return _refused_upgrade(*refusal)
         websocket = web.WebSocketResponse(max_msg_size=self._settings.simulator_message_bytes, compress=False)
         await websocket.prepare(request)
-        self._connected += 1
+        self.connected += 1
         try:
             await self._handshake(request, websocket, avatar_id, self._console.expires_at(token))
         except Refusal as refused:
-            await websocket.send_bytes(messages.error("", "", refused.code, refused.text))
-        except TimeoutError:
-            log.info("no first message came", avatar_id=avatar_id)
+            with suppress(ConnectionError):
+                await websocket.send_bytes(messages.error("", "", refused.code, refused.text))
+        except (ConnectionError, TimeoutError) as error:
+            log.info("no handshake", avatar_id=avatar_id, error=type(error).__name__)
         finally:
-            self._connected -= 1
+            self.connected -= 1
         await websocket.close()
         return websocket
 
@@ -96,7 +99,7 @@ class MotionServer:
             (not app_id, (404, "app id unrecognized")),
             (bool(self._avatars) and avatar_id not in self._avatars, (404, "Avatar not found")),
             (
-                self._connected >= self._settings.simulator_seats,
+                self.connected >= self._settings.simulator_seats,
                 (402, "session denied: too many connections"),
             ),
         ]

@@ -93,6 +93,8 @@ class RoomParticipant:
         self._calls: asyncio.Queue[tuple[str, str]] = asyncio.Queue(_WAITING_PIECES)
         self._gone = asyncio.Event()
         room.on("disconnected", lambda *_: self._gone.set())
+        # Agents send these to everybody in the room; unread, each would be a log line.
+        room.register_byte_stream_handler("lk.agent.session", lambda *_: None)
 
     async def join(self) -> None:
         """Join and publish.

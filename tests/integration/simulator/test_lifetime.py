@@ -5,7 +5,7 @@ import time
 
 import pytest
 from aiohttp import WSMsgType
-from spatius import AgoraEgressConfig, AvatarSDKErrorCode
+from spatius import AgoraEgressConfig, AvatarSDKError, AvatarSDKErrorCode
 from structlog.testing import capture_logs
 from tests.simulated import Simulated, simulated
 
@@ -108,6 +108,22 @@ async def test_a_connection_that_says_nothing() -> None:
             assert (await socket.receive()).type is WSMsgType.CLOSE
         await client.session.start()
         assert len(await s.sessions()) == 1
+
+
+async def test_a_client_that_leaves_before_the_confirmation() -> None:
+    """Its seat is free again, and it is no defect of ours."""
+    with capture_logs() as logs:
+        async with simulated(simulator_connect_s=10, simulator_seats=1) as s, s.client(start=False) as client:
+            starting = asyncio.create_task(client.session.start())
+            while not (await s.admin("GET", "connections"))["connected"]:
+                await asyncio.sleep(0.01)
+            client.session._connection.transport.abort()
+            with pytest.raises(AvatarSDKError):
+                await starting
+            while (await s.admin("GET", "connections"))["connected"]:
+                await asyncio.sleep(0.01)
+
+    assert [line for line in logs if line["log_level"] in ("warning", "error")] == []
 
 
 async def test_a_message_that_is_too_large(eventually) -> None:
