@@ -6,6 +6,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from relay_settings.base import named
 from relay_settings.host import Host
+from relay_settings.origins import normalised
 from relay_settings.process import ProcessSettings
 from relay_settings.tokens import TokenSettings
 from relay_settings.uplink import UplinkSettings
@@ -32,7 +33,8 @@ class ControlSettings(ProcessSettings, UplinkSettings, TokenSettings, VendorAcco
     )
     cors_origins: tuple[str, ...] = Field(
         (),
-        description="Origins whose pages may read control's answers, comma-separated; empty: none.",
+        description="Origins whose pages may read control's answers, as RELAY_ORIGINS has them but with each"
+        " port by itself; empty: none.",
     )
     session_tokens: bool = Field(
         False, description="Serve the vendor's session tokens to Direct Mode clients: /api/session-token."
@@ -100,6 +102,15 @@ class ControlSettings(ProcessSettings, UplinkSettings, TokenSettings, VendorAcco
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _normalise(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        origins = tuple(map(normalised, value))
+        for origin in origins:
+            if origin.endswith(":*"):
+                raise ValueError(f"{origin!r}: list each port")
+        return origins
 
     @model_validator(mode="after")
     def _can_ask_the_vendor(self) -> Self:

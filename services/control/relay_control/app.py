@@ -6,7 +6,7 @@ from functools import partial
 
 import aiohttp_cors
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from relay_auth.viewer_tokens import ViewerTokens
 from relay_control import openapi
@@ -95,6 +95,12 @@ def _open_to_pages(app: web.Application, origins: tuple[str, ...]) -> None:
     cors = aiohttp_cors.setup(app, defaults=dict.fromkeys(origins, options))
     for route in list(app.router.routes()):
         cors.add(route)
+    app.on_response_prepare.append(_vary_by_origin)
+
+
+async def _vary_by_origin(_request: web.Request, response: web.StreamResponse) -> None:
+    # Also answers to requests without one: a cache must not give them to a page.
+    response.headers.add(hdrs.VARY, hdrs.ORIGIN)
 
 
 async def main(settings: ControlSettings, process: Process) -> None:

@@ -1,5 +1,8 @@
 """Access: keys with scopes, how often, how many; what is refused costs nobody else anything."""
 
+import asyncio
+from urllib.parse import urlsplit
+
 import pytest
 
 from relay_auth.api_keys import Scope, new_key
@@ -95,6 +98,39 @@ async def test_pages_elsewhere(bench) -> None:
         assert (status, headers["Access-Control-Allow-Origin"]) == (404, "https://app.example")
         _, _, headers = await b.call("GET", "/v1/conversations/x", headers={"Origin": "https://evil.example"})
         assert "Access-Control-Allow-Origin" not in headers
+
+
+async def test_origins_are_read_as_browsers_send_them(bench) -> None:
+    """Case, slash and default port do not count; answers are marked as different for each origin."""
+    async with bench(cors_origins="HTTPS://App.Example:443/") as b:
+        for headers in ({"Origin": "https://app.example"}, {"Origin": "https://evil.example"}, {}):
+            _, _, answer = await b.call("GET", "/v1/conversations/x", headers=headers)
+            assert answer["Vary"] == "Origin"
+            allowed = headers.get("Origin") == "https://app.example"
+            assert ("Access-Control-Allow-Origin" in answer) == allowed
+
+
+@pytest.mark.parametrize(
+    "entry", ["https://app.example/path", "app.example", "wss://app.example", "http://localhost:*"]
+)
+async def test_entries_that_are_no_origin(bench, entry: str) -> None:
+    """Refused at the start, instead of never fitting."""
+    with pytest.raises(SettingsError, match="RELAY_CORS_ORIGINS"):
+        async with bench(cors_origins=entry):
+            pass
+
+
+async def test_a_preflight_with_odd_bytes(bench) -> None:
+    """Refused as a request, no defect of ours."""
+    async with bench(cors_origins="https://app.example") as b:
+        address = urlsplit(b.url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(
+            b"OPTIONS /v1/conversations HTTP/1.1\r\nHost: x\r\nOrigin: https://a\xff\r\n"
+            b"Access-Control-Request-Method: POST\r\n\r\n"
+        )
+        assert (await reader.readline()).split()[1] == b"400"
+        writer.close()
 
 
 @pytest.mark.parametrize("entries", ["planted-secret-of-a-backend", ""])
