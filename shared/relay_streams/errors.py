@@ -9,6 +9,8 @@
     - ``Ended``: the conversation is over
     - ``Fenced``: another owner has taken over
     - ``Behind``: the store has lost frames that were acknowledged
+    - of speech, in ``relay_streams.uplink``: ``Busy``, ``Closed``, ``Mismatch``, ``Full``, ``Missed``; and
+      ``Unreplicated``, which is an ``Unavailable``
 """
 
 

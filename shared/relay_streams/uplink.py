@@ -10,7 +10,7 @@ from prometheus_client import Counter
 from relay_settings.uplink import UplinkSettings
 from relay_streams import scripts
 from relay_streams.conversations import INPUT_STATES
-from relay_streams.errors import Ended, Fenced, Missing, Unavailable
+from relay_streams.errors import Ended, Fenced, Missing, StoreError, Unavailable
 from relay_streams.keys import ConversationKeys
 from relay_streams.link import Link, Reply
 from relay_telemetry.counter import counter
@@ -30,7 +30,7 @@ _MAX_NUMBER = 2**32 - 1
 """No turn and no position is larger; what a viewer reports may be."""
 
 
-class Busy(Exception):
+class Busy(StoreError):
     """Raised when a turn cannot open because another is being spoken.
 
     Attributes:
@@ -42,7 +42,7 @@ class Busy(Exception):
         self.turn = turn
 
 
-class Closed(Exception):
+class Closed(StoreError):
     """Raised when the turn takes no more audio: it was interrupted, barged into or left silent.
 
     Attributes:
@@ -54,7 +54,7 @@ class Closed(Exception):
         self.turn = turn
 
 
-class Mismatch(Exception):
+class Mismatch(StoreError):
     """Raised when a turn's audio ends elsewhere than this speaker says: it was given other audio before.
 
     Attributes:
@@ -68,11 +68,13 @@ class Mismatch(Exception):
         self.offset = offset
 
 
-class Full(Exception):
+class Full(StoreError):
     """Raised when the queue is at its limit: wait for the owner, then repeat the same chunk."""
 
+    retryable = True
 
-class Missed(Exception):
+
+class Missed(StoreError):
     """Raised when chunks before this one are not in: not yet, or no longer, after Redis lost them.
 
     Attributes:

@@ -176,7 +176,7 @@ class Door:
                     return await self._misunderstood(item)
                 case _:
                     await self._text(item)
-        except (StoreError, Full) as error:
+        except StoreError as error:
             problem = self._errors.problem(error)
             code = close_codes.of_problem(problem.kind)
             retryable = code.advice is not Advice.FINAL
@@ -191,7 +191,7 @@ class Door:
             return
         try:
             await self._end()
-        except (StoreError, Full) as error:
+        except StoreError as error:
             log.info("a turn left open could not be ended", conversation=self._keys.id, error=str(error))
 
     async def _misunderstood(self, error: speaker.SpeakerError) -> CloseCode | None:

@@ -13,7 +13,7 @@ from relay_streams.conversations import PUSH, Conversation
 from relay_streams.errors import Ended, StoreError
 from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.link import Link
-from relay_streams.uplink import Full, Uplink, UplinkLimits
+from relay_streams.uplink import Uplink, UplinkLimits
 from relay_wire.frame import Codec
 
 VISITS = Counter("relay_gateway_visits_total", "Conversations made for viewers that brought none.")
@@ -68,6 +68,6 @@ class Visitors:
             await self._uplink.close(keys, "viewer_left")
         except Ended:
             pass
-        except (StoreError, Full) as error:
+        except StoreError as error:
             LEFT_OPEN.inc()
             log.warning("a visitor's conversation stays open", conversation=keys.id, error=str(error))
