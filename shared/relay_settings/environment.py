@@ -100,3 +100,11 @@ def _read(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingsError(f"{path.name}: the file in {SECRETS_DIR} cannot be read: {why}") from None
+
+
+def past_proxies(host: str) -> None:
+    """Let this process reach a host directly, whatever proxies the environment names."""
+    excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [name for name in excepted.split(",") if name]
+    if host and host not in hosts:
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join([*hosts, host])

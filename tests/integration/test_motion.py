@@ -1,6 +1,7 @@
 """Motion: the real SDK against the stand-in, its traps and every fault of facts 12."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -399,6 +400,20 @@ async def test_a_key_that_no_header_can_carry(bench, eventually, api_key) -> Non
         assert (failure.code, failure.retryable) == ("invalidConfiguration", False)
         assert api_key not in failure.detail
         assert api_key not in failure.sentence
+
+
+async def test_the_environments_proxies_are_not_asked(bench, eventually, monkeypatch) -> None:
+    """Neither for the token nor for the session; what the environment excepts stays excepted."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "WS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "intranet.example")
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with bench() as b:
+        b.motion.speak(1, SECOND, end=True)
+        await eventually(lambda: b.heard.lasts or b.heard.failures)
+
+        assert b.heard.failures == []
+        assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == "intranet.example,127.0.0.1"
 
 
 async def test_an_unknown_avatar(bench, eventually) -> None:

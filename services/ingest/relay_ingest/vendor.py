@@ -5,10 +5,12 @@ Facts about the SDK are those of ``spatius`` 1.1.1: its telemetry in facts 1.12,
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 from spatius import AvatarSession, configure_telemetry, new_avatar_session
 
 from relay_ingest.failures import MotionFailure, failure_of
+from relay_settings.environment import past_proxies
 from relay_settings.ingest import IngestSettings
 
 _TOKEN_MARGIN = timedelta(minutes=5)
@@ -38,7 +40,7 @@ class Vendor:
         """A session that is not connected yet."""
         settings = self._settings
         life = timedelta(seconds=settings.motion_session_s) + _TOKEN_MARGIN
-        return new_avatar_session(
+        session = new_avatar_session(
             avatar_id=avatar_id or settings.avatar_id,
             api_key=settings.vendor_key,
             app_id=settings.app_id,
@@ -51,6 +53,9 @@ class Vendor:
             on_error=on_error,
             on_close=on_close,
         )
+        # Its token request takes no proxy from the environment, its WebSocket would: one of them would fail.
+        past_proxies(urlsplit(session.config.ingress_endpoint_url).hostname or "")
+        return session
 
     def failure(self, error: BaseException, *, opening: bool = False) -> MotionFailure:
         """What an exception of the SDK means; see ``failure_of``."""
