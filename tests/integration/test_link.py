@@ -6,6 +6,7 @@ import pytest
 from tests.proxy import Proxy
 
 from relay_streams import scripts
+from relay_streams.connection import RECONNECTS
 from relay_streams.errors import Refused, Unavailable
 from relay_streams.link import Link
 
@@ -210,3 +211,18 @@ async def test_a_server_that_is_no_cluster(open_store) -> None:
         async with Link(url, name="none", timeout_s=0.2) as link:
             with pytest.raises(Unavailable, match="cluster support disabled"):
                 await link.execute("GET", "k")
+
+
+async def test_a_connection_that_breaks_again_and_again_is_one_line(open_store, eventually, capsys) -> None:
+    """The lines that follow closely are held back; the counter has them all."""
+    async with open_store() as store:
+        port = int(store.url.split(":")[2].split("/")[0])
+        async with Proxy("127.0.0.1", port) as proxy, Link(proxy.url, name="flapping") as link:
+            before = RECONNECTS.labels("flapping")._value.get()
+            for _ in range(5):
+                assert await link.execute("PING") == b"PONG"
+                proxy.reset()
+                await eventually(lambda: not link.connected)
+
+            assert RECONNECTS.labels("flapping")._value.get() == before + 5
+    assert capsys.readouterr().out.count("redis connection lost") == 1
