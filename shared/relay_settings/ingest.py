@@ -86,7 +86,8 @@ class IngestSettings(ProcessSettings, UplinkSettings, VendorAccountSettings, Age
         540.0,
         gt=0,
         le=86_000,
-        description="Age at which a Motion session is replaced between turns; below the plan's limit.",
+        description="Age at which a Motion session is replaced between turns: the plan's limit, less the"
+        " longest turn that is spoken live.",
     )
     motion_outbox_bytes: int = Field(
         8 * 1024 * 1024,
