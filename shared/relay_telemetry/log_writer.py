@@ -78,7 +78,8 @@ class LogWriter(logging.Handler):
         self._changed = threading.Condition()
         # The thread's own lines have the context of the process: its service.
         run = contextvars.copy_context().run
-        threading.Thread(target=run, args=(self._run,), name="log-writer", daemon=True).start()
+        self._thread = threading.Thread(target=run, args=(self._run,), name="log-writer", daemon=True)
+        self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue a record as a line, or drop it. Never blocks, never raises."""
@@ -91,7 +92,9 @@ class LogWriter(logging.Handler):
             self._drop("failed")
             return
         with self._changed:
-            if len(self._lines) >= MAX_LINES or self._size_bytes + len(line) > self._buffer_bytes:
+            full = len(self._lines) >= MAX_LINES or self._size_bytes + len(line) > self._buffer_bytes
+            # The thread's own line, at most one for each write, says how many others were dropped.
+            if full and threading.current_thread() is not self._thread:
                 self._drop("full")
                 return
             self._lines.append(line)

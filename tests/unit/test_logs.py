@@ -63,17 +63,17 @@ def test_nobody_waits_for_a_reader(blocked) -> None:
     for number in range(500):
         writer.emit(record("line %d", number))
     lost = dropped("full") - before
-    assert lost >= 300
+    assert lost >= 200  # what is being written and what waits are 1000 bytes each
 
     reader.set()
     writer.flush()
-    lines = b"".join(written).decode().splitlines()
-    assert lines == [f"line {number}" for number in range(len(lines))]
-    assert len(lines) == 500 - lost
+    numbers = [int(line.removeprefix("line ")) for line in b"".join(written).decode().splitlines()]
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) == 500 - lost
 
 
 def test_a_full_queue_is_told_when_the_reader_is_back(blocked, as_a_service) -> None:
-    """In a line of its own, which says how many lines are missing."""
+    """In lines of their own, each of which says how many lines are missing since the last."""
     as_a_service("json")
     [handler] = logging.getLogger().handlers
     write, reader, written = blocked
