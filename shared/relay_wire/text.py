@@ -35,16 +35,6 @@ def is_name(text: str, *, most_chars: int = NAME_CHARS) -> bool:
     return 0 < len(text) <= most_chars and _NAME.match(text) is not None
 
 
-def is_prose(text: str, *, most_bytes: int) -> bool:
-    """Whether this can be shown and stored: encodes as UTF-8, in so many bytes. It may be empty."""
-    if len(text) > most_bytes:
-        return False
-    try:
-        return len(text.encode()) <= most_bytes
-    except UnicodeEncodeError:
-        return False
-
-
 def traceparent(text: str) -> str:
     """A W3C ``traceparent`` in the form of version 00, or nothing where the text is none."""
     found = _TRACEPARENT.fullmatch(text) if len(text) <= _TRACEPARENT_CHARS else None

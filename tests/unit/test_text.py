@@ -1,4 +1,4 @@
-"""Text from outside: names, prose and trace contexts, and what is none of them."""
+"""Text from outside: names and trace contexts, and what is none of them."""
 
 import pytest
 from hypothesis import given
@@ -35,15 +35,6 @@ def test_names(name: str) -> None:
 def test_no_names(name: str) -> None:
     """Empty, too long, control characters, surrogates, characters that reorder what is around them."""
     assert not text.is_name(name)
-
-
-def test_prose() -> None:
-    """Lines and tabs are fine; the limit counts bytes; a lone surrogate is no text."""
-    assert text.is_prose("a line\n\tand another", most_bytes=100)
-    assert text.is_prose("", most_bytes=0)
-    assert text.is_prose("é" * 5, most_bytes=10)
-    assert not text.is_prose("é" * 5, most_bytes=9)
-    assert not text.is_prose("\udcff", most_bytes=100)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +90,7 @@ def test_a_tracestate(given_: str, kept: str) -> None:
 @given(st.text(st.characters(exclude_categories=())))
 def test_what_is_kept_can_be_sent(given_: str) -> None:
     """Whatever passes is text that every encoder takes."""
-    if text.is_name(given_) or text.is_prose(given_, most_bytes=1000):
+    if text.is_name(given_):
         given_.encode()
     text.traceparent(given_).encode("ascii")
     text.tracestate(given_).encode("ascii")
