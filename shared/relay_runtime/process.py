@@ -157,7 +157,7 @@ def run(service: str, settings_type: type[S], main: Callable[[S, Process], Await
     for sentence in unused(settings_type):
         log.warning(sentence)
     announce(service)
-    with traces.exporting(service, endpoint=settings.otlp_endpoint, ratio=settings.trace_ratio):
+    with traces.exporting(service, url=settings.traces_url, ratio=settings.sampled_ratio):
         sys.exit(uvloop.run(_serve(service, settings, main)))
 
 

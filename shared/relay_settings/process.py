@@ -5,11 +5,11 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from relay_settings.base import Settings
 from relay_settings.host import Host
+from relay_settings.tracing import TraceSettings
 
 
-class ProcessSettings(Settings):
+class ProcessSettings(TraceSettings):
     """Logs, admin port and traces."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -55,12 +55,6 @@ class ProcessSettings(Settings):
         10.0,
         ge=0,
         description="How long work may then take to be handed over or finished before the process ends.",
-    )
-    otlp_endpoint: str | None = Field(
-        None, description="OTLP/HTTP collector for traces, as http://host:4318; unset: no traces leave."
-    )
-    trace_ratio: float = Field(
-        0.05, ge=0, le=1, description="Share of turns traced when the caller's traceparent does not decide."
     )
 
     @model_validator(mode="after")

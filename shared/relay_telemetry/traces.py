@@ -16,30 +16,33 @@ _TRACER = trace.get_tracer("avatar-relay")
 
 
 @contextmanager
-def exporting(service: str, *, endpoint: str | None, ratio: float) -> Iterator[None]:
+def exporting(service: str, *, url: str, ratio: float | None) -> Iterator[None]:
     """Send spans to a collector while the block runs; flushed, within 5 s, when it ends.
 
     Args:
-        service: The ``service.name`` resource.
-        endpoint: Base URL of the OTLP/HTTP collector; None records nothing.
-        ratio: Share of traces recorded when no caller decided.
+        service: Names the ``service.name`` of the resource, unless OTEL_SERVICE_NAME or
+            OTEL_RESOURCE_ATTRIBUTES do, which count as they do for the SDK.
+        url: Where the OTLP/HTTP collector takes traces; empty records nothing.
+        ratio: Share of traces recorded when no caller decided; None: OTEL_TRACES_SAMPLER decides.
     """
-    if endpoint is None:
+    if not url:
         yield
         return
     # Imported only when used: it brings an HTTP client and protobuf into every process otherwise.
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
     from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased  # noqa: PLC0415
 
     provider = TracerProvider(
-        resource=Resource.create({"service.name": f"avatar-relay-{service}"}),
-        sampler=ParentBased(TraceIdRatioBased(ratio)),
+        resource=Resource.create({"service.name": f"avatar-relay-{service}"}).merge(
+            OTELResourceDetector().detect()
+        ),
+        sampler=None if ratio is None else ParentBased(TraceIdRatioBased(ratio)),
         shutdown_on_exit=False,
     )
-    exporter = OTLPSpanExporter(endpoint=endpoint.rstrip("/") + "/v1/traces", timeout=5)
+    exporter = OTLPSpanExporter(endpoint=url, timeout=5)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     try:
@@ -69,6 +72,7 @@ def begin(
     *,
     kind: trace.SpanKind = trace.SpanKind.INTERNAL,
     parent: str = "",
+    state: str = "",
     attributes: Mapping[str, str | int] | None = None,
 ) -> Span:
     """Begin a span.
@@ -77,9 +81,10 @@ def begin(
         name: Low cardinality: an operation, never an id.
         kind: Its role.
         parent: The ``traceparent`` it continues; empty, or anything else, begins a trace.
+        state: The ``tracestate`` that came with it.
         attributes: What it is about.
     """
-    context = _PROPAGATOR.extract({"traceparent": parent}) if parent else None
+    context = _PROPAGATOR.extract({"traceparent": parent, "tracestate": state}) if parent else None
     return Span(_TRACER.start_span(name, context=context, kind=kind, attributes=dict(attributes or {})))
 
 

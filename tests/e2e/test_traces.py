@@ -77,3 +77,34 @@ async def test_one_trace_from_backend_to_stream(relay, speech, watching, eventua
         attributes = {a.key: a.value for a in spans["turn"].attributes}
         assert attributes["relay.conversation"].string_value == conversation
         assert attributes["outcome"].string_value == "complete"
+
+
+async def test_opentelemetrys_own_variables(relay, speech, watching, eventually) -> None:
+    """What a platform injects is enough, blank values of ours count as none, and tracestate goes along."""
+    async with collector() as (url, spans):
+        settings = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f" {url}/ ", "OTEL_TRACES_SAMPLER": "always_on",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "", "OTEL_SDK_DISABLED": "",
+            "RELAY_OTLP_ENDPOINT": "", "RELAY_TRACE_RATIO": " ",
+        }  # fmt: skip
+        async with relay(workers=1, gateways=1, settings=settings) as r:
+            conversation = await r.converse()
+            seen = await r.watch(conversation)
+            async with watching(seen):
+                async with r.http.post(
+                    f"{r.stack.control.url}/v1/conversations/{conversation}/turns",
+                    data=speech,
+                    headers={
+                        "X-API-Key": r.stack.api_key,
+                        "Content-Type": "audio/pcm",
+                        "traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01",
+                        "tracestate": "vendor=1",
+                    },
+                ) as response:
+                    assert response.status == 202
+                await eventually(lambda: 1 in seen.outcomes)
+                await r.backend.delete(conversation)
+
+        assert set(spans) >= {"speak", "turn"}
+        assert spans["speak"].trace_state == "vendor=1"
+        assert spans["speak"].trace_id.hex() == spans["turn"].trace_id.hex() == TRACE_ID

@@ -187,3 +187,39 @@ def test_every_setting_says_what_it_means(kind: type[Settings]) -> None:
 
     assert all(meaning for _, _, meaning in rows)
     assert len({name for name, _, _ in rows}) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("environment", "url", "ratio"),
+    [
+        ({}, "", 0.05),
+        ({"RELAY_OTLP_ENDPOINT": "http://c:4318/"}, "http://c:4318/v1/traces", 0.05),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://o:4318"}, "http://o:4318/v1/traces", 0.05),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://t/own"}, "http://t/own", 0.05),
+        (
+            {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://t/own", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://o"},
+            "http://t/own",
+            0.05,
+        ),
+        (
+            {"RELAY_OTLP_ENDPOINT": "http://c", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://t"},
+            "http://c/v1/traces",
+            0.05,
+        ),
+        ({"RELAY_OTLP_ENDPOINT": " ", "OTEL_EXPORTER_OTLP_ENDPOINT": ""}, "", 0.05),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://o", "OTEL_SDK_DISABLED": "TRUE"}, "", 0.05),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://o", "OTEL_TRACES_EXPORTER": "none"}, "", 0.05),
+        ({"OTEL_TRACES_SAMPLER": "always_on"}, "", None),
+        ({"OTEL_TRACES_SAMPLER": "always_on", "RELAY_TRACE_RATIO": "0.05"}, "", 0.05),
+        ({"OTEL_TRACES_SAMPLER": "", "RELAY_TRACE_RATIO": "0.5"}, "", 0.5),
+    ],
+)
+def test_where_traces_go(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], url: str, ratio: float | None
+) -> None:
+    """Ours come first, then the standard's; what is empty is not set."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    settings = SimulatorSettings.load()
+    assert (settings.traces_url, settings.sampled_ratio) == (url, ratio)

@@ -203,6 +203,7 @@ class Api:
     ) -> web.Response:
         span = traces.begin(
             "speak", kind=SpanKind.SERVER, parent=traceparent(request.headers.get("traceparent", "")),
+            state=",".join(request.headers.getall("tracestate", [])),
             attributes={"relay.conversation": record.id, "relay.audio_bytes": len(pcm)},
         )  # fmt: skip
         speech = Speech(
