@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -51,6 +52,13 @@ def record(message: str, *arguments: object) -> logging.LogRecord:
     return logging.LogRecord("test", logging.INFO, __file__, 1, message, arguments, None)
 
 
+def occupy(writer: LogWriter) -> None:
+    """Let the writer's thread take a first line, and block with it."""
+    writer.emit(record("line 0"))
+    while not writer._writing:
+        time.sleep(0.001)
+
+
 def dropped(reason: str) -> float:
     return float(DROPPED.labels(reason)._value.get())
 
@@ -60,7 +68,8 @@ def test_nobody_waits_for_a_reader(blocked) -> None:
     write, reader, written = blocked
     writer = LogWriter(write, buffer_bytes=1000, repeats_per_s=10_000)
     before = dropped("full")
-    for number in range(500):
+    occupy(writer)
+    for number in range(1, 500):
         writer.emit(record("line %d", number))
     lost = dropped("full") - before
     assert lost >= 200  # what is being written and what waits are 1000 bytes each
