@@ -49,7 +49,7 @@ async def descriptors_used_up(lab: Lab) -> None:
 
 
 @scenario("Nobody reads standard error: each process goes on, answers its probes, and stops when asked to.",
-          bound_ms=2000, unread_logs=True, settings={"RELAY_LOG_LEVEL": "debug"})  # fmt: skip
+          bound_ms=2000, fast=True, unread_logs=True, settings={"RELAY_LOG_LEVEL": "debug"})  # fmt: skip
 async def logs_unread(lab: Lab) -> None:
     await lab.steady()
     lab.mark()
