@@ -181,9 +181,10 @@ class Viewer:
         """Ask for a ``pong`` event."""
         await self._say(messages.Ping(ping_id))
 
-    async def send_microphone(self, pcm: bytes) -> None:
-        """Send microphone audio."""
-        data = frame.encode(Frame(Kind.MICROPHONE, Flags.NONE, Codec.PCM_S16LE, 0, 0, 0, 0, 0, pcm))
+    async def send_microphone(self, pcm: bytes, *, end: bool = False) -> None:
+        """Send microphone audio; with ``end`` the listener has stopped talking, and it may be empty."""
+        flags = Flags.END if end else Flags.NONE
+        data = frame.encode(Frame(Kind.MICROPHONE, flags, Codec.PCM_S16LE, 0, 0, 0, 0, 0, pcm))
         await self._connected().send_bytes(data)
 
     def cut(self) -> None:

@@ -16,7 +16,7 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 from prometheus_client import Counter
 
-from relay_runtime.frames import FrameCounter
+from relay_runtime.frames import ClientFrames
 from relay_runtime.open_files import Room
 from relay_runtime.refusal import refusal
 from relay_wire import problems
@@ -83,7 +83,7 @@ class Connection(RequestHandler):
         self._unparsed, self._parsed_bytes = b"", 0
         """What was read and is too much for one turn of the loop, and how much of it is parsed."""
         self._next_slice: asyncio.Handle | None = None
-        self._frames = FrameCounter()
+        self._frames = ClientFrames()
         self._uncounted_frames = 0
         self._allow_frames: Callable[[int], bool] | None = None
         self._is_deaf = False
@@ -143,8 +143,9 @@ class Connection(RequestHandler):
         if self._is_too_much(data):
             return
         if self._payload_parser is not None:
-            self._count_frames(self._frames.count(data))
-        if not self._is_deaf:
+            frames, data = self._frames.take(data)
+            self._count_frames(frames)
+        if data and not self._is_deaf:
             super().data_received(data)
 
     def _is_too_much(self, data: bytes) -> bool:
@@ -164,7 +165,9 @@ class Connection(RequestHandler):
         # What came with the upgrade is parsed as what comes after it.
         data, self._message_tail = self._message_tail, b""
         super().set_parser(parser, data_received_cb)
-        if data:
+        if self._unparsed:  # it came later
+            self._unparsed, self._parsed_bytes = data + self._unparsed[self._parsed_bytes :], 0
+        elif data:
             self.data_received(data)
 
     def limit_frames(self, allow: Callable[[int], bool]) -> None:

@@ -13,7 +13,7 @@ class CompatSettings(VendorSettings):
 
     compat: bool = Field(
         False,
-        description="Serve the vendor's official clients: /ws/agent, /ws/host, /api/config and /healthz.",
+        description="Serve the vendor's official clients: /ws/agent, /ws/host and /api/config.",
     )
     compat_query_token: bool = Field(
         False,

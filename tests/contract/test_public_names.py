@@ -22,7 +22,7 @@ def test_close_codes() -> None:
         1005: ("no_status", "resume"),
         1006: ("abnormal", "resume"),
         1007: ("invalid_text", "final"),
-        1009: ("too_big", "final"),
+        1009: ("too_big", "back off and resume"),
         1011: ("internal_error", "back off and resume"),
         1012: ("restart", "resume"),
         1013: ("try_later", "back off and resume"),

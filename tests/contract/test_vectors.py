@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from relay_streams.keys import KeySpace
-from relay_wire import frame
+from relay_wire import frame, messages
 from relay_wire.frame import Codec, Flags, Frame, FrameError, Kind
 
 VECTORS = Path(__file__).parent / "vectors"
 FRAMES = json.loads((VECTORS / "frames.json").read_text())
+MESSAGES = json.loads((VECTORS / "messages.json").read_text())
 PARTITIONS = json.loads((VECTORS / "partitions.json").read_text())
 
 
@@ -61,6 +62,23 @@ def test_refused(vector: dict[str, Any]) -> None:
     """What is no frame of this version."""
     with pytest.raises(FrameError):
         frame.decode(bytes.fromhex(vector["hex"]))
+
+
+@pytest.mark.parametrize("vector", named(MESSAGES["messages"]))
+def test_viewers_messages(vector: dict[str, Any]) -> None:
+    """As other languages write them."""
+    read = messages.decode(vector["text"])
+
+    assert json.loads(messages.encode(read)) == vector["fields"]
+
+
+@pytest.mark.parametrize("vector", named(MESSAGES["refused"]))
+def test_viewers_messages_that_are_refused(vector: dict[str, Any]) -> None:
+    """Those of players are told apart."""
+    with pytest.raises(messages.MessageError) as refusal:
+        messages.decode(vector["text"])
+
+    assert isinstance(refusal.value, messages.ReportError) is vector["report"]
 
 
 @pytest.mark.parametrize("vector", PARTITIONS["partitions"], ids=lambda v: f"{v['id']} of {v['of']}")

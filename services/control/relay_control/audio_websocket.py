@@ -97,5 +97,7 @@ def _item(message: WSMessage) -> bytes | speaker.FromSpeaker | speaker.SpeakerEr
 
 
 def _is_final(code: int | None) -> bool:
-    """Whether nobody comes back after a close with this code."""
-    return code in _NO_STATUS or (code is not None and close_codes.advice(code) is Advice.FINAL)
+    """Whether nobody goes on with the turn after a close with this code."""
+    if code is None:
+        return False
+    return code in _NO_STATUS or code == TOO_BIG.code or close_codes.advice(code) is Advice.FINAL

@@ -1,6 +1,6 @@
 """The application: the gateway's routes, and what holds it together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import hdrs, web
@@ -14,6 +14,7 @@ from relay_gateway.handshake import grant_of, is_browser
 from relay_gateway.history import History
 from relay_gateway.reception import Reception, Visit
 from relay_runtime.http import application
+from relay_runtime.probe import answer_probes
 from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
 from relay_settings.gateway import GatewaySettings
@@ -59,8 +60,12 @@ class Gateway:
         stalled = f"streams were last read {silent_s:.1f} s ago" if silent_s else ""
         return self.heartbeat.readiness() or stalled or self._installation.readiness()
 
-    def application(self) -> web.Application:
-        """The gateway's routes."""
+    def application(self, ready: Callable[[], bool] | None = None) -> web.Application:
+        """The gateway's routes.
+
+        Args:
+            ready: Whether the process takes viewers, for probes; None: as far as the gateway itself knows.
+        """
         app = application(
             {
                 Missing: (problems.UNKNOWN_CONVERSATION, "there is no conversation with this id"),
@@ -71,9 +76,11 @@ class Gateway:
                 Unencodable: (problems.BAD_REQUEST, "the request has text that is no Unicode"),
                 StoreError: (problems.STORE_UNAVAILABLE, "Redis cannot be reached, or refuses"),
             },
+            answer_probes(ready or self._takes_viewers),
             self._admission.middleware,
             self._sockets,
         )
+        app.router.add_get("/", _point_the_way)
         app.router.add_get("/v1/conversations/{id}/stream", self._stream)
         if self._settings.compat:
             doors = CompatDoors(
@@ -81,8 +88,11 @@ class Gateway:
                 history=self._history, reception=self.reception, tokens=self.tokens,
                 admission=self._admission,
             )  # fmt: skip
-            app.router.add_routes(doors.routes(self.readiness))
+            app.router.add_routes(doors.routes())
         return app
+
+    def _takes_viewers(self) -> bool:
+        return not (self.reception.leaving or self.readiness())
 
     @web.middleware
     async def _sockets(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -110,6 +120,11 @@ class Gateway:
             async with self.reception.open(request) as socket:
                 await self.reception.serve(socket, Visit(keys, beginning, grant.role, Native(), grant))
         return socket.websocket
+
+
+async def _point_the_way(_request: web.Request) -> web.StreamResponse:
+    hint = "viewers connect to /v1/conversations/{id}/stream, balancers ask /healthz"
+    raise Problem(problems.NOT_FOUND, f"there is nothing here: {hint}")
 
 
 @asynccontextmanager
@@ -151,7 +166,8 @@ async def main(settings: GatewaySettings, process: Process) -> None:
     async with gateway(settings.model_copy(update={"max_viewers": most})) as service:
         process.health.add("redis", service.readiness, service.heartbeat.degradation)
         process.health.add("token keys", service.tokens.readiness)
-        url = await process.listen(service.application(), settings.gateway_host, settings.gateway_port)
+        app = service.application(lambda: not process.health.reasons())
+        url = await process.listen(app, settings.gateway_host, settings.gateway_port)
         await service.heartbeat.tried()
         process.ready(url=url.replace("http", "ws", 1))
         await process.withdrawn()

@@ -1,7 +1,7 @@
 """Compat: the doors of the vendor's official clients. Nothing they read here is secret, ever."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import WSMsgType, hdrs, web
@@ -68,16 +68,12 @@ class CompatDoors:
         self._history = history
         self._reception = reception
 
-    def routes(self, readiness: Callable[[], str]) -> list[web.RouteDef]:
-        """Every door.
-
-        Args:
-            readiness: Why viewers would not be served, or nothing.
-        """
+    def routes(self) -> list[web.RouteDef]:
+        """Every door."""
         return [
             web.get("/ws/agent", self._agent),
             web.get("/ws/host", self._host),
-            *_readings(self._settings, readiness),
+            _config(self._settings),
         ]
 
     async def _agent(self, request: web.Request) -> web.StreamResponse:
@@ -171,8 +167,8 @@ def _plays(record: Conversation, rate: int) -> bool:
     return (record.sample_rate, record.codec) == (rate, Codec.PCM_S16LE)
 
 
-def _readings(settings: CompatSettings, readiness: Callable[[], str]) -> list[web.RouteDef]:
-    """``/api/config`` and ``/healthz``, with the fields of all the clients' generations."""
+def _config(settings: CompatSettings) -> web.RouteDef:
+    """``/api/config``, with the fields of all the clients' generations."""
     rate = settings.compat_sample_rate
     answer = {
         "appId": settings.app_id,
@@ -186,7 +182,4 @@ def _readings(settings: CompatSettings, readiness: Callable[[], str]) -> list[we
     async def config(_request: web.Request) -> web.Response:
         return web.json_response(answer, headers=_ANY_ORIGIN)
 
-    async def health(_request: web.Request) -> web.Response:
-        return web.json_response({"ok": not readiness(), "missing": []}, headers=_ANY_ORIGIN)
-
-    return [web.get("/api/config", config), web.get("/healthz", health)]
+    return web.get("/api/config", config)

@@ -21,6 +21,7 @@ from relay_gateway.inbox import Inbox, Overrun
 from relay_gateway.outbox import Outbox
 from relay_gateway.presence import Presence
 from relay_gateway.renewals import Renewals
+from relay_gateway.response import ViewerResponse
 from relay_gateway.socket import CLOSE_S, Socket
 from relay_gateway.subscriber import Subscriber
 from relay_gateway.uplink import BAD_MESSAGES, BAD_REPORTS, ViewerUplink
@@ -105,14 +106,15 @@ class Reception:
         self._renewals = Renewals(tokens, settings.token_max_life_s)
         tasks.spawn(self._renewals.run(), name="token renewals")
         tasks.spawn(self._presence.run(), name="presence")
-        self._leaving = False
+        self.leaving = False
+        """Whether it takes no more viewers."""
 
     async def drain(self) -> None:
         """Take no more viewers, and send those that are here elsewhere, spread over the drain time.
 
         Returns when the last has left. Cancelling is safe; ``close`` ends the rest.
         """
-        self._leaving = True
+        self.leaving = True
         # Who is sent elsewhere needs a token that is valid then.
         await self._renewals.renew_before(time.time() + self._settings.drain_s + _RECONNECT_S)
         await drain(
@@ -124,7 +126,7 @@ class Reception:
 
     async def close(self) -> None:
         """Take no more viewers, and close every one that is left at once."""
-        self._leaving = True
+        self.leaving = True
         for subscriber in self._audience:
             subscriber.end(RESTART)
         await self._audience.gone_by(asyncio.get_running_loop().time() + CLOSE_S)
@@ -136,7 +138,7 @@ class Reception:
         Raises:
             Problem: The gateway is leaving, or the request is no upgrade we speak.
         """
-        if self._leaving:
+        if self.leaving:
             raise Problem(problems.DRAINING, "this gateway is leaving, try another", retry_after_s=1)
         check_upgrade(request)
 
@@ -149,9 +151,10 @@ class Reception:
         Raises:
             ConnectionError: The viewer left during the handshake.
         """
-        websocket = web.WebSocketResponse(
+        websocket = ViewerResponse(
             protocols=(SUBPROTOCOL,),
             max_msg_size=self._settings.gateway_max_message_bytes,
+            timeout=CLOSE_S,
             compress=False,
             autoclose=False,
             autoping=False,
@@ -196,7 +199,7 @@ class Reception:
 
     async def serve(self, socket: Socket, visit: Visit) -> None:
         """Send a viewer its conversation, and pass on what it says, until the socket closes."""
-        if self._leaving:
+        if self.leaving:
             socket.close(RESTART)
             return
         keys, beginning, role, dialect, grant = visit
@@ -221,6 +224,13 @@ class Reception:
             say=subscriber.say,
             reachable=lambda: self._link.connected,
         )
+
+        def refuse_size() -> None:
+            limit = self._settings.gateway_max_message_bytes
+            subscriber.say(events.Error("too_big", f"a message may have {limit} bytes", retryable=False))
+            socket.flush()
+
+        socket.websocket.on_too_big = refuse_size
         renewing = self._renewals.keep(grant, subscriber.say) if grant else nullcontext()
         with self._audience.seat(subscriber), self._presence.of(keys, subscriber), renewing:
             try:
@@ -229,6 +239,7 @@ class Reception:
                 await self._receive(socket, dialect, uplink)
             finally:
                 subscriber.stop()
+                socket.websocket.on_too_big = None
                 self._feeds.detach(feed)
 
     async def _receive(self, socket: Socket, dialect: Dialect, uplink: ViewerUplink) -> None:

@@ -9,9 +9,10 @@ us who close: aiohttp's drops what is not yet sent when the socket is being read
 import asyncio
 from struct import Struct
 
-from aiohttp import WSMessage, WSMsgType, web
+from aiohttp import WebSocketError, WSMessage, WSMsgType, web
 
 from relay_gateway.outbox import Outbox
+from relay_gateway.response import ViewerResponse
 from relay_wire.close_codes import ABNORMAL, NO_STATUS, NORMAL, PROTOCOL_ERROR, REGISTRY, CloseCode
 
 TEXT, BINARY, CLOSE = 0x81, 0x82, 0x88
@@ -54,7 +55,7 @@ class Socket:
     def __init__(
         self,
         request: web.Request,
-        websocket: web.WebSocketResponse,
+        websocket: ViewerResponse,
         outbox: Outbox,
         *,
         buffer_bytes: int,
@@ -72,10 +73,10 @@ class Socket:
         self._deadline: asyncio.TimerHandle | None = None
         self.closed_with: CloseCode | None = None
         """How we closed it; None when the viewer did, or nobody has."""
-        self._close_received = -1
-        """The code of the viewer's own close, 0 when it had none, -1 when there was no close.
+        self._end_code = -1
+        """The code of the viewer's close, 0 when it had none, or of what was wrong with a frame; else -1.
 
-        aiohttp forgets it when the answer cannot be sent.
+        aiohttp forgets both when its own close is not answered.
         """
         self._silent = 0
         """Probes since something was received."""
@@ -144,7 +145,9 @@ class Socket:
             if self.closed_with is None:
                 return message
         if message.type is WSMsgType.CLOSE:
-            self._close_received = message.data or 0
+            self._end_code = message.data or 0
+        elif isinstance(message.data, WebSocketError):
+            self._end_code = message.data.code
         self.error = self.error or (
             message.data if message.type is WSMsgType.ERROR else self.websocket.exception()
         )
@@ -155,9 +158,9 @@ class Socket:
         """What ended it, by us or by the viewer; None when the viewer's code is none of the registry."""
         if self.closed_with is not None:
             return self.closed_with
-        if self._close_received == 0:
+        if self._end_code == 0:
             return NO_STATUS
-        code = self._close_received if self._close_received > 0 else self.websocket.close_code
+        code = self._end_code if self._end_code > 0 else self.websocket.close_code
         return REGISTRY.get(code or ABNORMAL.code)
 
     def probe(self) -> None:

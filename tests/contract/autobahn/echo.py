@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 from aiohttp import WSMsgType, web
+from aiohttp.typedefs import Handler
 
 from relay_gateway.app import gateway
 from relay_gateway.dialects.dialect import joined
@@ -25,7 +26,8 @@ async def echo(redis_url: str) -> AsyncIterator[str]:
     )  # fmt: skip
     async with gateway(settings) as service:
 
-        async def answer(request: web.Request) -> web.StreamResponse:
+        @web.middleware
+        async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
             async with service.reception.open(request) as socket:
                 async for message in Inbox(socket, settings):
                     if message.type is WSMsgType.TEXT:
@@ -35,6 +37,6 @@ async def echo(redis_url: str) -> AsyncIterator[str]:
             return socket.websocket
 
         app = service.application()
-        app.router.add_get("/", answer)
+        app.middlewares.append(answer)  # in place of every route
         async with listen(app, "127.0.0.1", 0) as url:
             yield urlsplit(url).netloc

@@ -13,6 +13,7 @@ from relay_gateway.presence import TOLD
 from relay_gateway.uplink import BAD_REPORTS
 from relay_runtime.http import SOCKET_ERRORS
 from relay_wire import events, frame, messages, uplink
+from relay_wire.close_codes import Advice, advice
 from relay_wire.frame import Codec, Flags, Frame, Kind
 
 
@@ -23,6 +24,8 @@ async def test_messages_reach_the_owner(bench) -> None:
         await viewer.interrupt()
         await viewer.send_text("hi")
         await viewer.send_microphone(b"\x01\x02")
+        await viewer.send_microphone(b"\x03\x04", end=True)
+        await viewer.send_microphone(b"", end=True)
         await viewer.ping("7")
         stream = viewer.frames()
         pong = [await anext(stream), await anext(stream)][1]
@@ -35,6 +38,7 @@ async def test_messages_reach_the_owner(bench) -> None:
         assert others == [
             uplink.Interrupt(0, "viewer"),
             uplink.Text("hi"), uplink.Microphone(b"\x01\x02"),
+            uplink.Microphone(b"\x03\x04", end=True), uplink.Microphone(b"", end=True),
         ]  # fmt: skip
 
 
@@ -170,12 +174,21 @@ async def test_a_microphone_frame_of_another_kind(bench) -> None:
         assert socket.close_code == 4400
 
 
-async def test_a_message_too_big(bench) -> None:
-    """2 MiB: closed as too big, nobody else disturbed."""
-    async with bench() as b, b.viewer() as other, await b.connect() as socket:
+@pytest.mark.parametrize("door", ["", "/ws/agent"])
+async def test_a_message_too_big(bench, door: str) -> None:
+    """2 MiB: told first, then closed with a code to come back after; nobody else disturbed."""
+    async with (
+        bench(compat=True, avatar_id="ava") as b,
+        b.viewer() as other,
+        await b.connect(door) as socket,
+    ):
         await socket.send_bytes(bytes(2 * 2**20))
-        await listen_to(socket)
+        told = [message.data async for message in socket]
+        told = [message.encode() if isinstance(message, str) else message for message in told]
+        assert b"too_big" in told[-1]
+        assert b"65536 bytes" in told[-1]
         assert socket.close_code == 1009
+        assert advice(1009) is Advice.BACK_OFF
         await b.turn(1)
         assert seqs(await collect(other, 8)) == list(range(1, 9))
 

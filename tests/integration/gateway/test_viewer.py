@@ -108,7 +108,7 @@ async def test_an_advised_viewer_keeps_the_old_until_it_has_the_new(bench) -> No
     async with bench(gateways=2) as b, b.viewer() as viewer:
         watching = asyncio.create_task(collect(viewer, 15))
         await b.turn(1)
-        b.services[1].reception._leaving = True
+        b.services[1].reception.leaving = True
         [subscriber] = b.service.reception._audience
         subscriber.say(events.Reconnect(0, "draining"))
         async with asyncio.timeout(5):
