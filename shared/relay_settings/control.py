@@ -72,6 +72,9 @@ class ControlSettings(ProcessSettings, UplinkSettings, TokenSettings, VendorAcco
     control_max_message_bytes: int = Field(
         8 * 1024 * 1024, ge=4096, description="Largest message on the audio socket."
     )
+    max_speakers: int = Field(
+        1000, ge=1, description="Audio sockets at a control process; further ones are refused with 503."
+    )
     speech_queue_bytes: int = Field(
         4 * 1024 * 1024,
         ge=64 * 1024,

@@ -79,7 +79,7 @@ class Api:
     def __init__(self, settings: ControlSettings, link: Link, tokens: ViewerTokens) -> None:
         self._settings = settings
         self._tokens = tokens
-        self.speakers = Speakers()
+        self.speakers = Speakers(settings.max_speakers)
         self._keys = KeySpace.of(settings)
         self._link = link
         self._bodies = Bodies(settings)
@@ -134,7 +134,7 @@ class Api:
                 "GET", f"{one}/audio", self._audio, Scope.PUSH, "Speak live: a WebSocket", 101,
                 problems=(
                     problems.UNKNOWN_CONVERSATION, problems.CONVERSATION_ENDED, problems.UPGRADE_REQUIRED,
-                    problems.NO_OWNER,
+                    problems.NO_OWNER, problems.OVERLOADED,
                 ),
                 description="Turns as they are synthesised; docs/protocol.md has its messages.",
             ),
@@ -253,6 +253,10 @@ class Api:
         record = await self._attended(request)
         if record.state != "open":
             raise Problem(problems.CONVERSATION_ENDED, "no more turns can be spoken")
+        with self.speakers.admit():
+            return await self._serve(request, record)
+
+    async def _serve(self, request: web.Request, record: Conversation) -> web.StreamResponse:
         limits = DoorLimits.of(self._settings)
         websocket = AudioWebSocket(limits)
         await websocket.prepare(request)

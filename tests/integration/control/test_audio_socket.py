@@ -4,7 +4,7 @@ import asyncio
 import struct
 
 import pytest
-from aiohttp import WSMsgType
+from aiohttp import WSMsgType, WSServerHandshakeError
 
 from relay_control.speech_queue import QUEUED_BYTES, SpeechQueue
 from relay_wire import speaker, uplink
@@ -392,3 +392,22 @@ async def test_a_turn_gone_on_with_may_begin_with_anything(bench) -> None:
             assert await b.answers(socket, 2) == [Ack(1, 2000), Ack(1, 2000 + len(later))]
 
         assert all(isinstance(entry, uplink.Speech) for entry in await b.said(conversation))
+
+
+# --- how many there may be -------------------------------------------------------------------------------
+
+
+async def test_more_speakers_than_a_process_serves(bench) -> None:
+    """A further audio socket is refused before its upgrade, and finds room when another has closed."""
+    async with bench(max_speakers=1) as b:
+        conversation = await b.create()
+        async with b.socket(conversation):
+            with pytest.raises(WSServerHandshakeError) as refusal:
+                async with b.socket(conversation):
+                    pass
+        assert refusal.value.status == 503
+        assert refusal.value.headers is not None
+        assert refusal.value.headers["Retry-After"] == "1"
+        async with b.socket(conversation) as socket:
+            await socket.send_bytes(PCM)
+            assert isinstance(speaker.decode_answer(await socket.receive_str(timeout=5)), Turn | Ack)
