@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 import uvloop
@@ -19,6 +20,10 @@ from relay_telemetry import logs
 
 _KINDS = ("unit", "contract", "fuzz", "integration", "security", "faults", "e2e", "package")
 
+
+# A shared machine decides how long an example takes; a deadline would fail tests for it.
+hypothesis.settings.register_profile("relay", deadline=None)
+hypothesis.settings.load_profile("relay")
 
 _SHARING = ("faults", "package", "test_topologies")
 """Folders and modules whose tests share costly parts, so that one process runs them all."""

@@ -31,7 +31,7 @@ def test_mutations(name: str) -> None:
     target = TARGETS[name]
 
     @given(st.sampled_from(target.seeds), _CUTS)
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=400)
     def check(valid: bytes, cuts: list[tuple[int, int, bytes]]) -> None:
         target.probe(mutate(valid, cuts))
 

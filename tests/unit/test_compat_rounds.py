@@ -67,7 +67,7 @@ def check(client: AvatarClient) -> None:
 
 
 @given(st.lists(inputs, min_size=20, max_size=60), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_controllers_rules_hold(steps: list[tuple[Any, ...]], data: st.DataObject) -> None:
     """For who is there from the start, who comes in or comes back anywhere, and who misses frames."""
     driver = Recorder()

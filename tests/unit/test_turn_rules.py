@@ -234,7 +234,7 @@ def check_order(driver: Driver) -> None:
 
 
 @given(st.lists(inputs, min_size=20, max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_rules_hold_for_any_sequence(steps: list[tuple[Any, ...]]) -> None:
     """Whatever arrives in whatever order, also across owners, every rule of the design holds."""
     driver = Driver()
