@@ -5,6 +5,7 @@ Exit status: 0 after a clean stop, 1 when it failed, 2 when a setting is wrong.
 
 import asyncio
 import json
+import os
 import signal
 import ssl
 import sys
@@ -57,6 +58,10 @@ class Process:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, asyncio.current_task())
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+            loop.add_signal_handler(signal.SIGHUP, self._stop)
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            loop.add_signal_handler(number, log.info, "signal without a meaning here")
         settings = self._settings
         if settings.tls_cert is not None and settings.tls_key is not None:
             self._tls = await self._open_tls(settings.tls_cert, settings.tls_key)
@@ -129,9 +134,27 @@ class Process:
             if main is not None:
                 main.cancel()
             return
-        log.info("stopping", drain_s=self._settings.drain_s)
-        self.health.draining = True
-        self._stopping.set()
+        self._stop()
+
+    def _stop(self) -> None:
+        if not self._stopping.is_set():
+            log.info("stopping", drain_s=self._settings.drain_s)
+            self.health.draining = True
+            self._stopping.set()
+
+
+def _open_standard_streams() -> None:
+    """Open ``/dev/null`` where a standard stream is closed: the next file would take its number otherwise.
+
+    That would be a descriptor of the event loop, which then ends the process where it closes the streams.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def run(service: str, settings_type: type[S], main: Callable[[S, Process], Awaitable[None]]) -> None:
@@ -142,6 +165,7 @@ def run(service: str, settings_type: type[S], main: Callable[[S, Process], Await
         settings_type: Its settings: read from flags and the environment, ``--help`` prints them.
         main: The service: starts, calls ``ready``, waits for ``stopping``, hands over, returns.
     """
+    _open_standard_streams()
     try:
         settings = settings_type.from_command_line(f"relay-{service}")
     except SettingsError as error:

@@ -43,7 +43,11 @@ class ProcessSettings(TraceSettings):
         description="How long a connection may take to send its first request's header, TLS and all.",
     )
     keepalive_s: float = Field(
-        75.0, gt=0, description="How long a connection may be idle between requests before it is closed."
+        650.0,
+        gt=0,
+        description="How long a connection may be idle between requests before it is closed: longer than the"
+        " idle timeout of the balancer before it (up to 600 s by default), which else sends a request into a"
+        " connection that is being closed.",
     )
     drain_accept_s: float = Field(
         5.0,

@@ -14,7 +14,7 @@ from tests.integration.gateway.bench import KEY
 from relay_auth.api_keys import Scope, new_key
 from relay_cli.stack import Child
 
-API_KEY, _KNOWN = new_key([Scope.ADMIN])
+API_KEY, KNOWN = new_key([Scope.ADMIN])
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -73,7 +73,7 @@ async def service(kind: str, directory: Path, redis_url: str, **settings: str) -
     environment = {
         "RELAY_REDIS_URL": redis_url,
         "RELAY_TOKEN_SECRET": KEY,
-        "RELAY_API_KEYS": str(_KNOWN),
+        "RELAY_API_KEYS": str(KNOWN),
         "RELAY_GATEWAY_PORT": "0",
         "RELAY_CONTROL_PORT": "0",
         "RELAY_DRAIN_ACCEPT_S": "0",

@@ -2,12 +2,17 @@
 
 import asyncio
 import signal
+import sys
+from asyncio.subprocess import DEVNULL
 from typing import Any
 
 import aiohttp
 import pytest
-from tests.security.processes import API_KEY, Service
+from tests.redis_process import free_port
+from tests.security.processes import API_KEY, KNOWN, Service
 
+from relay_runtime.parent import end_with_parent
+from relay_settings.environment import child_environment
 from relay_wire import speaker
 
 HEADERS = {"Authorization": f"Bearer {API_KEY}"}
@@ -103,3 +108,66 @@ async def test_requests_under_way_are_finished(service) -> None:
         stopping.set()
         assert await posting == (202, 64_000)
         assert await child.wait(10) == 0
+
+
+@pytest.mark.parametrize("kind", ["gateway", "control"])
+async def test_the_traffic_port_says_whether_it_is_ready(service, kind: str) -> None:
+    """At /healthz, outside every limit, with the body the vendor's clients read; 503 from the signal on."""
+    limits = {"RELAY_REQUESTS_PER_S": "0.001", "RELAY_REQUESTS_BURST": "1"}
+    async with (
+        service(kind, RELAY_DRAIN_ACCEPT_S="3600", **limits) as child,
+        aiohttp.ClientSession() as http,
+    ):
+        await until(http, f"{child.url}/healthz", 200)
+        for _ in range(20):
+            async with http.get(f"{child.url}/healthz") as response:
+                assert (response.status, await response.json()) == (200, {"ok": True, "missing": []})
+                assert response.headers["Server"] == "avatar-relay"
+        child.signal(signal.SIGTERM)
+        await until(http, f"{child.url}/healthz", 503)
+        child.signal(signal.SIGTERM)
+        assert await child.wait(10) == 1
+
+
+async def test_signals_that_are_not_meant_for_stopping(service) -> None:
+    """SIGUSR1 and SIGUSR2 change nothing; SIGHUP stops as SIGTERM does, and again is no second signal."""
+    async with service("control", RELAY_DRAIN_ACCEPT_S="0.5") as child, aiohttp.ClientSession() as http:
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR1):
+            child.signal(number)
+        await until(http, f"{child.admin}/readyz", 200)
+        child.signal(signal.SIGHUP)
+        child.signal(signal.SIGHUP)
+        assert await child.wait(10) == 0
+
+
+@pytest.mark.parametrize("closed", [(0,), (1, 2), (0, 1, 2)])
+async def test_closed_standard_streams(closed: tuple[int, ...]) -> None:
+    """The event loop's files do not take their numbers: the process serves, and ends as it should."""
+    port = free_port()
+    script = "import os, sys; [os.close(int(n)) for n in sys.argv[1].split(',')]; os.execv(sys.executable,"
+    script += " [sys.executable, '-m', 'relay_control'])"
+    environment = {
+        "RELAY_REDIS_URL": f"redis://127.0.0.1:{free_port()}", "RELAY_TOKEN_SECRET": "k" * 32,
+        "RELAY_API_KEYS": str(KNOWN), "RELAY_CONTROL_PORT": "0", "RELAY_ADMIN_PORT": str(port),
+        "RELAY_DRAIN_ACCEPT_S": "0",
+    }  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, ",".join(map(str, closed)),
+        stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL,
+        env=child_environment(environment), preexec_fn=end_with_parent,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(30), aiohttp.ClientSession() as http:
+            while True:
+                try:
+                    async with http.get(f"http://127.0.0.1:{port}/livez") as response:
+                        assert response.status == 200
+                        break
+                except aiohttp.ClientConnectionError:
+                    await asyncio.sleep(0.05)
+            process.terminate()
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()

@@ -1,6 +1,7 @@
 """The application: control's operations, for those who may."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -17,6 +18,7 @@ from relay_control.operation import Handler, Operation
 from relay_control.session_tokens import session_tokens
 from relay_control.speakers import Speakers
 from relay_runtime import http
+from relay_runtime.probe import answer_probes
 from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
 from relay_settings.control import ControlSettings
@@ -45,13 +47,19 @@ TOKENS = web.AppKey("tokens", ViewerTokens)
 """Where it has the keys of viewer tokens."""
 
 
-async def application(settings: ControlSettings, link: Link, stack: AsyncExitStack) -> web.Application:
+async def application(
+    settings: ControlSettings,
+    link: Link,
+    stack: AsyncExitStack,
+    ready: Callable[[], bool] = lambda: True,
+) -> web.Application:
     """Control's routes.
 
     Args:
         settings: Control's.
         link: To Redis.
         stack: Ends what the application uses.
+        ready: Whether the process takes requests, for probes.
 
     Raises:
         SettingsError: Keys of backends or of tokens are not what they should be.
@@ -65,7 +73,7 @@ async def application(settings: ControlSettings, link: Link, stack: AsyncExitSta
     if settings.session_tokens:
         vendor = await stack.enter_async_context(session_tokens(settings, access, tokens, link))
         operations += vendor.operations()
-    app = http.application(_TRANSLATIONS, client_max_size=settings.max_turn_bytes)
+    app = http.application(_TRANSLATIONS, answer_probes(ready), client_max_size=settings.max_turn_bytes)
     app[SPEAKERS], app[TOKENS] = api.speakers, tokens
     for operation in operations:
         handler = _guarded(access, operation)
@@ -114,7 +122,7 @@ async def main(settings: ControlSettings, process: Process) -> None:
     ):
         process.health.add("redis", heartbeat.readiness)
         process.health.add("installation", installation.readiness)
-        app = await application(settings, link, stack)
+        app = await application(settings, link, stack, lambda: not process.health.reasons())
         process.health.add("token keys", app[TOKENS].readiness)
         url = await process.listen(app, settings.control_host, settings.control_port)
         await heartbeat.tried()
