@@ -31,6 +31,12 @@ class GatewaySettings(ProcessSettings, UplinkSettings, TokenSettings, LimitSetti
         ge=4096,
         description="Unsent bytes after which a viewer is no longer fed live and reads on by itself.",
     )
+    client_notsent_bytes: int = Field(
+        128 * 1024,
+        ge=4096,
+        description="Bytes that the kernel takes for a viewer beyond those on the wire (TCP_NOTSENT_LOWAT):"
+        " what is urgent waits behind them, and behind RELAY_CLIENT_BUFFER_BYTES.",
+    )
     slow_client_s: float = Field(
         20.0,
         gt=0,

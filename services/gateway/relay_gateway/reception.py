@@ -160,7 +160,13 @@ class Reception:
             autoping=False,
         )
         await websocket.prepare(request)
-        socket = Socket(request, websocket, self._outbox, buffer_bytes=self._settings.client_buffer_bytes)
+        socket = Socket(
+            request,
+            websocket,
+            self._outbox,
+            buffer_bytes=self._settings.client_buffer_bytes,
+            notsent_bytes=self._settings.client_notsent_bytes,
+        )
         self._limit_frames(request, socket)
         try:
             with self._heartbeat.watch(socket):

@@ -7,7 +7,9 @@ us who close: aiohttp's drops what is not yet sent when the socket is being read
 """
 
 import asyncio
+import socket
 from struct import Struct
+from typing import Any
 
 from aiohttp import WebSocketError, WSMessage, WSMsgType, web
 
@@ -42,6 +44,12 @@ def message_head(size_bytes: int, kind: int = BINARY) -> bytes:
     return _LONG.pack(kind, 127, size_bytes)
 
 
+def _bound_kernel(connection: Any, notsent_bytes: int) -> None:
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is not None and connection is not None:
+        connection.setsockopt(socket.IPPROTO_TCP, option, notsent_bytes)
+
+
 class Socket:
     """One viewer's open WebSocket.
 
@@ -50,6 +58,8 @@ class Socket:
         websocket: The response, prepared.
         outbox: Has it flushed.
         buffer_bytes: Unsent bytes at which the viewer counts as congested.
+        notsent_bytes: How many the kernel takes beyond those on the wire. By itself it takes megabytes, and
+            an interrupt would wait behind them.
     """
 
     def __init__(
@@ -59,11 +69,13 @@ class Socket:
         outbox: Outbox,
         *,
         buffer_bytes: int,
+        notsent_bytes: int,
     ) -> None:
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the viewer left during the handshake")
         transport.set_write_buffer_limits(high=buffer_bytes, low=buffer_bytes // 4)
+        _bound_kernel(transport.get_extra_info("socket"), notsent_bytes)
         self._transport = transport
         self._protocol = request.protocol
         self.websocket = websocket

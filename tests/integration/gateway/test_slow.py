@@ -1,10 +1,15 @@
 """Slow viewers: they delay nobody, cost a bounded buffer, and never get a silent hole."""
 
 import asyncio
+import fcntl
+import socket as socket_options
+import struct
+import termios
 from collections.abc import Callable
 from contextlib import suppress
 
 import aiohttp
+import pytest
 from tests.integration.gateway.bench import collect, listen_to, metric, seqs
 
 from relay_gateway.audience import UNSENT
@@ -45,6 +50,27 @@ async def test_what_is_on_its_way_when_the_socket_closes(bench) -> None:
         b.publish(events.ConversationEnded("over"))
         assert len(seqs(await listen_to(socket))) == turn * 22 + 1
         assert socket.close_code == 4410
+
+
+@pytest.mark.skipif(not hasattr(socket_options, "TCP_NOTSENT_LOWAT"), reason="this kernel cannot be told")
+async def test_the_kernel_takes_no_megabytes(bench, eventually) -> None:
+    """What is urgent waits behind what a phone can receive in seconds, not in minutes."""
+    async with (
+        bench(client_notsent_bytes=65_536) as b,
+        b.viewer("live") as quick,
+        await b.connect(b.path + "?from=live", slow=True),
+    ):
+        await b.turn(1, frames=300, size=30_000)
+        await collect(quick, 302)
+        await eventually(lambda: metric(CATCHING_UP) == 1)
+        transports = [one._socket._transport for one in b.service.reception._audience]
+        kept = [kept_by_kernel(transport.get_extra_info("socket").fileno()) for transport in transports]
+        assert max(kept) <= 3 * 65_536, "what is on the wire, and one write"
+
+
+def kept_by_kernel(descriptor: int) -> int:
+    """Bytes of a socket that the other side has not acknowledged, sent or not (SIOCOUTQ)."""
+    return int(struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)))[0])
 
 
 async def test_a_crawling_viewer_delays_nobody(bench, eventually) -> None:
