@@ -1,30 +1,37 @@
-"""Containers and codecs that are sent where PCM is due, told by how they begin.
+"""What is sent where PCM is due, told by how it begins: containers, codecs and text.
 
 The signs are at least three fixed bytes. MP3 and AAC have frames that begin with 11 set bits only, which
 speech can begin with, too: -1025 is ``ff fb``. They are recognised by two whole frame headers, the second
-exactly where the first says, which leaves chance about one in 10^9 beginnings of loud noise.
+exactly where the first says, which leaves chance about one in 10^9 beginnings of loud noise. Text, as of an
+error or of base64, is what has no control characters for so long, in UTF-8, and not the same few bytes again
+and again, as a constant or a square wave has.
 """
 
 import re
+from codecs import BOM_UTF8, getincrementaldecoder
 from typing import Final
 
 _SIGNS: Final = (
-    (0, b"OggS\0", "Ogg"),
-    (0, b"fLaC", "FLAC"),
-    (0, b"caff\0", "CAF"),
-    (0, b".snd\0", "AU"),
-    (0, b"#!AMR", "AMR"),
-    (0, b"\x1aE\xdf\xa3", "WebM"),
-    (0, b"FORM", "AIFF"),
-    (4, b"ftyp", "MP4"),
-)
-_ID3 = re.compile(rb"ID3[\x02-\x04][^\xff].[\x00-\x7f]{4}", re.DOTALL)
+    (0, b"OggS\0", "Ogg"), (0, b"fLaC", "FLAC"), (0, b"caff\0", "CAF"), (0, b".snd\0", "AU"),
+    (0, b"dns.", "AU"), (0, b"#!AMR", "AMR"), (0, b"\x1aE\xdf\xa3", "WebM"), (0, b"FORM", "AIFF"),
+    (0, b"ADIF", "AAC"), (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "WMA"), (0, b"FLV\x01", "FLV"),
+    (0, b"riff\x2e\x91\xcf\x11", "Wave64"), (0, b"\x1f\x8b\x08\0", "gzip"), (0, b"\x1f\x8b\x08\x08", "gzip"),
+    (0, b"PK\x03\x04", "ZIP"), (0, b"\x28\xb5\x2f\xfd", "Zstandard"),
+    (4, b"ftyp", "MP4"), (4, b"styp", "MP4"), (4, b"moov", "MP4"), (4, b"moof", "MP4"), (4, b"mdat", "MP4"),
+)  # fmt: skip
+"""Where a sign stands. Those of MP4 stand behind a size, whose first byte is 0."""
+_ID3 = re.compile(rb"ID3[\x02-\x04]\0[\0\x10-\xf0][\x00-\x7f]{4}", re.DOTALL)
 _ID3_BYTES = 10
-_TEXT = re.compile(
-    rb"[\s]*(?:\{\s*\"|\[\s*\{|<!DOCTYPE|<html|<\?xml|data:audio/|UklGR|SUQz|T2dnUw|//[uN])[\t\r\n -~]{48}",
-    re.IGNORECASE,
-)
-_TEXT_BYTES = 512
+_TEXT = re.compile(rb"[\t\r\n -~\x80-\xff]*")
+_MARKUP = (b"{", b"[", b"<")
+_TEXT_BYTES = 64
+"""So much of it is told from PCM, whatever follows."""
+_SHORT_TEXT_BYTES = 24
+_SHORT_MARKUP_BYTES = 12
+"""Less is enough where nothing follows, and is awaited where it begins as markup."""
+_MOST_TEXT_BYTES = 8192
+_TEXT_VARIETY = 12
+"""Different bytes in a text, at least."""
 _MP3_KBPS = {
     3: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     2: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
@@ -43,29 +50,50 @@ def name_of(head: bytes, *, whole: bool = False) -> str | None:
     Returns:
         None when it takes more bytes to tell.
     """
+    begun = len(head) < _ID3_BYTES and head.startswith(b"ID3"[: len(head)])
     for offset, sign, name in _SIGNS:
-        if head[offset:].startswith(sign):
-            return name
+        if _fits(head, offset, sign):
+            if len(head) >= offset + len(sign):
+                return name
+            begun = True
     if _ID3.match(head):
         return "MP3"
-    if _TEXT.match(head[:_TEXT_BYTES]):
-        return "text"
-    framed = _framed(head)
-    if framed is None and not whole:
-        return None
-    return framed or ("" if whole or not _may_begin(head) else None)
+    text = _text(head, whole=whole)
+    framed = _framed(head, whole=whole)
+    if not whole and (begun or text is None or framed is None):
+        return text or framed or None
+    return text or framed or ""
 
 
-def _may_begin(head: bytes) -> bool:
-    """Whether these few bytes can be the beginning of a sign that stands at the start."""
-    signs = [sign for offset, sign, _ in _SIGNS if not offset]
-    if any(sign.startswith(head) for sign in signs):
-        return True
-    return len(head) < _ID3_BYTES and head.startswith(b"ID3"[: len(head)])
+def _fits(head: bytes, offset: int, sign: bytes) -> bool:
+    """Whether these first bytes have the sign, as far as they go."""
+    if offset and (len(head) <= offset or head[0]):
+        return False
+    return sign.startswith(head[offset : offset + len(sign)])
 
 
-def _framed(head: bytes) -> str | None:
-    """MP3 or AAC by two frame headers; None when the second has not come."""
+def _text(head: bytes, *, whole: bool) -> str | None:
+    """Whether it is text; None when more has to come to tell."""
+    found = _TEXT.match(head, 0, _MOST_TEXT_BYTES)
+    text = found[0].removeprefix(BOM_UTF8).lstrip() if found else b""
+    least = _TEXT_BYTES
+    if found and found.end() == len(head):
+        is_markup = text.startswith(_MARKUP)
+        if not whole and is_markup and len(text) < least:
+            return None
+        if whole:
+            least = _SHORT_MARKUP_BYTES if is_markup else _SHORT_TEXT_BYTES
+    if len(text) < least or len(set(text)) < _TEXT_VARIETY:
+        return ""
+    try:
+        getincrementaldecoder("utf-8")().decode(text)
+    except UnicodeDecodeError:
+        return ""
+    return "text"
+
+
+def _framed(head: bytes, *, whole: bool) -> str | None:
+    """MP3 or AAC by two frame headers, or an MP3 by one whole frame; None when the second has not come."""
     if head[:1] not in (b"", b"\xff") or (len(head) > 1 and head[1] & 0xE0 != 0xE0):
         return ""
     if len(head) < _HEADER_BYTES:
@@ -76,6 +104,8 @@ def _framed(head: bytes) -> str | None:
             continue
         second = head[size : size + _HEADER_BYTES]
         if len(second) < _HEADER_BYTES:
+            if whole and name == "MP3" and len(head) == size:
+                return name
             return None
         if second[:2] == head[:2] and size_of(second) and (second[2] ^ head[2]) & 0x0C == 0:
             return name

@@ -8,6 +8,8 @@ from relay_wire.wav import WavReader
 
 _RIFF = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 _HEADER = re.compile(rb"RIFF.{4}WAVE", re.DOTALL)
+_PART_BYTES = 11
+"""Most of a header that is not yet the whole."""
 
 
 class SampleReader:
@@ -27,6 +29,8 @@ class SampleReader:
         self._wav: WavReader | None = None
         self._begun = begun
         self._head = b""
+        self._part = b""
+        """The end of the PCM so far, which may be the beginning of a header."""
 
     @property
     def sample_rate(self) -> int | None:
@@ -55,10 +59,7 @@ class SampleReader:
         if self._wav is not None:
             return self._wav.feed(data)
         if self._begun:
-            if found := _HEADER.search(data):
-                raise Unsupported(
-                    f"there is a WAV header {found.start()} bytes into PCM: send one or the other"
-                )
+            self._check_pcm(data)
             return data
         head = self._head + data
         kind = self._kind_of(head, whole=whole)
@@ -73,6 +74,15 @@ class SampleReader:
         else:
             self._begun = True
         return self._samples(head, whole=whole)
+
+    def _check_pcm(self, data: bytes) -> None:
+        """Refuse a WAV header in the middle of PCM, in one piece or in several."""
+        part = self._part
+        for offset, searched in ((-len(part), part + data[:_PART_BYTES]), (0, data)):
+            if found := _HEADER.search(searched):
+                at = max(0, offset + found.start())
+                raise Unsupported(f"there is a WAV header {at} bytes into PCM: send one or the other")
+        self._part = (part + data)[-_PART_BYTES:] if len(data) < _PART_BYTES else data[-_PART_BYTES:]
 
     def _kind_of(self, head: bytes, *, whole: bool) -> str | None:
         if head.startswith(_RIFF):

@@ -1,10 +1,12 @@
 """Audio that backends, speakers and clips bring: what is spoken, and what each refusal says."""
 
+import gzip
 import io
 import math
 import random
 import struct
 import wave
+from base64 import b64encode
 from contextlib import suppress
 
 import pytest
@@ -182,6 +184,26 @@ ADTS = b"\xff\xf1\x50\x80\x04\x00" + bytes(26)
         (b'{"detail": {"status": "quota_exceeded", "message": "This request exceeds your quota"}}', "text"),
         (b"UklGRiQAAABXQVZFZm10IBAAAAABAAEAgD4AAAB9AAACABAAZGF0YQ" * 3, "text"),
         (b"<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body></body></html>", "text"),
+        (b'{"error":"quota exceed"}', "text"),
+        ('{"code":"Throttling","message":"\u914d\u989d\u4e0d\u8db3, \u8bf7\u7a0d"}'.encode(), "text"),
+        (b"\xef\xbb\xbf" + b'{"error": {"code": 401, "message": "API key not valid"}}  ', "text"),
+        (b"<head><title>x</title></head><body>Service Unavailable!!</body>", "text"),
+        (b"upstream connect error or disconnect/reset before headers. reset reason: overflow ", "text"),
+        (b'event: audio\ndata: {"audio": "AAAA", "index": 0}\n\n' * 4, "text"),
+        (b64encode(random.Random(3).randbytes(3000)), "text"),
+        (b'"' + b64encode(riff()) + b'" ', "text"),
+        (riff().hex().encode(), "text"),
+        (b"\0\0\0\x18stypmsdh" + PCM, "MP4"),
+        (b"\0\0\0\x68moof\0\0\0\x10mfhd" + PCM, "MP4"),
+        (b"\0\0\x10\0mdat" + PCM, "MP4"),
+        (b"\xff\xf3\x64\xc4" + bytes(140), "MP3"),
+        (b"ADIF" + PCM, "AAC"),
+        (b"dns.\x18\0\0\0" + PCM, "AU"),
+        (b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb" + PCM, "Wave64"),
+        (bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c") + PCM, "WMA"),
+        (gzip.compress(riff() + b"\0", mtime=0)[:100], "gzip"),
+        (b"PK\x03\x04\x14\0" + PCM, "ZIP"),
+        (b"\x28\xb5\x2f\xfd" + PCM, "Zstandard"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("content_type", ["audio/pcm", "audio/l16", "application/octet-stream", "audio/wav"])
@@ -196,6 +218,13 @@ def test_what_is_no_pcm_is_named(body: bytes, name: str, content_type: str) -> N
     with pytest.raises(Unsupported):
         for start in range(0, len(body), 600):
             assert reader.feed(body[start : start + 600]) == b""
+        assert reader.finish() == b""
+
+
+def test_base64_of_silence_and_speech() -> None:
+    """Its beginning is the same byte again and again, as a constant is; all of it is looked at."""
+    with pytest.raises(Problem, match="this is text"):
+        samples_of(b64encode(bytes(600) + random.Random(3).randbytes(3000)), "audio/pcm", 16000)
 
 
 @pytest.mark.parametrize(
@@ -210,6 +239,12 @@ def test_what_is_no_pcm_is_named(body: bytes, name: str, content_type: str) -> N
         b"RI" + bytes(100),
         b"{ not json" * 10,
         bytes(8) + b"OggS",
+        b"ID3" + bytes(101),
+        b"ID3\x04\x11\x22\x33\x44" + PCM,
+        b"\x1f\x8b\x08\x33" + PCM,
+        b"\0\0\0\x20fty\0" + PCM,
+        b"AAAA" * 500,
+        b"ABCDEFGH" * 200,
     ],
 )
 def test_pcm_that_begins_like_another_format(pcm: bytes) -> None:
@@ -237,13 +272,26 @@ def test_a_header_within_pcm() -> None:
         samples_of(PCM + riff(), "audio/pcm", 16000)
 
 
+@pytest.mark.parametrize("size", [1, 3, 7, 11, 12, 320])
+def test_a_header_within_pcm_in_pieces(size: int) -> None:
+    """Found where it is cut, too; of what is behind it nothing is spoken."""
+    reader = SampleReader(16000)
+    got = b""
+    with pytest.raises(Unsupported, match="a WAV header"):
+        for piece in chunks(PCM + riff(), size):
+            got += reader.feed(piece)
+    assert len(got) <= len(PCM) + 12
+
+
 @pytest.mark.parametrize(
     "content_type",
     [
         "audio/pcm", "AUDIO/PCM", "audio/L16", "application/octet-stream", "", "audio/pcm;rate=16000",
         "audio/L16;codec=pcm;rate=16000", "audio/L16; rate=16000; channels=1", "audio/pcm; charset=binary",
         ['audio/pcm;rate="16000"', "=signed-integer-not-known-here"][0],
-        "audio/pcm;bits=16;endian=little",
+        "audio/pcm;bits=16;endian=little", "audio/pcm; rate=16000.0", "audio/pcm;channels=1.0",
+        "audio/pcm;Sampling-Rate=16000;bits_per_sample=16",
+        "audio/pcm;encoding=signed-integer;format=pcm_s16le",
     ],
 )  # fmt: skip
 def test_media_types_of_pcm(content_type: str) -> None:
@@ -275,6 +323,13 @@ def test_media_types_of_wav(content_type: str) -> None:
         ("audio/pcm;rate=24000", "unsupported-audio", "nothing resamples"),
         ("audio/wav;rate=24000", "unsupported-audio", "nothing resamples"),
         ("audio/pcm;sample_rate=24000", "unsupported-audio", "nothing resamples"),
+        ("audio/pcm;sampling_rate=24000", "unsupported-audio", "nothing resamples"),
+        ("audio/pcm;sample-rate-hertz=24000.0", "unsupported-audio", "nothing resamples"),
+        ("audio/pcm;bits-per-sample=8", "unsupported-audio", "bitspersample=8"),
+        ("audio/pcm;byte_order=big", "unsupported-media", "endian=big"),
+        ("audio/pcm;rate=1e999", "unsupported-media", "no number"),
+        ("audio/pcm;rate=\uff11\uff16\uff10\uff10\uff10", "unsupported-media", "no number"),
+        ("audio/pcm;rate=16_000", "unsupported-media", "no number"),
         ("audio/pcm;rate=16001", "unsupported-audio", "16001 Hz"),
         ("audio/pcm;rate=fast", "unsupported-media", "rate=fast is no number"),
         ("audio/pcm;rate=16000.5", "unsupported-media", "no number"),

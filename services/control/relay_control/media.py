@@ -1,5 +1,6 @@
 """Media types: what a posted turn says it is, checked with what it is before anything is spoken."""
 
+import re
 from email.message import Message
 
 from relay_wire import problems, samples, text
@@ -11,16 +12,24 @@ WAV_TYPES = ("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave", "audio/
 PCM_TYPES = ("audio/pcm", "audio/l16", "application/octet-stream")
 """Little-endian, ``audio/l16`` too: synthesisers that send it mean that, whatever RFC 2586 says."""
 
-_RATE = ("rate", "sample_rate", "samplerate", "sample-rate")
-_NUMBERS = {"channels": 1, "channel": 1, "bits": 16, "bitdepth": 16, "bit_depth": 16, "depth": 16}
+_RATE = ("rate", "samplerate", "sampleratehertz", "samplingrate", "frequency")
+_NUMBERS = {
+    "channels": 1, "channel": 1, "channelcount": 1, "numchannels": 1,
+    "bits": 16, "bitdepth": 16, "depth": 16, "bitspersample": 16, "samplesize": 16, "samplewidth": 16,
+}  # fmt: skip
 _WORDS = {
-    "codec": frozenset({"pcm", "pcm_s16le", "s16le", "linear16", "lpcm", "l16", "1"}),
-    "endian": frozenset({"little", "little-endian", "le"}),
+    "codec": frozenset(
+        {"pcm", "pcm16", "pcms16le", "s16le", "s16", "int16", "linear16", "lpcm", "l16", "1", "signedinteger"}
+    ),
+    "endian": frozenset({"little", "littleendian", "le"}),
 }
 _ALIASES = {
-    "codecs": "codec", "encoding": "codec", "format": "codec",
-    "endianness": "endian", "byteorder": "endian", "byte-order": "endian",
+    "codecs": "codec", "encoding": "codec", "format": "codec", "sampleformat": "codec",
+    "endianness": "endian", "byteorder": "endian",
 }  # fmt: skip
+_SEPARATORS = str.maketrans("", "", "-_ ")
+"""Between the words of a parameter, which senders write as they like."""
+_NUMBER = re.compile(r"[0-9]{1,9}(?:\.0{1,9})?")
 _CONTENT_TYPE = "Content-Type"
 _DEFAULT = "application/octet-stream"
 _HOW = "send audio/wav, or mono PCM16 little-endian as audio/pcm"
@@ -68,22 +77,23 @@ def check_type(content_type: str, sample_rate: int) -> bool:
 
 
 def _check_parameter(name: str, value: str, sample_rate: int) -> None:
+    name = name.translate(_SEPARATORS)
     name = _ALIASES.get(name, name)
-    if name in _WORDS and value not in _WORDS[name]:
-        raise Problem(problems.UNSUPPORTED_MEDIA, f"{_CONTENT_TYPE}: {name}={value}: {_HOW}")
+    shown = f"{_CONTENT_TYPE}: {name}={value}"
+    if name in _WORDS and value.translate(_SEPARATORS) not in _WORDS[name]:
+        raise Problem(problems.UNSUPPORTED_MEDIA, f"{shown}: {_HOW}")
     if name not in _RATE and name not in _NUMBERS:
         return
-    try:
-        number = int(value)
-    except ValueError:
-        raise Problem(problems.UNSUPPORTED_MEDIA, f"{_CONTENT_TYPE}: {name}={value} is no number") from None
+    if not _NUMBER.fullmatch(value.strip()):
+        raise Problem(problems.UNSUPPORTED_MEDIA, f"{shown} is no number")
+    number = int(value.partition(".")[0])
     try:
         if name in _RATE:
             check_rate(number, sample_rate)
     except AudioError as error:
         raise _refused(error) from None
     if number != _NUMBERS.get(name, number):
-        detail = f"{_CONTENT_TYPE}: {name}={value}: send 16-bit mono samples"
+        detail = f"{shown}: send 16-bit mono samples"
         raise Problem(problems.UNSUPPORTED_AUDIO, detail, **{name: number})
 
 
