@@ -10,6 +10,7 @@ from relay_cli.stack import Child, Stack
 
 _PIPE_BYTES = 4096
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _WITH_FEW_FILES = """
 import resource, runpy
 resource.setrlimit(resource.RLIMIT_NOFILE, ({files}, {files}))
@@ -92,3 +93,9 @@ class LabStack(Stack):
 def rss_bytes(child: Child) -> int:
     """The resident memory of a process."""
     return int(Path(f"/proc/{child.pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+
+
+def cpu_s(child: Child) -> float:
+    """What CPU time a process has used."""
+    fields = Path(f"/proc/{child.pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
