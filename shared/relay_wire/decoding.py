@@ -1,4 +1,6 @@
-"""Decoding: what a decoder of ours raises for input that it cannot read."""
+"""Decoding: what a decoder of ours raises for input that it cannot read, and what its sender is told."""
+
+import re
 
 import msgspec
 
@@ -8,3 +10,25 @@ UNREADABLE: tuple[type[Exception], ...] = (msgspec.MsgspecError, RecursionError,
 ``RecursionError`` is raised for input that is nested deeper than the decoder goes, and ``ValueError`` for
 text that has no bytes in UTF-8 and for numbers out of range.
 """
+_MOST_CHARS = 160
+_WORDS = (
+    (re.compile(r"Invalid (?:enum )?value '.*'", re.DOTALL), "a value that is not known here"),
+    (re.compile(r"`str` matching regex '.*'", re.DOTALL), "text without such characters"),
+)
+"""Where a decoder's own words repeat the input, or say how it is written."""
+
+
+def reason(error: Exception) -> str:
+    """Why input could not be read, for its sender: one short sentence that does not repeat the input.
+
+    Args:
+        error: One of ``UNREADABLE``.
+    """
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeError):
+        return "it has text that is not UTF-8"
+    words = str(error)
+    for pattern, ours in _WORDS:
+        words = pattern.sub(ours, words)
+    return words if len(words) <= _MOST_CHARS else words[: _MOST_CHARS - 3] + "..."

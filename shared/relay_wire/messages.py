@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from relay_wire.decoding import UNREADABLE
+from relay_wire.decoding import UNREADABLE, reason
 from relay_wire.events import PongId
 from relay_wire.numbers import Number, nearest, whole
 
@@ -111,7 +111,7 @@ def decode(text: str) -> Message:
         return message.read() if isinstance(message, _Report) else message
     except UNREADABLE as error:
         refusal = ReportError if _is_report(text) else MessageError
-        raise refusal(f"not a message: {error}") from None
+        raise refusal(f"not a message: {reason(error)}") from None
 
 
 def _is_report(text: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from relay_wire.decoding import UNREADABLE
+from relay_wire.decoding import UNREADABLE, reason
 from relay_wire.numbers import Number, whole
 
 Key = Annotated[str, msgspec.Meta(pattern=r"^(?!agent:)[!-~]{1,128}\Z")]
@@ -114,7 +114,7 @@ def decode(text: str) -> FromSpeaker:
     try:
         message: FromSpeaker = _FROM_SPEAKER.decode(text)
     except UNREADABLE as error:
-        raise SpeakerError(f"not a message: {error}") from None
+        raise SpeakerError(f"not a message: {reason(error)}") from None
     return message
 
 
@@ -123,5 +123,5 @@ def decode_answer(text: str) -> ToSpeaker:
     try:
         answer: ToSpeaker = _TO_SPEAKER.decode(text)
     except UNREADABLE as error:
-        raise SpeakerError(f"not an answer: {error}") from None
+        raise SpeakerError(f"not an answer: {reason(error)}") from None
     return answer

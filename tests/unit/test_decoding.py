@@ -34,3 +34,27 @@ def test_text_that_is_no_unicode_is_a_bad_message(read, error: type[Exception], 
     """Half a surrogate pair, as some languages cut strings; events come as bytes."""
     with pytest.raises(error):
         read(f'{{"type":"{kind}","x":"\ud800"}}')
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (messages.decode, '{"type":"playback","turn":1,"state":"%s"}' % ("z" * 60_000)),
+        (messages.decode, '{"type":"%s"}' % ("z" * 60_000)),
+        (messages.decode, '{"type":"ping","id":' + "[" * 60_000),
+        (messages.decode, '{"type":"interrupt","x":' + "[" * 60_000),
+        (speaker.decode, '{"type":"start","key":"%s"}' % ("z " * 30_000)),
+        (speaker.decode, '{"type":"%s"}' % ("z" * 60_000)),
+        (compat.decode, '{"type":"set_avatar","avatarId":"a\\u0000zzzz"}'),
+        (compat.decode, '{"type":"ping","x":' + "[" * 60_000),
+        (host.decode_start, '{"action":"%s"}' % ("z" * 60_000)),
+        (host.decode_start, '{"action":"start","avatar_id":"a\\u0000zzzz"}'),
+    ],
+)
+def test_a_sender_is_told_why_in_few_words(read: Callable[[str], Any], text: str) -> None:
+    """What is wrong and where; nothing of the input, and nothing of how it is read here."""
+    with pytest.raises(ValueError, match=r"^not a") as refused:
+        read(text)
+    told = str(refused.value)
+    assert len(told) <= 200
+    assert not any(word in told for word in ("zzzz", "regex", "recursion", "deserializ", "enum"))

@@ -33,7 +33,7 @@ from relay_streams.uplink import Busy, Closed, Full, Mismatch, Uplink, UplinkLim
 from relay_telemetry import traces
 from relay_telemetry.counter import counter
 from relay_wire import problems, speaker, text
-from relay_wire.decoding import UNREADABLE
+from relay_wire.decoding import UNREADABLE, reason
 from relay_wire.frame import Codec
 from relay_wire.pcm import SAMPLE_RATES, chunk_bytes, duration_ms
 from relay_wire.problems import Problem
@@ -318,9 +318,9 @@ class Api:
             try:
                 return msgspec.json.decode(body or b"{}", type=kind)
             except msgspec.ValidationError as error:
-                raise Problem(problems.INVALID_FIELD, str(error)) from None
+                raise Problem(problems.INVALID_FIELD, reason(error)) from None
             except UNREADABLE as error:
-                raise Problem(problems.MALFORMED_JSON, str(error)) from None
+                raise Problem(problems.MALFORMED_JSON, reason(error)) from None
 
     def _stream_url(self, conversation: str) -> str:
         return f"{self._settings.gateway_url.rstrip('/')}/v1/conversations/{conversation}/stream"

@@ -35,6 +35,7 @@ DROPPED = counter(
         "conversation_ended",
         "store_refused",
         "forbidden",
+        "listener_report",
     ),
 )
 

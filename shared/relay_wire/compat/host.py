@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from relay_wire.decoding import UNREADABLE
+from relay_wire.decoding import UNREADABLE, reason
 from relay_wire.messages import MessageError
 from relay_wire.numbers import Number, whole
 from relay_wire.pcm import SAMPLE_RATES
@@ -74,7 +74,7 @@ def decode_start(text: str) -> Start:
     try:
         start = _DECODER.decode(text)
     except UNREADABLE as error:
-        raise MessageError(f"not a start: {error}") from None
+        raise MessageError(f"not a start: {reason(error)}") from None
     if start.sample_rate not in (None, *SAMPLE_RATES):
         raise MessageError(f"sample_rate: one of {SAMPLE_RATES}")
     return Start(start.avatar_id or "", whole(start.sample_rate or 0))

@@ -6,7 +6,7 @@ What may be missing may be null.
 
 import msgspec
 
-from relay_wire.decoding import UNREADABLE
+from relay_wire.decoding import UNREADABLE, reason
 from relay_wire.messages import MessageError
 from relay_wire.text import Name
 
@@ -90,4 +90,4 @@ def decode(text: str) -> Message | Unknown:
         head = _TYPE_DECODER.decode(text)
         return _DECODER.decode(text) if head.type in _TYPES else head
     except UNREADABLE as error:
-        raise MessageError(f"not a message: {error}") from None
+        raise MessageError(f"not a message: {reason(error)}") from None

@@ -1,8 +1,10 @@
 """`/ws/host`: the vendor's binary protocol at a real gateway (facts 5.1)."""
 
 import asyncio
+import io
 import json
 import struct
+import wave
 from typing import Any
 
 import aiohttp
@@ -75,6 +77,46 @@ async def test_a_turn(bench) -> None:
         assert socket.close_code == 1000
         assert b"".join(entry.pcm for entry in said) == PCM * 2
         assert said[-1].end
+
+
+async def test_a_wav_file_is_spoken_without_its_header(bench) -> None:
+    """Cut anywhere."""
+    data = io.BytesIO()
+    with wave.open(data, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(PCM)
+    body = data.getvalue()
+    async with bench(**OPTIONS) as b, b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
+        await socket.send_json({"action": "start", "sample_rate": 16000})
+        for start in range(0, len(body), 30):
+            piece = body[start : start + 30]
+            await socket.send_bytes(bytes((1, start + 30 >= len(body))) + piece)
+        assert b"".join(entry.pcm for entry in await uploaded(b)) == PCM
+
+
+@pytest.mark.parametrize(
+    ("audio", "says"),
+    [
+        (b"ID3\x04\0\0\0\0\0\0" + PCM, "this is MP3"),
+        (
+            b'{"error": {"code": 401, "message": "API key not valid. Please pass a valid API key."}}',
+            "this is text",
+        ),
+    ],
+)
+async def test_what_is_no_pcm_is_refused_by_name(bench, audio: bytes, says: str) -> None:
+    """As at control's doors. No byte of it is spoken, of what follows neither."""
+    async with bench(**OPTIONS) as b, b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
+        await socket.send_json({"action": "start", "sample_rate": 16000})
+        assert (await told(socket))[0] == 3
+        for _ in range(2):
+            await socket.send_bytes(b"\1\0" + audio)
+            kind, _, payload = await told(socket)
+            assert kind == 4
+            assert says in json.loads(payload)["error"]
+        assert not await b.uplink()
 
 
 async def test_no_motion_to_come(bench) -> None:

@@ -12,7 +12,9 @@ from relay_wire import events, frame
 from relay_wire.compat import host
 from relay_wire.frame import Kind
 from relay_wire.messages import MessageError, Utterance
+from relay_wire.pcm import AudioError
 from relay_wire.position import Position
+from relay_wire.samples import SampleReader
 
 
 class Host:
@@ -24,20 +26,34 @@ class Host:
 
     def __init__(self, record: Conversation) -> None:
         self._record = record
+        self._reader = SampleReader(record.sample_rate)
+        self._refusal = ""
+        """Why no more of the turn is taken: what follows would be taken for PCM."""
         self._said_all = False
         self._seen_all = False
         self.over = False
 
-    def read(self, message: WSMessage) -> Utterance:
+    def read(self, message: WSMessage) -> Utterance | None:
         """A piece of the turn."""
         if message.type is not WSMsgType.BINARY:
             raise BadMessage("after the start, messages are binary")
         try:
-            pcm, last = host.decode_audio(message.data)
+            audio, last = host.decode_audio(message.data)
         except MessageError as error:
             raise BadMessage(str(error)) from None
+        pcm = self._samples(audio, last=last)
         self._said_all = self._said_all or last
-        return Utterance(pcm, last)
+        return Utterance(pcm, last) if pcm or last else None
+
+    def _samples(self, audio: bytes, *, last: bool) -> bytes:
+        if self._refusal:
+            raise BadMessage(self._refusal)
+        try:
+            pcm = self._reader.feed(audio)
+            return pcm + self._reader.finish() if last else pcm
+        except AudioError as error:
+            self._refusal = str(error)
+            raise BadMessage(self._refusal) from None
 
     def frames(self, batch: Batch) -> bytes:
         """Motion; the client has the audio."""
