@@ -16,7 +16,7 @@ from prometheus_client import Gauge
 from relay_runtime.tasks import TaskScope
 from relay_settings.base import SettingsError
 from relay_streams.connection import RECONNECT_WAIT
-from relay_streams.errors import StoreError
+from relay_streams.errors import Refused, StoreError
 from relay_streams.keys import KeySpace
 from relay_streams.link import Link
 
@@ -70,7 +70,11 @@ class Installation:
             Disagreement: Redis has other constants.
             StoreError: Redis cannot be asked now.
         """
-        return self._judge(await self._link.execute("GET", self.keys.installation))
+        try:
+            content = await self._link.execute("GET", self.keys.installation)
+        except Refused:  # not even text
+            content = b""
+        return self._judge(content)
 
     async def compare(self) -> None:
         """Compare with what Redis has, and write ours where it has nothing. Raises as ``check`` does."""

@@ -16,6 +16,7 @@ relay:installation                string  what all processes must agree on (see 
 ================================  ======  =====================================================
 
 ``relay`` is ``RELAY_KEY_PREFIX``: relays with different prefixes share a database without seeing each other.
+A key that has another type than here is a loss, and made good like one (see ``key_types``).
 A stream's hint channel has the stream's own name (channels and keys are separate name spaces).
 """
 

@@ -13,6 +13,7 @@ from relay_streams import scripts
 from relay_streams.channel import Channel, Command, Reply, pack
 from relay_streams.connection import RECONNECT_WAIT, REFUSALS, Endpoint, Losses, use
 from relay_streams.errors import StoreError, Unavailable, Unencodable
+from relay_streams.key_types import purge_of
 from relay_streams.refusals import LEAVE, Refusal
 from relay_streams.replies import BY_COMMAND, Check, anything
 from relay_streams.scripts import Script
@@ -27,6 +28,11 @@ SCRIPTS_SENT = counter(
     "Scripts that Redis did not have, and that were sent as text.",
     link=OPEN,
 )
+PURGED = counter(
+    "relay_redis_purges_total",
+    "Times that keys of another type than the relay's were found, and removed.",
+    link=OPEN,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +40,7 @@ log = structlog.get_logger(__name__)
 class Request:
     """One command on its way, with its reply to come."""
 
-    __slots__ = ("asking", "command", "future", "key", "redirects", "sent_at", "write")
+    __slots__ = ("asking", "command", "future", "key", "purged", "redirects", "sent_at", "write")
 
     def __init__(self, command: Command, key: Key | None = None) -> None:
         self.command = command
@@ -43,6 +49,8 @@ class Request:
         self.future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.asking = False
         """Whether it goes to a node that is about to take over its slot, and must be told so."""
+        self.purged = False
+        """Whether keys of another type were removed for it."""
         self.redirects = 0
         self.sent_at = 0.0
         self.write = 0
@@ -106,6 +114,7 @@ class Node:
         self._throttle = Throttle()
         self._losses = Losses(name)
         expect(SCRIPTS_SENT, link=name)
+        expect(PURGED, link=name)
 
     def submit(self, command: Command, key: Key | None = None) -> asyncio.Future[Reply]:
         """Queue a command for the next write and return its future reply.
@@ -262,6 +271,8 @@ class Node:
     def _refused(self, request: Request, refusal: Refusal) -> None:
         if refusal.code == "NOSCRIPT" and self._send_as_text(request):
             return
+        if refusal.code == "WRONGTYPE" and self._purge(request):
+            return
         if self._on_refusal is not None and self._on_refusal(request, refusal):
             self._redirected = self._doubtful = self._writes
             return
@@ -285,6 +296,23 @@ class Node:
         if self._throttle.admit("NOSCRIPT") is not None:
             log.warning("redis has lost a script, sending its text", link=self._name, script=script.name)
         request.command = ("EVAL", script.text, *request.command[2:])
+        self._send_again(request)
+        self._doubtful = self._writes
+        return True
+
+    def _purge(self, request: Request) -> bool:
+        """Remove keys of another type, once for each command that meets them, and send the command again."""
+        keys, types = purge_of(request.command)
+        if request.purged or not keys:
+            return False
+        request.purged = True
+        PURGED.labels(self._name).inc()
+        if self._throttle.admit("WRONGTYPE") is not None:
+            log.warning("redis has keys of another type, removing them", link=self._name, keys=keys[:8])
+        purge = Request(("EVALSHA", scripts.PURGE.sha, len(keys), *keys, *types), request.key or keys[0])
+        purge.purged = True
+        purge.future.add_done_callback(_forget)
+        self._send_again(purge)
         self._send_again(request)
         self._doubtful = self._writes
         return True
@@ -327,6 +355,12 @@ class Node:
         self._in_flight.clear()
         for request in failed:
             request.fail(Unavailable("the connection to Redis broke"))
+
+
+def _forget(reply: asyncio.Future[Reply]) -> None:
+    """Nobody waits for it: what it could not do is what the command behind it meets."""
+    if not reply.cancelled():
+        reply.exception()
 
 
 async def _loaded(connection: Connection, script: Script) -> str:

@@ -219,9 +219,10 @@ class Registry:
 
     async def begin_upkeep(self, partition: PartitionKeys, for_s: float) -> bool:
         """Become the worker that looks after a partition's indexes, for so long; False when another is."""
-        reply = await self._link.execute(
-            "SET", partition.upkeep, self.owner, "NX", "PX", max(1, int(for_s * 1000)), key=partition.unowned
-        )
+        key, wait_ms = partition.upkeep, max(1, int(for_s * 1000))
+        reply = await self._link.execute("SET", key, self.owner, "NX", "PX", wait_ms, key=partition.unowned)
+        if reply is None and await self._link.execute("PTTL", key, key=partition.unowned) < 0:
+            await self._link.execute("DEL", key, key=partition.unowned)  # Nobody's: it would stay for ever.
         return reply is not None
 
     async def repair(self, partition: PartitionKeys, lost_s: float) -> int:

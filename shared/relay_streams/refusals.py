@@ -51,6 +51,7 @@ _DEFECTS = (
     "out of range",
     "invalid stream id",
     "the id specified",
+    "exhausted the last possible id",
 )
 """Parts of ``ERR`` replies to commands that cannot succeed on the data they meet."""
 

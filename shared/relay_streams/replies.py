@@ -102,6 +102,7 @@ def role(reply: Reply) -> bool:
 BY_COMMAND: Final[Mapping[str | bytes | int, Check]] = {
     "GET": text,
     "HGETALL": pairs,
+    "PTTL": number,
     "ROLE": role,
     "SCARD": number,
     "SET": text,

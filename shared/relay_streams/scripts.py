@@ -32,6 +32,7 @@ EXPIRE: Final = _load("expire", three_numbers)
 FINISH: Final = _load("finish", number)
 HEARTBEAT: Final = _load("heartbeat", word(ok=(bytes, int), denied=(bytes,)))
 PUBLISH: Final = _load("publish", word("missing", ok=(int,), fenced=(bytes,), behind=(int,)))
+PURGE: Final = _load("purge", number)
 REAP: Final = _load("reap", number)
 RELEASE: Final = _load("release", number)
 RENEW: Final = _load("renew", two_lists)
@@ -50,8 +51,8 @@ TAKE: Final = _load("take", pairs)
 TELL: Final = _load("tell", word("full", "ended", "missing", ok=(int,), fenced=(bytes,)), after="room")
 
 ALL: Final = (
-    ATTEND, CLAIM, CREATE, DEFER, EXPIRE, FINISH, HEARTBEAT, PUBLISH, REAP, RELEASE, RENEW, REPAIR, RESTORE,
-    SPEAK, TAKE, TELL,
+    ATTEND, CLAIM, CREATE, DEFER, EXPIRE, FINISH, HEARTBEAT, PUBLISH, PURGE, REAP, RELEASE, RENEW, REPAIR,
+    RESTORE, SPEAK, TAKE, TELL,
 )  # fmt: skip
 
 BY_NAME: Final[Mapping[str | bytes | int, Script]] = {
@@ -60,7 +61,7 @@ BY_NAME: Final[Mapping[str | bytes | int, Script]] = {
 """Scripts by what EVALSHA and EVAL call them."""
 
 _CALLED = re.compile(r"(?:call\(|\{)'(?:(XINFO|XGROUP)', ')?([A-Z]+)'")
-_SENT = ("HGET", "HGETALL", "HMGET", "SCAN", "SCARD", "SET", "XACK", "XRANGE", "XREAD")
+_SENT = ("DEL", "HGET", "HGETALL", "HMGET", "PTTL", "SCAN", "SCARD", "SET", "XACK", "XRANGE", "XREAD")
 
 COMMANDS: Final = tuple(
     sorted(

@@ -245,6 +245,26 @@ async def test_a_damaged_claim_delays_no_other_renewal(open_store) -> None:
         assert store.lost == []
 
 
+@pytest.mark.parametrize(
+    "field", ["in_at", "in_stop", "in_close", "in_quiet", "in_past", "in_hold", "up", "up_in"]
+)
+async def test_what_scripts_read_may_be_damaged(bench, field: str) -> None:
+    """While the conversation is owned: it is spoken in, interrupted and ended all the same."""
+    async with bench() as b:
+        keys = await b.store.create()
+        async with b.worker():
+            turn = (await b.up.speak(keys, offset=0, pcm=TENTH, end=False)).turn
+            await b.until(keys, events.TurnStarted())
+            await b.up.interrupt(keys, "viewer")
+            await b.until_outcome(keys, turn)
+            sums = await b.store.link.execute("HGET", keys.meta, "up_in")
+            await damage(b.store, keys, **{"in_quiet": sums, field: "junk"})
+            await b.up.interrupt(keys, "viewer")
+            await speaks(b, keys)
+            await b.up.close(keys, "deleted")
+            await until_ended(b, keys, "deleted")
+
+
 def test_every_field_has_its_bounds() -> None:
     """A record is whole, or damaged, or not there; nothing else comes out of reading it."""
     founding = Conversation("c", "open", "ava", 16000, Codec.PCM_S16LE, 1).founding_fields()

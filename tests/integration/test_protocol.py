@@ -381,20 +381,40 @@ async def test_a_refusal_is_no_fence(open_store, eventually, words) -> None:
         assert store.lost == []
 
 
-async def test_a_key_of_another_type_is_a_loss(open_store, eventually) -> None:
-    """What can never succeed ends this term, and no other."""
+@pytest.mark.parametrize("name", ["meta", "lease", "leases", "down", "up"])
+async def test_a_key_of_another_type_is_a_loss(open_store, name: str) -> None:
+    """Made good like any other: the owner keeps its term, and so does its neighbour."""
     async with open_store() as store, Publisher(store.url) as publisher:
         leases = [await store.claim(await store.create()) for _ in range(2)]
         writers = [store.writer(publisher, lease) for lease in leases]
-        await store.link.execute("SET", leases[0].keys.down, "no stream")
+        key = getattr(leases[0].keys, name)
+        await store.link.execute("DEL", key)
+        await store.link.execute("SADD", key, "something else")
         for writer in writers:
-            writer.append([motion()], checkpoint=b"{}")
-        await eventually(lambda: store.lost)
-        await writers[1].drained()
+            writer.append([motion()], checkpoint=b"{}", up="1-0")
+        for writer in writers:
+            await writer.drained()
 
-        [lost] = store.lost
-        assert isinstance(lost, Refused)
-        assert len(await store.entries(leases[1].keys.down)) == 1
+        assert not any(await store.registry().renew(leases))
+        assert [len(await store.entries(lease.keys.down)) for lease in leases] == [1, 1]
+        assert store.lost == []
+
+
+@pytest.mark.parametrize("index", ["unowned", "made"])
+async def test_an_index_of_another_type_stops_nothing(open_store, index: str) -> None:
+    """What is created, swept and given up after it is offered."""
+    async with open_store() as store:
+        keys = await store.create(creator="somebody")
+        key = keys.unowned if index == "unowned" else keys.made("somebody")
+        await store.link.execute("DEL", key)
+        await store.link.execute("SET", key, "something else")
+        second = next(
+            one for one in [await store.create(creator="somebody") for _ in range(60)]
+            if one.partition == keys.partition
+        )  # fmt: skip
+        offers = await store.registry().take(store.keys.shared(keys.partition), 100)
+
+        assert second.id in {offer.conversation for offer in offers}
 
 
 async def test_a_lease_is_kept_without_the_permission(open_store) -> None:

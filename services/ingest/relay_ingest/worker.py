@@ -159,10 +159,13 @@ class Worker:
                 steady_since = loop.time()
             swept_at = loop.time()
             steady_s = min(self._link.connected_for_s, swept_at - steady_since)
-            with self._contained("worker"), store_may_fail("sweep"):
+            with self._contained("worker"):
                 queues = []
                 for unowned, partition in self._partitions.items():
-                    queues.append(await self._registry.expire(partition, 100 if steady_s > lease_s else 0))
+                    with store_may_fail("sweep"):
+                        queues.append(
+                            await self._registry.expire(partition, 100 if steady_s > lease_s else 0)
+                        )
                     self._offers.sweep(unowned, self._due())
                     self._work.set()
                 EXPIRED.inc(sum(queue.put_up for queue in queues))

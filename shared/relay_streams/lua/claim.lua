@@ -22,8 +22,7 @@ local function settled(reply)
   return reply
 end
 
-local record = redis.pcall('HMGET', meta, 'state', 'generation', 'first_generation', 'format')
-if record.err and not string.find(record.err, 'WRONGTYPE', 1, true) then return record end
+local record = redis.call('HMGET', meta, 'state', 'generation', 'first_generation', 'format')
 if not record[1] then return settled({'missing'}) end
 if record[1] == 'ended' then return settled({'ended'}) end
 -- A lease that never expires is none.
@@ -33,6 +32,7 @@ if (tonumber(record[4]) or 1) > tonumber(ARGV[6]) then return {'later'} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local generation = math.max(now, (tonumber(record[2]) or 0) + 1)
+redis.call('XLEN', down) -- fails where it is no stream
 local info, last = redis.pcall('XINFO', 'STREAM', down), '0-0'
 if not info.err then
   for i = 1, #info, 2 do

@@ -8,8 +8,8 @@
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local time = redis.call('TIME')
 local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
-redis.call('HSET', KEYS[1], 'leased', now, 'seen', now, unpack(ARGV, 2))
 redis.call('SADD', KEYS[3], ARGV[1])
 redis.call('XADD', KEYS[2], '*', 'c', ARGV[1])
+redis.call('HSET', KEYS[1], 'leased', now, 'seen', now, unpack(ARGV, 2)) -- last: it says that the rest is done
 redis.call('SPUBLISH', KEYS[2], '')
 return 1

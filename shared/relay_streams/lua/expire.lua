@@ -8,8 +8,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. string.format('%.0f', now), 'LIMIT', 0, ARGV[1])
 for _, id in ipairs(ids) do
-  redis.call('ZREM', KEYS[1], id)
   redis.call('XADD', KEYS[2], '*', 'c', id)
+  redis.call('ZREM', KEYS[1], id)
 end
 if #ids > 0 then redis.call('SPUBLISH', KEYS[2], '') end
 

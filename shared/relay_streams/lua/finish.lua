@@ -6,11 +6,11 @@
 -- Returns 1, or 0 when the lease is not ours any more. The record outlives the frames: it keeps the
 -- generation, so that a late writer stays fenced.
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 0 end
-redis.call('DEL', KEYS[2], KEYS[5])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('SREM', KEYS[6], ARGV[1])
 if ARGV[5] then redis.call('HSET', KEYS[1], unpack(ARGV, 5)) end
 redis.call('HSET', KEYS[1], 'state', 'ended')
 redis.call('PEXPIRE', KEYS[4], ARGV[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
+redis.call('DEL', KEYS[2], KEYS[5]) -- last: without the lease it cannot be repeated
 return 1

@@ -14,6 +14,7 @@ local meta, lease, leases, down, up = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5
 local generation = ARGV[2]
 
 local function last_id(stream)
+  redis.call('XLEN', stream) -- fails where it is none
   local info = redis.pcall('XINFO', 'STREAM', stream)
   for i = 1, #info, 2 do
     if info[i] == 'last-generated-id' then

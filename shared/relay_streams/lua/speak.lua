@@ -59,6 +59,7 @@ end
 
 local function is_after(id, other)
   local ms, number = string.match(id, '^(%d+)-(%d+)$')
+  if not ms then return false end
   local other_ms, other_number = string.match(other, '^(%d+)-(%d+)$')
   if ms ~= other_ms then return tonumber(ms) > tonumber(other_ms) end
   return tonumber(number) > tonumber(other_number)
@@ -106,7 +107,7 @@ local function hold()
   return is_in(input)
 end
 
-if input.state == 'open' and record[7] and now - tonumber(record[7]) > tonumber(ARGV[9]) then cut() end
+if input.state == 'open' and now - (tonumber(record[7]) or now) > tonumber(ARGV[9]) then cut() end
 
 local after = offset
 for i = FIRST, #ARGV do after = after + #ARGV[i] end

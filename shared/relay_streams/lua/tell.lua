@@ -47,9 +47,10 @@ local function interrupt(...)
     'in_stop_reason', select(2, ...))
 end
 
+-- An id that is none, in a damaged record, is nothing that waits.
 local function is_waiting(id)
-  if not id or #redis.call('XRANGE', up, id, id) == 0 then return false end
-  return record[12] == false or #redis.call('XRANGE', up, '(' .. record[12], id, 'COUNT', 1) > 0
+  if not id or not redis.pcall('XRANGE', up, id, id)[1] then return false end
+  return record[12] == false or redis.pcall('XRANGE', up, '(' .. record[12], id, 'COUNT', 1)[1] ~= nil
 end
 
 local function talks_over()

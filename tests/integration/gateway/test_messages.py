@@ -135,7 +135,7 @@ async def test_what_redis_refuses_ends_no_socket(bench, door: str, refusal: str)
         if refusal == "store_unavailable":
             await b.store.link.execute("ACL", "SETUSER", "default", "-evalsha", "-eval")
         else:
-            await b.store.link.execute("SET", b.keys.up, "no stream")
+            await b.store.link.execute("XADD", b.keys.up, f"{2**64 - 1}-{2**64 - 1}", "k", "none can follow")
         try:
             for _ in range(3):
                 await socket.send_str('{"type":"text","text":"hi"}')
