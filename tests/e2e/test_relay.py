@@ -181,7 +181,7 @@ async def test_what_the_vendor_refuses_is_told(relay, speech, watching, eventual
             await r.backend.delete(conversation)
 
         [error] = [event for event in seen.said(1) if isinstance(event, events.Error)]
-        assert "401" in error.message
+        assert "401" not in error.message, "what the vendor answers is for the log"
         assert not error.retryable
         assert seen.outcomes == {1: "audio_only"}
         assert seen.audio() == speech
