@@ -1,11 +1,56 @@
-"""Client: the viewer's side of ``avatar-relay.v1``. Connects, resumes by itself, checks the order.
+"""Clients: both sides of the relay, as users import them.
 
-async with Viewer("ws://127.0.0.1:8080", conversation, token) as viewer:
-    async for frame in viewer:
-        ...
+A viewer watches a conversation over ``avatar-relay.v1``; it resumes by itself and checks the order:
+
+    async with Viewer("ws://127.0.0.1:8080", conversation, token) as viewer:
+        async for frame in viewer:
+            ...
+
+A backend creates conversations and speaks in them; it resumes by itself, and each byte is spoken once:
+
+    async with Backend("http://127.0.0.1:8081", api_key) as backend:
+        conversation = await backend.create()
+        async with backend.speech(conversation.id) as stream:
+            async for pcm in synthesise(text):
+                await stream.send(pcm)
 """
 
-from relay_client.errors import Closed, Refused, ViewerError
+from relay_client.backend import Backend
+from relay_client.errors import (
+    BackendError,
+    Closed,
+    ControlUnavailable,
+    Refused,
+    RelayError,
+    RequestRefused,
+    SpeechError,
+    SpeechInterrupted,
+    SpeechLost,
+    SpeechRefused,
+    ViewerError,
+)
+from relay_client.resources import Conversation, TurnAccepted, ViewerToken
+from relay_client.speech_stream import SpeechStream
 from relay_client.viewer import Report, Token, Viewer
 
-__all__ = ["Closed", "Refused", "Report", "Token", "Viewer", "ViewerError"]
+__all__ = [
+    "Backend",
+    "BackendError",
+    "Closed",
+    "ControlUnavailable",
+    "Conversation",
+    "Refused",
+    "RelayError",
+    "Report",
+    "RequestRefused",
+    "SpeechError",
+    "SpeechInterrupted",
+    "SpeechLost",
+    "SpeechRefused",
+    "SpeechStream",
+    "Token",
+    "TurnAccepted",
+    "Viewer",
+    "ViewerError",
+    "ViewerToken",
+]

@@ -1,14 +1,31 @@
-"""Errors of the viewer.
+"""Errors of the clients, one tree.
 
-- ``ViewerError``
-    - ``Refused``: the gateway did not open the socket
-    - ``Closed``: the gateway closed it for good
+- ``RelayError``
+    - ``ViewerError``: the viewer's side
+        - ``Refused``: the gateway did not open the socket
+        - ``Closed``: the gateway closed it for good
+    - ``BackendError``: the backend's side
+        - ``RequestRefused``: control refused a request, or an audio socket
+        - ``ControlUnavailable``: control could not be reached, or served nothing, for too long
+        - ``SpeechError``: a speech stream's turn stops here
+            - ``SpeechInterrupted``: it was interrupted, barged into, or silent for too long
+            - ``SpeechRefused``: control does not accept it
+            - ``SpeechLost``: Redis lost audio that the stream no longer has
 """
 
 from relay_wire.close_codes import CloseCode
 
+_SERVER_ERROR = 500
 
-class ViewerError(Exception):
+
+class RelayError(Exception):
+    """The root of everything a client raises."""
+
+
+# --- the viewer -----------------------------------------------------------------------------------
+
+
+class ViewerError(RelayError):
     """The root of everything a viewer raises."""
 
 
@@ -38,3 +55,107 @@ class Closed(ViewerError):
         super().__init__(f"{code.code} {code.name}: {reason or code.meaning}")
         self.code = code
         self.reason = reason
+
+
+# --- the backend ----------------------------------------------------------------------------------
+
+
+class BackendError(RelayError):
+    """The root of everything the backend's client raises.
+
+    Attributes:
+        action: What the caller does next, in a sentence; the end of the error's text, too.
+    """
+
+    def __init__(self, text: str, action: str) -> None:
+        super().__init__(f"{text}; {action}")
+        self.action = action
+
+
+class RequestRefused(BackendError):
+    """Raised when control answers a request, or the handshake of an audio socket, with an error.
+
+    Attributes:
+        status: The HTTP status.
+        problem: The problem's name, as in docs/protocol.md; empty when a proxy answered.
+        detail: What is wrong with this request.
+        retry_after_s: When the same request may succeed, as far as control says.
+    """
+
+    def __init__(self, status: int, problem: str, detail: str, retry_after_s: float | None = None) -> None:
+        if retry_after_s is not None:
+            action = f"try again in {retry_after_s:g} s"
+        else:
+            action = "try again later" if status >= _SERVER_ERROR else "correct the request"
+        super().__init__(f"HTTP {status} {problem}: {detail}", action)
+        self.status = status
+        self.problem = problem
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+
+
+class ControlUnavailable(BackendError):
+    """Raised when requests have failed for ``give_up_s``. Whether the last one took effect is unknown."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"control is unavailable: {reason}", "try again later, a turn with the same key")
+
+
+class SpeechError(BackendError):
+    """Raised when a speech stream's turn stops before its end.
+
+    Attributes:
+        turn: Its number; 0 when it never opened.
+        acknowledged_bytes: How much of it the relay has.
+    """
+
+    def __init__(self, text: str, action: str, *, turn: int, acknowledged_bytes: int) -> None:
+        super().__init__(f"turn {turn}, after {acknowledged_bytes} bytes: {text}", action)
+        self.turn = turn
+        self.acknowledged_bytes = acknowledged_bytes
+
+
+class SpeechInterrupted(SpeechError):
+    """Raised when the turn was interrupted, another barged in, or it was silent for too long."""
+
+    def __init__(self, *, turn: int, acknowledged_bytes: int) -> None:
+        super().__init__(
+            "interrupted, or silent for too long",
+            "speak what is still to be said as a new turn",
+            turn=turn,
+            acknowledged_bytes=acknowledged_bytes,
+        )
+
+
+class SpeechRefused(SpeechError):
+    """Raised when control does not accept the turn, or no more of it.
+
+    Attributes:
+        code: The ``error`` code of the audio socket, as in docs/protocol.md: ``turn-open``,
+            ``unsupported-audio``, ``mismatch``, ``conversation-ended``, and others.
+    """
+
+    _ACTIONS = {  # noqa: RUF012  # never written
+        "turn-open": "wait for the end of the other turn, or speak with barge_in",
+        "unsupported-audio": "send mono PCM16 at the conversation's rate, in whole samples",
+        "mismatch": "use a key for one turn only",
+        "conversation-ended": "create another conversation",
+        "unknown-conversation": "create a conversation first",
+    }
+
+    def __init__(self, code: str, detail: str, *, turn: int, acknowledged_bytes: int) -> None:
+        action = self._ACTIONS.get(code, "correct what is sent")
+        super().__init__(f"{code}: {detail}", action, turn=turn, acknowledged_bytes=acknowledged_bytes)
+        self.code = code
+
+
+class SpeechLost(SpeechError):
+    """Raised when Redis has lost acknowledged audio, as in a fail-over, which the stream no longer has."""
+
+    def __init__(self, *, turn: int, acknowledged_bytes: int) -> None:
+        super().__init__(
+            "Redis lost audio before it, which is no longer kept here",
+            "interrupt, and speak the turn again as a new one",
+            turn=turn,
+            acknowledged_bytes=acknowledged_bytes,
+        )

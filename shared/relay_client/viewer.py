@@ -10,7 +10,7 @@ import aiohttp
 from relay_client.backoff import HEALTHY_S, Backoff
 from relay_client.errors import Closed, Refused, ViewerError
 from relay_wire import close_codes, events, frame, messages
-from relay_wire.close_codes import Advice, CloseCode
+from relay_wire.close_codes import Advice
 from relay_wire.frame import Codec, Flags, Frame, Kind
 from relay_wire.position import START, Position
 from relay_wire.problems import DRAINING, PROBLEM_HEADER
@@ -257,8 +257,7 @@ class Viewer:
             await self._connect(0)
             self.report.advised += 1
         else:
-            number = socket.close_code or close_codes.ABNORMAL.code
-            code = close_codes.REGISTRY.get(number) or _unknown(number)
+            code = close_codes.of_number(socket.close_code)
             if code in (close_codes.CONVERSATION_ENDED, close_codes.NORMAL):
                 return False
             if code.advice is Advice.FINAL:
@@ -334,7 +333,3 @@ class Viewer:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-
-
-def _unknown(number: int) -> CloseCode:
-    return CloseCode(number, "unknown", close_codes.advice(number), "not in the registry")

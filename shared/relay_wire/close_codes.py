@@ -70,6 +70,13 @@ def advice(code: int) -> Advice:
     return known.advice if known else _RANGES.get(code // 100, Advice.BACK_OFF)
 
 
+def of_number(number: int | None) -> CloseCode:
+    """The code of a socket that has closed, known or not; None when no close frame came."""
+    if number is None:
+        return ABNORMAL
+    return REGISTRY.get(number) or CloseCode(number, "unknown", advice(number), "not in the registry")
+
+
 _BY_PROBLEM = {
     problems.UNAUTHORIZED: BAD_TOKEN,
     problems.FORBIDDEN: FORBIDDEN,

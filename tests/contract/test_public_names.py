@@ -1,13 +1,36 @@
 """Public names: what users import from the client, and the registries of codes."""
 
+import msgspec
+import pytest
+
 import relay_client
+from relay_client import resources
+from relay_control import answer
 from relay_wire import close_codes, problems
 
 
 def test_the_clients_names() -> None:
     """Adding is fine with a changelog entry; removing breaks users."""
-    assert relay_client.__all__ == ["Closed", "Refused", "Report", "Token", "Viewer", "ViewerError"]
+    assert relay_client.__all__ == [
+        "Backend", "BackendError", "Closed", "ControlUnavailable", "Conversation", "Refused", "RelayError",
+        "Report", "RequestRefused", "SpeechError", "SpeechInterrupted", "SpeechLost", "SpeechRefused",
+        "SpeechStream", "Token", "TurnAccepted", "Viewer", "ViewerError", "ViewerToken",
+    ]  # fmt: skip
     assert all(hasattr(relay_client, name) for name in relay_client.__all__)
+
+
+@pytest.mark.parametrize(
+    ("read", "sent"),
+    [
+        (resources.Conversation, answer.ConversationShown),
+        (resources.TurnAccepted, answer.TurnTaken),
+        (resources.TurnsInterrupted, answer.TurnsInterrupted),
+        (resources.ViewerToken, answer.TokenMade),
+    ],
+)
+def test_the_clients_resources(read: type[msgspec.Struct], sent: type[msgspec.Struct]) -> None:
+    """The client reads every member that control sends."""
+    assert read.__struct_fields__ == sent.__struct_fields__
 
 
 def test_close_codes() -> None:

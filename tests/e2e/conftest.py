@@ -11,9 +11,8 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from relay_cli.backend import Backend
 from relay_cli.stack import Child, Stack
-from relay_client import Viewer
+from relay_client import Backend, Viewer
 from relay_simulator.motion import expected_payloads
 from relay_streams.link import Link
 from relay_streams.server import Server
@@ -72,20 +71,20 @@ class Relay:
     http: aiohttp.ClientSession
 
     async def converse(self, **wishes: Any) -> str:
-        conversation: str = (await self.backend.create(**wishes))["id"]
+        conversation: str = (await self.backend.create(**wishes)).id
         return conversation
 
     async def watch(self, conversation: str, gateway: int = 0, **options: Any) -> Seen:
         urls = self.stack.gateway_urls
         viewer = Viewer(
-            urls[gateway:] + urls[:gateway], conversation, await self.backend.token(conversation),
+            urls[gateway:] + urls[:gateway], conversation, (await self.backend.token(conversation)).token,
             session=self.http, **options,
         )  # fmt: skip
         return Seen(await viewer.__aenter__())
 
     async def owner_of(self, conversation: str) -> Child:
         """The worker that owns it now."""
-        owner = (await self.backend.read(conversation))["owner"]
+        owner = (await self.backend.read(conversation)).owner
         [child] = [child for child in self.stack.workers if child.addresses["worker"] == owner]
         return child
 

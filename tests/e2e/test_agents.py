@@ -33,7 +33,7 @@ async def test_a_worker_dies_while_its_agent_speaks(relay, installed, watching, 
             await eventually(lambda: 1 in seen.outcomes)
             await seen.viewer.send_text("1")
             await eventually(lambda: 2 in seen.outcomes)
-            await r.backend.delete(conversation)
+            await r.backend.end(conversation)
 
         seen.assert_whole()
         assert seen.outcomes == {1: "audio_only", 2: "complete"}
@@ -54,7 +54,7 @@ async def test_a_text_talks_over_the_agent(relay, installed, watching, eventuall
             await eventually(lambda: seen.of(Kind.MOTION, 1))
             await seen.viewer.send_text("1")
             await eventually(lambda: 2 in seen.outcomes)
-            await r.backend.delete(conversation)
+            await r.backend.end(conversation)
 
         assert seen.outcomes == {1: "interrupted", 2: "complete"}
         assert seen.said(1).count(events.Interrupted("viewer")) == 1

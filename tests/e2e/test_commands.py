@@ -182,11 +182,11 @@ async def test_tail(relay, speech) -> None:
         )  # fmt: skip
         assert tail.stdout is not None
         assert b"Hello" in await tail.stdout.readline()
-        await r.backend.speak(conversation, speech)
+        await r.backend.post_turn(conversation, speech)
         lines = []
         while not any(b"TurnEnded" in line for line in lines):
             lines.append(await tail.stdout.readline())
-        await r.backend.delete(conversation)
+        await r.backend.end(conversation)
         rest = (await tail.communicate())[0]
 
     assert tail.returncode == 0

@@ -9,13 +9,13 @@ async def test_a_gateway_drains(relay, speech, watching, eventually) -> None:
         conversation = await r.converse(avatar_id="moving")
         seen = [await r.watch(conversation) for _ in range(20)]
         async with watching(*seen):
-            await r.backend.speak(conversation, speech)
+            await r.backend.post_turn(conversation, speech)
             await eventually(lambda: all(one.frames for one in seen))
             leaving = r.stack.gateways[0]
             leaving.signal(signal.SIGTERM)
             assert await leaving.wait(timeout_s=10) == 0
             await eventually(lambda: all(1 in one.outcomes for one in seen))
-            await r.backend.delete(conversation)
+            await r.backend.end(conversation)
 
         for one in seen:
             one.assert_whole()
@@ -35,7 +35,7 @@ async def test_a_second_signal_ends_it_at_once(relay, watching, eventually) -> N
             await eventually(lambda: seen.viewer._leave_at is not None)
             leaving.signal(signal.SIGTERM)
             assert await leaving.wait(timeout_s=10) == 1
-            await r.backend.delete(conversation)
+            await r.backend.end(conversation)
 
         seen.assert_whole()
         assert seen.viewer.report.resumes == 1

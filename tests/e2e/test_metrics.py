@@ -42,9 +42,9 @@ async def test_no_series_comes_later_and_no_tidy_close_is_abnormal(relay, counte
         async with r.http.get(f"{r.stack.control.url}/v1/conversations/{conversation}") as refused:
             assert refused.status == 401
         async with watching(seen):
-            await r.backend.speak(conversation, speech)
+            await r.backend.post_turn(conversation, speech)
             await leaving.viewer.__aexit__(None, None, None)
-            await r.backend.delete(conversation)
+            await r.backend.end(conversation)
 
         for child in r.stack.children:
             for name, series in (await _scrape(r.http, child.admin, counters)).items():

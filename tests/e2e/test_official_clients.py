@@ -14,22 +14,22 @@ async def test_a_json_client_hears_what_the_backend_says(relay, speech) -> None:
     """Two turns, the first interrupted while it plays; audio and motion byte for byte."""
     async with relay(settings=OPEN, speed=4.0) as r:
         conversation = await r.converse(avatar_id="official")
-        token = await r.backend.token(conversation)
+        token = (await r.backend.token(conversation)).token
         base = r.stack.gateway_urls[0]
         async with r.http.get(f"{base.replace('ws', 'http', 1)}/api/config") as answer:
             config = await answer.json()
         async with r.http.ws_connect(f"{base}/ws/agent?token={token}", max_msg_size=2**20) as socket:
             client = AvatarClient()
-            await r.backend.speak(conversation, speech)
+            await r.backend.post_turn(conversation, speech)
             while not client.closings or client.awaits_motion:
                 client.hear(await socket.receive_str(timeout=20))
             await socket.send_json({"type": "interrupt"})
             while not client.interrupts:
                 client.hear(await socket.receive_str(timeout=20))
-            await r.backend.speak(conversation, speech)
+            await r.backend.post_turn(conversation, speech)
             while "2" not in client.closings or client.awaits_motion:
                 client.hear(await socket.receive_str(timeout=20))
-            await r.backend.delete(conversation)
+            await r.backend.end(conversation)
             async for message in socket:
                 client.hear(message.data)
 

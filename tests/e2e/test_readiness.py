@@ -58,7 +58,7 @@ async def test_scripts_that_are_lost(relay, redis_server, speech, watching, even
         conversation = await r.converse()
         seen = await r.watch(conversation)
         async with watching(seen):
-            await r.backend.speak(conversation, speech)
+            await r.backend.post_turn(conversation, speech)
             await eventually(lambda: seen.frames)
             for _ in range(5):
                 await execute(redis_server.url, "SCRIPT", "FLUSH")
@@ -66,7 +66,7 @@ async def test_scripts_that_are_lost(relay, redis_server, speech, watching, even
                 for child in (r.stack.gateways[0], r.stack.workers[0], r.stack.control):
                     assert (await readiness(r.http, child.admin))[0] == 200
             await eventually(lambda: seen.outcomes)
-            await r.backend.delete(conversation)
+            await r.backend.end(conversation)
 
         seen.assert_whole()
         assert seen.audio() == speech

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from relay_cli.backend import Backend, BackendError
 from relay_cli.stack import Stack
+from relay_client import Backend, RequestRefused
 from relay_streams.keys import KeySpace
 from relay_streams.link import Link
 from relay_wire import events
@@ -22,11 +22,11 @@ async def test_two_viewers_on_two_gateways(relay, speech, watching, eventually) 
         first, second = await r.watch(conversation, 0), await r.watch(conversation, 1)
         async with watching(first, second):
             for turn in (1, 2, 3):
-                await r.backend.speak(conversation, speech)
+                await r.backend.post_turn(conversation, speech)
                 await eventually(lambda turn=turn: second.of(Kind.MOTION, turn))
                 second.viewer.cut()
                 await eventually(lambda turn=turn: first.outcomes.get(turn) and second.outcomes.get(turn))
-            await r.backend.delete(conversation)
+            await r.backend.end(conversation)
 
         motion = await r.expected_motion(speech, "two-viewers")
         for seen in (first, second):
@@ -45,17 +45,17 @@ async def test_two_relays_in_one_database(relay, speech, watching, eventually) -
         settings = {"RELAY_KEY_PREFIX": "other"}
         other = Stack(redis_url=r.stack.redis_url, gateways=1, workers=1, speed=10, settings=settings)
         async with other, Backend(other.control.url, other.api_key) as backend:
-            theirs = (await backend.create())["id"]
-            with pytest.raises(BackendError) as refused:
+            theirs = (await backend.create()).id
+            with pytest.raises(RequestRefused) as refused:
                 await r.backend.read(theirs)
             assert refused.value.status == 404
-            with pytest.raises(BackendError) as refused:
-                await r.backend.speak(theirs, speech)
+            with pytest.raises(RequestRefused) as refused:
+                await r.backend.post_turn(theirs, speech)
             assert refused.value.status == 404
-            owner = ""
+            owner: str | None = ""
             async with asyncio.timeout(20):
                 while not owner:
-                    owner = (await backend.read(theirs))["owner"]
+                    owner = (await backend.read(theirs)).owner
                     await asyncio.sleep(0.01)
             assert owner == other.workers[0].addresses["worker"]
             async with Link(r.stack.redis_url, name="test") as link:
@@ -71,9 +71,12 @@ async def test_live_speech(relay, speech, watching, eventually) -> None:
         seen = await r.watch(conversation)
         async with watching(seen):
             pieces = [speech[start : start + 777] for start in range(0, len(speech), 777)]
-            assert await r.backend.speak_live(conversation, pieces) == 1
+            async with r.backend.speech(conversation) as stream:
+                for piece in pieces:
+                    await stream.send(piece)
+            assert stream.turn == 1
             await eventually(lambda: seen.outcomes)
-            await r.backend.delete(conversation)
+            await r.backend.end(conversation)
 
         assert seen.audio() == speech
         assert [seen.motion()] == await r.expected_motion(speech, "live")
@@ -88,9 +91,9 @@ async def test_every_sample_rate(relay, watching, eventually) -> None:
             conversation = await r.converse(avatar_id=f"rate-{rate}", sample_rate=rate)
             seen = await r.watch(conversation, rate % 2)
             async with watching(seen):
-                await r.backend.speak(conversation, pcm)
+                await r.backend.post_turn(conversation, pcm)
                 await eventually(lambda: seen.outcomes)
-                await r.backend.delete(conversation)
+                await r.backend.end(conversation)
             assert seen.viewer.hello.sample_rate == rate
             assert seen.audio() == pcm
             assert [seen.motion()] == await r.expected_motion(pcm, f"rate-{rate}")
@@ -105,14 +108,14 @@ async def test_an_interrupt_stops_everything(relay, speech, watching, eventually
         conversation = await r.converse(avatar_id="interrupted")
         seen = await r.watch(conversation)
         async with watching(seen):
-            await r.backend.speak(conversation, speech * 4)
-            await r.backend.speak(conversation, speech)  # waits behind it
+            await r.backend.post_turn(conversation, speech * 4)
+            await r.backend.post_turn(conversation, speech)  # waits behind it
             await eventually(lambda: seen.of(Kind.MOTION, 1))
             await seen.viewer.interrupt()
             await eventually(lambda: 1 in seen.outcomes)
-            await r.backend.speak(conversation, speech)
+            await r.backend.post_turn(conversation, speech)
             await eventually(lambda: 3 in seen.outcomes)
-            await r.backend.delete(conversation)
+            await r.backend.end(conversation)
 
         seen.assert_whole()
         assert seen.outcomes == {1: "interrupted", 3: "complete"}
@@ -129,12 +132,12 @@ async def test_a_turn_waits_for_the_one_before(relay, speech, watching, eventual
         seen = await r.watch(conversation)
         seen.finish = False
         async with watching(seen):
-            await r.backend.speak(conversation, speech)
-            await r.backend.speak(conversation, speech)
+            await r.backend.post_turn(conversation, speech)
+            await r.backend.post_turn(conversation, speech)
             await eventually(lambda: 2 in seen.outcomes)
-            await r.backend.speak(conversation, speech, barge_in=True)
+            await r.backend.post_turn(conversation, speech, barge_in=True)
             await eventually(lambda: 3 in seen.outcomes)
-            await r.backend.delete(conversation)
+            await r.backend.end(conversation)
 
         starts = {
             f.turn: f.published_at_us
@@ -154,9 +157,9 @@ async def test_motion_that_fails_leaves_a_talking_avatar(relay, speech, watching
         await r.simulator("POST", "faults", at="session", fault="close", code=1011, avatar_id="failing")
         async with watching(seen):
             for turn in (1, 2):
-                await r.backend.speak(conversation, speech)
+                await r.backend.post_turn(conversation, speech)
                 await eventually(lambda turn=turn: turn in seen.outcomes)
-            await r.backend.delete(conversation)
+            await r.backend.end(conversation)
 
         assert seen.outcomes == {1: "audio_only", 2: "complete"}
         assert seen.audio() == speech * 2
@@ -176,9 +179,9 @@ async def test_what_the_vendor_refuses_is_told(relay, speech, watching, eventual
         conversation = await r.converse(avatar_id="refused")
         seen = await r.watch(conversation)
         async with watching(seen):
-            await r.backend.speak(conversation, speech)
+            await r.backend.post_turn(conversation, speech)
             await eventually(lambda: seen.outcomes)
-            await r.backend.delete(conversation)
+            await r.backend.end(conversation)
 
         [error] = [event for event in seen.said(1) if isinstance(event, events.Error)]
         assert "401" not in error.message, "what the vendor answers is for the log"
@@ -192,11 +195,11 @@ async def test_what_the_vendor_refuses_is_told(relay, speech, watching, eventual
         seen_good, seen_bad = await r.watch(good), await r.watch(bad)
         await r.simulator("POST", "faults", at="session", fault="huge", avatar_id="good", after_payloads=2)
         async with watching(seen_good, seen_bad):
-            await asyncio.gather(r.backend.speak(good, speech), r.backend.speak(bad, speech))
+            await asyncio.gather(r.backend.post_turn(good, speech), r.backend.post_turn(bad, speech))
             await eventually(lambda: seen_good.outcomes and seen_bad.outcomes)
-            await r.backend.speak(good, speech)
+            await r.backend.post_turn(good, speech)
             await eventually(lambda: 2 in seen_good.outcomes)
-            await asyncio.gather(r.backend.delete(good), r.backend.delete(bad))
+            await asyncio.gather(r.backend.end(good), r.backend.end(bad))
 
         assert [e.code for e in seen_bad.said(1) if isinstance(e, events.Error)] == ["avatarNotFound"]
         assert seen_good.outcomes == {1: "audio_only", 2: "complete"}
@@ -214,7 +217,7 @@ async def test_an_owner_that_replaces_itself(relay, speech, watching, eventually
         conversation = await r.converse(avatar_id="again")
         seen = await r.watch(conversation)
         async with watching(seen), Link(r.stack.redis_url, name="test") as link:
-            await r.backend.speak(conversation, speech * 3)
+            await r.backend.post_turn(conversation, speech * 3)
             await eventually(lambda: seen.of(Kind.MOTION, 1))
             keys = KeySpace().conversation(conversation)
             term = await link.execute("HGET", keys.meta, "generation")
@@ -224,9 +227,9 @@ async def test_an_owner_that_replaces_itself(relay, speech, watching, eventually
                 while not await link.execute("EXISTS", keys.lease):
                     await asyncio.sleep(0.002)
             await eventually(lambda: 1 in seen.outcomes, within_s=20)
-            await r.backend.speak(conversation, speech)
+            await r.backend.post_turn(conversation, speech)
             await eventually(lambda: 2 in seen.outcomes, within_s=20)
-            await r.backend.delete(conversation)
+            await r.backend.end(conversation)
 
         seen.assert_whole()
         assert r.stack.workers[0].alive
@@ -242,14 +245,14 @@ async def test_a_dead_owner_is_replaced(relay, speech, watching, eventually) -> 
         conversation = await r.converse(avatar_id="orphan")
         seen = await r.watch(conversation)
         async with watching(seen):
-            await r.backend.speak(conversation, speech * 3)
+            await r.backend.post_turn(conversation, speech * 3)
             await eventually(lambda: seen.of(Kind.MOTION, 1))
             victim = await r.owner_of(conversation)
             victim.signal(signal.SIGKILL)
             await eventually(lambda: 1 in seen.outcomes)
-            await r.backend.speak(conversation, speech)
+            await r.backend.post_turn(conversation, speech)
             await eventually(lambda: 2 in seen.outcomes, within_s=20)  # the first has to have played
-            await r.backend.delete(conversation)
+            await r.backend.end(conversation)
 
         seen.assert_whole()
         assert seen.outcomes == {1: "audio_only", 2: "complete"}
@@ -265,13 +268,13 @@ async def test_a_clean_stop(relay, speech, watching, eventually) -> None:
         conversation = await r.converse(avatar_id="handed-over")
         seen = await r.watch(conversation)
         async with watching(seen):
-            await r.backend.speak(conversation, speech)
+            await r.backend.post_turn(conversation, speech)
             await eventually(lambda: 1 in seen.outcomes)
             leaving = await r.owner_of(conversation)
             assert await leaving.stop() == 0
-            await r.backend.speak(conversation, speech)
+            await r.backend.post_turn(conversation, speech)
             await eventually(lambda: 2 in seen.outcomes)
-            await r.backend.delete(conversation)
+            await r.backend.end(conversation)
         assert seen.outcomes == {1: "complete", 2: "complete"}
         assert seen.audio() == speech * 2
 
@@ -302,12 +305,12 @@ async def test_logs_are_structured_and_keep_secrets(relay, speech, watching, eve
     planted = {"SPATIUS_API_KEY": "planted-vendor-key", "RELAY_LOG_LEVEL": "debug"}
     async with relay(settings=planted) as r:
         conversation = await r.converse()
-        token = await r.backend.token(conversation)
+        token = (await r.backend.token(conversation)).token
         seen = await r.watch(conversation)
         async with watching(seen):
-            await r.backend.speak(conversation, speech)
+            await r.backend.post_turn(conversation, speech)
             await eventually(lambda: seen.outcomes)
-            await r.backend.delete(conversation)
+            await r.backend.end(conversation)
         logs = r.logs()
         lines = [json.loads(line) for line in logs.splitlines() if line]
 

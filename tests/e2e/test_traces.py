@@ -56,11 +56,11 @@ async def test_one_trace_from_backend_to_stream(relay, speech, watching, eventua
                 ) as response:
                     assert response.status == 202
                 await eventually(lambda: 1 in seen.outcomes)
-                await r.backend.speak(conversation, speech)  # without a caller's context: not sampled
+                await r.backend.post_turn(conversation, speech)  # without a caller's context: not sampled
                 await eventually(lambda: 2 in seen.outcomes)
                 async with Link(r.stack.redis_url, name="test") as link:
                     reply = await link.execute("XRANGE", KeySpace().conversation(conversation).down, "-", "+")
-                await r.backend.delete(conversation)
+                await r.backend.end(conversation)
 
         entries = [fields_of(fields) for _, fields in reply]
         contexts = {fields.get(b"traceparent", b"").decode() for fields in entries if fields[b"f"][7] == 1}
@@ -103,7 +103,7 @@ async def test_opentelemetrys_own_variables(relay, speech, watching, eventually)
                 ) as response:
                     assert response.status == 202
                 await eventually(lambda: 1 in seen.outcomes)
-                await r.backend.delete(conversation)
+                await r.backend.end(conversation)
 
         assert set(spans) >= {"speak", "turn"}
         assert spans["speak"].trace_state == "vendor=1"

@@ -45,7 +45,7 @@ async def gateway_drained(lab: Lab) -> None:
     leaving.signal(signal.SIGTERM)
     await asyncio.sleep(0.2)
     lab.check(not await lab.ready(leaving), "it is not ready")
-    token = await lab.backend.token(lab.talks[0].id)
+    token = (await lab.backend.token(lab.talks[0].id)).token
     lab.check(await _refused(lab, leaving, lab.talks[0], token), "it refuses new viewers")
     lab.check(await leaving.wait(8) == 0, "it exits with status 0")
     lab.notes["exit_s"] = round(time.monotonic() - began, 2)
@@ -67,7 +67,7 @@ async def gateway_drained(lab: Lab) -> None:
 async def slow_client(lab: Lab) -> None:
     talk = lab.talks[0]
     gateway = lab.stack.gateways[0]
-    token = await lab.backend.token(talk.id)
+    token = (await lab.backend.token(talk.id)).token
     calm_s = 6.0
     began = time.time()
     await asyncio.sleep(calm_s)

@@ -18,8 +18,8 @@ from tests.faults.truth import breaches
 from tests.faults.verifier import Verdict, percentile, verify
 from tests.faults.witness import Witness
 
-from relay_cli.backend import Backend
 from relay_cli.stack import Child, Stack
+from relay_client import Backend
 from relay_runtime.tasks import TaskScope
 
 PATIENCE_S = 10.0
@@ -131,7 +131,7 @@ class Lab:
     async def converse(self) -> Talk:
         """One more conversation that talks, with its viewers."""
         avatar_id = f"avatar-{len(self.talks)}"
-        conversation: str = (await self.backend.create(avatar_id=avatar_id))["id"]
+        conversation: str = (await self.backend.create(avatar_id=avatar_id)).id
         talker = Talker(
             self.backend, conversation,
             turn_ms=self.setup.turn_ms, chunk_ms=self.setup.chunk_ms, pace=self.setup.pace,
@@ -139,7 +139,7 @@ class Lab:
         )  # fmt: skip
         talk = Talk(conversation, avatar_id, talker, self.tap.follow(conversation))
         self.talks.append(talk)
-        token = await self.backend.token(conversation, ttl_s=3600)
+        token = (await self.backend.token(conversation, ttl_s=3600)).token
         await asyncio.gather(*(self.watch(talk, index, token) for index in range(self.setup.viewers)))
         self._speakers[conversation] = self.tasks.spawn(talker.talk(), name="talker")
         return talk
@@ -173,7 +173,7 @@ class Lab:
 
     async def owner_of(self, talk: Talk) -> Child:
         """The worker that owns a conversation."""
-        owner = (await self.backend.read(talk.id))["owner"]
+        owner = (await self.backend.read(talk.id)).owner
         return next(child for child in self.stack.workers if child.addresses.get("worker") == owner)
 
     async def owned_by(self, worker: Child) -> list[Talk]:
@@ -194,7 +194,7 @@ class Lab:
 
     async def generation_of(self, talk: Talk) -> int:
         """The term a conversation is in."""
-        return int((await self.backend.read(talk.id))["generation"])
+        return int((await self.backend.read(talk.id)).generation)
 
     # --- looking -------------------------------------------------------------------------------
 
@@ -288,7 +288,7 @@ class Lab:
         except TimeoutError as error:
             self.problems.append(str(error))
         for talk in self.talks:
-            await self.backend.delete(talk.id)
+            await self.backend.end(talk.id)
         await self._wait(self._watchers, "the viewers to see the end", patience_s)
         await self.tap.read_again()
 

@@ -163,7 +163,7 @@ async def full_worker_gets_none(lab: Lab) -> None:
     waiting = await lab.converse()
     await lab.turns(1, *lab.talks[:2])
     lab.check(len(lab.talks[:2]) == await lab.metric([full], "relay_ingest_conversations"), "it stays full")
-    lab.check((await lab.backend.read(waiting.id))["owner"] is None, "nobody owns the third")
+    lab.check((await lab.backend.read(waiting.id)).owner is None, "nobody owns the third")
     lab.mark(waiting)
     await lab.add_worker()
     await lab.turns(1)

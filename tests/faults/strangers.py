@@ -47,7 +47,7 @@ async def inflating_bodies(lab: Lab) -> None:
 @scenario("Backends that leave in the middle of their uploads cost control no memory.", bound_ms=1000)
 async def uploads_broken_off(lab: Lab) -> None:
     control = lab.stack.control
-    conversation = (await lab.backend.create())["id"]
+    conversation = (await lab.backend.create()).id
     await _break_off(lab, conversation)
     memory = rss_bytes(control)
     lab.mark()
@@ -59,7 +59,7 @@ async def uploads_broken_off(lab: Lab) -> None:
     lab.check(grew < _MAY_GROW, f"memory stays bounded: {grew / _MIB:.0f} MiB")
     defects = await lab.metric([control], "relay_http_problems_total", problem="internal")
     lab.check(not defects, f"none counts as a defect: {defects:g}")
-    await lab.backend.delete(conversation)
+    await lab.backend.end(conversation)
 
 
 @cache

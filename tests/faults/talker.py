@@ -1,7 +1,7 @@
 """Talkers: a backend that speaks turn after turn in real time, so that a frame is always due.
 
-They speak the audio socket's protocol by themselves: a turn has a key, and after a break it goes on at
-the byte offset that the relay has acknowledged.
+They use speech streams, as an app does: a turn has a key, and after a break its stream goes on at the byte
+offset that the relay has acknowledged.
 """
 
 import asyncio
@@ -9,16 +9,14 @@ import random
 import secrets
 from collections import Counter
 
-import aiohttp
 from tests.faults.truth import Spoken
 
-from relay_cli.backend import Backend
-from relay_wire import speaker
-from relay_wire.pcm import chunk_bytes
+from relay_client import Backend, BackendError, ControlUnavailable, SpeechStream
+from relay_wire.pcm import chunk_bytes, chunks
 
 SAMPLE_RATE = 16000
 _AGAIN_S = 0.2
-"""Longest wait before the next attempt to connect."""
+"""The wait after a turn that was refused."""
 
 
 class Talker:
@@ -53,7 +51,7 @@ class Talker:
         self._stopping = False
         self._may_talk = asyncio.Event()
         self._may_talk.set()
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._stream: SpeechStream | None = None
         self.spoken: dict[int, Spoken] = {}
         self.silent = True
         self.resumed = 0
@@ -74,9 +72,8 @@ class Talker:
 
     def cut(self) -> None:
         """Break the connection off, as a network does."""
-        connection = self._socket and self._socket._conn
-        if connection and connection.transport:
-            connection.transport.abort()
+        if self._stream is not None:
+            self._stream.cut()
 
     async def talk(self) -> None:
         """Speak until told to stop."""
@@ -88,73 +85,38 @@ class Talker:
             if self._stopping:
                 return
             self.silent = False
-            turn = _Turn(self._noise.randbytes(self._turn_bytes))
-            await self._say(turn)
+            spoken = Spoken(self._noise.randbytes(self._turn_bytes))
+            await self._speak(spoken)
             if not self._keep:
-                turn.spoken.pcm = b""
+                spoken.pcm = b""
 
-    async def _say(self, turn: "_Turn") -> None:
-        attempts = 0
-        while not turn.over:
+    async def _speak(self, spoken: Spoken) -> None:
+        key = secrets.token_urlsafe(12)
+        while True:
+            stream = self._stream = self._backend.speech(self._conversation, key=key)
             try:
-                async with asyncio.timeout(5):
-                    socket = self._socket = await self._backend.socket(self._conversation)
-                await self._speak(turn, socket)
-            except (aiohttp.ClientError, OSError):
-                await asyncio.sleep(random.uniform(0, _AGAIN_S))
-            attempts += 1
-        self.resumed += attempts - 1
+                async with stream:
+                    await self._send(stream, spoken)
+                spoken.acknowledged = True
+            except ControlUnavailable:
+                continue  # the next stream with this key sends it from its start
+            except BackendError as error:
+                self.refused[str(error)] += 1
+                await asyncio.sleep(_AGAIN_S)
+            finally:
+                self._note(stream, spoken)
+                self.resumed += stream.resumes
+            return
 
-    async def _speak(self, turn: "_Turn", socket: aiohttp.ClientWebSocketResponse) -> None:
-        sending = None
-        try:
-            await socket.send_str(speaker.encode(speaker.Start(key=turn.key)))
-            async for message in socket:
-                if message.type is aiohttp.WSMsgType.ERROR:  # the connection is broken
-                    return
-                match speaker.decode_answer(message.data):
-                    case speaker.Turn(number):
-                        self.spoken[number] = turn.spoken
-                    case speaker.Ack(number, offset):
-                        if number:
-                            self.spoken[number] = turn.spoken
-                        if sending is None:
-                            sending = asyncio.create_task(self._send(socket, turn, offset))
-                    case speaker.Ended(number, offset):
-                        self.spoken[number] = turn.spoken
-                        turn.spoken.acknowledged = turn.over = True
-                        return
-                    case speaker.Error(retryable=True) as error if error.code != "turn-open":
-                        return
-                    case answer:
-                        self.refused[str(answer)] += 1
-                        await asyncio.sleep(_AGAIN_S)
-                        turn.over = True
-                        return
-        finally:
-            if sending is not None:
-                sending.cancel()
-                await asyncio.gather(sending, return_exceptions=True)
-            # Only 1000 would end a turn that is not complete.
-            await socket.close(code=1000 if turn.over else 1001)
-
-    async def _send(self, socket: aiohttp.ClientWebSocketResponse, turn: "_Turn", offset: int) -> None:
+    async def _send(self, stream: SpeechStream, spoken: Spoken) -> None:
         loop = asyncio.get_running_loop()
-        pcm = turn.spoken.pcm
-        while offset < len(pcm):
-            chunk = pcm[offset : offset + self._chunk_bytes]
-            await socket.send_bytes(chunk)
-            offset += len(chunk)
+        began = loop.time()
+        for number, chunk in enumerate(chunks(spoken.pcm, self._chunk_bytes), 1):
+            await stream.send(chunk)
+            self._note(stream, spoken)
             # As it is synthesised: what an outage has held up follows at once.
-            await asyncio.sleep(turn.began + offset / self._chunk_bytes * self._chunk_s - loop.time())
-        await socket.send_str(speaker.encode(speaker.End()))
+            await asyncio.sleep(began + number * self._chunk_s - loop.time())
 
-
-class _Turn:
-    """A turn being said, over as many connections as it takes."""
-
-    def __init__(self, pcm: bytes) -> None:
-        self.spoken = Spoken(pcm)
-        self.key = secrets.token_urlsafe(12)
-        self.began = asyncio.get_running_loop().time()
-        self.over = False
+    def _note(self, stream: SpeechStream, spoken: Spoken) -> None:
+        if stream.turn:
+            self.spoken[stream.turn] = spoken

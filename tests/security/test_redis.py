@@ -4,9 +4,8 @@ import asyncio
 
 import pytest
 
-from relay_cli.backend import Backend
 from relay_cli.stack import Stack
-from relay_client import Viewer
+from relay_client import Backend, Viewer
 from relay_streams.errors import Unavailable
 from relay_streams.link import Link
 from relay_wire import events
@@ -29,10 +28,10 @@ async def test_a_relay_with_few_rights(tls_redis, tmp_path) -> None:
         Stack(redis_url=url, gateways=1, workers=1, speed=10, settings=settings) as stack,
         Backend(stack.control.url, stack.api_key) as backend,
     ):
-        conversation = (await backend.create())["id"]
-        token = await backend.token(conversation)
+        conversation = (await backend.create()).id
+        token = (await backend.token(conversation)).token
         async with Viewer(stack.gateway_urls, conversation, token) as viewer, asyncio.timeout(30):
-            await backend.speak(conversation, bytes(16000))
+            await backend.post_turn(conversation, bytes(16000))
             kinds = set()
             async for received in viewer:
                 kinds.add(received.kind)
@@ -40,7 +39,7 @@ async def test_a_relay_with_few_rights(tls_redis, tmp_path) -> None:
                 if isinstance(event, events.TurnEnded):
                     await viewer.interrupt()
                     await viewer.report_playback(received.turn, "finished")
-                    await backend.delete(conversation)
+                    await backend.end(conversation)
 
     assert kinds == {Kind.AUDIO, Kind.MOTION, Kind.EVENT}
     denied = await asyncio.to_thread(server.ask, "ACL", "LOG")

@@ -16,10 +16,9 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 
-from relay_cli.backend import Backend
 from relay_cli.recording import Recording, percentile
 from relay_cli.stack import Stack
-from relay_client import Viewer
+from relay_client import Backend, Viewer
 from relay_settings.environment import variable
 from relay_settings.store import StoreSettings
 from relay_simulator.motion import expected_payloads
@@ -124,11 +123,13 @@ class Demo:
     # --- the conversation ----------------------------------------------------------------------
 
     async def _converse(self, stack: Stack, backend: Backend) -> None:
-        self._conversation = conversation = (await backend.create(sample_rate=self._clip.sample_rate))["id"]
+        self._conversation = conversation = (await backend.create(sample_rate=self._clip.sample_rate)).id
         async with asyncio.TaskGroup() as watching:
             for index in range(self._options.viewers):
                 urls = stack.gateway_urls[index % 2 :] + stack.gateway_urls[: index % 2]
-                viewer = await Viewer(urls, conversation, await backend.token(conversation)).__aenter__()
+                viewer = await Viewer(
+                    urls, conversation, (await backend.token(conversation)).token
+                ).__aenter__()
                 names = {gateway.url: gateway.name for gateway in stack.gateways}
                 # The last viewer is the one whose line is cut.
                 cut = index == self._options.viewers - 1
@@ -137,7 +138,7 @@ class Demo:
                 watching.create_task(recording.run())
             for turn in range(1, self._options.turns + 1):
                 await self._speak(backend, conversation, turn)
-            await backend.delete(conversation)
+            await backend.end(conversation)
         for recording in self._recordings:
             await recording.viewer.close()
 
@@ -147,12 +148,12 @@ class Demo:
         self._spoken_at = self._spoken_at or time.monotonic()
         if turn % 2:
             self._doing = f"turn {turn} of {self._options.turns}: a WAV, posted whole"
-            await backend.speak(conversation, clip.wav, content_type="audio/wav")
+            await backend.post_turn(conversation, clip.wav, content_type="audio/wav")
         else:
             self._doing = f"turn {turn} of {self._options.turns}: live PCM, chunk by chunk"
-            await backend.speak_live(
-                conversation, chunks(clip.pcm, chunk_bytes(_LIVE_CHUNK_MS, clip.sample_rate))
-            )
+            async with backend.speech(conversation, sample_rate=clip.sample_rate) as stream:
+                for pcm in chunks(clip.pcm, chunk_bytes(_LIVE_CHUNK_MS, clip.sample_rate)):
+                    await stream.send(pcm)
         timeout_s = TURN_TIMEOUT_S + duration_ms(len(clip.pcm), clip.sample_rate) / 1000
         try:
             async with asyncio.timeout(timeout_s):
@@ -271,8 +272,8 @@ class Demo:
             console.print(f"[bold red]failed[/]: {failure}")
 
     async def _keep(self, stack: Stack, backend: Backend) -> None:
-        conversation = (await backend.create(sample_rate=self._clip.sample_rate))["id"]
-        token = await backend.token(conversation, ttl_s=86_400)
+        conversation = (await backend.create(sample_rate=self._clip.sample_rate)).id
+        token = (await backend.token(conversation, ttl_s=86_400)).token
         console = self._console
         console.print("[bold]the relay stays up until Ctrl-C[/]")
         for name, value in {

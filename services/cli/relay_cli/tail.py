@@ -8,8 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from relay_cli.backend import Backend, BackendError
-from relay_client import Viewer, ViewerError
+from relay_client import Backend, RelayError, Viewer
 from relay_settings.environment import variable
 from relay_wire import events
 from relay_wire.frame import Frame, Kind
@@ -51,7 +50,7 @@ async def run_tail(
             else:
                 async for frame in viewer:
                     print("\t".join(_row(frame)), flush=True)
-    except (ViewerError, BackendError) as error:
+    except RelayError as error:
         raise TailError(str(error)) from None
 
 
@@ -62,7 +61,7 @@ async def _token(control: str, conversation: str) -> str:
             "give --token (or RELAY_VIEWER_TOKEN), or set RELAY_API_KEY to get one from --control"
         )
     async with Backend(control, api_key) as backend:
-        return await backend.token(conversation, role="listen")
+        return (await backend.token(conversation, role="listen")).token
 
 
 async def _show_table(viewer: Viewer, console: Console) -> None:

@@ -13,9 +13,8 @@ from tests.bench.load import percentiles
 from tests.bench.report import Report
 from tests.bench.scenario import Options, scenario
 
-from relay_cli.backend import Backend
 from relay_cli.stack import Stack
-from relay_client import Viewer
+from relay_client import Backend, Viewer
 from relay_wire.frame import Frame, Kind
 from relay_wire.pcm import chunk_bytes
 
@@ -58,10 +57,10 @@ async def ingest(options: Options) -> Report:
         stack = await open_.enter_async_context(Stack(gateways=1, workers=1, settings=settings))
         backend = await open_.enter_async_context(Backend(stack.control.url, stack.api_key))
         http = await open_.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
-        ids = [(await backend.create())["id"] for _ in range(conversations)]
+        ids = [(await backend.create()).id for _ in range(conversations)]
         viewers = []
         for one in ids:
-            token = await backend.token(one, ttl_s=3600)
+            token = (await backend.token(one, ttl_s=3600)).token
             viewers.append(
                 await open_.enter_async_context(Viewer(stack.gateway_urls[0], one, token, session=http))
             )
@@ -82,7 +81,7 @@ async def ingest(options: Options) -> Report:
             heard.counting = False
             options.say("ending")
             for one in ids:
-                await backend.delete(one)
+                await backend.end(one)
     frames = max(heard.frames, 1)
     us = {role: round(cpu_s / frames * 1e6, 1) for role, cpu_s in usage.cpu_s.items()}
     report.extra |= {
@@ -111,7 +110,7 @@ async def _talk(backend: Backend, conversation: str, pcm: bytes, start_s: float,
     """Speak turn after turn in real time, so that the avatar never falls silent."""
     await asyncio.sleep(start_s)
     while time.monotonic() < until:
-        await backend.speak(conversation, pcm)
+        await backend.post_turn(conversation, pcm)
         await asyncio.sleep(TURN_S)
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.proxy import Proxy
 
 from relay_auth.api_keys import Scope, new_key
+from relay_client import Backend
 from relay_control.app import application
 from relay_control.door import SPEAKERS
 from relay_runtime.http import listen
@@ -17,7 +19,7 @@ from relay_settings.control import ControlSettings
 from relay_streams.conversations import read
 from relay_wire import speaker, uplink
 
-API_KEY, _KNOWN = new_key([Scope.ADMIN])
+API_KEY, KNOWN_KEY = new_key([Scope.ADMIN])
 OTHER_KEY, _OTHER = new_key([Scope.ADMIN])
 TOKEN_KEY = "k" * 40
 
@@ -126,11 +128,26 @@ def bench(open_store):
     async def made(**settings: Any) -> AsyncIterator[Bench]:
         async with open_store() as store, aiohttp.ClientSession() as http, AsyncExitStack() as stack:
             options = {
-                "RELAY_TOKEN_SECRET": TOKEN_KEY, "RELAY_API_KEYS": f"{_OTHER},{_KNOWN}",
+                "RELAY_TOKEN_SECRET": TOKEN_KEY, "RELAY_API_KEYS": f"{_OTHER},{KNOWN_KEY}",
                 "avatar_id": "default-avatar", "gateway_url": "wss://edge.example/", **settings,
             }  # fmt: skip
             app = await application(ControlSettings.load(**options), store.link, stack)
             async with listen(app, "127.0.0.1", 0) as url:
                 yield Bench(store, url, http, {"Authorization": f"Bearer {API_KEY}"})
+
+    return made
+
+
+@pytest.fixture
+def proxied():
+    """``async with proxied(b) as (backend, proxy)``: a backend that reaches control through a proxy."""
+
+    @asynccontextmanager
+    async def made(b: Bench, *, give_up_s: float = 10.0) -> AsyncIterator[tuple[Backend, Proxy]]:
+        port = int(b.url.rsplit(":", 1)[1])
+        async with Proxy("127.0.0.1", port) as proxy:
+            url = f"http://127.0.0.1:{proxy.port}"
+            async with Backend(url, b.key, give_up_s=give_up_s) as backend:
+                yield backend, proxy
 
     return made

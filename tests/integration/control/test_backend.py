@@ -1,127 +1,128 @@
-"""The backend client: a turn is in once, whatever happens to its connections; on both servers."""
+"""The backend's client: requests take effect once, whatever happens to their connections; on both servers."""
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 
 import pytest
-from tests.proxy import Proxy
 
-from relay_cli.backend import Backend, BackendError
-
-
-@asynccontextmanager
-async def proxied(b) -> AsyncIterator[tuple[Backend, Proxy]]:
-    """A backend that reaches control through a proxy."""
-    port = int(b.url.rsplit(":", 1)[1])
-    async with Proxy("127.0.0.1", port) as proxy:
-        url = f"http://127.0.0.1:{proxy.port}"
-        async with Backend(url, b.key, patience_s=5) as backend:
-            yield backend, proxy
+from relay_client import Backend, ControlUnavailable, RequestRefused
 
 
-async def test_a_live_turn_cut_again_and_again(bench, eventually) -> None:
-    """It goes on over new connections from what was acknowledged."""
-    dice = random.Random(4)
-    async with bench() as b, proxied(b) as (backend, proxy):
-        expected = {}
-        conversation = await b.create()
-        for turn in (1, 2, 3):
-            pcm = expected[turn] = dice.randbytes(3_000_000)
-            cuts = 0
-
-            def chunks(pcm: bytes = pcm) -> Iterator[bytes]:
-                nonlocal cuts
-                start = 0
-                while start < len(pcm):
-                    size = dice.randrange(1, 100_000)
-                    yield pcm[start : start + size]
-                    start += size
-                    if dice.random() < 0.2:
-                        cuts += 1
-                        proxy.reset()
-
-            assert await backend.speak_live(conversation, chunks()) == turn
-            assert cuts > 3
-        assert await b.audio(conversation) == expected
-        assert await b.input(conversation) == (3, 3_000_000, "ended")
+async def test_a_conversations_life(bench) -> None:
+    async with bench() as b, Backend(b.url, b.key) as backend:
+        made = await backend.create(avatar_id="ava", sample_rate=24000, talk_over="always")
+        assert (made.avatar_id, made.sample_rate, made.talk_over, made.state) == (
+            "ava",
+            24000,
+            "always",
+            "open",
+        )
+        assert (await backend.read(made.id)).id == made.id
+        token = await backend.token(made.id, role="listen", ttl_s=60)
+        assert (token.role, token.url) == ("listen", made.stream_url)
+        assert (await backend.end(made.id)).state == "closing"
 
 
-async def test_a_post_cut_again_and_again(bench) -> None:
+async def test_a_post_cut_again_and_again(bench, proxied) -> None:
     """Posted until it is answered, spoken once."""
     dice = random.Random(5)
     pcm = dice.randbytes(200_000)
     async with bench(audio_chunk_ms=10) as b, proxied(b) as (backend, proxy):
         conversation = await b.create()
-        post = asyncio.create_task(backend.speak(conversation, pcm))
+        post = asyncio.create_task(backend.post_turn(conversation, pcm))
         for _ in range(4):
             await asyncio.sleep(dice.random() * 0.1)
             proxy.reset()
 
-        assert (await post)["turn"] == 1
+        accepted = await post
+        assert (accepted.turn, accepted.audio_bytes) == (1, 200_000)
         assert await b.audio(conversation) == {1: pcm}
 
 
-async def test_interrupted_while_speaking_live(bench) -> None:
-    """Told, not tried again."""
-    async with bench() as b, Backend(b.url, b.key) as backend:
-        conversation = await b.create()
-
-        def chunks() -> Iterator[bytes]:
-            for _ in range(40):
-                yield bytes(100_000)
-
-        async def interrupt() -> None:
-            while (await b.input(conversation))[0] == 0:
-                await asyncio.sleep(0)
-            await backend.interrupt(conversation)
-
-        interrupting = asyncio.create_task(interrupt())
-        with pytest.raises(BackendError, match="not taken"):
-            await backend.speak_live(conversation, chunks())
-        await interrupting
+async def test_a_cancelled_post_is_repeated_with_its_key(bench) -> None:
+    async with bench(audio_chunk_ms=10) as b, Backend(b.url, b.key) as backend:
+        conversation, pcm = await b.create(), random.Random(6).randbytes(200_000)
+        for _ in range(5):
+            posting = asyncio.create_task(backend.post_turn(conversation, pcm, key="k"))
+            await asyncio.sleep(0.005)
+            posting.cancel()
+            await asyncio.gather(posting, return_exceptions=True)
+        assert (await backend.post_turn(conversation, pcm, key="k")).turn == 1
+        assert await b.audio(conversation) == {1: pcm}
 
 
-async def test_cancelled_while_speaking_live(bench) -> None:
-    """The turn is not ended as if it were complete."""
-    async with bench() as b, Backend(b.url, b.key) as backend:
-        conversation = await b.create()
-
-        def chunks() -> Iterator[bytes]:
-            yield bytes(2_000_000)
-            speaking.cancel()
-            yield bytes(2_000_000)  # more than may be sent without an ack
-
-        speaking = asyncio.create_task(backend.speak_live(conversation, chunks()))
-        with pytest.raises(asyncio.CancelledError):
-            await speaking
-        await b.no_speakers()
-
-        assert (await b.input(conversation))[2] == "open"
+async def test_requests_that_come_too_fast_wait(bench) -> None:
+    """429 says when; every request is answered in the end, `create` too, and makes one conversation."""
+    async with (
+        bench(key_requests_per_s=4, key_requests_burst=1) as b,
+        Backend(b.url, b.key) as backend,
+    ):
+        made = [await backend.create() for _ in range(2)]
+        await backend.post_turn(made[0].id, b"ab")
+        async with backend.speech(made[1].id) as stream:
+            await stream.send(b"cd")
+        assert await b.audio(made[0].id) == {1: b"ab"}
+        assert await b.audio(made[1].id) == {1: b"cd"}
+        assert len(await b.store.link.execute("KEYS", "*meta*")) == 2
 
 
 async def test_refused_at_once(bench) -> None:
-    """What will not pass is not waited for."""
+    """What will not pass is not tried again."""
     async with bench() as b, Backend(b.url, b.key) as backend:
         conversation = await b.create()
         async with b.socket(conversation) as socket:
             await socket.send_bytes(b"ab")
             await b.answers(socket, 2)
-            with pytest.raises(BackendError, match="turn-open"):
-                await backend.speak_live(conversation, [b"ab"])
-            with pytest.raises(BackendError, match="409"):
-                await backend.speak(conversation, b"ab")
-            assert await backend.speak_live(conversation, [b"cd"], barge_in=True) == 2
-        with pytest.raises(BackendError, match="404"):
-            await backend.speak_live("nobody", [b"ab"])
+            with pytest.raises(RequestRefused) as refused:
+                await backend.post_turn(conversation, b"ab")
+        assert (refused.value.status, refused.value.problem) == (409, "turn-open")
+        with pytest.raises(RequestRefused) as refused:
+            await backend.read("nobody")
+        assert (refused.value.status, refused.value.problem) == (404, "unknown-conversation")
+        async with Backend(b.url, "no key") as stranger:
+            with pytest.raises(RequestRefused, match="401"):
+                await stranger.create()
 
 
-async def test_control_stays_away(bench) -> None:
-    """Given up when patience ends, and said why."""
-    async with bench() as b, proxied(b) as (backend, proxy):
+async def test_a_long_turn(bench) -> None:
+    async with bench() as b, Backend(b.url, b.key) as backend:
+        conversation, pcm = await b.create(), random.Random(9).randbytes(3_000_000)
+        assert (await backend.post_turn(conversation, pcm)).audio_bytes == 3_000_000
+        assert await b.audio(conversation) == {1: pcm}
+
+
+async def test_ids_and_addresses_that_are_none(bench) -> None:
+    """An id reaches no other resource; somebody else's answer is an error of ours."""
+    async with bench() as b:
+        async with Backend(b.url, b.key) as backend:
+            with pytest.raises(RequestRefused, match="404"):
+                await backend.read("../../healthz?x=")
+        async with Backend(f"{b.url}/elsewhere", b.key) as backend:
+            with pytest.raises(RequestRefused, match="404"):
+                await backend.create()
+
+
+async def test_control_stays_away(bench, proxied) -> None:
+    """Given up in time, and the error says what to do."""
+    async with bench() as b, proxied(b, give_up_s=0.3) as (backend, proxy):
         conversation = await b.create()
-        backend._patience_s = 0.3
         await proxy.set_mode("refuse")
-        with pytest.raises(BackendError, match="away"):
-            await backend.speak_live(conversation, [b"ab"])
+        with pytest.raises(ControlUnavailable, match="try again later"):
+            await backend.post_turn(conversation, b"ab")
+        with pytest.raises(ControlUnavailable):
+            await backend.create()
+
+
+async def test_a_request_that_may_have_taken_effect(bench, proxied) -> None:
+    """`create` is not sent twice."""
+    async with bench() as b, proxied(b) as (backend, proxy):
+        await proxy.set_mode("black hole")
+        creating = asyncio.create_task(backend.create())
+        async with asyncio.timeout(5):
+            while not proxy.swallowed:
+                await asyncio.sleep(0.005)
+        proxy.reset()
+        await proxy.set_mode("pass")
+        with pytest.raises(ControlUnavailable):
+            await creating
+        assert await b.store.link.execute("KEYS", "*meta*") == []

@@ -1,0 +1,291 @@
+"""The backend: control's API, as an app's backend uses it."""
+
+import asyncio
+import io
+import secrets
+from typing import Any, Literal, Self, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+
+from relay_client import refusals
+from relay_client.backoff import Backoff
+from relay_client.errors import ControlUnavailable, RequestRefused
+from relay_client.outgoing_turn import OutgoingTurn
+from relay_client.refusals import Unavailable
+from relay_client.resources import Conversation, TurnAccepted, TurnsInterrupted, ViewerToken
+from relay_client.speech_stream import SpeechStream
+from relay_wire.close_codes import Advice
+
+_CONNECT_S = 10.0
+"""Longest wait for a connection, and for an audio socket to open."""
+_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=60.0)
+"""Of a request. Its answer, once the body is sent, may wait for room in the uplink."""
+_REDIRECTION = 300
+"""Not followed: the key is for this address."""
+_CLOSE_S = 2.0
+"""Longest wait for the answer to a close."""
+_MAX_BUFFERED_BYTES = 1024 * 1024
+_TRIED_AGAIN = (aiohttp.ClientError, OSError, TimeoutError)
+
+T = TypeVar("T")
+
+
+class Backend:
+    """A client of control. Enter it to open its HTTP session; leaving closes it.
+
+    Requests are sent again by themselves, with backoff and after ``Retry-After``, when control is restarted,
+    overloaded or without its Redis, and when a connection breaks; a turn is spoken once. ``create`` and
+    ``interrupt`` are not sent again when they may have taken effect.
+
+    Every request raises:
+
+    - ``RequestRefused``: control says no.
+    - ``ControlUnavailable``: it failed for ``give_up_s``, or may have taken effect and is not sent again.
+
+    A cancelled request may have taken effect.
+
+    Args:
+        url: Base URL of control.
+        api_key: A key it knows.
+        give_up_s: How long a request, or connecting, may go on failing; None for ever.
+        heartbeat_s: Between pings on audio sockets; a control that does not answer is left.
+        session: An aiohttp session to share; one is made when None.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        *,
+        give_up_s: float | None = 30.0,
+        heartbeat_s: float = 10.0,
+        session: aiohttp.ClientSession | None = None,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {api_key}"}
+        self._give_up_s = give_up_s
+        self._heartbeat_s = heartbeat_s
+        self._session = session
+        self._own_session = session is None
+
+    async def __aenter__(self) -> Self:
+        if self._session is None:
+            self._session = aiohttp.ClientSession()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._own_session and self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    # --- conversations --------------------------------------------------------------------------
+
+    async def create(
+        self,
+        *,
+        avatar_id: str | None = None,
+        sample_rate: int | None = None,
+        agent: str | None = None,
+        talk_over: Literal["never", "requests", "always"] | None = None,
+    ) -> Conversation:
+        """Create a conversation; what is None is control's default.
+
+        Args:
+            avatar_id: The vendor's avatar.
+            sample_rate: Of its speech, in Hz.
+            agent: Who answers its viewers.
+            talk_over: What of a viewer's interrupts a speaking avatar.
+        """
+        wish = {"avatar_id": avatar_id, "sample_rate": sample_rate, "agent": agent, "talk_over": talk_over}
+        return await self._request(
+            Conversation, "POST", "/v1/conversations", repeatable=False, json=_given(wish)
+        )
+
+    async def read(self, conversation: str) -> Conversation:
+        """Read a conversation.
+
+        Args:
+            conversation: Its id.
+        """
+        return await self._request(Conversation, "GET", _path(conversation))
+
+    async def end(self, conversation: str) -> Conversation:
+        """End a conversation: the running turn stops, and viewers receive ``conversation_ended``."""
+        return await self._request(Conversation, "DELETE", _path(conversation))
+
+    async def token(
+        self, conversation: str, *, role: Literal["listen", "speak"] | None = None, ttl_s: int | None = None
+    ) -> ViewerToken:
+        """Make a viewer token; what is None is control's default.
+
+        Args:
+            conversation: What it is valid for.
+            role: What its viewer may do.
+            ttl_s: How long it is valid, in seconds.
+        """
+        wish = {"role": role, "ttl_s": ttl_s}
+        return await self._request(ViewerToken, "POST", _path(conversation, "tokens"), json=_given(wish))
+
+    # --- speech ---------------------------------------------------------------------------------
+
+    async def post_turn(
+        self,
+        conversation: str,
+        audio: bytes,
+        *,
+        content_type: str = "audio/pcm",
+        barge_in: bool = False,
+        key: str = "",
+    ) -> TurnAccepted:
+        """Speak a whole turn, once, however often the connection breaks.
+
+        Args:
+            conversation: Its id.
+            audio: PCM at the conversation's rate, or a WAV file.
+            content_type: ``audio/pcm`` or ``audio/wav``.
+            barge_in: Cancel what is spoken or waits.
+            key: Idempotency key: 1 to 128 visible ASCII characters, another for each turn; one is made
+                when it is empty. After ``ControlUnavailable`` or a cancellation the turn may have been
+                spoken: posting it again with the same key speaks it once.
+        """
+        return await self._request(
+            TurnAccepted,
+            "POST",
+            _path(conversation, "turns"),
+            params={"barge_in": "true"} if barge_in else {},
+            body=audio,
+            headers={"Content-Type": content_type, "Idempotency-Key": key or _new_key()},
+        )
+
+    def speech(
+        self,
+        conversation: str,
+        *,
+        barge_in: bool = False,
+        key: str = "",
+        sample_rate: int | None = None,
+        traceparent: str = "",
+        max_buffered_bytes: int = _MAX_BUFFERED_BYTES,
+    ) -> SpeechStream:
+        """A turn to be spoken as it is synthesised: ``async with backend.speech(id) as stream``.
+
+        Args:
+            conversation: Its id.
+            barge_in: Cancel what is spoken or waits, when the turn opens.
+            key: Idempotency key, as of ``post_turn``. A stream with the key of an earlier one goes on with
+                that turn: send it from its first byte, what is in is not spoken again.
+            sample_rate: What the audio has, in Hz: control refuses another than the conversation's. None
+                leaves it unchecked.
+            traceparent: W3C trace context of the turn.
+            max_buffered_bytes: How much audio is kept until it is acknowledged; ``send`` waits beyond.
+        """
+        turn = OutgoingTurn(
+            key or _new_key(),
+            barge_in=barge_in,
+            traceparent=traceparent,
+            sample_rate=sample_rate,
+            max_buffered_bytes=max_buffered_bytes,
+        )
+        return SpeechStream(turn, lambda: self._open(conversation), give_up_s=self._give_up_s)
+
+    async def interrupt(self, conversation: str) -> int:
+        """Cancel every turn so far; returns the last of them, 0 when there was none."""
+        answer = await self._request(
+            TurnsInterrupted, "POST", _path(conversation, "interrupt"), repeatable=False
+        )
+        return answer.interrupted_upto
+
+    # --- requests -------------------------------------------------------------------------------
+
+    async def _request(
+        self,
+        kind: type[T],
+        method: str,
+        path: str,
+        *,
+        repeatable: bool = True,
+        body: bytes | None = None,
+        **options: Any,
+    ) -> T:
+        """Send a request until it is answered for good.
+
+        Args:
+            kind: What the answer is read as.
+            method: The method.
+            path: The path.
+            repeatable: Whether it may be sent again although it may have taken effect.
+            body: Sent as it is.
+            options: aiohttp's.
+        """
+        backoff = Backoff(self._give_up_s)
+        while True:
+            try:
+                return await self._attempt(kind, method, path, repeatable=repeatable, body=body, **options)
+            except Unavailable as failed:
+                unavailable = failed
+            wait_s = backoff.next_wait_s(Advice.BACK_OFF, asyncio.get_running_loop().time())
+            if wait_s is None:
+                raise ControlUnavailable(str(unavailable))
+            await asyncio.sleep(unavailable.retry_after_s + wait_s)
+
+    async def _attempt(
+        self, kind: type[T], method: str, path: str, *, repeatable: bool, body: bytes | None, **options: Any
+    ) -> T:
+        options["headers"] = self._headers | options.get("headers", {})
+        if body is not None:
+            options["data"] = io.BytesIO(body)  # sent in pieces: one write of many megabytes blocks the loop
+        try:
+            async with self._http.request(
+                method, self._url + path, allow_redirects=False, timeout=_TIMEOUT, **options
+            ) as response:
+                answer = await response.read()
+        except _TRIED_AGAIN as error:
+            if repeatable or isinstance(error, aiohttp.ClientConnectorError):
+                raise refusals.of_error(error) from error
+            raise ControlUnavailable(str(error) or type(error).__name__) from error
+        if not response.ok or response.status >= _REDIRECTION:
+            raise refusals.of_response(response.status, response.headers, answer, repeatable=repeatable)
+        try:
+            return msgspec.json.decode(answer, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise RequestRefused(response.status, "", "the answer is not control's: check the URL") from None
+
+    async def _open(self, conversation: str) -> aiohttp.ClientWebSocketResponse:
+        """Open an audio socket.
+
+        Raises:
+            RequestRefused: Control says no.
+            Unavailable: Another attempt may succeed.
+        """
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                return await self._http.ws_connect(
+                    self._url + _path(conversation, "audio"),
+                    headers=self._headers,
+                    heartbeat=self._heartbeat_s,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_S),
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            raise refusals.of_handshake(error) from None
+        except _TRIED_AGAIN as error:
+            raise refusals.of_error(error) from error
+
+    @property
+    def _http(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise ValueError("the backend is not open: use it in `async with`")
+        return self._session
+
+
+def _path(conversation: str, part: str = "") -> str:
+    return f"/v1/conversations/{quote(conversation, safe='')}" + (f"/{part}" if part else "")
+
+
+def _given(wish: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in wish.items() if value is not None}
+
+
+def _new_key() -> str:
+    return secrets.token_urlsafe(12)

@@ -1,0 +1,257 @@
+"""An outgoing turn: which message to send next, over however many audio sockets. No I/O, no clock.
+
+The rules of resuming (docs/protocol.md): each socket begins with ``start`` and the turn's key; the answer
+tells the offset to go on at. What control has acknowledged is dropped, the rest is kept.
+"""
+
+from enum import Enum
+
+from relay_client.errors import SpeechError, SpeechInterrupted, SpeechLost, SpeechRefused
+from relay_wire import speaker
+from relay_wire.close_codes import Advice
+from relay_wire.tail import Forgotten, Tail
+
+_RESUMED_AT_ONCE = ("restarting", "audio-lost")
+"""Retryable errors that another socket mends without a wait."""
+_TURN_OPEN = "turn-open"
+"""Retryable once the other turn has ended, which no reconnect waits for."""
+_WAV = b"RIFF"
+
+
+class State(Enum):
+    """How far a turn is."""
+
+    OPEN = "open"
+    """More audio may be appended."""
+    ENDING = "ending"
+    """All of its audio is appended; not all of it is in."""
+    INTERRUPTING = "interrupting"
+    """To be cancelled."""
+    ENDED = "ended"
+    """All of its audio is in."""
+    INTERRUPTED = "interrupted"
+    """Cancelled, as asked for."""
+
+
+class OutgoingTurn:
+    """A turn's audio on its way to control.
+
+    Use: ``connect`` for every new socket, then ``next_message`` whenever the socket can take one, and
+    ``receive`` for each answer.
+
+    Args:
+        key: Idempotency key. Of a turn that is in already, in part or whole, the bytes that are in are
+            not sent again: append the turn from its first byte.
+        barge_in: Cancel what is spoken or waits, when the turn opens.
+        traceparent: W3C trace context of the turn.
+        sample_rate: What the audio has, to be checked by control; None to leave it unchecked.
+        max_buffered_bytes: Audio kept until it is acknowledged.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        *,
+        barge_in: bool = False,
+        traceparent: str = "",
+        sample_rate: int | None = None,
+        max_buffered_bytes: int = 1024 * 1024,
+    ) -> None:
+        self._start = speaker.Start(
+            barge_in=barge_in, traceparent=traceparent, key=key, sample_rate=sample_rate
+        )
+        self._max_buffered_bytes = max_buffered_bytes
+        self._buffer = Tail()
+        self._hold = False
+        self._interrupt_sent = False
+        """Over any socket: turns that were opened since must not be cancelled by a repetition."""
+        self.state = State.OPEN
+        self.number = 0
+        """The turn's number; 0 until control has opened it."""
+        self.acknowledged_bytes = 0
+        """How much of the turn control has."""
+        self.connect()
+
+    @property
+    def appended_bytes(self) -> int:
+        """Audio appended so far."""
+        return self._buffer.end
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Audio kept because control has not acknowledged it."""
+        return len(self._buffer)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to send or to receive."""
+        return self.state in (State.ENDED, State.INTERRUPTED)
+
+    # --- the speaker -----------------------------------------------------------------------------
+
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether so much audio may be appended now. In an empty buffer one piece of any size may.
+
+        True of a turn that takes no more: ``append`` raises at once.
+        """
+        fits = len(self._buffer) + size_bytes <= self._max_buffered_bytes
+        return fits or not self._buffer or self.state is not State.OPEN
+
+    def append(self, pcm: bytes) -> None:
+        """Add audio to the turn.
+
+        Raises:
+            ValueError: The turn takes no more, or is a WAV file.
+            SpeechRefused: A repeated turn is longer than it was before.
+        """
+        if self.state is not State.OPEN:
+            raise ValueError(f"the turn takes no more audio: it is {self.state.value}")
+        if not self.appended_bytes and pcm.startswith(_WAV):
+            raise ValueError("a WAV file is no PCM: post it, or send its samples only")
+        self._buffer.add(pcm)
+        self._buffer.forget(self.acknowledged_bytes)
+        self._check_length()
+
+    def hold(self) -> None:
+        """Keep the turn open, although it has no audio now."""
+        self._hold = True
+
+    def end(self) -> None:
+        """All of the turn's audio is appended. Again: no effect.
+
+        Raises:
+            ValueError: The turn is being interrupted.
+            SpeechRefused: A repeated turn is shorter than it was before.
+        """
+        if self.state is State.OPEN:
+            self.state = State.ENDING if self.appended_bytes else State.ENDED
+            self._check_length()
+        elif self.state not in (State.ENDING, State.ENDED):
+            raise ValueError("an interrupted turn cannot be ended")
+
+    def interrupt(self) -> None:
+        """Cancel the turn and every one before it; it overtakes what was not sent. Again: no effect.
+
+        Raises:
+            ValueError: All of the turn is in.
+        """
+        if self.state is State.ENDED:
+            raise ValueError("all of the turn is in: interrupt the conversation instead")
+        if self.state is not State.INTERRUPTED:
+            self.state = State.INTERRUPTING
+
+    # --- the connection --------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """A new audio socket is open: nothing of an earlier one counts."""
+        self._started = self._answered = self._closing = False
+        self._sent_bytes = 0
+        self._complete_bytes: int | None = None
+        """The turn's length at control, once it has ended there."""
+
+    def next_message(self, max_bytes: int) -> bytes | speaker.FromSpeaker | None:
+        """The message to send now; None when there is none before the turn changes.
+
+        Args:
+            max_bytes: Longest piece of audio.
+
+        Raises:
+            SpeechLost: Control needs audio again that is no longer kept.
+        """
+        if not self._started:
+            self._started = True
+            return self._start
+        if not self._answered or self._closing or self.over:
+            return None
+        if self.state is State.INTERRUPTING:
+            self._closing = self._interrupt_sent = True
+            return speaker.Interrupt()
+        return None if self._complete_bytes is not None else self._next_of_turn(max_bytes)
+
+    def receive(self, answer: speaker.ToSpeaker) -> Advice | None:
+        """Act on an answer of control's.
+
+        Returns:
+            How to connect again, when this socket is of no more use; else None.
+
+        Raises:
+            SpeechError: The turn stops here.
+        """
+        match answer:
+            case speaker.Turn(number):
+                self.number = number
+            case speaker.Ack(number, offset):
+                self._on_ack(number, offset)
+            case speaker.Ended(number, offset):
+                self._on_ended(number, offset)
+            case speaker.Interrupted():
+                self._on_interrupted()
+            case speaker.Error(code, retryable=True) if code != _TURN_OPEN:
+                return Advice.RESUME if code in _RESUMED_AT_ONCE else Advice.BACK_OFF
+            case speaker.Error(code, message):
+                raise self.refused(code, message)
+        return None
+
+    def refused(self, code: str, detail: str) -> SpeechRefused:
+        """The error that control refuses this turn."""
+        return SpeechRefused(code, detail, turn=self.number, acknowledged_bytes=self.acknowledged_bytes)
+
+    def _next_of_turn(self, max_bytes: int) -> bytes | speaker.FromSpeaker | None:
+        if pcm := self._unsent(max_bytes):
+            self._sent_bytes += len(pcm)
+            return pcm
+        if self._hold:
+            self._hold = False
+            return speaker.Hold()
+        if self.state is State.ENDING:
+            self._closing = True
+            return speaker.End()
+        return None
+
+    def _on_ack(self, number: int, offset: int) -> None:
+        if not self._answered:
+            self._answered = True
+            self._sent_bytes = offset
+        self.number = number or self.number
+        self._acknowledge(offset)
+
+    def _on_ended(self, number: int, offset: int) -> None:
+        self._answered = True
+        self.number = number
+        self._complete_bytes = offset
+        self._acknowledge(offset)
+
+    def _on_interrupted(self) -> None:
+        self._answered = True
+        if self._interrupt_sent:
+            self.state = State.INTERRUPTED
+        elif self.state is not State.INTERRUPTING:
+            raise SpeechInterrupted(turn=self.number, acknowledged_bytes=self.acknowledged_bytes)
+
+    def _acknowledge(self, offset: int) -> None:
+        if offset < self._buffer.start:
+            raise self._lost()
+        self.acknowledged_bytes = offset
+        self._buffer.forget(offset)
+        self._check_length()
+
+    def _check_length(self) -> None:
+        """End a turn that is complete; a turn that is longer or shorter at control is another one."""
+        given, ending = self.appended_bytes, self.state is not State.OPEN
+        complete = self._complete_bytes
+        if self.state is State.INTERRUPTING:
+            return
+        if (complete is not None and given > complete) or (ending and given < self.acknowledged_bytes):
+            known = self.acknowledged_bytes if complete is None else complete
+            raise self.refused("mismatch", f"{given} bytes are given, and control has {known} of this key")
+        if ending and given == complete:
+            self.state = State.ENDED
+
+    def _unsent(self, max_bytes: int) -> bytes:
+        try:
+            return self._buffer.read(self._sent_bytes, max_bytes)
+        except Forgotten:
+            raise self._lost() from None
+
+    def _lost(self) -> SpeechError:
+        return SpeechLost(turn=self.number, acknowledged_bytes=self.acknowledged_bytes)

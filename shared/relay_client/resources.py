@@ -1,0 +1,59 @@
+"""Resources of control, as its answers show them. Members unknown to this version are ignored."""
+
+import msgspec
+
+
+class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation."""
+
+    id: str
+    state: str
+    """``open``, ``closing`` or ``ended``."""
+    avatar_id: str
+    sample_rate: int
+    """In Hz: what its speech must have."""
+    codec: str
+    agent: str
+    """Who answers its viewers; ``push`` is the backend."""
+    talk_over: str
+    """What interrupts a speaking avatar: ``never``, ``requests`` or ``always``."""
+    created_ms: int
+    """In milliseconds since the epoch."""
+    owner: str | None
+    """The ingest worker that owns it; None while it waits for one."""
+    waits_s: int
+    """For how many seconds it has waited for an owner."""
+    generation: int
+    turn: int
+    """The turn started last, 0 before the first."""
+    position: str
+    """The last frame's."""
+    stream_url: str
+    """Where viewers connect."""
+
+
+class TurnAccepted(msgspec.Struct, frozen=True, kw_only=True):
+    """A turn whose audio is in."""
+
+    turn: int
+    audio_bytes: int
+    audio_ms: int
+
+
+class ViewerToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A viewer token."""
+
+    token: str
+    expires_at: int
+    """In seconds since the epoch."""
+    role: str
+    """``listen`` or ``speak``."""
+    url: str
+    """The stream it is valid for."""
+
+
+class TurnsInterrupted(msgspec.Struct, frozen=True, kw_only=True):
+    """Turns that are cancelled."""
+
+    interrupted_upto: int
+    """The last of them; 0 when there was none."""
