@@ -65,7 +65,7 @@ async def test_a_visitor_talks_with_an_agent(relay, tmp_path, speech) -> None:
 
 async def test_a_binary_client_gets_motion_for_its_speech(relay, speech) -> None:
     """A visitor: it uploads a turn, and is sent its motion, whole and in order."""
-    async with relay(settings=OPEN) as r:
+    async with relay(settings={**OPEN, "RELAY_COMPAT_AVATARS": "hosted"}) as r:
         url = f"{r.stack.gateway_urls[0]}/ws/host"
         frames: list[bytes] = []
         about = {}

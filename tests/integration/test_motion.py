@@ -256,9 +256,9 @@ async def test_an_old_session_is_replaced_between_turns(bench, eventually) -> No
 @pytest.mark.parametrize(
     ("at", "fault", "options", "code", "retryable"),
     [
-        ("token", "http_401", {}, "sessionTokenExpired", False),
+        ("token", "http_401", {}, "apiKeyRefused", False),
         ("token", "http_402", {}, "billingRequired", False),
-        ("token", "errors_in_ok", {}, "invalidRequest", False),
+        ("token", "errors_in_ok", {}, "apiKeyRefused", False),
         ("token", "no_token", {}, "protocolError", False),
         ("token", "html", {}, "protocolError", False),
         ("upgrade", "avatar_not_found", {}, "avatarNotFound", False),

@@ -43,6 +43,9 @@ HELD = "held"
 OUTBOX_FULL = "outboxFull"
 INVALID_STATE = "invalidState"
 INVALID_CONFIGURATION = "invalidConfiguration"
+API_KEY_REFUSED = "apiKeyRefused"
+_KEY_STATUSES = (401, 403)
+_BAD_REQUEST = 400
 
 SENTENCES = {
     "sessionTokenExpired": "the motion service does not accept this relay's credentials",
@@ -67,6 +70,7 @@ SENTENCES = {
     HELD: "the motion service is not tried again yet after a failure that lasts",
     OUTBOX_FULL: "the motion service takes no audio",
     INVALID_STATE: "motion failed in the relay",
+    API_KEY_REFUSED: "the motion service does not accept this relay's credentials",
     INVALID_CONFIGURATION: "the relay's settings of the motion service cannot be used",
 }
 """What viewers are told, by code: the vendor's, and those of the relay."""
@@ -127,13 +131,18 @@ def failure_of(error: BaseException, *secrets: str, opening: bool = False) -> Mo
         if opening and isinstance(error, ValueError | TypeError):
             return MotionFailure(INVALID_CONFIGURATION, detail, "session_token", retryable=False)
         return MotionFailure(INVALID_STATE, detail, "unknown", retryable=True)
+    detail = loggable(error.message, *secrets)
     code = _CLOSE_CODES.get(error.close_code or 0, error.code)
-    token_refused = isinstance(error, SessionTokenError) and error.http_status in (400, 401, 403)
-    phase = "session_token" if isinstance(error, SessionTokenError) else error.phase
-    return MotionFailure(
-        code=code.value if code.value in SENTENCES else "unknown",
-        detail=loggable(error.message, *secrets),
-        phase=phase if phase in PHASES else "unknown",
-        # The SDK reads 401 as an expired token, but where a token is asked for it is the API key.
-        retryable=code in _RETRYABLE and not token_refused,
-    )
+    if isinstance(error, SessionTokenError):
+        # The SDK takes the word "unauthorized", or the status, for the configuration's or the token's fault;
+        # where a token is asked for, it is the API key that is refused.
+        if error.http_status in _KEY_STATUSES:
+            return MotionFailure(API_KEY_REFUSED, detail, "session_token", retryable=False)
+        retryable = code in _RETRYABLE and error.http_status != _BAD_REQUEST
+        return MotionFailure(_known(code), detail, "session_token", retryable)
+    phase = error.phase if error.phase in PHASES else "unknown"
+    return MotionFailure(_known(code), detail, phase, retryable=code in _RETRYABLE)
+
+
+def _known(code: AvatarSDKErrorCode) -> str:
+    return code.value if code.value in SENTENCES else "unknown"
