@@ -1,5 +1,6 @@
 """Token keys: what viewer tokens are signed and checked with. Keys decide the algorithm, never tokens."""
 
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -99,7 +100,7 @@ def keys_of(files: Mapping[str, bytes]) -> TokenKeys:
             if kids[path.stem] > 1:
                 raise BadKey("another file has this kid, too")  # noqa: TRY301
             make = secret_key if path.suffix == _SECRET else pem_key
-            by_kid[path.stem] = make(content.strip(), path.stem)
+            by_kid[path.stem] = make(content.removeprefix(BOM_UTF8).strip(), path.stem)
         except BadKey as error:
             unusable[name] = str(error)
     signing = {kid: key for kid, key in by_kid.items() if key.signing is not None}

@@ -20,6 +20,15 @@ _INVALID = (jwt.InvalidTokenError, ValueError, OverflowError, RecursionError, Ty
 """What the library raises for tokens that are none: also for text without UTF-8, and JSON without end."""
 
 
+_REASONS = {
+    jwt.ExpiredSignatureError: "it has expired",
+    jwt.ImmatureSignatureError: "its time has not come",
+    jwt.InvalidAudienceError: "it is for another audience",
+    jwt.InvalidAlgorithmError: "its algorithm is not its key's",
+    jwt.InvalidSignatureError: "its signature is not of the key it names",
+}
+
+
 class Role(StrEnum):
     """What a viewer may do."""
 
@@ -183,7 +192,7 @@ def _grant(key: TokenKey | None, token: str, *, leeway_s: float) -> Grant:
             key=key,
         )
     except _INVALID as error:
-        raise TokenError(f"the token is not valid: {error}") from None
+        raise TokenError(_refusal(error)) from None
 
 
 def _signing(key: TokenKey) -> Any:
@@ -196,4 +205,15 @@ def _kid(token: str) -> str:
     try:
         return str(jwt.get_unverified_header(token).get("kid", UNNAMED))
     except _INVALID as error:
-        raise TokenError(f"the token is not valid: {error}") from None
+        raise TokenError(_refusal(error)) from None
+
+
+def _refusal(error: Exception) -> str:
+    """Why a token is refused, for who brought it: what is wrong with it, not how it is read."""
+    if isinstance(error, jwt.MissingRequiredClaimError):
+        why = f"it has no {error.claim}"
+    else:
+        why = next(
+            (words for kind, words in _REASONS.items() if isinstance(error, kind)), "it cannot be read"
+        )
+    return f"the token is not valid: {why}"

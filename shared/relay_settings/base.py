@@ -4,11 +4,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from relay_settings import environment
 from relay_settings.environment import PREFIX, SettingsError
 from relay_settings.refusal import explain
+
+_LARGEST = 2**53
+"""Beyond it floats, which settings are compared and computed with, are no longer exact."""
 
 __all__ = ["Settings", "SettingsError", "named", "reveal"]
 
@@ -19,6 +22,13 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         frozen=True, populate_by_name=True, hide_input_in_errors=True, allow_inf_nan=False
     )
+
+    @field_validator("*")
+    @classmethod
+    def _is_within_floats(cls, value: Any) -> Any:
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            raise ValueError("it must be a smaller number")
+        return value
 
     @classmethod
     def load(cls, **values: Any) -> Self:
@@ -35,6 +45,9 @@ class Settings(BaseModel):
         if unknown:
             raise TypeError(f"{cls.__name__} has no setting {', '.join(sorted(unknown))}")
         read = {name: surroundings[variable] for variable, name in fields.items() if variable in surroundings}
+        for name, text in read.items():
+            if not _is_unicode(text):
+                raise SettingsError(f"{cls.variable(name)} has text that is not UTF-8")
         try:
             return cls(**{**read, **given})
         except ValidationError as error:
@@ -80,6 +93,14 @@ def named(variable: str, description: str, **options: Any) -> Any:
 def reveal(value: SecretStr | None) -> str:
     """The text of a secret, or the empty text."""
     return value.get_secret_value() if value is not None else ""
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # the bytes of a variable that are not UTF-8 are read as halves of surrogates
+        return False
+    return True
 
 
 def _mentions(annotation: Any, wanted: type) -> bool:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 PREFIX = "RELAY_"
 SECRETS_DIR = "RELAY_SECRETS_DIR"
+TEXT = "utf-8-sig"
+"""What files of secrets are written in; the byte order mark of some editors is no part of a secret."""
 LIKENESS = 0.8
 """Of a name to the one it was meant to be, as ``difflib`` counts it."""
 _FILE_PREFIXES = (PREFIX, "SPATIUS_")
@@ -96,7 +98,7 @@ def _files() -> list[Path]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8").strip() if path.is_file() else ""
+        return path.read_text(TEXT).strip() if path.is_file() else ""
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingsError(f"{path.name}: the file in {SECRETS_DIR} cannot be read: {why}") from None

@@ -6,7 +6,7 @@ from typing import Any, Self
 from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from relay_settings.base import Settings, named, reveal
-from relay_settings.environment import secret_file
+from relay_settings.environment import TEXT, secret_file
 from relay_settings.redis_url import (
     PROVIDER,
     Credentials,
@@ -144,5 +144,5 @@ class StoreSettings(Settings):
         }
         for name, value in values.items():
             path = secret_file(f"RELAY_REDIS_{name.upper()}") if value else None
-            if path is not None and path.read_text("utf-8", "replace").strip() == value:
+            if path is not None and path.read_text(TEXT, "replace").strip() == value:
                 self._files[f"{name}_file"] = str(path)

@@ -70,7 +70,7 @@ def take_credentials(settings: dict[str, Any]) -> None:
 
 def _read(files: dict[str, Path], fixed: Credentials) -> Callable[[], Awaitable[Credentials]]:
     def read() -> Credentials:
-        texts = {name: path.read_text("utf-8", "replace").strip() for name, path in files.items()}
+        texts = {name: path.read_text("utf-8-sig", "replace").strip() for name, path in files.items()}
         try:
             found = credentials_of(texts.get("url", "")) or fixed
         except ValueError:

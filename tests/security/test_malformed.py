@@ -126,6 +126,20 @@ async def test_bytes_that_are_no_text_in_the_request_line(service, kind: str) ->
 
 
 @pytest.mark.parametrize("kind", DOORS)
+@pytest.mark.parametrize("key", [b"", b"AAAA", b"\xc3\xa9", b"\xc3\x81" * 12, b"AAAAAAAAAAAAAAAAAAAAAA"])
+async def test_handshakes_without_a_key(service, kind: str, key: bytes) -> None:
+    """Refused at every door, whatever else is good; text that is no ASCII, too."""
+    settings, paths = DOORS[kind]
+    async with service(kind, **settings) as child:
+        for path in paths:
+            for credential in (TOKEN, API_KEY):
+                headers = {b"Host": b"x", **UPGRADE, b"Sec-WebSocket-Key": key}
+                headers[b"Authorization"] = f"Bearer {credential}".encode()
+                await assert_refused(child, request(b"GET", path, headers))
+        await assert_calm(child)
+
+
+@pytest.mark.parametrize("kind", DOORS)
 @pytest.mark.parametrize("body", [b"zz\r\n", b"5\r\nhello-and-more", b"-1\r\n", b"ffffffffffffffffff\r\n"])
 async def test_bodies_that_are_no_bodies(service, kind: str, body: bytes) -> None:
     """Chunks that are none, with a key that is good: the connection ends, with or without an answer."""

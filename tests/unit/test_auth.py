@@ -471,3 +471,23 @@ def test_two_keys_of_one_id() -> None:
     """Which of them is meant, nobody could say."""
     with pytest.raises(KeyEntryError, match="two keys have the id abcd"):
         ApiKeys([f"abcd:{'0' * 64}:push", f"abcd:{'1' * 64}:push"])
+
+
+@pytest.mark.parametrize(
+    ("token", "says"),
+    [
+        (a_token(exp=1), "it has expired"),
+        (a_token(iat=in_seconds(600)), "its time has not come"),
+        (a_token(aud="others"), "it is for another audience"),
+        (a_token(cid=None), "it has no cid"),
+        (a_token(role="admin"), "it cannot be read"),
+        (a_token(OTHER), "its signature is not of the key it names"),
+        ("abc", "it cannot be read"),
+        ("a.b.c", "it cannot be read"),
+    ],
+)
+def test_a_refused_token_is_told_why(token: str, says: str) -> None:
+    """In words that say what to do, and nothing of what reads it."""
+    with pytest.raises(TokenError) as refused:
+        verify(KEYS, token)
+    assert str(refused.value) == f"the token is not valid: {says}"

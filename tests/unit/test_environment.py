@@ -75,7 +75,9 @@ def _outcome(kind: type[Settings]) -> Settings | str:
 
 
 @pytest.mark.parametrize("place", ["variable", "file"])
-@pytest.mark.parametrize(("before", "behind"), [("", "\n"), (" ", ""), ("\t", "\r\n"), ("", " \n\n")])
+@pytest.mark.parametrize(
+    ("before", "behind"), [("", "\n"), (" ", ""), ("\t", "\r\n"), ("", " \n\n"), ("\ufeff", "\r\n")]
+)
 def test_white_space_around_a_secret_is_no_part_of_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: str, behind: str, place: str
 ) -> None:
@@ -91,9 +93,9 @@ def test_white_space_around_a_secret_is_no_part_of_it(
     for name, value in values.items():
         monkeypatch.delenv(name, raising=False)
         if place == "variable":
-            monkeypatch.setenv(name, f"{before}{value}{behind}")
+            monkeypatch.setenv(name, f"{before}{value}{behind}".removeprefix("\ufeff"))  # only files have it
         else:
-            (tmp_path / name).write_text(f"{before}{value}{behind}")
+            (tmp_path / name).write_text(f"{before}{value}{behind}", "utf-8")
     monkeypatch.setenv("RELAY_SECRETS_DIR", str(tmp_path))
 
     gateway, control, ingest = GatewaySettings.load(), ControlSettings.load(), IngestSettings.load()
@@ -303,6 +305,10 @@ def test_flags() -> None:
         ("RELAY_LOG_LEVEL", "loud", "RELAY_LOG_LEVEL must be one of 'debug', 'info', 'warning' or 'error'"),
         ("RELAY_TOKEN_SECRET", "short", "RELAY_TOKEN_SECRET must have 32 characters or more"),
         ("RELAY_KEY_PREFIX", "a{b}", "RELAY_KEY_PREFIX must match"),
+        ("RELAY_UPLINK_BYTES", "9" * 400, "RELAY_UPLINK_BYTES is refused: it must be a smaller number"),
+        ("RELAY_MAX_VIEWERS", "9" * 19, "RELAY_MAX_VIEWERS is refused: it must be a smaller number"),
+        ("RELAY_ORIGINS", "https://a\udcff", "RELAY_ORIGINS has text that is not UTF-8"),
+        ("RELAY_GATEWAY_PORT", "80\udced\udca0\udc80", "RELAY_GATEWAY_PORT has text that is not UTF-8"),
     ],
 )
 def test_refusals_speak_of_settings(

@@ -22,6 +22,7 @@ from relay_control.operation import Operation, Parameter
 from relay_control.speakers import Speakers
 from relay_control.trace_context import traceparent
 from relay_runtime import http
+from relay_runtime.upgrade import check_upgrade
 from relay_settings.control import ControlSettings
 from relay_streams import conversations
 from relay_streams.conversations import PUSH, Conversation, TalkOver
@@ -248,8 +249,7 @@ class Api:
         return answer(TurnsInterrupted(turn), status=202)
 
     async def _audio(self, request: web.Request) -> web.StreamResponse:
-        if request.headers.get("Upgrade", "").lower() != "websocket":
-            raise Problem(problems.UPGRADE_REQUIRED, "connect with a WebSocket client")
+        check_upgrade(request)
         record = await self._attended(request)
         if record.state != "open":
             raise Problem(problems.CONVERSATION_ENDED, "no more turns can be spoken")

@@ -1,17 +1,15 @@
 """The handshake: who wants to watch what, decided before the socket is opened."""
 
-from base64 import b64decode
 from typing import NoReturn
 
-from aiohttp import HttpVersion11, hdrs, web
+from aiohttp import hdrs, web
 
 from relay_auth.viewer_tokens import Grant, TokenError, ViewerTokens
+from relay_runtime import upgrade
 from relay_wire import problems
 from relay_wire.problems import Problem
 
 SUBPROTOCOL = "avatar-relay.v1"
-_VERSION = "13"
-_KEY_BYTES = 16
 TOKEN_PREFIX = "avatar-relay.token."  # noqa: S105  # a prefix, not a token
 """Browsers cannot set headers, so they offer the token as one more subprotocol with this prefix."""
 
@@ -23,37 +21,16 @@ def offered_protocols(request: web.Request) -> list[str]:
 
 
 def check_upgrade(request: web.Request) -> None:
-    """Refuse what is not a WebSocket upgrade for our protocol (RFC 6455 4.2.1).
+    """Refuse what is not a WebSocket upgrade for our protocol.
 
     Raises:
-        Problem: It is a plain request, or of another version, or has no key; or it offers subprotocols and
-            ours is not among them: a browser would give up, too.
+        Problem: It is no WebSocket handshake; or it offers subprotocols and ours is not among them: a
+            browser would give up, too.
     """
-    headers = request.headers
-    if headers.get(hdrs.UPGRADE, "").strip().lower() != "websocket":
-        raise Problem(problems.UPGRADE_REQUIRED, "connect with a WebSocket client")
-    if request.method != hdrs.METH_GET or request.version < HttpVersion11:
-        raise Problem(problems.BAD_REQUEST, "an upgrade is a GET of HTTP/1.1")
-    if not _asks(headers.getall(hdrs.CONNECTION, []), "upgrade"):
-        raise Problem(problems.BAD_REQUEST, "the header Connection does not ask for the upgrade")
-    if headers.getall(hdrs.SEC_WEBSOCKET_VERSION, []) != [_VERSION]:
-        raise Problem(problems.UPGRADE_REQUIRED, f"the version of WebSocket here is {_VERSION}")
-    if not _is_key(headers.getall(hdrs.SEC_WEBSOCKET_KEY, [])):
-        raise Problem(problems.BAD_REQUEST, "Sec-WebSocket-Key has to be 16 bytes in base64")
+    upgrade.check_upgrade(request)
     offered = offered_protocols(request)
     if offered and SUBPROTOCOL not in offered:
         raise Problem(problems.BAD_REQUEST, f"the subprotocol here is {SUBPROTOCOL}")
-
-
-def _asks(lines: list[str], option: str) -> bool:
-    return any(part.strip().lower() == option for line in lines for part in line.split(","))
-
-
-def _is_key(keys: list[str]) -> bool:
-    try:
-        return [len(b64decode(key, validate=True)) for key in keys] == [_KEY_BYTES]
-    except ValueError:
-        return False
 
 
 def is_browser(request: web.Request) -> bool:

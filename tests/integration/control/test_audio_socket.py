@@ -411,3 +411,27 @@ async def test_more_speakers_than_a_process_serves(bench) -> None:
         async with b.socket(conversation) as socket:
             await socket.send_bytes(PCM)
             assert isinstance(speaker.decode_answer(await socket.receive_str(timeout=5)), Turn | Ack)
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({"Sec-WebSocket-Key": "\u00e9"}, 400),
+        ({"Sec-WebSocket-Key": "c2hvcnQ="}, 400),
+        ({"Sec-WebSocket-Version": "8"}, 426),
+        ({"Connection": "keep-alive"}, 400),
+    ],
+)
+async def test_a_handshake_that_is_none(bench, changed: dict[str, str], status: int) -> None:
+    """Refused with a problem, as at gateways."""
+    async with bench() as b:
+        conversation = await b.create()
+        headers = {
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+            **changed,
+        }
+        found, problem, _ = await b.call("GET", f"/v1/conversations/{conversation}/audio", headers=headers)
+        assert (found, problem["status"]) == (status, status)
