@@ -199,6 +199,7 @@ class Registry:
         keys = lease.keys
         made = keys.made(lease.conversation.creator)
         names = (keys.meta, keys.lease, keys.leases, keys.down, keys.up, made)
+        replaced = {**lease.replaced, **await self._damage(lease)}
         return bool(
             await self._link.run_script(
                 scripts.FINISH,
@@ -207,9 +208,15 @@ class Registry:
                 lease.value,
                 keep_frames_ms,
                 keep_record_ms,
-                *chain.from_iterable(lease.replaced.items()),
+                *chain.from_iterable(replaced.items()),
             )
         )
+
+    async def _damage(self, lease: Lease) -> Mapping[bytes, bytes]:
+        """What cannot be read of the record now, and what stands in for it: as ``Lease.replaced``."""
+        fields = fields_of(await self._link.execute("HGETALL", lease.keys.meta))
+        tail = str(lease.conversation.tail).encode()
+        return Conversation.salvage(lease.keys.id, fields, tail=tail)[1] if fields else {}
 
     async def expire(self, partition: PartitionKeys, limit: int = 100) -> Queue:
         """Put up to ``limit`` conversations whose lease ran out up for a new owner."""

@@ -21,15 +21,9 @@ __all__ = ["_guards", "bench", "open_store"]
 
 PASSWORD = "planted-secret-@-Redis/with:odd?characters#"
 
-ACL = """
-    on resetkeys ~relay:* resetchannels &relay:* -@all +ping +role +client|setname +script|load +eval +evalsha
-    +time +wait +ssubscribe +sunsubscribe +spublish +hgetall +hget +hmget +hset +hdel +get +set +del +exists
-    +pexpire +xadd +xrange +xread +xlen +xtrim +xsetid +xinfo|stream +xinfo|groups +xgroup|create
-    +xgroup|destroy
-    +xreadgroup +xautoclaim +xpending +xack +zadd +zrem +zrangebyscore +sadd +srem +scard
-    +hincrby +pttl +scan +zscore +xinfo|consumers +xgroup|delconsumer
-"""
-"""As docs/threat-model.md gives it."""
+_THREAT_MODEL = Path(__file__).parents[2] / "docs" / "threat-model.md"
+ACL = _THREAT_MODEL.read_text().partition("ACL SETUSER relay on >PASSWORD ")[2].partition("```")[0]
+"""What docs/threat-model.md says that the relay's user needs."""
 
 
 @pytest.fixture
@@ -66,7 +60,7 @@ def tls_redis(pair, authority, tmp_path) -> Iterator[tuple[str, Path, Process]]:
             "--tls-cert-file", str(pair[0]), "--tls-key-file", str(pair[1]),
             "--tls-ca-cert-file", str(tmp_path / "ca.crt"), "--tls-auth-clients", "no",
         )  # fmt: skip
-        server.ask("ACL", "SETUSER", "relay", f">{PASSWORD}", *ACL.split())
+        server.ask("ACL", "SETUSER", "relay", "on", f">{PASSWORD}", *ACL.split())
         (tmp_path / "RELAY_REDIS_PASSWORD").write_text(PASSWORD + "\n")
         yield f"rediss://127.0.0.1:{port}", tmp_path / "ca.crt", server
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import aiohttp
 import pytest
 
 from relay_cli.stack import Stack
@@ -41,9 +42,16 @@ async def test_a_relay_with_few_rights(tls_redis, tmp_path) -> None:
                     await viewer.report_playback(received.turn, "finished")
                     await backend.end(conversation)
 
+        assert [await readiness(child.admin) for child in stack.children] == [200] * len(stack.children)
+
     assert kinds == {Kind.AUDIO, Kind.MOTION, Kind.EVENT}
     denied = await asyncio.to_thread(server.ask, "ACL", "LOG")
     assert denied == []
+
+
+async def readiness(admin: str) -> int:
+    async with aiohttp.ClientSession() as http, http.get(f"{admin}/readyz") as response:
+        return response.status
 
 
 @pytest.mark.parametrize("wrong", ["password", "authority", "plain"])

@@ -26,7 +26,7 @@ from relay_runtime.upgrade import check_upgrade
 from relay_settings.control import ControlSettings
 from relay_streams import conversations
 from relay_streams.conversations import PUSH, Conversation, TalkOver
-from relay_streams.errors import Ended, Missing
+from relay_streams.errors import Ended, Missing, Unreadable
 from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.link import Link
 from relay_streams.speech import Speech, new_key
@@ -174,7 +174,7 @@ class Api:
     async def _read(self, request: web.Request) -> web.Response:
         keys = self._conversation(request)
         record, attendance = await asyncio.gather(
-            conversations.read(self._link, keys), conversations.attend(self._link, keys)
+            self._record_of(keys), conversations.attend(self._link, keys)
         )
         waits_s = attendance.waits_s
         if waits_s is not None:
@@ -292,7 +292,16 @@ class Api:
     # --- parts ---------------------------------------------------------------------------------
 
     async def _record(self, request: web.Request) -> Conversation:
-        return await conversations.read(self._link, self._conversation(request))
+        return await self._record_of(self._conversation(request))
+
+    async def _record_of(self, keys: ConversationKeys) -> Conversation:
+        """The record. Where it is damaged the owner is asked to end the conversation, which mends it."""
+        try:
+            return await conversations.read(self._link, keys)
+        except Unreadable as error:
+            if error.fields:
+                await self._uplink.close(keys, "unreadable_record")
+            raise
 
     def _conversation(self, request: web.Request) -> ConversationKeys:
         """Keys of the conversation in the request's path."""
@@ -305,7 +314,7 @@ class Api:
         """The record of a conversation that has an owner, or will soon have."""
         keys = self._conversation(request)
         record, attendance = await asyncio.gather(
-            conversations.read(self._link, keys), conversations.attend(self._link, keys)
+            self._record_of(keys), conversations.attend(self._link, keys)
         )
         waits_s = attendance.waits_s or 0.0
         if record.state == "open" and waits_s > self._settings.owner_wait_s:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from prometheus_client import Counter
+
 from relay_gateway.socket import message_head
 from relay_wire import frame
 from relay_wire.compat.texts import Told, translate
@@ -23,6 +25,18 @@ class Delivery:
         if self._told is None:
             self._told = translate(self.data)
         return self._told
+
+
+NO_FRAMES = Counter("relay_gateway_no_frames_total", "Stream entries that are no frames, passed over.")
+
+
+def delivery_of(fields: Sequence[bytes]) -> Delivery | None:
+    """The frame of a stream's entry; None when it has none, and somebody else wrote it."""
+    name, data = fields[0], fields[1]
+    if name == b"f" and len(data) >= frame.HEADER_BYTES and data[0] == frame.VERSION:
+        return Delivery(data)
+    NO_FRAMES.inc()
+    return None
 
 
 class Batch:

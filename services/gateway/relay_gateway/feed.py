@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 from prometheus_client import Counter, Gauge
 
-from relay_gateway.delivery import Batch, Delivery
+from relay_gateway.delivery import Batch, Delivery, delivery_of
 from relay_streams.keys import ConversationKeys
 from relay_streams.puller import Entry, Puller
 from relay_telemetry.tally import Tally
@@ -156,7 +156,9 @@ class Feed:
         following: list[Delivery] = []
         cursor = start = self.cursor
         for _, fields in entries:
-            delivery = Delivery(fields[1])
+            delivery = delivery_of(fields)
+            if delivery is None:
+                continue
             position = delivery.position
             event = events.of_frame(delivery.data)
             if not events.follows(cursor, position, event):

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from relay_gateway.delivery import delivery_of
 from relay_streams import conversations
 from relay_streams.conversations import Conversation
 from relay_streams.errors import Missing, Unavailable
@@ -69,7 +70,7 @@ class History:
         entries = await self._link.execute(
             "XRANGE", keys.down, f"({cursor}", str(upto), "COUNT", self._batch_entries
         )
-        frames = [fields[1] for _, fields in entries]
+        frames = [found.data for _, fields in entries if (found := delivery_of(fields))]
         whole = _unbroken(cursor, frames)
         if whole:
             return Past(frames[:whole])

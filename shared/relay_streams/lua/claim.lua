@@ -11,6 +11,9 @@
 -- clock at a worker, cannot issue a term twice.
 local meta, lease, leases, down, unowned = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
+-- Generations are milliseconds, and numbers that Lua counts exactly: this is in the year 144683.
+local LARGEST = 2 ^ 52
+
 -- Settled last: a claim that fails for want of memory leaves the offer standing.
 local function settled(reply)
   if ARGV[5] ~= '' then
@@ -34,13 +37,16 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local generation = math.max(now, (tonumber(record[2]) or 0) + 1)
 redis.call('XLEN', down) -- fails where it is no stream
 local info, last = redis.pcall('XINFO', 'STREAM', down), '0-0'
-if not info.err then
-  for i = 1, #info, 2 do
-    if info[i] == 'last-generated-id' then
-      last = info[i + 1]
-      generation = math.max(generation, tonumber(string.match(last, '^(%d+)-')) + 1)
-    end
-  end
+for i = 1, info.err and 0 or #info, 2 do
+  if info[i] == 'last-generated-id' then last = info[i + 1] end
+end
+local last_generation = tonumber(string.match(last, '^(%d+)-'))
+-- Behind an entry that no owner can have written none could write: the stream is lost.
+if last_generation > LARGEST then
+  redis.call('DEL', down)
+  last = '0-0'
+else
+  generation = math.max(generation, last_generation + 1)
 end
 generation = string.format('%.0f', generation)
 
