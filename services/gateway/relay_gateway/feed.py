@@ -155,8 +155,8 @@ class Feed:
     def _deliver(self, entries: Sequence[Entry]) -> None:
         following: list[Delivery] = []
         cursor = start = self.cursor
-        for _, fields in entries:
-            delivery = delivery_of(fields)
+        for entry in entries:
+            delivery = delivery_of(entry)
             if delivery is None:
                 continue
             position = delivery.position

@@ -193,3 +193,17 @@ async def test_a_conversation_without_an_owner(bench) -> None:
         await b.store.link.execute("SET", keys.lease, "somebody 1", "PX", 60_000)
         _, shown, _ = await b.call("GET", path)
         assert (shown["owner"], shown["waits_s"]) == ("one-that-died", 0)
+
+
+@pytest.mark.parametrize("damage", [{"tail": "junk"}, {"state": "paused"}, {"avatar": b"\xff"}], ids=str)
+async def test_a_record_that_is_damaged_is_closed(bench, damage) -> None:
+    """Whoever asks learns that it cannot be read, and its owner that it is to end it."""
+    async with bench() as b:
+        conversation = await b.create()
+        keys = b.store.keys.conversation(conversation)
+        await b.store.link.execute("HSET", keys.meta, *[part for one in damage.items() for part in one])
+
+        assert (await b.call("DELETE", f"/v1/conversations/{conversation}"))[0] == 503
+        assert await b.store.link.execute("HGET", keys.meta, "state") == b"closing"
+        [closed] = await b.said(conversation)
+        assert closed.reason == "unreadable_record"

@@ -134,3 +134,23 @@ async def test_a_hole_in_the_stream_is_told(bench) -> None:
 
         assert said(frames, events.Gap) == [events.Gap(f"{b.generation}-8", f"{b.generation}-11")]
         assert seqs(frames) == [12]
+
+
+@pytest.mark.parametrize("content", ["", "junk", "\x01" * 500])
+async def test_what_is_no_frame_is_passed_over(bench, content: str) -> None:
+    """An entry that somebody else wrote costs its place, and no viewer, there or to come."""
+    async with bench() as b:
+        await b.turn(1)
+        async with b.viewer() as viewer:
+            await until_seq(viewer, b.writer.tail.seq)
+            seq = b.writer.tail.seq + 1
+            await b.store.link.execute("XADD", b.keys.down, f"{b.generation}-{seq}", "f", content)
+            await b.turn(2)
+            await until_seq(viewer, b.writer.tail.seq)
+        async with b.viewer(f"{b.generation}-{seq - 1}") as late:
+            await until_seq(late, b.writer.tail.seq)
+
+
+async def until_seq(viewer, seq: int) -> None:
+    while (await collect(viewer, 1))[0].seq != seq:
+        pass
