@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Literal, NamedTuple, get_args
 
+_TRANSLATED = IPv6Network("64:ff9b::/96")
+"""Where translators put all IPv4 addresses (RFC 6052): as IPv6 they would be one customer."""
 _IPV6_PREFIX = 64
 """One customer has as many IPv6 addresses as it likes, all in one such network."""
 
@@ -47,14 +49,16 @@ def address_of(peer: str, forwarded: Sequence[str], proxies: int) -> Told:
 
 
 def _counted(text: str) -> str:
-    found = _WITH_PORT.fullmatch(text.strip('"'))
+    text = text.strip('"')
+    found = _WITH_PORT.fullmatch(text)
     bare = (found["six"] or found["four"] or "") if found else text
     try:
         address: IPv4Address | IPv6Address = ip_address(bare)
     except ValueError:
         return ""
     if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is None:
+        inner = IPv4Address(address.packed[-4:]) if address in _TRANSLATED else address.ipv4_mapped
+        if inner is None:
             return str(IPv6Network((address.packed, _IPV6_PREFIX), strict=False))
-        address = address.ipv4_mapped
+        address = inner
     return str(address)
