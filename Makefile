@@ -1,6 +1,6 @@
 # Each target does its own set-up. ARGS="..." is passed on: make demo ARGS="--json --turns 3"
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults soak check format bench autobahn sdk-test livekit-test fuzz clean
+.PHONY: help demo test faults soak check format bench autobahn sdk-test livekit-test fuzz reference clean
 READY := .venv/.ready
 BIN := .venv/bin
 
@@ -34,11 +34,12 @@ faults: $(RUNS) ## Break a running relay in every way there is, and compare (ARG
 soak: $(RUNS) ## Hundreds of conversations for minutes, something breaks every few seconds (ARGS="--help")
 	@$(WITH) $(BIN)/python -m tests.faults.soak $(ARGS)
 
-check: $(READY) ## Lint, types, import contracts
+check: $(READY) ## Lint, types, import contracts, generated reference pages
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m scripts.reference --check
 
 format: $(READY) ## Format the code
 	@$(BIN)/ruff format .
@@ -65,6 +66,9 @@ livekit-test: $(RUNS) ## Run the vendor's LiveKit plug-in against the simulator 
 
 fuzz: $(READY) ## Feed every decoder a million inputs found by coverage, and write docs/fuzzing.md (ARGS="--help")
 	@$(BIN)/python -m tests.fuzz.run $(ARGS)
+
+reference: $(READY) ## Write docs/reference/configuration.md and metrics.md from the code
+	@$(BIN)/python -m scripts.reference
 
 clean: ## Remove the virtual environment and caches
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

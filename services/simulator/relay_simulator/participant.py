@@ -18,13 +18,7 @@ from livekit.rtc.participant import PublishTrackError
 
 from relay_runtime.tasks import TaskScope
 from relay_simulator.egress import AGENT_IDENTITY, NO_CONNECTION, UNAVAILABLE, Egress, Refusal
-from relay_telemetry.counter import counter
-
-CALLS = counter(
-    "relay_simulator_playback_calls_total",
-    "Calls that tell a room's agent of playback, by result.",
-    result=("ok", "rejected", "failed"),
-)
+from relay_simulator.room import CALLS
 
 _SILENT_RATE = 48_000
 _FRAME_MS = 20

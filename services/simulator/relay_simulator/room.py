@@ -25,6 +25,13 @@ from relay_simulator.egress import (
     Refusal,
     check_token,
 )
+from relay_telemetry.counter import counter
+
+CALLS = counter(
+    "relay_simulator_playback_calls_total",
+    "Calls that tell a room's agent of playback, by result.",
+    result=("ok", "rejected", "failed"),
+)
 
 log = structlog.get_logger(__name__)
 
