@@ -61,7 +61,7 @@ async def gateway_drained(lab: Lab) -> None:
 @scenario(
     "A viewer that reads 1 KB/s delays nobody by 100 ms, costs bounded memory, and is closed with a code"
     " to resume.",
-    bound_ms=1000, conversations=2, viewers=3, turn_ms=8000, chunk_ms=200, pace=8,
+    bound_ms=1000, conversations=2, viewers=3, turn_ms=3000,
     settings={"RELAY_SLOW_CLIENT_S": "5"},
 )  # fmt: skip
 async def slow_client(lab: Lab) -> None:
