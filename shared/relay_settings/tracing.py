@@ -1,8 +1,16 @@
 """Settings of traces: ours, and OpenTelemetry's own variables where ours are not set."""
 
-from pydantic import Field
+import re
+from typing import Self
 
+from pydantic import Field, model_validator
+
+from relay_settings import environment
 from relay_settings.base import Settings, named
+
+_NUMBERS = re.compile(r"OTEL_(BSP_\w+|\w+_LIMIT)")
+"""Variables that the library reads by itself, some of them with a traceback where one is no number."""
+_DIGITS = re.compile(r"\d{1,9}", re.ASCII)
 
 
 class TraceSettings(Settings):
@@ -33,6 +41,19 @@ class TraceSettings(Settings):
         "OTEL_TRACES_SAMPLER", "With OTEL_TRACES_SAMPLER_ARG: used without RELAY_TRACE_RATIO.", default=""
     )
     otel_sdk_disabled: str = named("OTEL_SDK_DISABLED", "true: no traces leave.", default="")
+
+    @model_validator(mode="after")
+    def _numbers_are_numbers(self) -> Self:
+        found = environment.values() if self.traces_url else {}
+        wrong = sorted(
+            name
+            for name, text in found.items()
+            if _NUMBERS.fullmatch(name)
+            and not (_DIGITS.fullmatch(text) and ("_BSP_" not in name or int(text)))
+        )
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)} must be a whole number, for OTEL_BSP_ above 0")
+        return self
 
     @property
     def traces_url(self) -> str:

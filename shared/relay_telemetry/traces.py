@@ -3,6 +3,7 @@
 Without a collector nothing is recorded, but a caller's context still travels with its turn.
 """
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ def exporting(service: str, *, url: str, ratio: float | None) -> Iterator[None]:
     if not url:
         yield
         return
+    # It quotes a header that is malformed, and headers are where the keys of collectors are.
+    logging.getLogger("opentelemetry.util.re").disabled = True
     # Imported only when used: it brings an HTTP client and protobuf into every process otherwise.
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415

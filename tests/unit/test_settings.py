@@ -66,6 +66,25 @@ def test_several_api_keys() -> None:
 
 
 @pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "x"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "-1"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "soon"),
+        ("OTEL_BSP_EXPORT_TIMEOUT", "0"),
+    ],
+)
+def test_a_number_of_opentelemetry_that_is_none(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """Named, instead of a traceback of the library's at the start; nothing is asked where no traces leave."""
+    monkeypatch.setenv(variable, value)
+    GatewaySettings.load(token_secret="x" * 32)
+    with pytest.raises(SettingsError, match=f"^{variable} must be a whole number"):
+        GatewaySettings.load(token_secret="x" * 32, otlp_endpoint="http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize(
     ("variable", "value", "kind", "says"),
     [
         ("RELAY_TOKEN_SECRET", "short", GatewaySettings, "RELAY_TOKEN_SECRET"),
