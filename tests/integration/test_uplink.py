@@ -220,6 +220,21 @@ async def test_silence_cuts(open_store) -> None:
         assert (await said(store, keys))[1:] == [uplink.Speech(1, 4, b"", end=True)]
 
 
+async def test_audio_that_waits_for_room_is_no_silence(open_store) -> None:
+    """A speaker may wait for longer than it may be silent."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.link, UplinkLimits(entries=64, silence_ms=60_000))
+        spoken = await up.speak(keys, key="k", offset=0, pcm=bytes(64), end=False, entry_bytes=1)
+        seconds, _ = await store.link.execute("TIME")
+        await store.link.execute("HSET", keys.meta, "in_at", (int(seconds) - 30) * 1000)
+
+        with pytest.raises(Full):
+            await up.speak(keys, turn=1, key="k", offset=spoken.offset, pcm=b"more", end=True)
+
+        assert int(await store.link.execute("HGET", keys.meta, "in_at")) >= int(seconds) * 1000
+
+
 async def test_keys_outlive_a_fail_over(open_store) -> None:
     """What the owner has heard it restores with its key, and the turns before keep theirs."""
     async with open_store() as store, Publisher(store.url) as publisher:

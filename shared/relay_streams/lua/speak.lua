@@ -24,7 +24,7 @@
 -- Input fields of the record; restore.lua pushes them forward:
 --   in_turn, in_offset   the turn opened last, and the bytes of it that are in
 --   in_state             open, ended (complete) or cut (interrupted, barged into, left silent)
---   in_key, in_at        the key it was opened with, and when its last chunk came, in ms
+--   in_key, in_at        the key it was opened with, and when its last chunk came or found no room, in ms
 --   in_hold              of a turn that is held: its bytes, and when it was silent first, in ms
 --   in_past              the turns before it, seven at most: lines of turn, state, offset, key
 --   up_in, up_base       what was ever appended; see room.lua
@@ -138,7 +138,11 @@ while first < #ARGV and from + #ARGV[first] <= at do
 end
 local data = string.sub(ARGV[first], at - from + 1)
 local entries, bytes = room(meta, up, sums, record[11], limits, #ARGV - first + 1, after - math.max(at, from))
-if entries < 1 or #data > bytes then return {'full'} end
+if entries < 1 or #data > bytes then
+  -- A speaker whose audio waits for room is not silent.
+  if meant then redis.call('HSET', meta, 'in_at', string.format('%.0f', now)) end
+  return {'full'}
+end
 
 local entry = {}
 local function field(name, value) entry[#entry + 1] = name; entry[#entry + 1] = value end
