@@ -16,7 +16,7 @@ from relay_control.speech_queue import SpeechQueue
 from relay_control.trace_context import traceparent
 from relay_runtime.http import ErrorTable
 from relay_runtime.tasks import first_of
-from relay_streams.errors import Ended, Missing, StoreError, Unavailable
+from relay_streams.errors import Ended, Missing, StoreError
 from relay_streams.keys import ConversationKeys
 from relay_streams.speech import CHUNKS_AT_ONCE, Speech, new_key
 from relay_streams.uplink import Busy, Closed, Full, Mismatch, Uplink
@@ -48,7 +48,7 @@ MAX_CHUNK_BYTES = 64 * 1024
 """Larger messages are cut, so that no frame delays the ones behind it."""
 _BAD_MESSAGES = 8
 """So many messages that cannot be understood end the socket."""
-_OWN_WORDS = (Ended, Full, Missing, Unavailable)
+_OWN_WORDS = (Ended, Full, Missing)
 
 log = structlog.get_logger(__name__)
 
@@ -180,7 +180,7 @@ class Door:
             problem = self._errors.problem(error)
             code = close_codes.of_problem(problem.kind)
             retryable = code.advice is not Advice.FINAL
-            # Others have a text of the server's.
+            # Others may have a text of the server's: what it refuses, or why it cannot be reached.
             text = str(error) if isinstance(error, _OWN_WORDS) else problem.detail
             await self._tell(speaker.Error(code.name.replace("_", "-"), text, retryable))
             return code

@@ -222,16 +222,20 @@ async def test_nested_messages_are_bad_messages(bench) -> None:
 
 
 async def test_what_redis_refuses_closes_with_its_code(bench) -> None:
-    """A right that Redis does not give: 4200, which speakers come back from."""
+    """A right that Redis does not give: 4200, which speakers come back from, and no text of the server's."""
+    texts: list[str] = []
     async with bench(uplink_wait_s=0.5) as b:
         conversation = await b.create()
         async with b.socket(conversation) as socket:
             try:
                 await b.store.link.execute("ACL", "SETUSER", "default", "-evalsha", "-eval")
                 await socket.send_bytes(bytes(320))
-                while (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.TEXT:
-                    pass
+                while (message := await socket.receive(timeout=10)).type is aiohttp.WSMsgType.TEXT:
+                    texts.append(message.data)
             finally:
                 await b.store.link.execute("ACL", "SETUSER", "default", "+evalsha", "+eval")
 
         assert socket.close_code == 4200
+        assert "store-unavailable" in texts[-1]
+        assert "NOPERM" not in "".join(texts)
+        assert "evalsha" not in "".join(texts)
