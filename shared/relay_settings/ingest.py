@@ -83,11 +83,11 @@ class IngestSettings(ProcessSettings, UplinkSettings, VendorAccountSettings, Age
         60.0, gt=0, description="Silence after which a Motion session is closed; connected time is billed."
     )
     motion_session_s: float = Field(
-        540.0,
+        300.0,
         gt=0,
         le=86_000,
-        description="Age at which a Motion session is replaced between turns: the plan's limit, less the"
-        " longest turn that is spoken live.",
+        description="Age at which a Motion session is replaced between turns: the plan's limit (600 s in the"
+        " free plan), less the longest turn that is spoken live.",
     )
     motion_outbox_bytes: int = Field(
         8 * 1024 * 1024,
