@@ -11,7 +11,7 @@ from relay_auth.token_keys import keys_of
 from relay_auth.viewer_tokens import Role, TokenError, mint, verify
 from relay_control.media import samples_of
 from relay_streams.conversations import Conversation
-from relay_streams.errors import Missing
+from relay_streams.errors import Missing, Unreadable
 from relay_wire import events, frame, messages, speaker, uplink
 from relay_wire.checkpoint import Checkpoint
 from relay_wire.compat import host, texts
@@ -139,7 +139,7 @@ TARGETS = {
     ),
     "record": Target(
         _fields(lambda fields: Conversation.from_fields("c", fields)),
-        (Missing,),
+        (Missing, Unreadable),
         (
             _entry(
                 state=b"open", avatar=b"a", sample_rate=b"16000", codec=b"0", created=b"1", owner=b"w",

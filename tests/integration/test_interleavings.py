@@ -126,9 +126,7 @@ class Owner:
         if not self.owns:
             return
         position = f"{self.generation}-{len(self.frames)}"
-        frames = [
-            part for frame in self.frames[self.acknowledged :] for part in (frame, f"{int(frame)}-0", "")
-        ]
+        frames = [part for frame in self.frames[self.acknowledged :] for part in (frame, "")]
         reply = self.store.run(
             scripts.PUBLISH, (KEYS.meta, KEYS.down, KEYS.up), self.generation, self.acknowledged + 1,
             1, position, position, position if trim else "", f"{self.heard}-0" if self.heard else "", "{}",

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
@@ -474,20 +475,25 @@ def test_two_keys_of_one_id() -> None:
 
 
 @pytest.mark.parametrize(
-    ("token", "says"),
+    ("changes", "says"),
     [
-        (a_token(exp=1), "it has expired"),
-        (a_token(iat=in_seconds(600)), "its time has not come"),
-        (a_token(aud="others"), "it is for another audience"),
-        (a_token(cid=None), "it has no cid"),
-        (a_token(role="admin"), "it cannot be read"),
-        (a_token(OTHER), "its signature is not of the key it names"),
-        ("abc", "it cannot be read"),
-        ("a.b.c", "it cannot be read"),
+        ({"exp": 1}, "it has expired"),
+        ({"iat": 2**33}, "its time has not come"),
+        ({"aud": "others"}, "it is for another audience"),
+        ({"cid": None}, "it has no cid"),
+        ({"role": "admin"}, "it cannot be read"),
+        ({"key": OTHER}, "its signature is not of the key it names"),
     ],
 )
-def test_a_refused_token_is_told_why(token: str, says: str) -> None:
+def test_a_refused_token_is_told_why(changes: dict[str, Any], says: str) -> None:
     """In words that say what to do, and nothing of what reads it."""
     with pytest.raises(TokenError) as refused:
-        verify(KEYS, token)
+        verify(KEYS, a_token(**changes))
     assert str(refused.value) == f"the token is not valid: {says}"
+
+
+@pytest.mark.parametrize("token", ["abc", "a.b.c"])
+def test_what_is_no_token(token: str) -> None:
+    """It is refused in our words."""
+    with pytest.raises(TokenError, match=r"^the token is not valid: it cannot be read$"):
+        verify(KEYS, token)
