@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from prometheus_client import Counter
 
 from relay_gateway.socket import message_head
-from relay_streams.told import Entry
 from relay_wire import frame
 from relay_wire.compat.texts import Told, translate
 
@@ -31,9 +30,8 @@ class Delivery:
 NO_FRAMES = Counter("relay_gateway_no_frames_total", "Stream entries that are no frames, passed over.")
 
 
-def delivery_of(entry: Entry) -> Delivery | None:
+def delivery_of(entry_id: bytes, fields: Sequence[bytes]) -> Delivery | None:
     """The frame of a stream's entry; None when it has none of this place, since somebody else wrote it."""
-    entry_id, fields = entry
     if fields[0] == b"f" and len(fields[1]) >= frame.HEADER_BYTES:
         delivery = Delivery(fields[1])
         if b"%d-%d" % delivery.position == entry_id:

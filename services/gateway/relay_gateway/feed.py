@@ -155,8 +155,8 @@ class Feed:
     def _deliver(self, entries: Sequence[Entry]) -> None:
         following: list[Delivery] = []
         cursor = start = self.cursor
-        for entry in entries:
-            delivery = delivery_of(entry)
+        for entry_id, fields in entries:
+            delivery = delivery_of(entry_id, fields)
             if delivery is None:
                 continue
             position = delivery.position

@@ -70,7 +70,7 @@ class History:
         entries = await self._link.execute(
             "XRANGE", keys.down, f"({cursor}", str(upto), "COUNT", self._batch_entries
         )
-        frames = [found.data for entry in entries if (found := delivery_of(entry))]
+        frames = [found.data for entry_id, fields in entries if (found := delivery_of(entry_id, fields))]
         whole = _unbroken(cursor, frames)
         if whole:
             return Past(frames[:whole])
@@ -111,7 +111,7 @@ class History:
         if checkpoint.phase is not Phase.PLAYING:
             return checkpoint.phase is Phase.SPEAKING
         last = await self._link.execute("XRANGE", keys.down, str(record.tail), str(record.tail))
-        if not last or not delivery_of(last[0]):
+        if not last or not delivery_of(*last[0]):
             return False
         ended_ms = frame.decode(last[0][1][1]).published_at_us // 1000
         return _now_ms() < ended_ms + checkpoint.playing_ms
