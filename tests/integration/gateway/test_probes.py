@@ -37,6 +37,7 @@ async def test_a_gateway_that_drains(bench) -> None:
 async def test_a_gateway_without_redis(proxied, eventually) -> None:
     """503 without a reason: strangers can ask."""
     async with proxied() as (b, proxy):
+        await eventually(lambda: not b.service.readiness())  # nor is it before the first heartbeat
         await proxy.set_mode("refuse")
         await eventually(b.service.readiness)
         async with b.http.get(http(b, "/healthz")) as answer:
