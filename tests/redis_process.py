@@ -1,6 +1,6 @@
 """One Redis or Valkey process on a fixed loopback port, of any role, for tests.
 
-Unlike ``relay_streams.server`` it keeps its port and directory over a death, so that it comes back as
+Unlike ``relay_redis.local_server`` it keeps its port and directory over a death, so that it comes back as
 the same node of its topology.
 """
 
@@ -19,8 +19,8 @@ import redis
 from redis import asyncio as async_redis
 from redis.driver_info import DriverInfo
 
+from relay_redis.local_server import distribution_binary, embedded_binary
 from relay_runtime.parent import end_with_parent
-from relay_streams.server import distribution_binary, embedded_binary
 
 READY_TIMEOUT_S = 20.0
 # The driver's name is made once, since making it reads the disk.

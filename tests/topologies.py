@@ -96,8 +96,8 @@ def sentinel_topology(binary: str | None = None) -> Iterator[SentinelTopology]:
     """
     with workshop(binary) as start:
         primary = start("primary", *REPLICATED)
-        link = ("--replicaof", "127.0.0.1", str(primary.port))
-        replicas = [start("replica", *REPLICATED, *link) for _ in range(2)]
+        client = ("--replicaof", "127.0.0.1", str(primary.port))
+        replicas = [start("replica", *REPLICATED, *client) for _ in range(2)]
         wait_for(lambda: len(primary.ask("ROLE")[2]) == 2, "the replicas")
         sentinels = [start("sentinel") for _ in range(3)]
         for sentinel in sentinels:

@@ -47,7 +47,7 @@ def page() -> str:
     """The text of the page."""
     sections = _sections()
     services = (
-        (f"`{name}`", _needed(name), _links(SERVICES[name].__mro__, sections)) for name in sorted(SERVICES)
+        (f"`{name}`", _needed(name), _clients(SERVICES[name].__mro__, sections)) for name in sorted(SERVICES)
     )
     return Template(_TEMPLATE.read_text("utf-8")).substitute(
         services=table(("service", "does not start without", "sections"), services),
@@ -101,7 +101,7 @@ def _needed(service: str) -> str:
     return ", ".join(" or ".join(map(code, names)) for names in NEEDED[service]) or "(nothing)"
 
 
-def _links(kinds: Collection[type], sections: Iterable[type[Settings]]) -> str:
+def _clients(kinds: Collection[type], sections: Iterable[type[Settings]]) -> str:
     titles = (_title(kind) for kind in sections if kind in kinds)
     return ", ".join(f"[{title}](#{title.lower().replace(' ', '-')})" for title in titles)
 

@@ -16,7 +16,7 @@ from relay_client.outgoing_turn import OutgoingTurn
 from relay_client.refusals import Unavailable
 from relay_client.resources import Conversation, TurnAccepted, TurnsInterrupted, ViewerToken
 from relay_client.speech_stream import SpeechStream
-from relay_wire.close_codes import Advice
+from relay_wire.close_codes import ReconnectAdvice
 
 _CONNECT_S = 10.0
 """Longest wait for a connection, and for an audio socket to open."""
@@ -225,7 +225,7 @@ class Backend:
                 return await self._attempt(kind, method, path, repeatable=repeatable, body=body, **options)
             except Unavailable as failed:
                 unavailable = failed
-            wait_s = backoff.next_wait_s(Advice.BACK_OFF, asyncio.get_running_loop().time())
+            wait_s = backoff.next_wait_s(ReconnectAdvice.BACK_OFF, asyncio.get_running_loop().time())
             if wait_s is None:
                 raise ControlUnavailable(str(unavailable))
             await asyncio.sleep(unavailable.retry_after_s + wait_s)

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-from relay_wire.close_codes import Advice
+from relay_wire.close_codes import ReconnectAdvice
 
 RESUME_JITTER_S = 0.25
 """Longest wait after a break that nobody announced. A gateway that dies cuts all its viewers at once: a
@@ -36,7 +36,7 @@ class Backoff:
         """A connection proved good: it brought a frame, or lasted ``HEALTHY_S``."""
         self._failures = 0
 
-    def next_wait_s(self, advice: Advice, now: float) -> float | None:
+    def next_wait_s(self, advice: ReconnectAdvice, now: float) -> float | None:
         """How long to wait before the next attempt, after a connection ended or could not be made.
 
         A gateway that accepts and closes at once is waited for like one that refuses.
@@ -52,7 +52,7 @@ class Backoff:
             self._failing_since = now
         elif self._give_up_s is not None and now - self._failing_since >= self._give_up_s:
             return None
-        if advice is Advice.RESUME and not self._failures:
+        if advice is ReconnectAdvice.RESUME and not self._failures:
             longest = RESUME_JITTER_S
         else:
             longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * GROWTH ** min(self._failures, 20))

@@ -7,9 +7,9 @@ tells the offset to go on at. What control has acknowledged is dropped, the rest
 from enum import Enum
 
 from relay_client.errors import SpeechError, SpeechInterrupted, SpeechLost, SpeechRefused
-from relay_wire import speaker
-from relay_wire.close_codes import Advice
-from relay_wire.tail import Forgotten, Tail
+from relay_wire import audio_socket
+from relay_wire.close_codes import ReconnectAdvice
+from relay_wire.send_buffer import BufferTruncated, SendBuffer
 
 _RESUMED_AT_ONCE = ("restarting", "audio-lost")
 """Retryable errors that another socket mends without a wait."""
@@ -57,11 +57,11 @@ class OutgoingTurn:
         sample_rate: int | None = None,
         max_buffered_bytes: int = 1024 * 1024,
     ) -> None:
-        self._start = speaker.Start(
+        self._start = audio_socket.Start(
             barge_in=barge_in, traceparent=traceparent, key=key, sample_rate=sample_rate
         )
         self._max_buffered_bytes = max_buffered_bytes
-        self._buffer = Tail()
+        self._buffer = SendBuffer()
         self._hold = False
         self._interrupt_sent = False
         """Over any socket: turns that were opened since must not be cancelled by a repetition."""
@@ -149,7 +149,7 @@ class OutgoingTurn:
         self._complete_bytes: int | None = None
         """The turn's length at control, once it has ended there."""
 
-    def next_message(self, max_bytes: int) -> bytes | speaker.FromSpeaker | None:
+    def next_message(self, max_bytes: int) -> bytes | audio_socket.FromSpeaker | None:
         """The message to send now; None when there is none before the turn changes.
 
         Args:
@@ -165,10 +165,10 @@ class OutgoingTurn:
             return None
         if self.state is State.INTERRUPTING:
             self._closing = self._interrupt_sent = True
-            return speaker.Interrupt()
+            return audio_socket.Interrupt()
         return None if self._complete_bytes is not None else self._next_of_turn(max_bytes)
 
-    def receive(self, answer: speaker.ToSpeaker) -> Advice | None:
+    def receive(self, answer: audio_socket.ToSpeaker) -> ReconnectAdvice | None:
         """Act on an answer of control's.
 
         Returns:
@@ -178,17 +178,17 @@ class OutgoingTurn:
             SpeechError: The turn stops here.
         """
         match answer:
-            case speaker.Turn(number):
+            case audio_socket.Turn(number):
                 self.number = number
-            case speaker.Ack(number, offset):
+            case audio_socket.Ack(number, offset):
                 self._on_ack(number, offset)
-            case speaker.Ended(number, offset):
+            case audio_socket.Ended(number, offset):
                 self._on_ended(number, offset)
-            case speaker.Interrupted():
+            case audio_socket.Interrupted():
                 self._on_interrupted()
-            case speaker.Error(code, retryable=True) if code != _TURN_OPEN:
-                return Advice.RESUME if code in _RESUMED_AT_ONCE else Advice.BACK_OFF
-            case speaker.Error(code, message):
+            case audio_socket.Error(code, retryable=True) if code != _TURN_OPEN:
+                return ReconnectAdvice.RESUME if code in _RESUMED_AT_ONCE else ReconnectAdvice.BACK_OFF
+            case audio_socket.Error(code, message):
                 raise self.refused(code, message)
         return None
 
@@ -196,16 +196,16 @@ class OutgoingTurn:
         """The error that control refuses this turn."""
         return SpeechRefused(code, detail, turn=self.number, acknowledged_bytes=self.acknowledged_bytes)
 
-    def _next_of_turn(self, max_bytes: int) -> bytes | speaker.FromSpeaker | None:
+    def _next_of_turn(self, max_bytes: int) -> bytes | audio_socket.FromSpeaker | None:
         if pcm := self._unsent(max_bytes):
             self._sent_bytes += len(pcm)
             return pcm
         if self._hold:
             self._hold = False
-            return speaker.Hold()
+            return audio_socket.Hold()
         if self.state is State.ENDING:
             self._closing = True
-            return speaker.End()
+            return audio_socket.End()
         return None
 
     def _on_ack(self, number: int, offset: int) -> None:
@@ -250,7 +250,7 @@ class OutgoingTurn:
     def _unsent(self, max_bytes: int) -> bytes:
         try:
             return self._buffer.read(self._sent_bytes, max_bytes)
-        except Forgotten:
+        except BufferTruncated:
             raise self._lost() from None
 
     def _lost(self) -> SpeechError:

@@ -12,9 +12,9 @@ from relay_client.errors import ControlUnavailable
 from relay_client.outgoing_turn import OutgoingTurn, State
 from relay_client.refusals import Unavailable
 from relay_runtime.tasks import first_of
-from relay_wire import close_codes, speaker
-from relay_wire.close_codes import GOING_AWAY, NORMAL, Advice
-from relay_wire.speaker import SpeakerError
+from relay_wire import audio_socket, close_codes
+from relay_wire.audio_socket import AudioSocketError
+from relay_wire.close_codes import GOING_AWAY, NORMAL, ReconnectAdvice
 
 Connect = Callable[[], Coroutine[Any, Any, aiohttp.ClientWebSocketResponse]]
 
@@ -176,7 +176,7 @@ class SpeechStream:
             try:
                 socket = await self._connect()
             except Unavailable as unavailable:
-                advice, reason = Advice.BACK_OFF, str(unavailable)
+                advice, reason = ReconnectAdvice.BACK_OFF, str(unavailable)
                 retry_after_s = unavailable.retry_after_s
             else:
                 self.resumes = connects
@@ -186,12 +186,12 @@ class SpeechStream:
                 return
             await asyncio.sleep(retry_after_s + self._next_wait_s(advice, reason))
 
-    async def _use(self, socket: aiohttp.ClientWebSocketResponse) -> tuple[Advice, str]:
+    async def _use(self, socket: aiohttp.ClientWebSocketResponse) -> tuple[ReconnectAdvice, str]:
         """Use a socket until it ends, or the turn does; returns how to connect again, and why."""
         self._turn.connect()
         self._socket = socket
         acknowledged_bytes, opened_at = self._turn.acknowledged_bytes, self._now()
-        advice: Advice | None = None
+        advice: ReconnectAdvice | None = None
 
         async def read() -> None:
             nonlocal advice
@@ -205,7 +205,7 @@ class SpeechStream:
         if self._turn.acknowledged_bytes > acknowledged_bytes or self._now() - opened_at >= HEALTHY_S:
             self._backoff.reset()
         code = close_codes.of_number(socket.close_code)
-        if advice is None and code.advice is Advice.FINAL and not self._turn.over:
+        if advice is None and code.advice is ReconnectAdvice.FINAL and not self._turn.over:
             raise self._turn.refused(code.name.replace("_", "-"), code.meaning)
         return advice or code.advice, code.meaning
 
@@ -218,17 +218,17 @@ class SpeechStream:
                 elif isinstance(message, bytes):
                     await socket.send_bytes(message)
                 else:
-                    await socket.send_str(speaker.encode(message))
+                    await socket.send_str(audio_socket.encode(message))
         await asyncio.Event().wait()
 
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> Advice | None:
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> ReconnectAdvice | None:
         """Act on answers until the turn is over, or the socket; returns how to connect again, if one says."""
         async for message in socket:
             if message.type is not aiohttp.WSMsgType.TEXT:
                 return None
             try:
-                answer = speaker.decode_answer(message.data)
-            except SpeakerError as error:
+                answer = audio_socket.decode_answer(message.data)
+            except AudioSocketError as error:
                 raise self._turn.refused("bad-answer", str(error)) from None
             advice = self._turn.receive(answer)
             self._notify()
@@ -236,7 +236,7 @@ class SpeechStream:
                 return advice
         return None
 
-    def _next_wait_s(self, advice: Advice, reason: str) -> float:
+    def _next_wait_s(self, advice: ReconnectAdvice, reason: str) -> float:
         wait_s = self._backoff.next_wait_s(advice, self._now())
         if wait_s is None:
             raise ControlUnavailable(reason)

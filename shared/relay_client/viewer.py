@@ -10,7 +10,7 @@ import aiohttp
 from relay_client.backoff import HEALTHY_S, Backoff
 from relay_client.errors import Closed, Refused, ViewerError
 from relay_wire import close_codes, events, frame, messages
-from relay_wire.close_codes import Advice
+from relay_wire.close_codes import ReconnectAdvice
 from relay_wire.frame import Codec, Flags, Frame, Kind
 from relay_wire.position import START, Position
 from relay_wire.problems import DRAINING, PROBLEM_HEADER
@@ -260,7 +260,7 @@ class Viewer:
             code = close_codes.of_number(socket.close_code)
             if code in (close_codes.CONVERSATION_ENDED, close_codes.NORMAL):
                 return False
-            if code.advice is Advice.FINAL:
+            if code.advice is ReconnectAdvice.FINAL:
                 raise Closed(code, "")
             if self._now() - self._connected_at >= HEALTHY_S:
                 self._backoff.reset()
@@ -276,7 +276,7 @@ class Viewer:
                 socket = await self._open()
             except _TryAgain as error:
                 self.report.failures += 1
-                await asyncio.sleep(error.after_s + self._next_wait_s(Advice.BACK_OFF, str(error)))
+                await asyncio.sleep(error.after_s + self._next_wait_s(ReconnectAdvice.BACK_OFF, str(error)))
             else:
                 await self._switch_to(socket)
                 return
@@ -289,7 +289,7 @@ class Viewer:
         if self._closed:
             await self.close()
 
-    def _next_wait_s(self, advice: Advice, why: str) -> float:
+    def _next_wait_s(self, advice: ReconnectAdvice, why: str) -> float:
         wait_s = self._backoff.next_wait_s(advice, self._now())
         if wait_s is None:
             raise ViewerError(f"no gateway could be reached: {why}")

@@ -2,6 +2,6 @@
 
 ``publisher`` appends an owner's frames, ``puller`` reads what moved, ``ownership`` decides who owns a
 conversation, ``uplink`` carries speech and reports to the owner, ``conversations`` keeps the records.
-Every write that must hold together is one Lua script in ``lua/``, so it is atomic on one Redis,
+Every write that must hold together is one Lua script in ``scripts/``, so it is atomic on one Redis,
 Sentinel, Cluster and Valkey alike: all keys a script touches share the partition's hash tag.
 """

@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
 
+from relay_redis.client import RedisClient
 from relay_streams import scripts
 from relay_streams.errors import Missing, Unreadable
 from relay_streams.keys import ConversationKeys, KeySpace
-from relay_streams.link import Link
-from relay_wire.checkpoint import Checkpoint
+from relay_turns.checkpoint import Checkpoint
+from relay_turns.machine import InputState
 from relay_wire.frame import Codec
 from relay_wire.position import START, Position
-from relay_wire.turns import InputState
 
 State = Literal["open", "closing", "ended"]
 TalkOver = Literal["never", "requests", "always"]
@@ -128,7 +128,7 @@ class Conversation(NamedTuple):
         return cls(id=conversation, **values), replaced
 
 
-async def create(link: Link, keys: ConversationKeys, record: Conversation) -> bool:
+async def create(client: RedisClient, keys: ConversationKeys, record: Conversation) -> bool:
     """Create a conversation and put it up for an owner, atomically.
 
     Returns:
@@ -138,7 +138,7 @@ async def create(link: Link, keys: ConversationKeys, record: Conversation) -> bo
         Unavailable: Redis cannot take it now.
     """
     return bool(
-        await link.run_script(
+        await client.run_script(
             scripts.CREATE,
             (keys.meta, keys.unowned, keys.made(record.creator)),
             record.id,
@@ -156,11 +156,11 @@ class Attendance(NamedTuple):
     """For how long no viewer has watched it, as far as gateways have said."""
 
 
-async def attend(link: Link, keys: ConversationKeys, *, watched: bool = False) -> Attendance:
+async def attend(client: RedisClient, keys: ConversationKeys, *, watched: bool = False) -> Attendance:
     """Ask who attends to a conversation.
 
     Args:
-        link: Where to ask.
+        client: Where to ask.
         keys: The conversation.
         watched: Viewers watch it here: that is noted.
 
@@ -168,13 +168,13 @@ async def attend(link: Link, keys: ConversationKeys, *, watched: bool = False) -
         Missing: There is no such conversation.
         Unavailable: Redis cannot take it now.
     """
-    reply = await link.run_script(scripts.ATTEND, (keys.meta, keys.lease), "1" if watched else "")
+    reply = await client.run_script(scripts.ATTEND, (keys.meta, keys.lease), "1" if watched else "")
     if reply[0] != b"ok":
         raise Missing(f"no record of conversation {keys.id}")
     return Attendance(None if reply[1] < 0 else reply[1] / 1000, reply[2] / 1000)
 
 
-async def count_live(link: Link, space: KeySpace, creator: str) -> int:
+async def count_live(client: RedisClient, space: KeySpace, creator: str) -> int:
     """How many conversations of a creator have not ended.
 
     Those that are created meanwhile may or may not be counted; after a Redis that lost its data, those
@@ -184,17 +184,17 @@ async def count_live(link: Link, space: KeySpace, creator: str) -> int:
         Unavailable: Redis cannot be read now.
     """
     names = [space.shared(partition).made(creator) for partition in range(space.partitions)]
-    return sum(await asyncio.gather(*(link.execute("SCARD", name) for name in names)))
+    return sum(await asyncio.gather(*(client.execute("SCARD", name) for name in names)))
 
 
-async def read(link: Link, keys: ConversationKeys) -> Conversation:
+async def read(client: RedisClient, keys: ConversationKeys) -> Conversation:
     """Read a conversation's record.
 
     Raises:
         Missing: There is none.
         Unavailable: Redis cannot be read now.
     """
-    reply = await link.execute("HGETALL", keys.meta)
+    reply = await client.execute("HGETALL", keys.meta)
     return Conversation.from_fields(keys.id, fields_of(reply))
 
 

@@ -8,7 +8,7 @@
     - ``Unreadable``: the conversation's record is damaged, or of a later version
     - ``Ended``: the conversation is over
     - ``Fenced``: another owner has taken over
-    - ``Behind``: the store has lost frames that were acknowledged
+    - ``TailLost``: the store has lost frames that were acknowledged
     - of speech, in ``relay_streams.uplink``: ``Busy``, ``Closed``, ``Mismatch``, ``Full``, ``Missed``; and
       ``Unreplicated``, which is an ``Unavailable``
 """
@@ -75,7 +75,7 @@ class Fenced(StoreError):
         self.generation = generation
 
 
-class Behind(StoreError):
+class TailLost(StoreError):
     """Raised when the stream ends before the frame that should precede ours: nothing was written.
 
     Attributes:

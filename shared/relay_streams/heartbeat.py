@@ -15,15 +15,15 @@ from typing import Self
 import structlog
 from prometheus_client import Gauge
 
+from relay_redis.client import RedisClient
+from relay_redis.pubsub import PubSub
+from relay_redis.refusals import LIMIT, UNKNOWN_COMMAND
 from relay_runtime.tasks import TaskScope
 from relay_streams import scripts
 from relay_streams.errors import StoreError, Unavailable
-from relay_streams.hints import Hints
 from relay_streams.keys import KeySpace
-from relay_streams.link import Link
-from relay_streams.refusals import LIMIT, UNKNOWN_COMMAND
 
-FIT = Gauge("relay_redis_fit", "Whether the last heartbeat over a link went through.", ["link"])
+FIT = Gauge("relay_redis_fit", "Whether the last heartbeat of a Redis client went through.", ["client"])
 
 REOPEN_S = 10.0
 """Least time between two attempts to mend a subscription by opening it again."""
@@ -47,7 +47,7 @@ class Heartbeat:
 
     Args:
         keys: The key space.
-        links: To watch; the first publishes the messages that the subscriptions wait for.
+        clients: To watch; the first publishes the messages that the subscriptions wait for.
         subscriptions: To watch.
         interval_s: Between two beats of each of them.
         timeout_s: How long a message may take.
@@ -56,18 +56,18 @@ class Heartbeat:
     def __init__(
         self,
         keys: KeySpace,
-        links: Sequence[Link],
-        subscriptions: Sequence[Hints] = (),
+        clients: Sequence[RedisClient],
+        subscriptions: Sequence[PubSub] = (),
         *,
         interval_s: float = 1.0,
         timeout_s: float = 2.0,
     ) -> None:
         self._process = secrets.token_hex(4)
         self._partitions = [keys.shared(partition) for partition in range(min(keys.partitions, _PARTITIONS))]
-        self._publishing = links[0]
+        self._publishing = clients[0]
         self._timeout_s = timeout_s
-        self._beats: list[LinkBeat | SubscriptionBeat] = [
-            *(LinkBeat(link, self._names(link.name)) for link in links),
+        self._beats: list[ClientBeat | PubSubBeat] = [
+            *(ClientBeat(client, self._names(client.name)) for client in clients),
             *map(self._beat_of, subscriptions),
         ]
         self._interval_s = interval_s
@@ -87,15 +87,15 @@ class Heartbeat:
     ) -> None:
         await self._scope.__aexit__(kind, error, trace)
 
-    def watch(self, subscription: Hints) -> None:
+    def watch(self, subscription: PubSub) -> None:
         """Watch one more subscription, until the end."""
         beat = self._beat_of(subscription)
         self._beats.append(beat)
         self._scope.spawn(self._repeat(beat), name=f"heartbeat-{beat.name}")
 
-    def _beat_of(self, subscription: Hints) -> "SubscriptionBeat":
+    def _beat_of(self, subscription: PubSub) -> "PubSubBeat":
         names = self._names(subscription.name)
-        return SubscriptionBeat(subscription, self._publishing, names, timeout_s=self._timeout_s)
+        return PubSubBeat(subscription, self._publishing, names, timeout_s=self._timeout_s)
 
     def _names(self, part: str) -> list[str]:
         return [partition.heartbeat(f"{self._process}:{part}") for partition in self._partitions]
@@ -119,7 +119,7 @@ class Heartbeat:
         reasons = {beat.name: beat.reason() for beat in self._beats if beat.optional is optional}
         return "; ".join(f"{name}: {reason}" for name, reason in reasons.items() if reason)
 
-    async def _repeat(self, beat: "LinkBeat | SubscriptionBeat") -> None:
+    async def _repeat(self, beat: "ClientBeat | PubSubBeat") -> None:
         while True:
             beat.due.clear()
             try:
@@ -127,9 +127,9 @@ class Heartbeat:
             except StoreError as error:
                 found = str(error)
             if found and found != beat.found:
-                log.warning("redis does not serve", link=beat.name, reason=found)
+                log.warning("redis does not serve", client=beat.name, reason=found)
             elif beat.found and not found:
-                log.info("redis serves", link=beat.name)
+                log.info("redis serves", client=beat.name)
             beat.found = found
             beat.tried.set()
             FIT.labels(beat.name).set(not found)
@@ -138,34 +138,34 @@ class Heartbeat:
                     await beat.due.wait()
 
 
-class LinkBeat:
+class ClientBeat:
     """The heartbeat of one link.
 
     Args:
-        link: It.
+        client: It.
         keys: A key per partition, for it alone.
     """
 
     optional = False
     """Whether the process does its work without it."""
 
-    def __init__(self, link: Link, keys: Sequence[str]) -> None:
-        self.name = link.name
+    def __init__(self, client: RedisClient, keys: Sequence[str]) -> None:
+        self.name = client.name
         self.found = _NOTHING_YET
         """What the last beat found, for people; nothing when all was well."""
         self.due = asyncio.Event()
         """Set when the next beat should not wait for its time."""
         self.tried = asyncio.Event()
         """Set with the first beat's end."""
-        self._link = link
+        self._client = client
         self._keys = keys
         self._tells_role = True
-        link.on_connect(self.due.set)
+        client.on_connect(self.due.set)
         FIT.labels(self.name).set(0)
 
     def reason(self) -> str:
         """Why the link does not serve now, or nothing."""
-        return self.found if self._link.connected else f"not connected: {self._link.broken_by}"[:LIMIT]
+        return self.found if self._client.connected else f"not connected: {self._client.broken_by}"[:LIMIT]
 
     async def beat(self) -> str:
         """Use every server of the link once. Returns what is wrong, or nothing.
@@ -173,53 +173,55 @@ class LinkBeat:
         Raises:
             StoreError: The server refuses, or does not answer.
         """
-        for key in self._link.one_per_server(self._keys):
+        for key in self._client.one_per_server(self._keys):
             if found := await self._use(key):
                 return found
         return ""
 
     async def _use(self, key: str) -> str:
         if not await self._is_primary(key):
-            self._link.drop(key)
+            self._client.drop(key)
             return "the server is no primary"
-        link, value = self._link, secrets.token_hex(4)
-        await _write(link, key, value, scripts.COMMANDS)
+        client, value = self._client, secrets.token_hex(4)
+        await _write(client, key, value, scripts.COMMANDS)
         fields, _ = await asyncio.gather(
-            link.execute("HGETALL", key),
-            link.execute("XREAD", "COUNT", 1, "STREAMS", f"{key}:none", "0-0", key=key),
+            client.execute("HGETALL", key),
+            client.execute("XREAD", "COUNT", 1, "STREAMS", f"{key}:none", "0-0", key=key),
         )
         if fields != [b"beat", value.encode()]:
-            link.drop(key)
+            client.drop(key)
             return "what was written is not what is read"
         return ""
 
     async def _is_primary(self, key: str) -> bool:
         if self._tells_role:
             try:
-                return bool((await self._link.execute("ROLE", key=key))[0] == b"master")
+                return bool((await self._client.execute("ROLE", key=key))[0] == b"master")
             except Unavailable as error:
                 # A server that does not tell is asked no more: its writes tell as well.
                 self._tells_role = not str(error).startswith(("NOPERM", "ERR"))
         return True
 
 
-class SubscriptionBeat:
+class PubSubBeat:
     """The heartbeat of one subscription: a message that a link publishes comes through it.
 
     Args:
-        hints: It.
-        link: What publishes.
+        pubsub: It.
+        client: What publishes.
         channels: A channel per partition, for it alone.
         timeout_s: How long a message may take.
     """
 
-    def __init__(self, hints: Hints, link: Link, channels: Sequence[str], *, timeout_s: float) -> None:
-        self.name = hints.name
+    def __init__(
+        self, pubsub: PubSub, client: RedisClient, channels: Sequence[str], *, timeout_s: float
+    ) -> None:
+        self.name = pubsub.name
         self.found = _NOTHING_YET
         self.due = asyncio.Event()
         self.tried = asyncio.Event()
-        self._hints = hints
-        self._link = link
+        self._pubsub = pubsub
+        self._client = client
         self._channels = channels
         self._timeout_s = timeout_s
         self._told: dict[str, bytes] = {}
@@ -232,14 +234,14 @@ class SubscriptionBeat:
     @property
     def optional(self) -> bool:
         """Whether the process does its work without it: where the server knows no such thing, sweeps do."""
-        refusal = self._hints.refused
+        refusal = self._pubsub.refused
         return refusal is not None and refusal.reason == UNKNOWN_COMMAND
 
     def reason(self) -> str:
         """Why the subscription does not serve now, or nothing."""
-        if (refusal := self._hints.refused) is not None:
+        if (refusal := self._pubsub.refused) is not None:
             return refusal.words
-        return self.found if self._hints.connected else "not connected"
+        return self.found if self._pubsub.connected else "not connected"
 
     async def beat(self) -> str:
         """Hear of every server once. Returns what is wrong, or nothing.
@@ -247,14 +249,14 @@ class SubscriptionBeat:
         Raises:
             StoreError: The message could not be published.
         """
-        for channel in self._link.one_per_server(self._channels):
+        for channel in self._client.one_per_server(self._channels):
             if found := await self._hear_of(channel):
                 return found
         return ""
 
     async def _hear_of(self, channel: str) -> str:
-        self._hints.subscribe(channel, self._hear)
-        if (refusal := self._hints.refused) is not None:
+        self._pubsub.subscribe(channel, self._hear)
+        if (refusal := self._pubsub.refused) is not None:
             return refusal.words
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -275,7 +277,7 @@ class SubscriptionBeat:
             await self._until(lambda: channel in self._told)
             value = secrets.token_hex(4)
             self._told[channel] = _PENDING
-            receivers = await _write(self._link, channel, value, scripts.SUBSCRIBING, publish=True)
+            receivers = await _write(self._client, channel, value, scripts.SUBSCRIBING, publish=True)
             if self._told[channel] != value.encode():
                 await self._until(lambda: self._told[channel] != _PENDING)
             if self._told[channel] == value.encode():
@@ -297,21 +299,23 @@ class SubscriptionBeat:
         if now - self._reopened_at >= REOPEN_S:
             self._reopened_at = now
             self._told.clear()
-            self._hints.drop()
+            self._pubsub.drop()
 
 
-async def _write(link: Link, key: str, value: str, commands: Sequence[str], *, publish: bool = False) -> int:
+async def _write(
+    client: RedisClient, key: str, value: str, commands: Sequence[str], *, publish: bool = False
+) -> int:
     """Write a heartbeat, as a user that may use these commands. Returns how many it was published to.
 
     Raises:
         Unavailable: It was not written: the server refuses, or the user lacks a permission.
     """
-    reply = await link.run_script(
+    reply = await client.run_script(
         scripts.HEARTBEAT, (key,), value, KEEP_MS, "1" if publish else "", *commands
     )
     if reply[0] == b"denied":
         raise Unavailable(f"NOPERM this user may not use {reply[1].decode(errors='replace')}"[:LIMIT])
     if reply[1] != value.encode():
-        link.drop(key)
+        client.drop(key)
         raise Unavailable("another's reply came back")
     return int(reply[2])

@@ -13,12 +13,12 @@ import msgspec
 import structlog
 from prometheus_client import Gauge
 
+from relay_redis.client import RedisClient
+from relay_redis.connection import RECONNECT_WAIT
 from relay_runtime.tasks import TaskScope
 from relay_settings.base import SettingsError
-from relay_streams.connection import RECONNECT_WAIT
 from relay_streams.errors import Refused, StoreError
 from relay_streams.keys import KeySpace
-from relay_streams.link import Link
 
 SCHEMA = 1
 """The version of the keys' layout. Processes of two versions do not share one."""
@@ -45,19 +45,19 @@ class Installation:
     """One process's comparison with its installation. Made by ``installed``.
 
     Args:
-        link: To Redis.
+        client: To Redis.
         keys: The names and the partition count that this process uses.
     """
 
-    def __init__(self, link: Link, keys: KeySpace) -> None:
+    def __init__(self, client: RedisClient, keys: KeySpace) -> None:
         self.keys = keys
-        self._link = link
+        self._client = client
         self._ours = Constants(keys.partitions)
         self._connected = asyncio.Event()
         self._problem = ""
         self.agreed = asyncio.Event()
         """Set once Redis and our settings have agreed."""
-        link.on_connect(self._connected.set)
+        client.on_connect(self._connected.set)
 
     def readiness(self) -> str:
         """Why the process must not take work, or nothing."""
@@ -71,7 +71,7 @@ class Installation:
             StoreError: Redis cannot be asked now.
         """
         try:
-            content = await self._link.execute("GET", self.keys.installation)
+            content = await self._client.execute("GET", self.keys.installation)
         except Refused:  # not even text
             content = b""
         return self._judge(content)
@@ -80,7 +80,7 @@ class Installation:
         """Compare with what Redis has, and write ours where it has nothing. Raises as ``check`` does."""
         if not await self.check():
             ours = msgspec.json.encode(self._ours)
-            self._judge(await self._link.execute("SET", self.keys.installation, ours, "NX", "GET"))
+            self._judge(await self._client.execute("SET", self.keys.installation, ours, "NX", "GET"))
         self.agreed.set()
 
     def _judge(self, content: bytes | None) -> bool:
@@ -111,7 +111,7 @@ class Installation:
             except StoreError as error:
                 wait_s = RECONNECT_WAIT.compute(failures)
                 failures += 1
-                if self._link.connected:
+                if self._client.connected:
                     log.warning("the installation cannot be compared", error=str(error))
             await self._pause(wait_s)
 
@@ -124,21 +124,21 @@ class Installation:
 
 
 @asynccontextmanager
-async def installed(link: Link, keys: KeySpace, *, timeout_s: float) -> AsyncIterator[Installation]:
+async def installed(client: RedisClient, keys: KeySpace, *, timeout_s: float) -> AsyncIterator[Installation]:
     """Compare this process with its installation while the block runs.
 
     Where Redis cannot be reached in time the block begins all the same, and the process is not ready until
     the comparison has been made.
 
     Args:
-        link: To Redis, open.
+        client: To Redis, open.
         keys: The names and the partition count that this process uses.
         timeout_s: How long the beginning of the block may wait for Redis.
 
     Raises:
         Disagreement: Redis has other constants; also later, out of the block, when Redis was away before.
     """
-    installation = Installation(link, keys)
+    installation = Installation(client, keys)
     try:
         async with TaskScope() as tasks:
             tasks.spawn(installation.follow(), name="installation")

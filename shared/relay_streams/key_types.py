@@ -6,7 +6,7 @@ the key is removed, and who finds it missing restores it, or does without.
 
 from collections.abc import Sequence
 
-from relay_streams.replies import Command
+from relay_redis.replies import Command
 
 _BY_LAST = {
     b"down": b"stream", b"up": b"stream", b"unowned": b"stream", b"meta": b"hash", b"leases": b"zset",

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from relay_redis.client import RedisClient
 from relay_streams.errors import StoreError
-from relay_streams.link import Link
-from relay_streams.ownership import Heard, Lease
+from relay_streams.leases import Lease, UplinkProgress
 from relay_streams.writer import Writer, WriterLimits
 
 
@@ -33,12 +33,12 @@ class Publisher:
         retention_bytes: int = 32 * 1024 * 1024,
         republish_bytes: int = 2 * 1024 * 1024,
     ) -> None:
-        self.link = Link(url, name="publish", timeout_s=timeout_s)
+        self.client = RedisClient(url, name="publish", timeout_s=timeout_s)
         self._limits = WriterLimits(retention_bytes, republish_bytes)
         self._waiting: dict[Writer, None] = {}
 
     async def __aenter__(self) -> Self:
-        await self.link.__aenter__()
+        await self.client.__aenter__()
         return self
 
     async def __aexit__(
@@ -47,13 +47,13 @@ class Publisher:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self.link.__aexit__(kind, error, trace)
+        await self.client.__aexit__(kind, error, trace)
 
     def open(
         self,
         lease: Lease,
         *,
-        heard: Callable[[], Heard],
+        heard: Callable[[], UplinkProgress],
         on_lost: Callable[[StoreError], None],
     ) -> Writer:
         """A writer for a term just claimed.
@@ -66,7 +66,7 @@ class Publisher:
         """
         return Writer(
             lease,
-            link=self.link,
+            client=self.client,
             wake=self._wake,
             limits=self._limits,
             heard=heard,

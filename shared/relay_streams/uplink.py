@@ -7,15 +7,15 @@ from typing import NamedTuple, Self
 
 from prometheus_client import Counter
 
+from relay_redis.client import RedisClient, Reply
 from relay_settings.uplink import UplinkSettings
 from relay_streams import scripts
 from relay_streams.conversations import INPUT_STATES
 from relay_streams.errors import Ended, Fenced, Missing, StoreError, Unavailable
 from relay_streams.keys import ConversationKeys
-from relay_streams.link import Link, Reply
 from relay_telemetry.counter import counter
+from relay_turns.machine import InputState
 from relay_wire.messages import PlaybackState
-from relay_wire.turns import InputState
 
 REFUSALS = counter(
     "relay_uplink_refusals_total",
@@ -30,7 +30,7 @@ _MAX_NUMBER = 2**32 - 1
 """No turn and no position is larger; what a viewer reports may be."""
 
 
-class Busy(StoreError):
+class SpeakerBusy(StoreError):
     """Raised when a turn cannot open because another is being spoken.
 
     Attributes:
@@ -42,7 +42,7 @@ class Busy(StoreError):
         self.turn = turn
 
 
-class Closed(StoreError):
+class TurnClosed(StoreError):
     """Raised when the turn takes no more audio: it was interrupted, barged into or left silent.
 
     Attributes:
@@ -54,7 +54,7 @@ class Closed(StoreError):
         self.turn = turn
 
 
-class Mismatch(StoreError):
+class InputMismatch(StoreError):
     """Raised when a turn's audio ends elsewhere than this speaker says: it was given other audio before.
 
     Attributes:
@@ -68,13 +68,13 @@ class Mismatch(StoreError):
         self.offset = offset
 
 
-class Full(StoreError):
+class UplinkFull(StoreError):
     """Raised when the queue is at its limit: wait for the owner, then repeat the same chunk."""
 
     retryable = True
 
 
-class Missed(StoreError):
+class OffsetGap(StoreError):
     """Raised when chunks before this one are not in: not yet, or no longer, after Redis lost them.
 
     Attributes:
@@ -90,7 +90,7 @@ class Unreplicated(Unavailable):
     """Raised when too few replicas of Redis have a chunk in time: repeat it."""
 
 
-class Term(NamedTuple):
+class SpeakerFence(NamedTuple):
     """By what right an owner's agent speaks: in this term, and knowing of every interrupt up to an entry."""
 
     generation: int
@@ -98,7 +98,7 @@ class Term(NamedTuple):
     """The last up entry that was acted on."""
 
 
-class Spoken(NamedTuple):
+class Appended(NamedTuple):
     """A piece that is in, or its beginning."""
 
     turn: int
@@ -113,7 +113,7 @@ class Stop(NamedTuple):
     reason: str
 
 
-class Input(NamedTuple):
+class TurnInputState(NamedTuple):
     """How far a turn's audio is."""
 
     turn: int
@@ -126,7 +126,7 @@ class Input(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UplinkLimits:
-    """How much may wait for an owner, per conversation. At the limit speech is refused with ``Full``."""
+    """How much may wait for an owner, per conversation. At the limit ``UplinkFull`` refuses speech."""
 
     entries: int = 4096
     bytes: int = 16 * 1024 * 1024
@@ -165,8 +165,8 @@ class Uplink:
     not be in. Repeating a chunk is safe with its turn or its key, since what is in is not taken again.
     """
 
-    def __init__(self, link: Link, limits: UplinkLimits | None = None) -> None:
-        self._link = link
+    def __init__(self, client: RedisClient, limits: UplinkLimits | None = None) -> None:
+        self._client = client
         self._limits = limits or UplinkLimits()
 
     async def speak(
@@ -180,13 +180,13 @@ class Uplink:
         end: bool,
         barge_in: bool = False,
         traceparent: str = "",
-        term: Term | None = None,
+        term: SpeakerFence | None = None,
         viewer: bool = False,
         entry_bytes: int = 2**20,
-    ) -> Spoken:
+    ) -> Appended:
         """Append a piece of a turn's speech. Of one that is in partly, the rest is appended.
 
-        Where there is not room for all of it, the beginning is: ``Spoken.offset`` says how much.
+        Where there is not room for all of it, the beginning is: ``Appended.offset`` says how much.
 
         Args:
             keys: The conversation.
@@ -224,25 +224,25 @@ class Uplink:
         )
         match reply[0]:
             case b"in":
-                return Spoken(reply[1], reply[2])
+                return Appended(reply[1], reply[2])
             case b"busy":
-                raise Busy(reply[1])
+                raise SpeakerBusy(reply[1])
             case b"over" if reply[3] == b"cut":
-                raise Closed(reply[1])
+                raise TurnClosed(reply[1])
             case b"over":
-                raise Mismatch(reply[1], reply[2])
+                raise InputMismatch(reply[1], reply[2])
             case b"behind":
-                raise Missed(reply[2])
+                raise OffsetGap(reply[2])
             case b"fenced":
                 raise Fenced(int(reply[1]))
         raise _refusal(reply)
 
-    async def find(self, keys: ConversationKeys, *, turn: int = 0, key: str = "") -> Input | None:
+    async def find(self, keys: ConversationKeys, *, turn: int = 0, key: str = "") -> TurnInputState | None:
         """How far one of the last eight turns is, by its number or by what it was opened with."""
         reply = await self._speak(keys, turn, key, 0, "", "", "")
         match reply[0]:
             case b"in":
-                return Input(reply[1], reply[2], INPUT_STATES[reply[3]], reply[4].decode())
+                return TurnInputState(reply[1], reply[2], INPUT_STATES[reply[3]], reply[4].decode())
             case b"unknown":
                 return None
         raise _refusal(reply)
@@ -258,12 +258,14 @@ class Uplink:
             case b"in" if reply[3] == b"open":
                 return
             case b"in" | b"over":
-                raise Closed(reply[1])
+                raise TurnClosed(reply[1])
             case b"unknown":
-                raise Closed(turn)
+                raise TurnClosed(turn)
         raise _refusal(reply)
 
-    async def interrupt(self, keys: ConversationKeys, reason: str, *, term: Term | None = None) -> int:
+    async def interrupt(
+        self, keys: ConversationKeys, reason: str, *, term: SpeakerFence | None = None
+    ) -> int:
         """Cancel every turn opened so far. Returns the last of them.
 
         Always taken; one more when nothing was said or asked since the last, which still waits, is that one.
@@ -275,27 +277,27 @@ class Uplink:
 
     async def last_stop(self, keys: ConversationKeys) -> Stop:
         """The last interrupt or barge-in, also while it waits in the stream behind speech."""
-        stopped, reason = await self._link.execute("HMGET", keys.meta, "in_stopped", "in_stop_reason")
+        stopped, reason = await self._client.execute("HMGET", keys.meta, "in_stopped", "in_stop_reason")
         upto = int(stopped) if stopped and stopped.isdigit() else 0
         return Stop(upto, (reason or b"").decode(errors="replace"))
 
     async def report_playback(
         self, keys: ConversationKeys, *, turn: int, state: PlaybackState, position_ms: int, viewer: str
     ) -> None:
-        """Pass on a playback report of a viewer, by its connection; raises ``Full`` at the limit."""
+        """Pass on a playback report of a viewer, by its connection; raises ``UplinkFull`` at the limit."""
         turn, position_ms = min(turn, _MAX_NUMBER), min(position_ms, _MAX_NUMBER)
         await self._tell(keys, "playback", "t", turn, "s", state, "p", position_ms, "v", viewer)
 
     async def send_text(self, keys: ConversationKeys, text: str) -> None:
-        """Pass on a viewer's text; raises ``Full`` at the limit."""
+        """Pass on a viewer's text; raises ``UplinkFull`` at the limit."""
         await self._tell(keys, "text", "d", text)
 
     async def send_microphone(self, keys: ConversationKeys, pcm: bytes, *, end: bool = False) -> None:
-        """Pass on microphone audio, with ``end`` the last for now; raises ``Full`` at the limit."""
+        """Pass on microphone audio, with ``end`` the last for now; raises ``UplinkFull`` at the limit."""
         await self._tell(keys, "mic", "d", pcm, *(("e", "1") if end else ()))
 
     async def ask_for_sample(self, keys: ConversationKeys, clip: str) -> None:
-        """Pass on that a viewer wants to hear a clip; raises ``Full`` at the limit."""
+        """Pass on that a viewer wants to hear a clip; raises ``UplinkFull`` at the limit."""
         await self._tell(keys, "sample", "d", clip)
 
     async def close(self, keys: ConversationKeys, reason: str) -> None:
@@ -306,13 +308,13 @@ class Uplink:
         self,
         keys: ConversationKeys,
         *arguments: str | int,
-        term: Term | None = None,
+        term: SpeakerFence | None = None,
         viewer: bool = False,
         longest_hold_ms: int | None = None,
         chunks: Sequence[bytes] = (),
     ) -> Reply:
         limits = self._limits
-        script = self._link.run_script(
+        script = self._client.run_script(
             scripts.SPEAK,
             (keys.meta, keys.up),
             *arguments,
@@ -327,7 +329,7 @@ class Uplink:
         if not limits.replicas:
             return await script
         # Both leave in one write: a WAIT over another connection would not wait for this script.
-        wait = self._link.execute("WAIT", limits.replicas, limits.replicas_wait_ms, key=keys.meta)
+        wait = self._client.execute("WAIT", limits.replicas, limits.replicas_wait_ms, key=keys.meta)
         outcomes: tuple[Reply, Reply] = await asyncio.gather(script, wait, return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
@@ -339,11 +341,11 @@ class Uplink:
         return reply
 
     async def _tell(
-        self, keys: ConversationKeys, kind: str, *fields: str | bytes | int, term: Term | None = None
+        self, keys: ConversationKeys, kind: str, *fields: str | bytes | int, term: SpeakerFence | None = None
     ) -> int:
         generation = term.generation if term else ""
         limits = self._limits
-        reply = await self._link.run_script(
+        reply = await self._client.run_script(
             scripts.TELL,
             (keys.meta, keys.up),
             kind,
@@ -366,7 +368,7 @@ def _refusal(reply: Reply) -> Exception:
     REFUSALS.labels(reason).inc()
     match reason:
         case "full":
-            return Full("too much waits for the owner")
+            return UplinkFull("too much waits for the owner")
         case "ended":
             return Ended("the conversation is over")
         case _:

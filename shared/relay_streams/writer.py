@@ -15,21 +15,21 @@ from functools import partial
 import structlog
 from prometheus_client import Counter, Histogram
 
+from relay_redis.client import RECONNECT_WAIT, RedisClient, Reply
 from relay_streams import scripts
-from relay_streams.append import Append
-from relay_streams.errors import Behind, Fenced, Missing, StoreError
-from relay_streams.link import RECONNECT_WAIT, Link, Reply
-from relay_streams.memory import Memory
-from relay_streams.ownership import Heard, Lease, submit_restore
+from relay_streams.errors import Fenced, Missing, StoreError, TailLost
+from relay_streams.leases import Lease, UplinkProgress, submit_restore
+from relay_streams.pending_batch import PendingBatch
+from relay_streams.retransmit import RetransmitBuffer
 from relay_telemetry.counter import counter
-from relay_telemetry.tally import Tallies, Tally
-from relay_wire.effects import Publish
+from relay_telemetry.fast_counter import FastCounter, FastCounters
+from relay_turns.effects import Publish
 from relay_wire.frame import Flags, Frame, Kind, encode
 from relay_wire.position import START, Position
 
 _KINDS = [kind.name.lower() for kind in Kind]
-FRAMES = Tallies("relay_publish_frames_total", "Frames appended and acknowledged.", "kind", _KINDS)
-FRAME_BYTES = Tallies(
+FRAMES = FastCounters("relay_publish_frames_total", "Frames appended and acknowledged.", "kind", _KINDS)
+FRAME_BYTES = FastCounters(
     "relay_publish_bytes_total", "Bytes of frames appended and acknowledged.", "kind", _KINDS
 )
 REPUBLISHED = Counter(
@@ -49,7 +49,7 @@ LOST = counter(
     "Writers that lost their conversation.",
     reason=("fenced", "missing", "refused", "unencodable", "storeerror"),
 )
-BACKLOG = Tally("relay_publish_backlog_bytes", "Bytes appended but not acknowledged yet.")
+BACKLOG = FastCounter("relay_publish_backlog_bytes", "Bytes appended but not acknowledged yet.")
 SECONDS = Histogram(
     "relay_publish_seconds",
     "From append to acknowledgement, of the first frame of each call.",
@@ -87,16 +87,16 @@ class Writer:
         self,
         lease: Lease,
         *,
-        link: Link,
+        client: RedisClient,
         wake: Callable[["Writer"], None],
         limits: WriterLimits,
-        heard: Callable[[], Heard],
+        heard: Callable[[], UplinkProgress],
         on_lost: Callable[[StoreError], None],
     ) -> None:
         self.lease = lease
         self.backlog_bytes = 0
         """Bytes appended but not acknowledged: what the owner looks at before it takes more."""
-        self._link = link
+        self._client = client
         self._wake = wake
         self._limits = limits
         self._codec = lease.conversation.codec
@@ -106,14 +106,14 @@ class Writer:
         self._turn = lease.conversation.turn
         self._turn_first = lease.conversation.turn_first
         self._turn_before = lease.conversation.turn_before
-        self._latest: Append | None = None
-        self._memory = Memory(limits.republish_bytes)
+        self._latest: PendingBatch | None = None
+        self._memory = RetransmitBuffer(limits.republish_bytes)
         self._restoring = False
         self._retained: deque[tuple[int, int]] = deque()
         self._retained_bytes = 0
         self._trimmed_to = START
-        self._pending: deque[Append] = deque()
-        self._calling: list[Append] = []
+        self._pending: deque[PendingBatch] = deque()
+        self._calling: list[PendingBatch] = []
         self._failures = 0
         self._closed = False
         self._drained: asyncio.Future[None] | None = None
@@ -167,7 +167,7 @@ class Writer:
         size_bytes = sum(map(len, frames))
         self.backlog_bytes += size_bytes
         BACKLOG.value += size_bytes
-        self._latest = Append(
+        self._latest = PendingBatch(
             frames=frames,
             kinds=[publish.kind for publish in publishes],
             first_seq=first_seq,
@@ -261,13 +261,13 @@ class Writer:
             for frame in append.frames:
                 arguments += (frame, append.traceparent)
         try:
-            reply = self._link.submit_script(scripts.PUBLISH, (keys.meta, keys.down, keys.up), *arguments)
+            reply = self._client.submit_script(scripts.PUBLISH, (keys.meta, keys.down, keys.up), *arguments)
         except StoreError as error:
             self._retry(error, partial(self._repeat, self._calling))
             return
         reply.add_done_callback(partial(self._settle, self._calling))
 
-    def _settle(self, calling: list[Append], reply: asyncio.Future[Reply]) -> None:
+    def _settle(self, calling: list[PendingBatch], reply: asyncio.Future[Reply]) -> None:
         # A restore overtakes the call under way: its frames are written again, its answer is old.
         if self._closed or reply.cancelled() or calling is not self._calling:
             return
@@ -284,7 +284,7 @@ class Writer:
     def _is_loss(self, error: BaseException) -> bool:
         """Whether the store has lost what it had acknowledged, be it our claim."""
         fenced_by_the_past = isinstance(error, Fenced) and error.generation < self.lease.generation
-        return fenced_by_the_past or isinstance(error, Behind | Missing)
+        return fenced_by_the_past or isinstance(error, TailLost | Missing)
 
     def _acknowledge(self) -> None:
         SECONDS.observe(time.monotonic() - self._calling[0].at)
@@ -303,7 +303,7 @@ class Writer:
             self._signal_drained()
 
     def _retry(self, error: StoreError, again: Callable[[], None]) -> None:
-        # The same frames under the same ids: Redis skips those it has (lua/publish.lua).
+        # The same frames under the same ids: Redis skips those it has (scripts/publish.lua).
         RETRIES.inc()
         if self._failures == 0:
             log.warning(
@@ -313,7 +313,7 @@ class Writer:
         self._failures += 1
         asyncio.get_running_loop().call_later(wait_s, again)
 
-    def _repeat(self, calling: list[Append]) -> None:
+    def _repeat(self, calling: list[PendingBatch]) -> None:
         if calling is self._calling and not self._closed:
             self._send()
 
@@ -331,7 +331,7 @@ class Writer:
         if self._closed:
             return
         try:
-            reply = submit_restore(self._link, self.lease, floor=self._floor, heard=self._heard())
+            reply = submit_restore(self._client, self.lease, floor=self._floor, heard=self._heard())
         except StoreError as error:
             self._retry(error, self._send_restore)
             return
@@ -393,6 +393,6 @@ def _refusal(reply: Reply) -> StoreError | None:
         case b"fenced":
             return Fenced(int(reply[1]))
         case b"behind":
-            return Behind(int(reply[1]))
+            return TailLost(int(reply[1]))
         case _:
             return Missing("the conversation's record is gone")

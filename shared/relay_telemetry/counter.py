@@ -11,7 +11,7 @@ is named so calls ``expect`` when it is made:
     REDIRECTS = counter("relay_redis_redirects_total", "...", link=OPEN, kind=("moved", "ask"))
     expect(REDIRECTS, link=name)
 
-For metrics of hot paths see ``relay_telemetry.tally``.
+For metrics of hot paths see ``relay_telemetry.fast_counter``.
 """
 
 from collections.abc import Iterable, Mapping

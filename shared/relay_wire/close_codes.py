@@ -11,7 +11,7 @@ from relay_wire import problems
 from relay_wire.problems import ProblemType
 
 
-class Advice(Enum):
+class ReconnectAdvice(Enum):
     """What a client does after a close."""
 
     RESUME = "resume"
@@ -27,47 +27,55 @@ class CloseCode(NamedTuple):
 
     code: int
     name: str
-    advice: Advice
+    advice: ReconnectAdvice
     meaning: str
 
 
-NORMAL = CloseCode(1000, "normal", Advice.FINAL, "the closing side is done")
-GOING_AWAY = CloseCode(1001, "going_away", Advice.RESUME, "the peer is leaving")
-PROTOCOL_ERROR = CloseCode(1002, "protocol_error", Advice.FINAL, "broken WebSocket framing")
+NORMAL = CloseCode(1000, "normal", ReconnectAdvice.FINAL, "the closing side is done")
+GOING_AWAY = CloseCode(1001, "going_away", ReconnectAdvice.RESUME, "the peer is leaving")
+PROTOCOL_ERROR = CloseCode(1002, "protocol_error", ReconnectAdvice.FINAL, "broken WebSocket framing")
 UNSUPPORTED_DATA = CloseCode(
-    1003, "unsupported_data", Advice.FINAL, "text where binary is due, or the reverse"
+    1003, "unsupported_data", ReconnectAdvice.FINAL, "text where binary is due, or the reverse"
 )
-NO_STATUS = CloseCode(1005, "no_status", Advice.RESUME, "the peer closed without a code")
-ABNORMAL = CloseCode(1006, "abnormal", Advice.RESUME, "the connection broke without a close frame")
-INVALID_TEXT = CloseCode(1007, "invalid_text", Advice.FINAL, "a text message is not UTF-8")
-TOO_BIG = CloseCode(1009, "too_big", Advice.BACK_OFF, "a message exceeds the size limit; do not repeat it")
-INTERNAL_ERROR = CloseCode(1011, "internal_error", Advice.BACK_OFF, "the server failed at this connection")
-RESTART = CloseCode(1012, "restart", Advice.RESUME, "the gateway is being replaced")
-TRY_LATER = CloseCode(1013, "try_later", Advice.BACK_OFF, "the server is overloaded")
+NO_STATUS = CloseCode(1005, "no_status", ReconnectAdvice.RESUME, "the peer closed without a code")
+ABNORMAL = CloseCode(1006, "abnormal", ReconnectAdvice.RESUME, "the connection broke without a close frame")
+INVALID_TEXT = CloseCode(1007, "invalid_text", ReconnectAdvice.FINAL, "a text message is not UTF-8")
+TOO_BIG = CloseCode(
+    1009, "too_big", ReconnectAdvice.BACK_OFF, "a message exceeds the size limit; do not repeat it"
+)
+INTERNAL_ERROR = CloseCode(
+    1011, "internal_error", ReconnectAdvice.BACK_OFF, "the server failed at this connection"
+)
+RESTART = CloseCode(1012, "restart", ReconnectAdvice.RESUME, "the gateway is being replaced")
+TRY_LATER = CloseCode(1013, "try_later", ReconnectAdvice.BACK_OFF, "the server is overloaded")
 
 SLOW_CONSUMER = CloseCode(
-    4100, "slow_consumer", Advice.RESUME, "the client reads slower than the avatar speaks"
+    4100, "slow_consumer", ReconnectAdvice.RESUME, "the client reads slower than the avatar speaks"
 )
-STORE_UNAVAILABLE = CloseCode(4200, "store_unavailable", Advice.BACK_OFF, "Redis cannot be read")
-RATE_LIMITED = CloseCode(4201, "rate_limited", Advice.BACK_OFF, "the client says more than it may")
-BAD_MESSAGE = CloseCode(4400, "bad_message", Advice.FINAL, "a message cannot be understood")
-BAD_TOKEN = CloseCode(4401, "bad_token", Advice.FINAL, "the token is missing, expired or not valid here")
-FORBIDDEN = CloseCode(4403, "forbidden", Advice.FINAL, "the token's role does not allow this")
-UNKNOWN_CONVERSATION = CloseCode(4404, "unknown_conversation", Advice.FINAL, "there is no such conversation")
-CONVERSATION_ENDED = CloseCode(4410, "conversation_ended", Advice.FINAL, "the conversation is over")
+STORE_UNAVAILABLE = CloseCode(4200, "store_unavailable", ReconnectAdvice.BACK_OFF, "Redis cannot be read")
+RATE_LIMITED = CloseCode(4201, "rate_limited", ReconnectAdvice.BACK_OFF, "the client says more than it may")
+BAD_MESSAGE = CloseCode(4400, "bad_message", ReconnectAdvice.FINAL, "a message cannot be understood")
+BAD_TOKEN = CloseCode(
+    4401, "bad_token", ReconnectAdvice.FINAL, "the token is missing, expired or not valid here"
+)
+FORBIDDEN = CloseCode(4403, "forbidden", ReconnectAdvice.FINAL, "the token's role does not allow this")
+UNKNOWN_CONVERSATION = CloseCode(
+    4404, "unknown_conversation", ReconnectAdvice.FINAL, "there is no such conversation"
+)
+CONVERSATION_ENDED = CloseCode(4410, "conversation_ended", ReconnectAdvice.FINAL, "the conversation is over")
 
 REGISTRY: dict[int, CloseCode] = {
     entry.code: entry for entry in list(globals().values()) if isinstance(entry, CloseCode)
 }
 """Every code the relay sends or understands, by number."""
 
-_RANGES = {41: Advice.RESUME, 42: Advice.BACK_OFF, 44: Advice.FINAL}
+_RANGES = {41: ReconnectAdvice.RESUME, 42: ReconnectAdvice.BACK_OFF, 44: ReconnectAdvice.FINAL}
 
 
-def advice(code: int) -> Advice:
+def advice(code: int) -> ReconnectAdvice:
     """What to do after a close with this code; unknown codes outside the ranges back off and resume."""
     known = REGISTRY.get(code)
-    return known.advice if known else _RANGES.get(code // 100, Advice.BACK_OFF)
+    return known.advice if known else _RANGES.get(code // 100, ReconnectAdvice.BACK_OFF)
 
 
 def of_number(number: int | None) -> CloseCode:

@@ -54,7 +54,7 @@ class Microphone(NamedTuple):
     """The listener has stopped talking."""
 
 
-class Sample(NamedTuple):
+class ClipRequest(NamedTuple):
     """A clip the avatar is to speak, by name. Only the vendor's clients ask for it."""
 
     clip: str
@@ -68,7 +68,7 @@ class Utterance(NamedTuple):
 
 
 Message = Interrupt | Text | Playback | Ping
-Said = Message | Microphone | Sample | Utterance
+Said = Message | Microphone | ClipRequest | Utterance
 """All a viewer can say, in whatever protocol."""
 
 

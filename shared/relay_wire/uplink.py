@@ -37,7 +37,7 @@ class UplinkError(ValueError):
     """Raised when a stream entry is not an uplink entry."""
 
 
-class Speech(NamedTuple):
+class SpeechChunk(NamedTuple):
     """A chunk of a turn's audio, in order; the first opens the turn, the one with ``end`` closes it."""
 
     turn: int
@@ -79,7 +79,7 @@ class Microphone(NamedTuple):
     end: bool = False
 
 
-class Sample(NamedTuple):
+class ClipRequest(NamedTuple):
     """A clip that a viewer wants to hear, by name."""
 
     clip: str
@@ -91,7 +91,7 @@ class Close(NamedTuple):
     reason: str
 
 
-Entry = Speech | Interrupt | Playback | Text | Microphone | Sample | Close
+Entry = SpeechChunk | Interrupt | Playback | Text | Microphone | ClipRequest | Close
 
 
 def _number(data: bytes, limit: int) -> int:
@@ -122,8 +122,8 @@ def _key(field: bytes) -> str:
     return field.decode() if field.isascii() else ""
 
 
-def _speech(fields: Mapping[bytes, bytes]) -> Speech:
-    return Speech(
+def _speech(fields: Mapping[bytes, bytes]) -> SpeechChunk:
+    return SpeechChunk(
         turn=_turn(fields),
         offset=_number(fields[b"o"], _MAX_OFFSET),
         pcm=fields[b"d"],
@@ -149,6 +149,6 @@ _DECODERS: dict[bytes, Callable[[Mapping[bytes, bytes]], Entry]] = {
     b"playback": _playback,
     b"text": lambda fields: Text(fields[b"d"].decode()),
     b"mic": lambda fields: Microphone(fields[b"d"], fields.get(b"e") == b"1"),
-    b"sample": lambda fields: Sample(fields[b"d"].decode()),
+    b"sample": lambda fields: ClipRequest(fields[b"d"].decode()),
     b"close": lambda fields: Close(fields[b"r"].decode()),
 }

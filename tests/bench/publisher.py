@@ -12,11 +12,11 @@ from relay_streams import conversations
 from relay_streams.conversations import Conversation
 from relay_streams.errors import StoreError
 from relay_streams.keys import KeySpace
-from relay_streams.ownership import Heard, Offer, Registry
+from relay_streams.leases import Assignment, Leases, UplinkProgress
 from relay_streams.publisher import Publisher
 from relay_streams.writer import Writer
+from relay_turns.effects import Publish
 from relay_wire import events
-from relay_wire.effects import Publish
 from relay_wire.frame import Codec, Kind
 
 FRAMES_PER_TURN = 100
@@ -42,18 +42,18 @@ class Owner:
         self._publisher = await self._stack.enter_async_context(
             Publisher(redis_url, republish_bytes=_LINK_REPLAY_BYTES)
         )
-        link, keys = self._publisher.link, KeySpace()
-        await link.ready()
-        registry = Registry(link, keys, owner="bench", lease_ms=_LEASE_MS)
+        client, keys = self._publisher.client, KeySpace()
+        await client.ready()
+        registry = Leases(client, keys, owner="bench", lease_ms=_LEASE_MS)
 
         async def claim(number: int, conversation: str) -> Writer:
             await conversations.create(
-                link,
+                client,
                 keys.conversation(conversation),
                 Conversation(conversation, "open", "avatar", 16000, Codec.PCM_S16LE, number),
             )
             queue = keys.conversation(conversation).unowned
-            lease = await registry.claim(Offer(queue, "", conversation))
+            lease = await registry.claim(Assignment(queue, "", conversation))
             if lease is None:
                 raise RuntimeError(f"{conversation} cannot be claimed")
             return self._publisher.open(lease, heard=_nothing_heard, on_lost=_fail)
@@ -93,8 +93,8 @@ class Owner:
         self._writers[conversation].append(publishes, checkpoint=b"")
 
 
-def _nothing_heard() -> Heard:
-    return Heard("0-0", 0, 0, "ended", "")
+def _nothing_heard() -> UplinkProgress:
+    return UplinkProgress("0-0", 0, 0, "ended", "")
 
 
 def _fail(error: StoreError) -> None:

@@ -15,7 +15,7 @@ from tests.bench.target import Target
 from tests.bench.worker import Worker
 
 from relay_cli.stack import Child
-from relay_streams.server import Server
+from relay_redis.local_server import LocalServer
 
 _TOKEN_TTL_S = 3600
 _NO_LIMITS = {
@@ -77,7 +77,7 @@ class Relay(Target):
             url, nodes = self.stack.enter_context(small_cluster(self._redis_nodes))
             self.pids["redis"] = [node.pid for node in nodes]
             return url
-        server = self.stack.enter_context(Server())
+        server = self.stack.enter_context(LocalServer())
         assert server.process is not None
         self.pids["redis"] = [server.process.pid]
         return server.url

@@ -24,7 +24,7 @@ from tests.bench.worker import WorkerError
 
 from relay_cli.console import open_console
 from relay_cli.stack import StackError
-from relay_streams.server import ServerError
+from relay_redis.local_server import ServerError
 
 assert scenarios.__all__
 

@@ -14,7 +14,7 @@ EXCEPTIONS = {
 }
 """By name, why a metric has the wrong form."""
 
-RUN_TIME_LABELS = {"link", "puller"}
+RUN_TIME_LABELS = {"client", "consumer"}
 """Labels whose values are known at run time only: names that the code gives, a few for each process."""
 
 UNITS = ("seconds", "bytes", "ratio")

@@ -5,7 +5,7 @@ import pytest
 
 import relay_client
 from relay_client import resources
-from relay_control import answer
+from relay_control import responses
 from relay_wire import close_codes, problems
 
 
@@ -22,10 +22,10 @@ def test_the_clients_names() -> None:
 @pytest.mark.parametrize(
     ("read", "sent"),
     [
-        (resources.Conversation, answer.ConversationShown),
-        (resources.TurnAccepted, answer.TurnTaken),
-        (resources.TurnsInterrupted, answer.TurnsInterrupted),
-        (resources.ViewerToken, answer.TokenMade),
+        (resources.Conversation, responses.ConversationResponse),
+        (resources.TurnAccepted, responses.TurnAccepted),
+        (resources.TurnsInterrupted, responses.TurnsInterrupted),
+        (resources.ViewerToken, responses.ViewerTokenResponse),
     ],
 )
 def test_the_clients_resources(read: type[msgspec.Struct], sent: type[msgspec.Struct]) -> None:

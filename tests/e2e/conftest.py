@@ -13,9 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from relay_cli.stack import Child, Stack
 from relay_client import Backend, Viewer
+from relay_redis.client import RedisClient
+from relay_redis.local_server import LocalServer
 from relay_simulator.motion import expected_payloads
-from relay_streams.link import Link
-from relay_streams.server import Server
 from relay_wire import events
 from relay_wire.frame import Frame, Kind
 
@@ -125,14 +125,14 @@ class Relay:
 
 
 @pytest.fixture
-def relay(redis_server: Server):
+def relay(redis_server: LocalServer):
     """``async with relay(...) as r``: a whole relay on the given server."""
 
     @asynccontextmanager
     async def made(**options: Any) -> AsyncIterator[Relay]:
         options = {"speed": 10.0, "settings": {}, **options}
-        async with Link(redis_server.url, name="test") as link:
-            await link.execute("FLUSHALL")  # what an earlier test left open would find new owners
+        async with RedisClient(redis_server.url, name="test") as client:
+            await client.execute("FLUSHALL")  # what an earlier test left open would find new owners
         stack = Stack(redis_url=redis_server.url, **options)
         async with (
             stack,

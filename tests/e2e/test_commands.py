@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from ulid import ULID
 
+from relay_redis.client import RedisClient
+from relay_redis.local_server import LocalServer
 from relay_streams import conversations
 from relay_streams.conversations import Conversation
 from relay_streams.keys import KeySpace
-from relay_streams.link import Link
-from relay_streams.server import Server
 from relay_telemetry.version import hot_path
 from relay_wire.frame import Codec
 
@@ -35,13 +35,13 @@ def last_line(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
 async def leave_a_conversation(redis_url: str) -> None:
     keys = KeySpace().conversation(str(ULID()))
     record = Conversation(keys.id, "open", "avatar", 16000, Codec.PCM_S16LE, 0)
-    async with Link(redis_url, name="test") as link:
-        await link.ready()
-        await conversations.create(link, keys, record)
+    async with RedisClient(redis_url, name="test") as client:
+        await client.ready()
+        await conversations.create(client, keys, record)
 
 
 @pytest.mark.both_servers
-def test_the_demo(redis_server: Server) -> None:
+def test_the_demo(redis_server: LocalServer) -> None:
     """Exit status 0, one JSON object as the last line, everything in it that was promised.
 
     What else is in that Redis does not matter: here a conversation that nobody owns, which its workers take.
@@ -136,14 +136,14 @@ def test_services_explain_their_settings(service: str) -> None:
 
 def test_a_port_that_is_taken() -> None:
     """Named, with status 1."""
-    with Server() as occupied:
+    with LocalServer() as occupied:
         done = run("serve", "simulator", "--simulator-port", str(occupied.port))
 
     assert done.returncode == 1
     assert "cannot listen" in done.stderr
 
 
-def test_the_doctor(redis_server: Server) -> None:
+def test_the_doctor(redis_server: LocalServer) -> None:
     """What is fine, what is not, and the fix; status 1 when anything fails."""
     done = run(
         "doctor", "--json", RELAY_REDIS_URL=redis_server.url, RELAY_TOKEN_SECRET="x" * 32,

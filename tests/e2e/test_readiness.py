@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from relay_streams.connection import FixedEndpoint, ask, settings_of
+from relay_redis.connection import FixedEndpoint, ask, settings_of
 
 
 async def execute(url: str, *command: str) -> Any:

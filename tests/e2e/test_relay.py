@@ -8,8 +8,8 @@ import pytest
 
 from relay_cli.stack import Stack
 from relay_client import Backend, RequestRefused
+from relay_redis.client import RedisClient
 from relay_streams.keys import KeySpace
-from relay_streams.link import Link
 from relay_wire import events
 from relay_wire.frame import Kind
 
@@ -58,8 +58,8 @@ async def test_two_relays_in_one_database(relay, speech, watching, eventually) -
                     owner = (await backend.read(theirs)).owner
                     await asyncio.sleep(0.01)
             assert owner == other.workers[0].addresses["worker"]
-            async with Link(r.stack.redis_url, name="test") as link:
-                keys = await link.execute("KEYS", "*")
+            async with RedisClient(r.stack.redis_url, name="test") as client:
+                keys = await client.execute("KEYS", "*")
         assert {key.split(b":")[0] for key in keys} == {b"relay", b"other"}
         assert all(key.startswith(b"other:") for key in keys if theirs.encode() in key)
 
@@ -215,15 +215,15 @@ async def test_an_owner_that_replaces_itself(relay, speech, watching, eventually
     async with relay(workers=1, speed=1.0) as r:
         conversation = await r.converse(avatar_id="again")
         seen = await r.watch(conversation)
-        async with watching(seen), Link(r.stack.redis_url, name="test") as link:
+        async with watching(seen), RedisClient(r.stack.redis_url, name="test") as client:
             await r.backend.post_turn(conversation, speech * 3)
             await eventually(lambda: seen.of(Kind.MOTION, 1))
             keys = KeySpace().conversation(conversation)
-            term = await link.execute("HGET", keys.meta, "generation")
-            while await link.execute("HGET", keys.meta, "generation") == term:
+            term = await client.execute("HGET", keys.meta, "generation")
+            while await client.execute("HGET", keys.meta, "generation") == term:
                 # A renewal may come first, and then it has never lost it.
-                await link.execute("EVAL", put_up, 2, keys.lease, keys.unowned, conversation)
-                while not await link.execute("EXISTS", keys.lease):
+                await client.execute("EVAL", put_up, 2, keys.lease, keys.unowned, conversation)
+                while not await client.execute("EXISTS", keys.lease):
                     await asyncio.sleep(0.002)
             await eventually(lambda: 1 in seen.outcomes, within_s=20)
             await r.backend.post_turn(conversation, speech)

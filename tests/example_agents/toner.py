@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator
 
-from relay_ingest.agents import Agent, Stage, Text
+from relay_ingest.agents import Agent, AgentSession, Text
 
 
 class Toner(Agent):
-    async def converse(self, stage: Stage) -> None:
+    async def converse(self, stage: AgentSession) -> None:
         async for event in stage:
             if isinstance(event, Text):
                 await stage.transcript("user", event.text)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import ClassVar
 
-from relay_ingest.agents import Agent, Event, Stage, Started, Text
+from relay_ingest.agents import Agent, AgentSession, Event, Started, Text
 
 TENTH = b"\x01\x02" * 1600
 
@@ -12,7 +12,7 @@ TENTH = b"\x01\x02" * 1600
 class Raises(Agent):
     """In the middle of its first speech."""
 
-    async def converse(self, stage: Stage) -> None:
+    async def converse(self, stage: AgentSession) -> None:
         async for event in stage:
             if isinstance(event, Text):
                 await stage.speak(self._broken())
@@ -25,7 +25,7 @@ class Raises(Agent):
 class Exits(Agent):
     """As a program would, that finds its settings wrong."""
 
-    async def converse(self, stage: Stage) -> None:
+    async def converse(self, stage: AgentSession) -> None:
         async for event in stage:
             if isinstance(event, Text):
                 raise SystemExit(event.text)
@@ -34,7 +34,7 @@ class Exits(Agent):
 class Hangs(Agent):
     """Reads nothing, or its speech makes a pause for ever."""
 
-    async def converse(self, stage: Stage) -> None:
+    async def converse(self, stage: AgentSession) -> None:
         async for event in stage:
             match event:
                 case Text("speak"):
@@ -50,13 +50,13 @@ class Hangs(Agent):
 class Floods(Agent):
     """Never stops talking, in every way there is."""
 
-    async def converse(self, stage: Stage) -> None:
+    async def converse(self, stage: AgentSession) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._write(stage))
             while True:
                 await stage.speak(self._endless())
 
-    async def _write(self, stage: Stage) -> None:
+    async def _write(self, stage: AgentSession) -> None:
         while True:
             await stage.transcript("assistant", "x" * 100_000)
 
@@ -73,7 +73,7 @@ class Slow(Agent):
     closed: ClassVar[list[str]] = []
     gate: ClassVar[asyncio.Semaphore]
 
-    async def converse(self, stage: Stage) -> None:
+    async def converse(self, stage: AgentSession) -> None:
         async for event in stage:
             self.events.append(event)
             if isinstance(event, Started):
@@ -93,7 +93,7 @@ class Slow(Agent):
 class Paced(Agent):
     """Says as many seconds as it is told to, in real time."""
 
-    async def converse(self, stage: Stage) -> None:
+    async def converse(self, stage: AgentSession) -> None:
         async for event in stage:
             if isinstance(event, Text):
                 await stage.speak(self._chunks(int(event.text)))

@@ -136,7 +136,7 @@ async def demoted(lab: Lab) -> None:
     late = lab.notes["p99_without_it_ms"] = lab.latency_ms(cut_off, time.time())
     lab.check(late is not None and late < _HINTED_MS, f"frames are on time: {late} ms")
     if lab.store.cluster is None:  # there it is a node like any other, which says where keys are
-        left = await _links(old)
+        left = await _clients(old)
         lab.check(not left, f"no link stays with the replica: {left}")
     await _kept(lab)
 
@@ -180,7 +180,7 @@ async def _of_the_pair(lab: Lab) -> object:
     return pair.primary
 
 
-async def _links(port: int) -> list[str]:
+async def _clients(port: int) -> list[str]:
     """The names of the relay's connections to a server."""
     clients = await at_port(port, "CLIENT LIST")
     return sorted(one["name"] for one in clients if one["name"].startswith("relay-"))

@@ -21,7 +21,7 @@ from tests.topologies import (
     sentinel_topology,
 )
 
-from relay_streams.server import Server, distribution_binary, embedded_binary
+from relay_redis.local_server import LocalServer, distribution_binary, embedded_binary
 
 Topology = Literal[
     "one Redis", "one Redis, AOF", "one Redis, proxied", "two behind a name", "Valkey", "Sentinel", "Cluster"
@@ -64,7 +64,7 @@ class Store:
     """For the relay."""
     tap_url: str
     """For the tap: past any proxy."""
-    server: Server | None = None
+    server: LocalServer | None = None
     proxy: Proxy | None = None
     pair: Pair | None = None
     sentinel: SentinelTopology | None = None
@@ -72,7 +72,7 @@ class Store:
     credentials: Credentials | None = None
 
     @property
-    def one(self) -> Server:
+    def one(self) -> LocalServer:
         """The only server."""
         assert self.server is not None
         return self.server
@@ -185,7 +185,7 @@ async def _started(topology: Topology) -> AsyncIterator[Store]:
         if topology == "one Redis, AOF":
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="avatar-relay-aof-"))
             arguments = ("--appendonly", "yes", "--dir", directory)
-        server = stack.enter_context(Server(binary, arguments=arguments))
+        server = stack.enter_context(LocalServer(binary, arguments=arguments))
         if topology == "one Redis, proxied":
             proxy = await stack.enter_async_context(Proxy("127.0.0.1", server.port))
             yield Store(proxy.url, server.url, server=server, proxy=proxy)

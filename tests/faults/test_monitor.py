@@ -6,7 +6,7 @@ from tests.conftest import need
 from tests.faults.monitor import Monitor
 from tests.faults.tap import Tape, key
 
-from relay_streams.server import Server, distribution_binary, embedded_binary
+from relay_redis.local_server import LocalServer, distribution_binary, embedded_binary
 
 FRAME = bytes(range(256))
 """As long as its header, and more; with every byte there is."""
@@ -14,7 +14,7 @@ FRAME = bytes(range(256))
 
 def test_a_frame_that_is_deleted_at_once_is_recorded() -> None:
     """By a command, by a script, in the same instant as it is written; each with its very bytes."""
-    with Server(need(distribution_binary() or embedded_binary(), "redis-server")) as server:
+    with LocalServer(need(distribution_binary() or embedded_binary(), "redis-server")) as server:
         uvloop.run(_delete_at_once(server.port))
 
 

@@ -6,7 +6,7 @@ from tests.conftest import need
 from tests.faults.tap import Tap, key
 from tests.topologies import ClusterTopology, cluster_topology, slot_of
 
-from relay_streams.server import distribution_binary
+from relay_redis.local_server import distribution_binary
 from relay_wire.frame import HEADER_BYTES
 
 

@@ -12,10 +12,10 @@ from relay_auth.viewer_tokens import Role, TokenError, mint, verify
 from relay_control.media import samples_of
 from relay_streams.conversations import Conversation
 from relay_streams.errors import Missing, Unreadable
-from relay_wire import events, frame, messages, speaker, uplink
-from relay_wire.checkpoint import Checkpoint
-from relay_wire.compat import host, texts
-from relay_wire.compat import messages as clients
+from relay_turns.checkpoint import Checkpoint
+from relay_wire import audio_socket, events, frame, messages, uplink
+from relay_wire.avatarkit import host, texts
+from relay_wire.avatarkit import messages as clients
 from relay_wire.frame import Codec, Flags, Frame, Kind
 from relay_wire.position import Position, PositionError
 from relay_wire.problems import Problem
@@ -119,12 +119,12 @@ TARGETS = {
     ),
     "host_audio": Target(host.decode_audio, (messages.MessageError,), (b"\1\0\1\2", b"\1\1")),
     "speaker": Target(
-        _text(speaker.decode),
-        (speaker.SpeakerError,),
+        _text(audio_socket.decode),
+        (audio_socket.AudioSocketError,),
         (
-            speaker.encode(speaker.Start(barge_in=True, key="k", turn=3)).encode(),
-            speaker.encode(speaker.End()).encode(),
-            speaker.encode(speaker.Interrupt()).encode(),
+            audio_socket.encode(audio_socket.Start(barge_in=True, key="k", turn=3)).encode(),
+            audio_socket.encode(audio_socket.End()).encode(),
+            audio_socket.encode(audio_socket.Interrupt()).encode(),
         ),
     ),
     "uplink": Target(

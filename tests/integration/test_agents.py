@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from tests.integration.worker_bench import Bench, open_bench
 
-from relay_ingest.agents.happening import Interrupted, Started, Text
-from relay_ingest.agents.host import FAILURES
+from relay_ingest.agents.events import Interrupted, Started, Text
+from relay_ingest.agents.runner import FAILURES
 from relay_wire import events
 from relay_wire.frame import Kind
 
@@ -146,7 +146,7 @@ async def test_a_flooding_agent(bench, examples) -> None:
 
         await b.up.send_microphone(other, TENTH, end=True)
         assert await b.until_outcome(other, 1) == "complete"
-        assert await b.store.link.execute("XLEN", noisy.up) <= 4096 + 1
+        assert await b.store.client.execute("XLEN", noisy.up) <= 4096 + 1
 
 
 async def test_an_interrupt_closes_the_speech(bench, examples, eventually) -> None:
@@ -205,9 +205,9 @@ async def test_an_owner_change_in_the_middle(bench, examples, eventually) -> Non
                 await asyncio.sleep(0.01)
         async with b.worker(worker_name="new"):
             old._draining = True  # It takes nothing back.
-            await b.store.link.execute("DEL", keys.lease)
-            await b.store.link.execute("XADD", keys.unowned, "*", "c", keys.id)
-            await b.store.link.execute("SPUBLISH", keys.unowned, "")
+            await b.store.client.execute("DEL", keys.lease)
+            await b.store.client.execute("XADD", keys.unowned, "*", "c", keys.id)
+            await b.store.client.execute("SPUBLISH", keys.unowned, "")
             await b.until(keys, events.Transcript("assistant", "resumed=True"))
             await eventually(lambda: examples.Slow.closed == ["one"])
 

@@ -29,7 +29,7 @@ def bench(open_store):
 
 
 async def owned(b: Bench, keys: Any) -> bool:
-    return (await conversations.attend(b.store.link, keys)).waits_s is None
+    return (await conversations.attend(b.store.client, keys)).waits_s is None
 
 
 async def until_owned(b: Bench, *several: Any) -> None:
@@ -45,7 +45,7 @@ async def test_what_waits_for_an_owner_is_measured(bench, eventually) -> None:
         await until_owned(b, first)
         second, third = await b.store.create(), await b.store.create()
         await eventually(lambda: UNOWNED._value.get() == 2 and UNOWNED_SECONDS._value.get() > 0)
-        waits = [(await conversations.attend(b.store.link, second)).waits_s or 0.0 for _ in range(2)]
+        waits = [(await conversations.attend(b.store.client, second)).waits_s or 0.0 for _ in range(2)]
         assert 0 < waits[0] <= waits[1]
 
         await b.up.close(first, "deleted")
@@ -64,9 +64,9 @@ async def test_a_conversation_whose_owner_died_waits_from_the_end_of_its_lease(b
         assert await owned(b, keys)
         await b.store.registry(lease_ms=60_000).renew([lease])
         assert await owned(b, keys)
-        await b.store.link.execute("DEL", keys.lease)
-        await b.store.link.execute("HSET", keys.meta, "leased", 1)
-        assert ((await conversations.attend(b.store.link, keys)).waits_s or 0) > 1_000_000
+        await b.store.client.execute("DEL", keys.lease)
+        await b.store.client.execute("HSET", keys.meta, "leased", 1)
+        assert ((await conversations.attend(b.store.client, keys)).waits_s or 0) > 1_000_000
 
 
 async def test_idle_conversations_leave_their_place(bench) -> None:
@@ -88,18 +88,18 @@ async def test_a_conversation_that_nobody_uses_ends(bench) -> None:
     async with bench(conversation_idle_s=0.4) as b, b.worker():
         forgotten, watched, spoken = [await b.store.create() for _ in range(3)]
         before = ENDED.labels("idle")._value.get()
-        said = await b.store.link.execute("HGET", forgotten.meta, "seen")
+        said = await b.store.client.execute("HGET", forgotten.meta, "seen")
         assert said is not None
         while not await b.said(forgotten) or not isinstance(
             (await b.said(forgotten))[-1], events.ConversationEnded
         ):
-            await conversations.attend(b.store.link, watched, watched=True)
+            await conversations.attend(b.store.client, watched, watched=True)
             await b.up.report_playback(spoken, turn=0, state="started", position_ms=0, viewer="v")
             await asyncio.sleep(0.05)
         assert (await b.said(forgotten))[-1] == events.ConversationEnded("idle")
         assert ENDED.labels("idle")._value.get() == before + 1
         for keys in (watched, spoken):
-            assert (await conversations.read(b.store.link, keys)).state == "open"
+            assert (await conversations.read(b.store.client, keys)).state == "open"
 
         for keys in (watched, spoken):
             await b.until(keys, events.ConversationEnded("idle"))
@@ -109,9 +109,9 @@ async def test_nothing_ends_where_that_is_switched_off(bench) -> None:
     """0 means never."""
     async with bench(conversation_idle_s=0, conversation_active_s=0.01) as b, b.worker():
         keys = await b.store.create()
-        await b.store.link.execute("HSET", keys.meta, "seen", 1)
+        await b.store.client.execute("HSET", keys.meta, "seen", 1)
         await until_owned(b, keys)
         other = await b.store.create()
         await b.up.close(other, "deleted")
         await b.until(other, events.ConversationEnded("deleted"))
-        assert (await conversations.read(b.store.link, keys)).state == "open"
+        assert (await conversations.read(b.store.client, keys)).state == "open"

@@ -3,9 +3,9 @@
 import pytest
 from redis import exceptions
 
+from relay_redis.client import endpoint_of
+from relay_redis.transport import Reply, RespTransport, pack
 from relay_settings.redis_url import RedisUrl
-from relay_streams.channel import Channel, Reply, pack
-from relay_streams.link import endpoint_of
 
 
 async def test_commands_for_a_connection_that_is_gone(open_store) -> None:
@@ -13,7 +13,7 @@ async def test_commands_for_a_connection_that_is_gone(open_store) -> None:
     replies: list[Reply] = []
     async with open_store() as store:
         connection = await endpoint_of(RedisUrl.parse(store.url)).open(name="test", timeout_s=5)
-        channel = Channel(connection, replies.append, print)
+        channel = RespTransport(connection, replies.append, print)
         channel._transport.abort()
         channel.write([pack(("PING",))])
         with pytest.raises(exceptions.ConnectionError):

@@ -17,8 +17,8 @@ from relay_streams import conversations
 from relay_streams.conversations import RECORD_FORMAT, Conversation
 from relay_streams.errors import Missing, Unreadable
 from relay_streams.publisher import Publisher
+from relay_turns.checkpoint import Checkpoint, Phase
 from relay_wire import events
-from relay_wire.checkpoint import Checkpoint, Phase
 from relay_wire.frame import Codec, Flags, Kind
 
 TENTH = b"\x01\x02" * 1600
@@ -57,7 +57,7 @@ def bench(open_store):
 
 async def damage(store, keys, **fields: Any) -> None:
     flat = [part for field in fields.items() for part in field]
-    await store.link.execute("HSET", keys.meta, *flat)
+    await store.client.execute("HSET", keys.meta, *flat)
 
 
 async def speaks(b, keys) -> None:
@@ -72,7 +72,7 @@ async def state(store, keys) -> str:
     async with asyncio.timeout(20):
         while True:
             try:
-                return (await conversations.read(store.link, keys)).state
+                return (await conversations.read(store.client, keys)).state
             except Unreadable:
                 await asyncio.sleep(0.01)
 
@@ -142,18 +142,18 @@ async def test_a_later_versions_record_is_left_alone(bench) -> None:
             waits = []
             for count in (1, 2, 3):
                 async with asyncio.timeout(20):
-                    while await b.store.link.execute("HGET", later.meta, "deferred") != b"%d" % count:
+                    while await b.store.client.execute("HGET", later.meta, "deferred") != b"%d" % count:
                         await asyncio.sleep(0.01)
-                due_ms = float(await b.store.link.execute("ZSCORE", later.leases, later.id))
-                now_s, _ = await b.store.link.execute("TIME")
+                due_ms = float(await b.store.client.execute("ZSCORE", later.leases, later.id))
+                now_s, _ = await b.store.client.execute("TIME")
                 waits.append(due_ms / 1000 - int(now_s))
-                await b.store.link.execute("ZADD", later.leases, 0, later.id)
+                await b.store.client.execute("ZADD", later.leases, 0, later.id)
             assert waits[0] < waits[1] < waits[2]
             assert DEFERRED.labels("later_format")._value.get() >= before + 3
             assert await b.store.entries(later.down) == []
             await speaks(b, well)
             await damage(b.store, later, format=RECORD_FORMAT, talk_over="always")
-            await b.store.link.execute("ZADD", later.leases, 0, later.id)
+            await b.store.client.execute("ZADD", later.leases, 0, later.id)
             await speaks(b, later)
 
 
@@ -190,7 +190,9 @@ async def test_an_entry_that_cannot_be_read_is_one_entry(bench, entry) -> None:
     """The conversation goes on behind it."""
     async with bench() as b:
         keys = await b.store.create()
-        await b.store.link.execute("XADD", keys.up, "*", *[part for field in entry.items() for part in field])
+        await b.store.client.execute(
+            "XADD", keys.up, "*", *[part for field in entry.items() for part in field]
+        )
         async with b.worker():
             await speaks(b, keys)
 
@@ -207,14 +209,14 @@ async def test_what_is_no_offer_stops_no_queue(bench) -> None:
             for keys in (b.store.keys.conversation(f"strange-{n}") for n in range(1000))
             if keys.unowned == well.unowned
         )
-        await b.store.link.execute("SET", strange.meta, "no hash")
+        await b.store.client.execute("SET", strange.meta, "no hash")
         for fields in (("c", b"\xff\xfe"), ("c", elsewhere.id), ("c", strange.id), ("x", "")):
-            await b.store.link.execute("XADD", well.unowned, "*", *fields)
+            await b.store.client.execute("XADD", well.unowned, "*", *fields)
         async with b.worker():
             await speaks(b, well)
             await speaks(b, elsewhere)
             async with asyncio.timeout(20):
-                while (await b.store.link.execute("XPENDING", well.unowned, "ingest"))[0]:
+                while (await b.store.client.execute("XPENDING", well.unowned, "ingest"))[0]:
                     await asyncio.sleep(0.01)
 
 
@@ -222,7 +224,7 @@ async def test_a_lease_that_never_expires_is_none(bench) -> None:
     """Nobody renews it."""
     async with bench() as b:
         keys = await b.store.create()
-        await b.store.link.execute("SET", keys.lease, "nobody 1")
+        await b.store.client.execute("SET", keys.lease, "nobody 1")
         async with b.worker():
             await speaks(b, keys)
 
@@ -241,7 +243,7 @@ async def test_a_damaged_claim_delays_no_other_renewal(open_store) -> None:
             writer = store.writer(publisher, first)
             writer.append([], checkpoint=b"{}")
             await writer.drained()
-        assert (await conversations.read(store.link, first.keys)).generation == first.generation
+        assert (await conversations.read(store.client, first.keys)).generation == first.generation
         assert store.lost == []
 
 
@@ -257,7 +259,7 @@ async def test_what_scripts_read_may_be_damaged(bench, field: str) -> None:
             await b.until(keys, events.TurnStarted())
             await b.up.interrupt(keys, "viewer")
             await b.until_outcome(keys, turn)
-            sums = await b.store.link.execute("HGET", keys.meta, "up_in")
+            sums = await b.store.client.execute("HGET", keys.meta, "up_in")
             await damage(b.store, keys, **{"in_quiet": sums, field: "junk"})
             await b.up.interrupt(keys, "viewer")
             await speaks(b, keys)

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from tests.integration.conftest import UNHEARD
 
+from relay_redis.client import RedisClient
+from relay_redis.connection import RECONNECTS, VIOLATIONS
+from relay_redis.pubsub import PubSub
 from relay_streams import conversations, scripts
-from relay_streams.connection import RECONNECTS, VIOLATIONS
+from relay_streams.consumer import StreamConsumer
 from relay_streams.conversations import Conversation
 from relay_streams.errors import StoreError
-from relay_streams.hints import Hints
-from relay_streams.link import Link
 from relay_streams.publisher import Publisher
-from relay_streams.puller import Puller
-from relay_streams.uplink import Busy, Closed, Full, Mismatch, Missed, Uplink
-from relay_wire.effects import Publish
+from relay_streams.uplink import InputMismatch, OffsetGap, SpeakerBusy, TurnClosed, Uplink, UplinkFull
+from relay_turns.effects import Publish
 from relay_wire.frame import Codec, Kind
 
 ATTEMPTS = 2000
@@ -38,7 +38,7 @@ PIECES = (
     "{p00}",
     "%s",
 )
-EXPECTED = (StoreError, ValueError, Busy, Closed, Full, Mismatch, Missed)
+EXPECTED = (StoreError, ValueError, SpeakerBusy, TurnClosed, UplinkFull, InputMismatch, OffsetGap)
 """What a caller of these may be told."""
 
 
@@ -84,14 +84,14 @@ async def test_nobody_sees_what_is_not_theirs(open_store, seed) -> None:
     foreign = Foreign(seed)
     async with (
         open_store() as store,
-        Link(store.url, name="foreign", timeout_s=5) as link,
+        RedisClient(store.url, name="foreign", timeout_s=5) as client,
         Publisher(store.url) as publisher,
-        Puller(store.url, name="foreign") as puller,
-        Hints(store.url, lambda _, __: None, name="foreign-queue") as hints,
+        StreamConsumer(store.url, name="foreign") as consumer,
+        PubSub(store.url, lambda _, __: None, name="foreign-queue") as pubsub,
     ):
         keys = await store.create()
         lease = await store.claim(await store.create())
-        up = Uplink(link)
+        up = Uplink(client)
         lost: list[StoreError] = []
         text, data, either = foreign.text, foreign.data, foreign.either
 
@@ -105,21 +105,23 @@ async def test_nobody_sees_what_is_not_theirs(open_store, seed) -> None:
 
         async def subscribe() -> None:
             name = text()
-            hints.subscribe(name)
-            hints.unsubscribe(name)
+            pubsub.subscribe(name)
+            pubsub.unsubscribe(name)
 
         async def follow() -> None:
-            puller.follow(text(), 0, text(), print, print).close()
+            consumer.follow(text(), 0, text(), print, print).close()
 
         calls: list[Callable[[], Awaitable[object]]] = [
-            lambda: link.execute("SET", either(), either()),
-            lambda: link.execute("HSET", "hash", either(), either()),
-            lambda: link.execute("HGETALL", either()),
-            lambda: link.execute("XADD", "stream", "*", either(), either()),
-            lambda: link.execute(text()),
-            lambda: link.execute("GET", "k", key=text()),
-            lambda: link.run_script(scripts.TELL, (keys.meta, keys.up), text(), 9, text(), text(), either()),
-            lambda: link.run_script(scripts.SPEAK, (text(), text()), *(either() for _ in range(12))),
+            lambda: client.execute("SET", either(), either()),
+            lambda: client.execute("HSET", "hash", either(), either()),
+            lambda: client.execute("HGETALL", either()),
+            lambda: client.execute("XADD", "stream", "*", either(), either()),
+            lambda: client.execute(text()),
+            lambda: client.execute("GET", "k", key=text()),
+            lambda: client.run_script(
+                scripts.TELL, (keys.meta, keys.up), text(), 9, text(), text(), either()
+            ),
+            lambda: client.run_script(scripts.SPEAK, (text(), text()), *(either() for _ in range(12))),
             lambda: up.speak(
                 keys, key=text(), offset=0, pcm=data(), end=True, traceparent=text(), barge_in=True
             ),
@@ -129,26 +131,26 @@ async def test_nobody_sees_what_is_not_theirs(open_store, seed) -> None:
             lambda: up.send_microphone(keys, data()),
             lambda: up.ask_for_sample(keys, text()),
             lambda: up.report_playback(keys, turn=1, state=text(), position_ms=1, viewer=text()),
-            lambda: conversations.create(link, keys, names(keys, text())),
-            lambda: conversations.create(link, store.keys.conversation(text()), names(keys, text())),
+            lambda: conversations.create(client, keys, names(keys, text())),
+            lambda: conversations.create(client, store.keys.conversation(text()), names(keys, text())),
             publish,
             subscribe,
             follow,
         ]
         done = asyncio.Event()
-        await link.ready()
+        await client.ready()
         before = ends()
 
         async def read(number: int) -> int:
             """Read what is mine, over the same link as everybody."""
             mine, reads = f"own:{number}", 0
-            await link.execute("SET", mine, mine)
-            await link.execute("HSET", f"{mine}:hash", mine, mine)
+            await client.execute("SET", mine, mine)
+            await client.execute("HSET", f"{mine}:hash", mine, mine)
             while not done.is_set():
                 replies = await asyncio.gather(
-                    link.execute("GET", mine),
-                    link.execute("HGETALL", f"{mine}:hash"),
-                    link.execute("ECHO", mine),
+                    client.execute("GET", mine),
+                    client.execute("HGETALL", f"{mine}:hash"),
+                    client.execute("ECHO", mine),
                 )
                 assert list(replies) == [mine.encode(), [mine.encode()] * 2, mine.encode()]
                 reads += 1

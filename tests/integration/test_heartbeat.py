@@ -11,12 +11,12 @@ from tests.conftest import need
 from tests.redis_process import Process, workshop
 from tests.resp import NOPERM, UNKNOWN, Resp
 
-from relay_streams.connection import RECONNECTS
+from relay_redis.client import RedisClient
+from relay_redis.connection import RECONNECTS
+from relay_redis.local_server import distribution_binary
+from relay_streams.consumer import StreamConsumer
 from relay_streams.heartbeat import FIT, Heartbeat
 from relay_streams.keys import KeySpace
-from relay_streams.link import Link
-from relay_streams.puller import Puller
-from relay_streams.server import distribution_binary
 
 Eventually = Callable[..., object]
 
@@ -25,21 +25,25 @@ Eventually = Callable[..., object]
 class Part:
     """What a process has of connections, and its heartbeat."""
 
-    link: Link
-    puller: Puller
+    client: RedisClient
+    consumer: StreamConsumer
     heartbeat: Heartbeat
 
 
 @asynccontextmanager
 async def part(url: str, *, interval_s: float = 0.1, timeout_s: float = 0.5) -> AsyncIterator[Part]:
     async with (
-        Link(url, name="beat", timeout_s=timeout_s) as link,
-        Puller(url, name="beat", timeout_s=timeout_s, sweep_s=0.2) as puller,
+        RedisClient(url, name="beat", timeout_s=timeout_s) as client,
+        StreamConsumer(url, name="beat", timeout_s=timeout_s, sweep_s=0.2) as consumer,
         Heartbeat(
-            KeySpace(), (link, puller.link), (puller.hints,), interval_s=interval_s, timeout_s=timeout_s
+            KeySpace(),
+            (client, consumer.client),
+            (consumer.pubsub,),
+            interval_s=interval_s,
+            timeout_s=timeout_s,
         ) as heartbeat,
     ):
-        yield Part(link, puller, heartbeat)
+        yield Part(client, consumer, heartbeat)
 
 
 def fits(*names: str) -> list[float]:
@@ -54,9 +58,9 @@ async def test_ready_means_that_it_works(open_store, eventually) -> None:
         assert fits() == [1, 1, 1]
         assert p.heartbeat.degradation() == ""
 
-        keys = await store.link.execute("KEYS", "*")
+        keys = await store.client.execute("KEYS", "*")
         assert all(b":heartbeat:" in key for key in keys)
-        assert all([await store.link.execute("PTTL", key) > 0 for key in keys])
+        assert all([await store.client.execute("PTTL", key) > 0 for key in keys])
 
 
 @pytest.mark.parametrize(
@@ -79,13 +83,13 @@ async def test_a_permission_that_is_missing(open_store, eventually, rule, names)
     """The process is not ready, by the server's words or the command's name, until the permission is back."""
     async with open_store() as store, part(store.url) as p:
         await eventually(lambda: p.heartbeat.readiness() == "")
-        await store.link.execute("ACL", "SETUSER", "default", rule)
+        await store.client.execute("ACL", "SETUSER", "default", rule)
         try:
             await eventually(lambda: names in p.heartbeat.readiness().lower())
             await eventually(lambda: 0 in fits())
-            assert p.link.connected
+            assert p.client.connected
         finally:
-            await store.link.execute("ACL", "SETUSER", "default", "+@all", "~*", "&*")
+            await store.client.execute("ACL", "SETUSER", "default", "+@all", "~*", "&*")
 
         await eventually(lambda: p.heartbeat.readiness() == "")
         assert fits() == [1, 1, 1]
@@ -94,11 +98,11 @@ async def test_a_permission_that_is_missing(open_store, eventually, rule, names)
 async def test_a_key_pattern_without_ours(open_store, eventually) -> None:
     """Keys of others only: not ready."""
     async with open_store() as store, part(store.url) as p:
-        await store.link.execute("ACL", "SETUSER", "default", "resetkeys", "~other:*")
+        await store.client.execute("ACL", "SETUSER", "default", "resetkeys", "~other:*")
         try:
             await eventually(lambda: "NOPERM" in p.heartbeat.readiness())
         finally:
-            await store.link.execute("ACL", "SETUSER", "default", "~*")
+            await store.client.execute("ACL", "SETUSER", "default", "~*")
         await eventually(lambda: p.heartbeat.readiness() == "")
 
 
@@ -124,7 +128,7 @@ async def test_a_command_that_was_renamed(eventually, no_blocking: BlockBuster, 
             await eventually(
                 lambda: command in p.heartbeat.readiness() or "nknown" in p.heartbeat.readiness()
             )
-            await eventually(lambda: p.link.connected)
+            await eventually(lambda: p.client.connected)
         no_blocking.deactivate()
 
 
@@ -133,7 +137,7 @@ async def test_scripts_that_were_lost_and_sent_again(open_store, eventually) -> 
     async with open_store() as store, part(store.url, interval_s=0.01) as p:
         await eventually(lambda: p.heartbeat.readiness() == "")
         for _ in range(50):
-            await store.link.execute("SCRIPT", "FLUSH")
+            await store.client.execute("SCRIPT", "FLUSH")
             await asyncio.sleep(0)
             assert p.heartbeat.readiness() == ""
 
@@ -142,11 +146,11 @@ async def test_a_full_memory(open_store, eventually) -> None:
     """Nothing can be written: not ready, in the server's words."""
     async with open_store() as store, part(store.url) as p:
         await eventually(lambda: p.heartbeat.readiness() == "")
-        await store.link.execute("CONFIG", "SET", "maxmemory", "1")
+        await store.client.execute("CONFIG", "SET", "maxmemory", "1")
         try:
             await eventually(lambda: "OOM" in p.heartbeat.readiness())
         finally:
-            await store.link.execute("CONFIG", "SET", "maxmemory", "0")
+            await store.client.execute("CONFIG", "SET", "maxmemory", "0")
         await eventually(lambda: p.heartbeat.readiness() == "")
 
 
@@ -179,7 +183,7 @@ async def test_messages_that_go_nowhere(open_store, eventually) -> None:
 async def test_idle_connections_are_kept(open_store, eventually) -> None:
     """A server that ends idle connections ends none of those that a heartbeat goes over."""
     async with open_store() as store:
-        await store.link.execute("CONFIG", "SET", "timeout", "1")
+        await store.client.execute("CONFIG", "SET", "timeout", "1")
         try:
             async with part(store.url, interval_s=0.3) as p:
                 await eventually(lambda: p.heartbeat.readiness() == "")
@@ -189,7 +193,7 @@ async def test_idle_connections_are_kept(open_store, eventually) -> None:
                 await eventually(lambda: asyncio.get_running_loop().time() - since > 3.5)
                 assert [RECONNECTS.labels(name)._value.get() for name in names] == before
         finally:
-            await store.link.execute("CONFIG", "SET", "timeout", "0")
+            await store.client.execute("CONFIG", "SET", "timeout", "0")
 
 
 # --- a server that was demoted and stays up ---------------------------------------------------------
@@ -253,8 +257,8 @@ async def test_only_the_subscription_stayed_behind(two, eventually) -> None:
         await eventually(lambda: p.heartbeat.readiness() == "")
         await old.execute("REPLICAOF", "127.0.0.1", new.port)
         name.target = ("127.0.0.1", new.port)
-        for client in (await old.execute("CLIENT", "LIST", "TYPE", "normal")).splitlines():
-            facts = dict(fact.split("=", 1) for fact in client.split())
+        for line in (await old.execute("CLIENT", "LIST", "TYPE", "normal")).splitlines():
+            facts = dict(fact.split("=", 1) for fact in line.split())
             if facts["name"].startswith("relay-"):
                 await old.execute("CLIENT", "KILL", "ID", facts["id"])
 

@@ -15,12 +15,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from relay_streams import scripts
 from relay_streams.keys import KeySpace
+from relay_turns.checkpoint import Phase
+from relay_turns.effects import Effect, Publish
+from relay_turns.machine import Admission, Rules, TurnMachine
 from relay_wire import events, uplink
-from relay_wire.checkpoint import Phase
-from relay_wire.effects import Effect, Publish
 from relay_wire.frame import Kind
 from relay_wire.position import START
-from relay_wire.turns import Admission, Rules, TurnMachine
 
 KEYS = KeySpace(1).conversation("01JDMODEL")
 GENERATION = 7
@@ -121,7 +121,7 @@ class Interrupts(RuleBasedStateMachine):
                 return
 
     def act(self, index: int, entry_id: str, said: uplink.Entry) -> None:
-        if isinstance(said, uplink.Speech):
+        if isinstance(said, uplink.SpeechChunk):
             admission = self.machine.admission(said.turn, barge_in=said.barge_in)
             if admission is Admission.LATER:
                 self.held = index if self.held is None else self.held
@@ -185,13 +185,13 @@ class Interrupts(RuleBasedStateMachine):
     def check_no_agent_spoke_into_silence(self, entries: list[tuple[str, uplink.Entry]]) -> None:
         opened_at: dict[int, str] = {}
         for entry_id, said in entries:
-            if isinstance(said, uplink.Speech):
+            if isinstance(said, uplink.SpeechChunk):
                 opened_at.setdefault(said.turn, entry_id)
         agents = dict(self.openings)
         for turn, knew in agents.items():
             for entry_id, said in entries:
                 stops = isinstance(said, uplink.Interrupt) or (
-                    isinstance(said, uplink.Speech) and said.barge_in and said.turn not in agents
+                    isinstance(said, uplink.SpeechChunk) and said.barge_in and said.turn not in agents
                 )
                 missed = number(knew) < number(entry_id) < number(opened_at[turn])
                 assert not (stops and missed), f"turn {turn} was meant for before {type(said).__name__}"
@@ -199,7 +199,7 @@ class Interrupts(RuleBasedStateMachine):
     def check_interrupts_cancel_what_was_opened(self, entries: list[tuple[str, uplink.Entry]]) -> None:
         opened = 0
         for _, said in entries:
-            if isinstance(said, uplink.Speech):
+            if isinstance(said, uplink.SpeechChunk):
                 opened = max(opened, said.turn)
             elif isinstance(said, uplink.Interrupt):
                 assert said.upto == opened, "every turn so far, whoever asked for it"

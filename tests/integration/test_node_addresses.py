@@ -17,11 +17,11 @@ from tests.topologies import (
     slot_of,
 )
 
+from relay_redis.client import RedisClient
+from relay_redis.local_server import distribution_binary
+from relay_redis.pubsub import PubSub
 from relay_settings.store import StoreSettings
 from relay_streams.errors import Unavailable
-from relay_streams.hints import Hints
-from relay_streams.link import Link
-from relay_streams.server import distribution_binary
 
 INSIDE = "redis.inside.invalid"
 """No client can look it up."""
@@ -53,12 +53,12 @@ async def forwarders(servers: list[Process]) -> AsyncIterator[dict[int, Proxy]]:
         }
 
 
-async def answers(link: Link, key: str) -> None:
+async def answers(client: RedisClient, key: str) -> None:
     async with asyncio.timeout(20):
         while True:
             try:
-                await link.execute("SET", key, "x")
-                assert await link.execute("GET", key) == b"x"
+                await client.execute("SET", key, "x")
+                assert await client.execute("GET", key) == b"x"
             except Unavailable:
                 await asyncio.sleep(0.05)
             else:
@@ -74,30 +74,30 @@ async def test_a_cluster_behind_forwarders(cluster, eventually) -> None:
         keys = [f"relay:{{p{number:02d}}}:x" for number in range(16)]
         heard: set[bytes] = set()
         async with (
-            Link(settings.store_url, name="test") as link,
-            Hints(settings.store_url, lambda stream, _told: heard.add(stream), name="test") as hints,
+            RedisClient(settings.store_url, name="test") as client,
+            PubSub(settings.store_url, lambda stream, _told: heard.add(stream), name="test") as pubsub,
         ):
             for key in keys:
-                hints.subscribe(key)
-                await answers(link, key)
+                pubsub.subscribe(key)
+                await answers(client, key)
             await eventually(lambda: heard == {key.encode() for key in keys})
 
             slot = slot_of(keys[0])
             source = await cluster.primary_of(slot)
             [target, *_] = [node for node in await cluster.primaries() if node is not source]
             assert await cluster.begin_migration(slot, target) is source
-            await answers(link, "relay:{p00}:made-at-the-target")  # ASK
+            await answers(client, "relay:{p00}:made-at-the-target")  # ASK
             await cluster.move_keys(slot, source, target)
             await cluster.end_migration(slot, source, target)
-            await answers(link, keys[0])  # MOVED
+            await answers(client, keys[0])  # MOVED
             await cluster.migrate(slot, source)
 
 
 async def test_a_cluster_that_cannot_be_reached_without(cluster) -> None:
     """The announced name is the one thing that is wrong."""
-    async with Link(cluster.url, name="test", timeout_s=0.5) as link:
+    async with RedisClient(cluster.url, name="test", timeout_s=0.5) as client:
         with pytest.raises(Unavailable):
-            await link.execute("GET", "x")
+            await client.execute("GET", "x")
 
 
 async def test_a_primary_that_sentinels_know_by_another_address(sentinels) -> None:
@@ -105,8 +105,8 @@ async def test_a_primary_that_sentinels_know_by_another_address(sentinels) -> No
     async with forwarders(sentinels.data) as ports:
         pairs = ",".join(f"127.0.0.1:{port}=localhost:{proxy.port}" for port, proxy in ports.items())
         settings = StoreSettings.load(redis_url=sentinels.url, redis_node_addresses=pairs)
-        async with Link(settings.store_url, name="test", timeout_s=2) as link:
-            await answers(link, "x")
+        async with RedisClient(settings.store_url, name="test", timeout_s=2) as client:
+            await answers(client, "x")
             first = await sentinels.primary()
             assert ports[first.port].accepted > 0
             await sentinels.sentinels[0].execute("SENTINEL", "FAILOVER", MASTER)
@@ -114,6 +114,6 @@ async def test_a_primary_that_sentinels_know_by_another_address(sentinels) -> No
                 while (second := await sentinels.primary()) is first:
                     await asyncio.sleep(0.05)
                 while not ports[second.port].accepted:
-                    await answers(link, "x")
+                    await answers(client, "x")
                     await asyncio.sleep(0.05)
-            await answers(link, "x")
+            await answers(client, "x")

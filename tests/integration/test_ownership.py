@@ -18,7 +18,7 @@ async def test_a_new_conversation_is_on_offer(open_store) -> None:
 
         lease = await store.claim(keys)
 
-        record = await read(store.link, keys)
+        record = await read(store.client, keys)
         assert lease.value == f"worker {lease.generation}"
         assert (record.owner, record.generation, record.first_generation) == (
             "worker",
@@ -27,7 +27,7 @@ async def test_a_new_conversation_is_on_offer(open_store) -> None:
         )
         assert lease.conversation == record
         assert record.sample_rate == 24000
-        assert await store.link.execute("GET", keys.lease) == lease.value.encode()
+        assert await store.client.execute("GET", keys.lease) == lease.value.encode()
         assert await offers_of(store, keys) == []
 
 
@@ -39,10 +39,10 @@ async def test_an_id_is_created_once(open_store) -> None:
     async with open_store() as store:
         keys = await store.create()
         record = conversations.Conversation(keys.id, "open", "other", 8000, Codec.PCM_S16LE, created_ms=2)
-        again = await conversations.create(store.link, keys, record)
+        again = await conversations.create(store.client, keys, record)
 
         assert not again
-        assert (await read(store.link, keys)).avatar_id == "ava"
+        assert (await read(store.client, keys)).avatar_id == "ava"
         assert await offers_of(store, keys) == [keys.id]
 
 
@@ -51,12 +51,12 @@ async def test_only_one_owner(open_store) -> None:
     async with open_store() as store:
         keys = await store.create()
         await store.claim(keys)
-        await store.link.execute("XADD", keys.unowned, "*", "c", keys.id)
+        await store.client.execute("XADD", keys.unowned, "*", "c", keys.id)
         other = store.registry("other")
         [offer] = await other.take(store.keys.shared(keys.partition), 10)
 
         assert await other.claim(offer) is None
-        assert await store.link.execute("XPENDING", keys.unowned, CONSUMER_GROUP) == [0, None, None, None]
+        assert await store.client.execute("XPENDING", keys.unowned, CONSUMER_GROUP) == [0, None, None, None]
 
 
 async def test_two_workers_claim_at_once(open_store) -> None:
@@ -108,10 +108,10 @@ async def test_a_lease_that_ran_out_unnoticed_is_taken_up_again(open_store) -> N
         keys = await store.create()
         lease = await store.claim(keys, lease_ms=20)
         await asyncio.sleep(0.05)
-        assert await store.link.execute("EXISTS", keys.lease) == 0
+        assert await store.client.execute("EXISTS", keys.lease) == 0
 
         assert await store.registry().renew([lease]) == ([], [], [])
-        assert await store.link.execute("GET", keys.lease) == lease.value.encode()
+        assert await store.client.execute("GET", keys.lease) == lease.value.encode()
 
 
 async def test_releasing_offers_it_at_once(open_store) -> None:
@@ -155,7 +155,7 @@ async def test_the_queues_lag_can_be_counted(open_store) -> None:
         keys = await store.create()
 
         async def lag() -> object:
-            [group] = await store.link.execute("XINFO", "GROUPS", keys.unowned)
+            [group] = await store.client.execute("XINFO", "GROUPS", keys.unowned)
             return dict(zip(group[::2], group[1::2], strict=True))[b"lag"]
 
         lease = await store.claim(keys)
@@ -173,9 +173,9 @@ async def test_a_lost_generation_is_never_issued_again(open_store) -> None:
         keys = await store.create()
         lease = await store.claim(keys)
         future = lease.generation + 1_000_000
-        await store.link.execute("XADD", keys.down, f"{future}-1", "f", "x")
+        await store.client.execute("XADD", keys.down, f"{future}-1", "f", "x")
         await store.registry().release(lease)
-        await store.link.execute("HDEL", keys.meta, "generation")
+        await store.client.execute("HDEL", keys.meta, "generation")
 
         assert (await store.claim(keys)).generation == future + 1
 
@@ -198,14 +198,14 @@ async def test_ending(open_store) -> None:
     async with open_store() as store:
         keys = await store.create()
         lease = await store.claim(keys)
-        await store.link.execute("XADD", keys.down, f"{lease.generation}-1", "f", "x")
+        await store.client.execute("XADD", keys.down, f"{lease.generation}-1", "f", "x")
 
         assert await store.registry().finish(lease, keep_frames_ms=60_000, keep_record_ms=600_000)
 
-        assert (await read(store.link, keys)).state == "ended"
-        assert await store.link.execute("EXISTS", keys.lease, keys.up) == 0
-        assert 0 < await store.link.execute("PTTL", keys.down) <= 60_000
-        assert 60_000 < await store.link.execute("PTTL", keys.meta) <= 600_000
+        assert (await read(store.client, keys)).state == "ended"
+        assert await store.client.execute("EXISTS", keys.lease, keys.up) == 0
+        assert 0 < await store.client.execute("PTTL", keys.down) <= 60_000
+        assert 60_000 < await store.client.execute("PTTL", keys.meta) <= 600_000
         assert not await store.registry().finish(lease, keep_frames_ms=1, keep_record_ms=1)
 
 
@@ -220,11 +220,11 @@ async def test_what_is_over_is_not_claimed(open_store) -> None:
             f"unknown-{n}" for n in range(1000) if store.keys.partition(f"unknown-{n}") == keys.partition
         )
         for conversation in (keys.id, unknown):
-            await store.link.execute("XADD", keys.unowned, "*", "c", conversation)
+            await store.client.execute("XADD", keys.unowned, "*", "c", conversation)
         offers = await registry.take(store.keys.shared(keys.partition), 10)
 
         assert [await registry.claim(offer) for offer in offers] == [None, None]
-        assert await store.link.execute("XPENDING", keys.unowned, CONSUMER_GROUP) == [0, None, None, None]
+        assert await store.client.execute("XPENDING", keys.unowned, CONSUMER_GROUP) == [0, None, None, None]
 
 
 async def test_a_claim_without_memory_leaves_the_offer(open_store) -> None:
@@ -238,12 +238,12 @@ async def test_a_claim_without_memory_leaves_the_offer(open_store) -> None:
         registry = store.registry(reclaim_ms=0)
         partition = store.keys.shared(keys.partition)
         [offer] = await registry.take(partition, 10)
-        await store.link.execute("CONFIG", "SET", "maxmemory", "1")
+        await store.client.execute("CONFIG", "SET", "maxmemory", "1")
         try:
             with pytest.raises(Unavailable):
                 await registry.claim(offer)
         finally:
-            await store.link.execute("CONFIG", "SET", "maxmemory", "0")
+            await store.client.execute("CONFIG", "SET", "maxmemory", "0")
         [again] = await registry.take(partition, 10)
 
         assert await registry.claim(again) is not None

@@ -9,17 +9,17 @@ import pytest
 from tests.proxy import Proxy
 from tests.resp import UNKNOWN, Resp
 
+from relay_redis.client import RedisClient
+from relay_redis.connection import REFUSALS, VIOLATIONS
+from relay_redis.node import SCRIPTS_SENT
+from relay_redis.pubsub import PubSub
 from relay_streams import scripts
-from relay_streams.connection import REFUSALS, VIOLATIONS
+from relay_streams.consumer import StreamConsumer
 from relay_streams.conversations import read
 from relay_streams.errors import Refused, Unavailable, Unencodable
-from relay_streams.hints import Hints
-from relay_streams.link import Link
-from relay_streams.node import SCRIPTS_SENT
 from relay_streams.publisher import Publisher
-from relay_streams.puller import Puller
 from relay_streams.uplink import Unreplicated, Uplink, UplinkLimits
-from relay_wire.effects import Publish
+from relay_turns.effects import Publish
 from relay_wire.frame import Kind
 
 UNASKED = [
@@ -57,11 +57,11 @@ async def test_a_reply_that_nobody_asked_for(open_store, eventually, reply) -> N
     async with (
         open_store() as store,
         Resp(store.url) as redis,
-        Link(redis.url, name="unasked") as link,
-        Hints(redis.url, lambda stream, _: heard.append(stream), name="unasked-hints") as hints,
+        RedisClient(redis.url, name="unasked") as client,
+        PubSub(redis.url, lambda stream, _: heard.append(stream), name="unasked-hints") as pubsub,
     ):
-        hints.subscribe("stream")
-        await link.ready()
+        pubsub.subscribe("stream")
+        await client.ready()
         await eventually(lambda: heard == [b"stream"])
         before = [count(VIOLATIONS, name, "protocol") for name in ("unasked", "unasked-hints")]
 
@@ -73,7 +73,7 @@ async def test_a_reply_that_nobody_asked_for(open_store, eventually, reply) -> N
             )
         )
         await eventually(lambda: len(heard) == 2)
-        assert await link.execute("ECHO", "mine") == b"mine"
+        assert await client.execute("ECHO", "mine") == b"mine"
 
 
 async def test_a_greeting_that_nobody_asked_for(open_store, eventually) -> None:
@@ -81,17 +81,17 @@ async def test_a_greeting_that_nobody_asked_for(open_store, eventually) -> None:
     async with (
         open_store() as store,
         Resp(store.url) as redis,
-        Link(redis.url, name="greeted", timeout_s=0.2) as link,
+        RedisClient(redis.url, name="greeted", timeout_s=0.2) as client,
     ):
         redis.greeting = b"+OK\r\n"
         redis.send(b"+OK\r\n")
         for _ in range(5):
             with suppress(Unavailable):
-                assert await link.execute("ECHO", "mine") == b"mine"
+                assert await client.execute("ECHO", "mine") == b"mine"
         redis.greeting = b""
-        await link.ready()
+        await client.ready()
 
-        assert await link.execute("ECHO", "mine") == b"mine"
+        assert await client.execute("ECHO", "mine") == b"mine"
 
 
 @pytest.mark.parametrize(
@@ -102,27 +102,27 @@ async def test_replies_of_another_shape(open_store, value) -> None:
     async with (
         open_store() as store,
         Resp(store.url) as redis,
-        Link(redis.url, name="shapes", timeout_s=5) as link,
+        RedisClient(redis.url, name="shapes", timeout_s=5) as client,
     ):
         keys = await store.create()
-        await link.ready()
+        await client.ready()
         before = count(VIOLATIONS, "shapes", "protocol")
         redis.instead |= {"EVALSHA": value, "HGETALL": "{'odd'}" if value != "nil" else "1"}
         calls: list[Callable[[], Awaitable[object]]] = [
-            partial(Uplink(link).interrupt, keys, "user"),
-            partial(read, link, keys),
-            partial(link.run_script, scripts.CLAIM, (keys.meta,), "x"),
-            partial(link.run_script, scripts.SPEAK, (keys.meta,), "x"),
-            partial(link.run_script, scripts.RENEW, (keys.meta,), "x"),
+            partial(Uplink(client).interrupt, keys, "user"),
+            partial(read, client, keys),
+            partial(client.run_script, scripts.CLAIM, (keys.meta,), "x"),
+            partial(client.run_script, scripts.SPEAK, (keys.meta,), "x"),
+            partial(client.run_script, scripts.RENEW, (keys.meta,), "x"),
         ]
         for call in calls:
             with pytest.raises(Unavailable, match=r"another's reply|broke"):
                 await call()
-            assert await link.execute("PING") == b"PONG"
+            assert await client.execute("PING") == b"PONG"
 
         assert count(VIOLATIONS, "shapes", "protocol") == before + len(calls)
         redis.instead.clear()
-        await Uplink(link).interrupt(keys, "user")
+        await Uplink(client).interrupt(keys, "user")
 
 
 async def test_reads_of_another_shape(open_store, eventually) -> None:
@@ -131,13 +131,13 @@ async def test_reads_of_another_shape(open_store, eventually) -> None:
     async with (
         open_store() as store,
         Resp(store.url) as redis,
-        Puller(redis.url, name="odd", sweep_s=0.1) as puller,
+        StreamConsumer(redis.url, name="odd", sweep_s=0.1) as consumer,
     ):
         for value in ("1", "{}", "{{'s'}}", "{{'s', {{'1-1'}}}}", "{{'other', {{'1-1', {'a', 'b'}}}}}"):
             redis.instead["XREAD"] = value
             stream = f"relay:{{p00}}:c:{value}:down"
-            await store.link.execute("XADD", stream, "1-1", "a", "b")
-            following = puller.follow(stream, 0, "0-0", entries.extend, entries.append)
+            await store.client.execute("XADD", stream, "1-1", "a", "b")
+            following = consumer.follow(stream, 0, "0-0", entries.extend, entries.append)
             reads = redis.commands.count("XREAD")
             await eventually(lambda reads=reads: redis.commands.count("XREAD") > reads + 1)
             assert entries == []
@@ -156,10 +156,10 @@ async def test_a_map_of_another_shape(open_store, eventually, topology, value) -
         url = f"redis+{topology}://127.0.0.1:{redis.port}" + ("/relay" if topology == "sentinel" else "")
         redis.instead |= {"SENTINEL": value, "CLUSTER": value}
         asked = "SENTINEL" if topology == "sentinel" else "CLUSTER"
-        async with Link(url, name="odd", timeout_s=0.3) as link:
+        async with RedisClient(url, name="odd", timeout_s=0.3) as client:
             await eventually(lambda: redis.commands.count(asked) > 2)
             with pytest.raises(Unavailable):
-                await link.execute("GET", "k")
+                await client.execute("GET", "k")
 
 
 @pytest.mark.parametrize("value", ["1", "{}", "{1}", "{'slave', 'h', 1}", "'master'"])
@@ -167,10 +167,10 @@ async def test_a_role_of_another_shape(open_store, value) -> None:
     """No connection stands to what is no primary."""
     async with open_store() as store, Resp(store.url) as redis:
         redis.instead["ROLE"] = value
-        async with Link(redis.url, name="odd", timeout_s=0.2) as link:
+        async with RedisClient(redis.url, name="odd", timeout_s=0.2) as client:
             with pytest.raises(Unavailable):
-                await link.execute("PING")
-            assert not link.connected
+                await client.execute("PING")
+            assert not client.connected
 
 
 async def test_a_callback_that_fails(open_store) -> None:
@@ -179,9 +179,9 @@ async def test_a_callback_that_fails(open_store) -> None:
     def fail(_stream: bytes, _told: bytes) -> None:
         raise KeyError("a defect")
 
-    async with open_store() as store, Hints(store.url, fail, name="defect") as hints:
+    async with open_store() as store, PubSub(store.url, fail, name="defect") as pubsub:
         before = count(VIOLATIONS, "defect", "defect")
-        hints.subscribe("stream")
+        pubsub.subscribe("stream")
         async with asyncio.timeout(10):
             while count(VIOLATIONS, "defect", "defect") < before + 2:
                 await asyncio.sleep(0.01)
@@ -196,17 +196,17 @@ async def test_a_command_that_cannot_be_written(open_store, argument) -> None:
     async with open_store() as store:
         before = count(VIOLATIONS, "test", "defect")
         replies = await asyncio.gather(
-            store.link.execute("ECHO", "a"),
-            store.link.execute("ECHO", argument),
-            store.link.run_script(scripts.EXPIRE, ("a", "b"), argument),
-            store.link.execute("ECHO", "b"),
+            store.client.execute("ECHO", "a"),
+            store.client.execute("ECHO", argument),
+            store.client.run_script(scripts.EXPIRE, ("a", "b"), argument),
+            store.client.execute("ECHO", "b"),
             return_exceptions=True,
         )
 
         assert [replies[0], replies[3]] == [b"a", b"b"]
         assert isinstance(replies[1], Unencodable)
         assert isinstance(replies[2], Unencodable | Refused)
-        assert await store.link.execute("ECHO", "c") == b"c"
+        assert await store.client.execute("ECHO", "c") == b"c"
         assert count(VIOLATIONS, "test", "defect") == before
 
 
@@ -214,9 +214,12 @@ async def test_commands_that_cannot_be_written_while_nothing_stands(open_store) 
     """They fail by themselves as well when the connection comes: those that wait with them are sent."""
     async with open_store() as store:
         port = int(store.url.split(":")[2].split("/")[0])
-        async with Proxy("127.0.0.1", port) as proxy, Link(proxy.url, name="down", timeout_s=5) as link:
+        async with (
+            Proxy("127.0.0.1", port) as proxy,
+            RedisClient(proxy.url, name="down", timeout_s=5) as client,
+        ):
             await proxy.set_mode("refuse")
-            waiting = [link.submit(("ECHO", text)) for text in ("a", "\udcff", "b")]
+            waiting = [client.submit(("ECHO", text)) for text in ("a", "\udcff", "b")]
             await proxy.set_mode("pass")
             replies = await asyncio.gather(*waiting, return_exceptions=True)
 
@@ -229,11 +232,11 @@ async def test_a_channel_that_cannot_be_written(open_store, eventually) -> None:
     heard: list[bytes] = []
     async with (
         open_store() as store,
-        Hints(store.url, lambda stream, _: heard.append(stream), name="odd") as hints,
+        PubSub(store.url, lambda stream, _: heard.append(stream), name="odd") as pubsub,
     ):
         with pytest.raises(Unencodable):
-            hints.subscribe("\udcff")
-        hints.subscribe("stream")
+            pubsub.subscribe("\udcff")
+        pubsub.subscribe("stream")
         await eventually(lambda: heard == [b"stream"])
         await store.cut("odd")
         await eventually(lambda: heard == [b"stream", b"stream"])
@@ -249,11 +252,11 @@ async def test_publishing_after_the_scripts_are_gone(open_store) -> None:
         writer = store.writer(publisher, lease)
         before = count(SCRIPTS_SENT, "publish")
         for _ in range(5):
-            await store.link.execute("SCRIPT", "FLUSH")
+            await store.client.execute("SCRIPT", "FLUSH")
             writer.append([motion()], checkpoint=b"{}")
             await writer.drained()
-        await store.link.execute("FLUSHALL")
-        await store.link.execute("SCRIPT", "FLUSH")
+        await store.client.execute("FLUSHALL")
+        await store.client.execute("SCRIPT", "FLUSH")
         writer.restore("gone")
         await writer.drained()
 
@@ -271,7 +274,7 @@ async def test_scripts_are_lost_during_traffic(open_store) -> None:
         writers = [store.writer(publisher, await store.claim(await store.create())) for _ in range(20)]
         for turn in range(60):
             if turn % 3 == 0:
-                publisher.link.submit(("SCRIPT", "FLUSH"))
+                publisher.client.submit(("SCRIPT", "FLUSH"))
             for writer in writers:
                 writer.append([motion()], checkpoint=b"{}")
             await asyncio.sleep(0)
@@ -284,38 +287,41 @@ async def test_scripts_are_lost_during_traffic(open_store) -> None:
 
 async def test_what_is_sent_behind_a_lost_script_stays_behind_it(open_store) -> None:
     """A WAIT is sent again with the script, or it would say of its writes what it does not know."""
-    async with open_store() as store, Resp(store.url) as redis, Link(redis.url, name="wait") as link:
+    async with open_store() as store, Resp(store.url) as redis, RedisClient(redis.url, name="wait") as client:
         keys = await store.create()
-        await link.ready()
-        await store.link.execute("SCRIPT", "FLUSH")
+        await client.ready()
+        await store.client.execute("SCRIPT", "FLUSH")
         redis.commands.clear()
-        uplink = Uplink(link, UplinkLimits(replicas=1, replicas_wait_ms=1))
+        uplink = Uplink(client, UplinkLimits(replicas=1, replicas_wait_ms=1))
         speaking = uplink.speak(keys, key="k", offset=0, pcm=b"aa", end=True)
-        spoken, other = await asyncio.gather(speaking, link.execute("ECHO", "x"), return_exceptions=True)
+        spoken, other = await asyncio.gather(speaking, client.execute("ECHO", "x"), return_exceptions=True)
 
         assert isinstance(spoken, Unreplicated)
         assert other == b"x"
         assert redis.commands == ["ECHO", "EVALSHA", "WAIT", "EVAL", "WAIT"]
-        assert await Uplink(link).find(keys, key="k") is not None
+        assert await Uplink(client).find(keys, key="k") is not None
 
 
 async def test_a_server_that_loads_no_scripts(open_store, eventually) -> None:
     """The link comes up, scripts are sent as text, and frames flow."""
     entries: list[object] = []
     async with open_store() as store, Resp(store.url) as redis:
-        await store.link.execute("SCRIPT", "FLUSH")
+        await store.client.execute("SCRIPT", "FLUSH")
         redis.instead |= {"SCRIPT": UNKNOWN, "SSUBSCRIBE": UNKNOWN}
-        async with Publisher(redis.url) as publisher, Puller(redis.url, name="slow", sweep_s=0.1) as puller:
-            await publisher.link.ready()
+        async with (
+            Publisher(redis.url) as publisher,
+            StreamConsumer(redis.url, name="slow", sweep_s=0.1) as consumer,
+        ):
+            await publisher.client.ready()
             lease = await store.claim(await store.create())
-            puller.follow(lease.keys.down, 0, "0-0", entries.extend, store.lost.append)
+            consumer.follow(lease.keys.down, 0, "0-0", entries.extend, store.lost.append)
             writer = store.writer(publisher, lease)
             before = redis.commands.count("SSUBSCRIBE")
             for n in range(3):
                 writer.append([motion()], checkpoint=b"{}")
                 await eventually(lambda n=n: len(entries) == n + 1)
 
-            assert puller.connected
+            assert consumer.connected
             assert before <= redis.commands.count("SSUBSCRIBE") <= before + 3
             assert count(REFUSALS, "slow-hints", "unknown-command") > 0
     assert store.lost == []
@@ -326,14 +332,14 @@ async def test_subscriptions_come_back_with_the_permission(open_store, eventuall
     heard: list[bytes] = []
     async with open_store() as store, Resp(store.url) as redis:
         redis.instead["SSUBSCRIBE"] = "redis.error_reply('NOPERM no')"
-        async with Hints(redis.url, lambda s, _: heard.append(s), name="later", ping_s=0.05) as hints:
+        async with PubSub(redis.url, lambda s, _: heard.append(s), name="later", ping_s=0.05) as pubsub:
             for stream in ("a", "b", "c"):
-                hints.subscribe(stream)
-            await eventually(lambda: hints.refused)
-            assert hints.refused.reason == "NOPERM"
+                pubsub.subscribe(stream)
+            await eventually(lambda: pubsub.refused)
+            assert pubsub.refused.reason == "NOPERM"
             redis.instead.clear()
             await eventually(lambda: {b"a", b"b", b"c"} <= set(heard))
-            assert hints.refused is None
+            assert pubsub.refused is None
 
 
 # --- refusals that are no fence ---------------------------------------------------------------------
@@ -366,12 +372,12 @@ async def test_a_refusal_is_no_fence(open_store, eventually, words) -> None:
     async with open_store() as store, Resp(store.url) as redis, Publisher(redis.url) as publisher:
         lease = await store.claim(await store.create())
         writer = store.writer(publisher, lease)
-        await publisher.link.ready()
+        await publisher.client.ready()
         redis.instead["EVALSHA"] = f"redis.error_reply({words!r})"
         writer.append([motion()], checkpoint=b"{}")
         await eventually(lambda: redis.commands.count("EVALSHA") > 2)
         with pytest.raises(Unavailable) as refused:
-            await publisher.link.run_script(scripts.EXPIRE, ("a", "b"), 1)
+            await publisher.client.run_script(scripts.EXPIRE, ("a", "b"), 1)
         assert words.split(",")[0] in str(refused.value) or "broke" in str(refused.value)
         assert "planted" not in str(refused.value)
         redis.instead.clear()
@@ -388,8 +394,8 @@ async def test_a_key_of_another_type_is_a_loss(open_store, name: str) -> None:
         leases = [await store.claim(await store.create()) for _ in range(2)]
         writers = [store.writer(publisher, lease) for lease in leases]
         key = getattr(leases[0].keys, name)
-        await store.link.execute("DEL", key)
-        await store.link.execute("SADD", key, "something else")
+        await store.client.execute("DEL", key)
+        await store.client.execute("SADD", key, "something else")
         for writer in writers:
             writer.append([motion()], checkpoint=b"{}", up="1-0")
         for writer in writers:
@@ -406,8 +412,8 @@ async def test_an_index_of_another_type_stops_nothing(open_store, index: str) ->
     async with open_store() as store:
         keys = await store.create(creator="somebody")
         key = keys.unowned if index == "unowned" else keys.made("somebody")
-        await store.link.execute("DEL", key)
-        await store.link.execute("SET", key, "something else")
+        await store.client.execute("DEL", key)
+        await store.client.execute("SET", key, "something else")
         second = next(
             one for one in [await store.create(creator="somebody") for _ in range(60)]
             if one.partition == keys.partition
@@ -421,11 +427,11 @@ async def test_a_lease_is_kept_without_the_permission(open_store) -> None:
     """Renewing is refused, and succeeds when the permission is back: nothing was lost in between."""
     async with open_store() as store:
         lease = await store.claim(await store.create())
-        await store.link.execute("ACL", "SETUSER", "default", "-set")
+        await store.client.execute("ACL", "SETUSER", "default", "-set")
         try:
             renewal = await store.registry().renew([lease])
         finally:
-            await store.link.execute("ACL", "SETUSER", "default", "+set")
+            await store.client.execute("ACL", "SETUSER", "default", "+set")
 
         assert (renewal.lost, renewal.gone) == ([], [])
         [failure] = renewal.failures

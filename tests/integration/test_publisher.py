@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
+from relay_redis.pubsub import PubSub
 from relay_streams.errors import Fenced
-from relay_streams.hints import Hints
+from relay_streams.notification import inline_entries
 from relay_streams.publisher import Publisher
-from relay_streams.told import entries_told
+from relay_turns.checkpoint import Checkpoint
+from relay_turns.effects import Publish
 from relay_wire import frame
-from relay_wire.checkpoint import Checkpoint
-from relay_wire.effects import Publish
 from relay_wire.frame import MAX_PAYLOAD_BYTES, Flags, FrameError, Kind
 from relay_wire.position import Position
 
@@ -63,7 +63,7 @@ async def test_the_record_moves_with_the_frames(open_store) -> None:
 
         from relay_streams.conversations import read
 
-        record = await read(store.link, lease.keys)
+        record = await read(store.client, lease.keys)
         g = lease.generation
         assert (record.tail, record.turn, record.turn_first, record.turn_before) == (
             Position(g, 3), 2, Position(g, 3), Position(g, 1),
@@ -76,14 +76,14 @@ async def test_a_tick_is_one_call_per_conversation(open_store) -> None:
     async with open_store() as store, Publisher(store.url) as publisher:
         leases = [await store.claim(await store.create()) for _ in range(5)]
         writers = [store.writer(publisher, lease) for lease in leases]
-        await publisher.link.ready()
-        await store.link.execute("CONFIG", "RESETSTAT")
+        await publisher.client.ready()
+        await store.client.execute("CONFIG", "RESETSTAT")
         for writer in writers:
             for _ in range(20):
                 writer.append([audio(1)], checkpoint=CHECKPOINT)
         await asyncio.gather(*(writer.drained() for writer in writers))
 
-        stats = (await store.link.execute("INFO", "commandstats")).decode()
+        stats = (await store.client.execute("INFO", "commandstats")).decode()
         calls = next(line for line in stats.splitlines() if line.startswith("cmdstat_evalsha"))
         assert "calls=5," in calls
         for lease in leases:
@@ -95,22 +95,22 @@ async def test_hints_tell_what_is_new(open_store) -> None:
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create())
         heard: asyncio.Queue[bytes] = asyncio.Queue()
-        async with Hints(store.url, lambda _, told: heard.put_nowait(told), name="test") as hints, limit():
-            hints.subscribe(lease.keys.down)
+        async with PubSub(store.url, lambda _, told: heard.put_nowait(told), name="test") as pubsub, limit():
+            pubsub.subscribe(lease.keys.down)
             assert await heard.get() == b"", "the subscription itself"
             writer = store.writer(publisher, lease)
             writer.append([audio(1), motion(1)], checkpoint=CHECKPOINT, up="5-1", traceparent="00-aa")
-            first = entries_told(await heard.get(), b"0-0")
+            first = inline_entries(await heard.get(), b"0-0")
             writer.append([audio(1)], checkpoint=CHECKPOINT)
             told = await heard.get()
-            second = entries_told(told, first[-1][0])
+            second = inline_entries(told, first[-1][0])
             writer.append([audio(1, size=200_000)], checkpoint=CHECKPOINT)
             assert await heard.get() == b""
 
-        read = await store.link.execute("XRANGE", lease.keys.down, "-", "+", "COUNT", 3)
+        read = await store.client.execute("XRANGE", lease.keys.down, "-", "+", "COUNT", 3)
         assert [list(entry) for entry in (*first, *second)] == [[id_, tuple(f)] for id_, f in read]
         assert first[0][1][2:] == (b"traceparent", b"00-aa")
-        assert entries_told(told, b"0-0") == ()
+        assert inline_entries(told, b"0-0") == ()
 
 
 async def test_a_repeated_call_tells_nothing_twice(open_store) -> None:
@@ -119,8 +119,8 @@ async def test_a_repeated_call_tells_nothing_twice(open_store) -> None:
         lease = await store.claim(await store.create())
         writer = store.writer(publisher, lease)
         heard: asyncio.Queue[bytes] = asyncio.Queue()
-        async with Hints(store.url, lambda _, told: heard.put_nowait(told), name="test") as hints, limit():
-            hints.subscribe(lease.keys.down)
+        async with PubSub(store.url, lambda _, told: heard.put_nowait(told), name="test") as pubsub, limit():
+            pubsub.subscribe(lease.keys.down)
             await heard.get()
             writer.append([audio(1)], checkpoint=CHECKPOINT)
             calling = writer._pending[0]
@@ -137,7 +137,7 @@ async def test_broken_connections_lose_and_repeat_nothing(open_store) -> None:
         lease = await store.claim(await store.create())
         writer = store.writer(publisher, lease)
         for round_number in range(20):
-            await publisher.link.ready()
+            await publisher.client.ready()
             for _ in range(50):
                 writer.append([audio(1, size=round_number + 1)], checkpoint=CHECKPOINT)
             await asyncio.sleep(0)
@@ -156,7 +156,7 @@ async def test_a_full_store_is_waited_for(open_store, eventually) -> None:
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create())
         writer = store.writer(publisher, lease)
-        await store.link.execute("CONFIG", "SET", "maxmemory", "1")
+        await store.client.execute("CONFIG", "SET", "maxmemory", "1")
         try:
             for _ in range(10):
                 writer.append([audio(1)], checkpoint=CHECKPOINT)
@@ -164,7 +164,7 @@ async def test_a_full_store_is_waited_for(open_store, eventually) -> None:
             await eventually(lambda: writer._failures > 1)
             assert writer.backlog_bytes == 10 * (10 + frame.HEADER_BYTES)
         finally:
-            await store.link.execute("CONFIG", "SET", "maxmemory", "0")
+            await store.client.execute("CONFIG", "SET", "maxmemory", "0")
         await writer.drained()
 
         assert len(await store.entries(lease.keys.down)) == 10
@@ -203,7 +203,7 @@ async def test_the_stream_fences_although_the_record_was_lost(open_store) -> Non
         writer = store.writer(publisher, new)
         writer.append([audio(1)], checkpoint=CHECKPOINT)
         await writer.drained()
-        await store.link.execute("HSET", keys.meta, "generation", old.generation, "tail", "0-0")
+        await store.client.execute("HSET", keys.meta, "generation", old.generation, "tail", "0-0")
 
         zombie = store.writer(publisher, old)
         zombie.append([audio(1)], checkpoint=CHECKPOINT)
@@ -273,7 +273,7 @@ async def test_consumed_speech_is_trimmed(open_store) -> None:
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create())
         for number in range(1, 6):
-            await store.link.execute("XADD", lease.keys.up, f"{number}-0", "k", "text", "d", "x")
+            await store.client.execute("XADD", lease.keys.up, f"{number}-0", "k", "text", "d", "x")
         writer = store.writer(publisher, lease)
         writer.append([], checkpoint=CHECKPOINT, up="3-0")
         await writer.drained()

@@ -8,8 +8,8 @@ from collections import defaultdict
 import pytest
 from tests.proxy import Proxy
 
-from relay_streams.lane import READS
-from relay_streams.puller import STALLS, Entry, Puller
+from relay_streams.consumer import STALLS, Entry, StreamConsumer
+from relay_streams.partition import READS
 
 
 def streams(count: int) -> list[str]:
@@ -32,23 +32,23 @@ class Follower:
     def seqs(self) -> list[int]:
         return [int(entry_id.split(b"-")[1]) for entry_id, _ in self.entries]
 
-    def follow(self, puller: Puller, stream: str, cursor: str = "0-0"):
-        return puller.follow(stream, int(stream[8:10]), cursor, self.deliver, self.failures.append)
+    def follow(self, consumer: StreamConsumer, stream: str, cursor: str = "0-0"):
+        return consumer.follow(stream, int(stream[8:10]), cursor, self.deliver, self.failures.append)
 
 
 async def add(store, stream: str, *seqs: int, hint: bool = True) -> None:
     for seq in seqs:
-        store.link.submit(("XADD", stream, f"1-{seq}", "f", f"frame {seq}"))
-    await store.link.execute(*(("SPUBLISH", stream, "") if hint else ("PING",)))
+        store.client.submit(("XADD", stream, f"1-{seq}", "f", f"frame {seq}"))
+    await store.client.execute(*(("SPUBLISH", stream, "") if hint else ("PING",)))
 
 
 async def test_everything_after_the_cursor(open_store, eventually) -> None:
     """What was there, and what comes."""
-    async with open_store() as store, Puller(store.url, name="test", sweep_s=60) as puller:
+    async with open_store() as store, StreamConsumer(store.url, name="test", sweep_s=60) as consumer:
         stream = streams(1)[0]
         await add(store, stream, 1, 2, 3)
         follower = Follower()
-        follower.follow(puller, stream, "1-1")
+        follower.follow(consumer, stream, "1-1")
         await eventually(lambda: follower.seqs == [2, 3])
         await add(store, stream, 4, 5)
 
@@ -61,17 +61,17 @@ async def tell(store, stream: str, *seqs: int, after: str, lose: bool = False) -
     told = [f"{after}\n".encode()]
     for seq in seqs:
         id_, frame = f"1-{seq}".encode(), f"frame {seq}".encode()
-        store.link.submit(("XADD", stream, id_, "f", frame))
+        store.client.submit(("XADD", stream, id_, "f", frame))
         told.append(struct.pack(">BBI", len(id_), 0, len(frame)) + id_ + frame)
-    await store.link.execute(*(("PING",) if lose else ("SPUBLISH", stream, b"".join(told))))
+    await store.client.execute(*(("PING",) if lose else ("SPUBLISH", stream, b"".join(told))))
 
 
 async def test_what_hints_tell_is_not_read(open_store, eventually) -> None:
     """The follower stands just before it."""
-    async with open_store() as store, Puller(store.url, name="test", sweep_s=60) as puller:
+    async with open_store() as store, StreamConsumer(store.url, name="test", sweep_s=60) as consumer:
         stream, follower = streams(1)[0], Follower()
         reads = READS.value
-        follower.follow(puller, stream)
+        follower.follow(consumer, stream)
         await eventually(lambda: READS.value == reads + 2)  # at once, and when it is subscribed
         await tell(store, stream, 1, 2, after="0-0")
         await tell(store, stream, 3, after="1-2")
@@ -83,15 +83,15 @@ async def test_what_hints_tell_is_not_read(open_store, eventually) -> None:
 
 async def test_hints_that_tell_something_else(open_store, eventually) -> None:
     """What is not next is read: after a lost hint, a repeated one, and one from elsewhere."""
-    async with open_store() as store, Puller(store.url, name="test", sweep_s=60) as puller:
+    async with open_store() as store, StreamConsumer(store.url, name="test", sweep_s=60) as consumer:
         stream, follower = streams(1)[0], Follower()
-        follower.follow(puller, stream)
+        follower.follow(consumer, stream)
         await tell(store, stream, 1, after="0-0", lose=True)
         await tell(store, stream, 2, after="1-1")
         await eventually(lambda: follower.seqs == [1, 2])
-        await store.link.execute("SPUBLISH", stream, b"0-0\n" + struct.pack(">BI", 3, 1) + b"1-1x")
-        await store.link.execute("SPUBLISH", stream, b"1-2\nnonsense")
-        await store.link.execute("SPUBLISH", stream, b"1-2\n")
+        await store.client.execute("SPUBLISH", stream, b"0-0\n" + struct.pack(">BI", 3, 1) + b"1-1x")
+        await store.client.execute("SPUBLISH", stream, b"1-2\nnonsense")
+        await store.client.execute("SPUBLISH", stream, b"1-2\n")
         await tell(store, stream, 3, 4, after="1-2")
 
         await eventually(lambda: follower.seqs == [1, 2, 3, 4])
@@ -100,10 +100,10 @@ async def test_hints_that_tell_something_else(open_store, eventually) -> None:
 
 async def test_telling_and_reading_at_once(open_store, eventually) -> None:
     """Hints of both kinds, and lost ones, while reads are under way: everything once, in order."""
-    async with open_store() as store, Puller(store.url, name="test", sweep_s=0.1) as puller:
+    async with open_store() as store, StreamConsumer(store.url, name="test", sweep_s=0.1) as consumer:
         followers = {stream: Follower() for stream in streams(20)}
         for stream, follower in followers.items():
-            follower.follow(puller, stream)
+            follower.follow(consumer, stream)
         chance = random.Random(1)
         for seq in range(1, 101):
             for stream in followers:
@@ -118,10 +118,10 @@ async def test_telling_and_reading_at_once(open_store, eventually) -> None:
 
 async def test_many_streams(open_store, eventually) -> None:
     """Each follower gets its own, all of it, in order."""
-    async with open_store() as store, Puller(store.url, name="test", batch_streams=7) as puller:
+    async with open_store() as store, StreamConsumer(store.url, name="test", batch_streams=7) as consumer:
         followers = {stream: Follower() for stream in streams(100)}
         for stream, follower in followers.items():
-            follower.follow(puller, stream)
+            follower.follow(consumer, stream)
         for seq in range(1, 21):
             await asyncio.gather(*(add(store, stream, seq) for stream in followers))
 
@@ -130,11 +130,11 @@ async def test_many_streams(open_store, eventually) -> None:
 
 async def test_batches_are_bounded(open_store, eventually) -> None:
     """No more than so many entries are in hand at once."""
-    async with open_store() as store, Puller(store.url, name="test", batch_entries=8) as puller:
+    async with open_store() as store, StreamConsumer(store.url, name="test", batch_entries=8) as consumer:
         stream = streams(1)[0]
         await add(store, stream, *range(1, 101))
         follower = Follower()
-        follower.follow(puller, stream)
+        follower.follow(consumer, stream)
         await eventually(lambda: len(follower.entries) == 100)
 
         assert max(follower.batches) == 8
@@ -142,10 +142,10 @@ async def test_batches_are_bounded(open_store, eventually) -> None:
 
 async def test_a_lost_hint_costs_only_time(open_store, eventually) -> None:
     """The sweep finds what no hint told."""
-    async with open_store() as store, Puller(store.url, name="test", sweep_s=0.1) as puller:
+    async with open_store() as store, StreamConsumer(store.url, name="test", sweep_s=0.1) as consumer:
         stream = streams(1)[0]
         follower = Follower()
-        follower.follow(puller, stream)
+        follower.follow(consumer, stream)
         await add(store, stream, 1, 2, hint=False)
 
         await eventually(lambda: follower.seqs == [1, 2])
@@ -153,11 +153,11 @@ async def test_a_lost_hint_costs_only_time(open_store, eventually) -> None:
 
 async def test_a_paused_follower_gets_nothing(open_store, eventually) -> None:
     """Until it resumes, from where it was; the others go on."""
-    async with open_store() as store, Puller(store.url, name="test", sweep_s=0.05) as puller:
+    async with open_store() as store, StreamConsumer(store.url, name="test", sweep_s=0.05) as consumer:
         slow, other = Follower(), Follower()
         first, second = streams(2)
-        following = slow.follow(puller, first)
-        other.follow(puller, second)
+        following = slow.follow(consumer, first)
+        other.follow(consumer, second)
         following.pause()
         await add(store, first, 1, 2)
         await add(store, second, 1, 2)
@@ -170,10 +170,10 @@ async def test_a_paused_follower_gets_nothing(open_store, eventually) -> None:
 
 async def test_seeking_back_reads_again(open_store, eventually) -> None:
     """A follower decides where it reads on."""
-    async with open_store() as store, Puller(store.url, name="test") as puller:
+    async with open_store() as store, StreamConsumer(store.url, name="test") as consumer:
         stream = streams(1)[0]
         follower = Follower()
-        following = follower.follow(puller, stream)
+        following = follower.follow(consumer, stream)
         await add(store, stream, 1, 2, 3)
         await eventually(lambda: follower.seqs == [1, 2, 3])
         following.seek("1-1")
@@ -183,16 +183,16 @@ async def test_seeking_back_reads_again(open_store, eventually) -> None:
 
 async def test_closing_is_final(open_store, eventually) -> None:
     """Nothing is delivered after it, and the stream can be followed anew."""
-    async with open_store() as store, Puller(store.url, name="test", sweep_s=0.05) as puller:
+    async with open_store() as store, StreamConsumer(store.url, name="test", sweep_s=0.05) as consumer:
         stream = streams(1)[0]
         first, second = Follower(), Follower()
-        following = first.follow(puller, stream)
+        following = first.follow(consumer, stream)
         with pytest.raises(ValueError, match="followed already"):
-            first.follow(puller, stream)
+            first.follow(consumer, stream)
         following.close()
         following.close()
         await add(store, stream, 1)
-        second.follow(puller, stream)
+        second.follow(consumer, stream)
         await eventually(lambda: second.seqs == [1])
 
         assert first.entries == []
@@ -201,12 +201,12 @@ async def test_closing_is_final(open_store, eventually) -> None:
 async def test_one_followers_defect_is_its_own(open_store, eventually, no_blocking) -> None:
     """It is told, and dropped; the others get theirs."""
     no_blocking.deactivate()  # a traceback in the log shows source lines, read from disk
-    async with open_store() as store, Puller(store.url, name="test") as puller:
+    async with open_store() as store, StreamConsumer(store.url, name="test") as consumer:
         bad, good = Follower(), Follower()
         bad.deliver = lambda _: 1 / 0  # type: ignore[assignment]
         first, second = streams(2)
-        bad.follow(puller, first)
-        good.follow(puller, second)
+        bad.follow(consumer, first)
+        good.follow(consumer, second)
         await add(store, first, 1)
         await add(store, second, 1, 2)
         await eventually(lambda: good.seqs == [1, 2])
@@ -217,10 +217,10 @@ async def test_one_followers_defect_is_its_own(open_store, eventually, no_blocki
 
 async def test_broken_connections(open_store, eventually) -> None:
     """Readers and hints are cut in the middle of it: everything arrives once, in order."""
-    async with open_store() as store, Puller(store.url, name="test", sweep_s=0.2) as puller:
+    async with open_store() as store, StreamConsumer(store.url, name="test", sweep_s=0.2) as consumer:
         followers = {stream: Follower() for stream in streams(10)}
         for stream, follower in followers.items():
-            follower.follow(puller, stream)
+            follower.follow(consumer, stream)
         seq = 0
         for _ in range(5):
             for _ in range(20):
@@ -233,10 +233,10 @@ async def test_broken_connections(open_store, eventually) -> None:
 
 async def test_a_stream_that_does_not_exist_yet(open_store, eventually) -> None:
     """It is read from its beginning once it does."""
-    async with open_store() as store, Puller(store.url, name="test") as puller:
+    async with open_store() as store, StreamConsumer(store.url, name="test") as consumer:
         counts: dict[str, int] = defaultdict(int)
         stream = streams(1)[0]
-        puller.follow(
+        consumer.follow(
             stream, 0, "0-0", lambda entries: counts.update({stream: counts[stream] + len(entries)}), print
         )
         await add(store, stream, 1)
@@ -246,12 +246,12 @@ async def test_a_stream_that_does_not_exist_yet(open_store, eventually) -> None:
 
 async def test_a_stream_that_cannot_be_read(open_store, eventually) -> None:
     """A key of another type delays neither its partition nor the others."""
-    async with open_store() as store, Puller(store.url, name="test", sweep_s=0.05) as puller:
+    async with open_store() as store, StreamConsumer(store.url, name="test", sweep_s=0.05) as consumer:
         names = [name for name in streams(16) if "{p00}" in name or "{p01}" in name]
-        await store.link.execute("SET", names[0], "no stream")
+        await store.client.execute("SET", names[0], "no stream")
         followers = {stream: Follower() for stream in names}
         for stream, follower in followers.items():
-            follower.follow(puller, stream)
+            follower.follow(consumer, stream)
         for seq in range(1, 4):
             for stream in names[1:]:
                 await add(store, stream, seq)
@@ -267,38 +267,41 @@ async def test_a_reader_that_died_silently(open_store, eventually) -> None:
         port = int(store.url.split(":")[2].split("/")[0])
         async with (
             Proxy("127.0.0.1", port) as proxy,
-            Puller(proxy.url, name="test", timeout_s=60, sweep_s=0.05, stall_s=0.4) as puller,
+            StreamConsumer(proxy.url, name="test", timeout_s=60, sweep_s=0.05, stall_s=0.4) as consumer,
         ):
             stream = streams(1)[0]
             follower = Follower()
-            follower.follow(puller, stream)
+            follower.follow(consumer, stream)
             await add(store, stream, 1)
             await eventually(lambda: follower.seqs == [1])
-            assert puller.connected
+            assert consumer.connected
             swallowed = proxy.swallowed
             await proxy.set_mode("black hole")
             await eventually(lambda: proxy.swallowed > swallowed)
             await proxy.set_mode("pass")
             await add(store, stream, 2)
-            await eventually(lambda: puller.stalled_s > 0.4)
-            assert not puller.connected
+            await eventually(lambda: consumer.stalled_s > 0.4)
+            assert not consumer.connected
 
             await eventually(lambda: follower.seqs == [1, 2])
-            await eventually(lambda: puller.connected)
-            assert puller.stalled_s == 0
+            await eventually(lambda: consumer.connected)
+            assert consumer.stalled_s == 0
     assert STALLS.labels("test")._value.get() > stalls
 
 
 async def test_paused_followers_are_no_stall(open_store, eventually) -> None:
     """Nothing to read is not nothing read."""
-    async with open_store() as store, Puller(store.url, name="test", sweep_s=0.02, stall_s=0.1) as puller:
+    async with (
+        open_store() as store,
+        StreamConsumer(store.url, name="test", sweep_s=0.02, stall_s=0.1) as consumer,
+    ):
         stream = streams(1)[0]
         follower = Follower()
-        following = follower.follow(puller, stream)
+        following = follower.follow(consumer, stream)
         following.pause()
-        lane = following.lane
-        begun = lane.progressed_at
-        await eventually(lambda: lane.progressed_at > begun + 0.3)
+        reader = following.reader
+        begun = reader.progressed_at
+        await eventually(lambda: reader.progressed_at > begun + 0.3)
 
-        assert puller.stalled_s == 0
-        assert lane.reopened_at <= begun
+        assert consumer.stalled_s == 0
+        assert reader.reopened_at <= begun

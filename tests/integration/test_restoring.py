@@ -7,11 +7,11 @@ import pytest
 
 from relay_streams.conversations import read
 from relay_streams.errors import Fenced
-from relay_streams.ownership import Heard
+from relay_streams.leases import UplinkProgress
 from relay_streams.publisher import Publisher
 from relay_streams.uplink import Uplink
-from relay_wire.checkpoint import Checkpoint
-from relay_wire.effects import Publish
+from relay_turns.checkpoint import Checkpoint
+from relay_turns.effects import Publish
 from relay_wire.frame import Kind
 from relay_wire.position import Position
 
@@ -46,7 +46,7 @@ async def test_a_lost_tail_is_written_again(open_store) -> None:
         after = await store.entries(lease.keys.down)
         assert after[:5] == before
         assert [entry for entry, _ in after] == [f"{lease.generation}-{seq}" for seq in range(1, 7)]
-        record = await read(store.link, lease.keys)
+        record = await read(store.client, lease.keys)
         assert (record.tail, record.up) == (Position(lease.generation, 6), "7-7")
         assert record.checkpoint == Checkpoint(turn=6)
         assert writer.backlog_bytes == 0
@@ -70,7 +70,7 @@ async def test_a_silent_owner_restores_the_tail_too(open_store) -> None:
 
         assert await store.registry().renew([lease]) == ([], [], [])
         assert await store.entries(keys.down) == before
-        record = await read(store.link, keys)
+        record = await read(store.client, keys)
         assert (record.generation, record.owner) == (lease.generation, "worker")
         assert record.checkpoint == Checkpoint(turn=2)
 
@@ -82,27 +82,27 @@ async def test_a_store_that_lost_its_data_is_filled_again(open_store, loss) -> N
         lease = await store.claim(await store.create(sample_rate=24000))
         writer = store.writer(publisher, lease)
         await append(writer, audio(), audio(), checkpoint=Checkpoint(turn=2).encode(), up="7-7")
-        before, was = await store.entries(lease.keys.down), await read(store.link, lease.keys)
+        before, was = await store.entries(lease.keys.down), await read(store.client, lease.keys)
         match loss:
             case "record":
-                await store.link.execute("DEL", lease.keys.meta)
+                await store.client.execute("DEL", lease.keys.meta)
             case "stream":
-                await store.link.execute("DEL", lease.keys.down)
+                await store.client.execute("DEL", lease.keys.down)
             case "everything":
-                await store.link.execute("FLUSHALL")
+                await store.client.execute("FLUSHALL")
 
         if loss != "stream":
             assert await store.registry().renew([lease]) == ([], [lease.keys.id], [])
         writer.restore("gone")
         await writer.drained()
-        restored = await read(store.link, lease.keys)
+        restored = await read(store.client, lease.keys)
         assert restored == was._replace(input_turn=0, input_offset=0)
         await append(writer, audio())
 
         after = await store.entries(lease.keys.down)
         assert after[:2] == before
         assert len(after) == 3
-        assert await store.link.execute("GET", lease.keys.lease) == lease.value.encode()
+        assert await store.client.execute("GET", lease.keys.lease) == lease.value.encode()
 
 
 async def test_what_memory_has_no_more_is_a_hole_that_shows(open_store) -> None:
@@ -112,12 +112,12 @@ async def test_what_memory_has_no_more_is_a_hole_that_shows(open_store) -> None:
         writer = store.writer(publisher, lease)
         for _ in range(10):
             await append(writer, audio(size=200))
-        await store.link.execute("FLUSHALL")
+        await store.client.execute("FLUSHALL")
         await append(writer, audio(size=200))
 
         entries = [entry for entry, _ in await store.entries(lease.keys.down)]
         assert entries == [f"{lease.generation}-{seq}" for seq in range(7, 12)]
-        assert (await read(store.link, lease.keys)).tail == Position(lease.generation, 11)
+        assert (await read(store.client, lease.keys)).tail == Position(lease.generation, 11)
 
 
 async def test_old_frames_are_forgotten(open_store) -> None:
@@ -127,7 +127,7 @@ async def test_old_frames_are_forgotten(open_store) -> None:
         writer = store.writer(publisher, lease)
         await append(writer, audio(), audio())
         writer.forget(before=float("inf"))
-        await store.link.execute("FLUSHALL")
+        await store.client.execute("FLUSHALL")
         await append(writer, audio())
 
         assert [entry for entry, _ in await store.entries(lease.keys.down)] == [f"{lease.generation}-3"]
@@ -168,14 +168,14 @@ async def test_an_old_owner_restores_nothing_over_a_newer_one(open_store) -> Non
         lease = await store.claim(keys, "new")
         new = store.writer(publisher, lease)
         await append(new, audio())
-        await store.link.execute("FLUSHALL")
+        await store.client.execute("FLUSHALL")
 
         await append(old, audio())
         await append(new, audio())
         await append(old, audio())
 
         assert [type(error) for error in store.lost] == [Fenced]
-        assert (await read(store.link, keys)).generation == lease.generation
+        assert (await read(store.client, keys)).generation == lease.generation
 
 
 async def test_new_input_comes_after_what_was_read(open_store) -> None:
@@ -183,15 +183,15 @@ async def test_new_input_comes_after_what_was_read(open_store) -> None:
     ahead = "9999999999999-5"
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create())
-        writer = store.writer(publisher, lease, Heard(ahead, 3, 640, "open", "k"))
+        writer = store.writer(publisher, lease, UplinkProgress(ahead, 3, 640, "open", "k"))
         await append(writer, audio(3))
-        await store.link.execute("FLUSHALL")
+        await store.client.execute("FLUSHALL")
         writer.restore("gone")
         await writer.drained()
 
-        record = await read(store.link, lease.keys)
+        record = await read(store.client, lease.keys)
         assert (record.input_turn, record.input_offset, record.input_state) == (3, 640, "open")
-        spoken = await Uplink(store.link).speak(lease.keys, turn=3, offset=640, pcm=b"abcd", end=True)
+        spoken = await Uplink(store.client).speak(lease.keys, turn=3, offset=640, pcm=b"abcd", end=True)
         assert spoken == (3, 644)
         [(entry, _)] = await store.entries(lease.keys.up)
         assert entry == "9999999999999-6"
@@ -203,10 +203,10 @@ async def test_a_generation_is_never_issued_again(open_store) -> None:
         keys = await store.create()
         lease = await store.claim(keys)
         far = lease._replace(generation=lease.generation + 10_000_000)
-        await store.link.execute("HSET", keys.meta, "generation", far.generation)
+        await store.client.execute("HSET", keys.meta, "generation", far.generation)
         await append(store.writer(publisher, far), audio())
         await store.registry().release(lease)
-        await store.link.execute("HDEL", keys.meta, "generation", "tail")
+        await store.client.execute("HDEL", keys.meta, "generation", "tail")
 
         assert (await store.claim(keys, "next")).generation == far.generation + 1
 
@@ -218,7 +218,7 @@ async def test_a_restore_overtakes_a_call_under_way(open_store) -> None:
         writer = store.writer(publisher, lease)
         await append(writer, audio(), audio())
         for _ in range(20):
-            await store.link.execute("FLUSHALL")
+            await store.client.execute("FLUSHALL")
             writer.append([audio()], checkpoint=b"{}")
             await asyncio.sleep(0)  # the call leaves
             writer.restore("gone")

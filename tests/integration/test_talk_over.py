@@ -3,10 +3,10 @@
 import pytest
 
 from relay_streams.errors import Fenced
-from relay_streams.uplink import Closed, Term, Uplink
+from relay_streams.uplink import SpeakerFence, TurnClosed, Uplink
 from relay_wire import uplink
 
-TURN = uplink.Speech(1, 0, b"aa", end=True)
+TURN = uplink.SpeechChunk(1, 0, b"aa", end=True)
 
 
 async def said(store, keys) -> list[uplink.Entry]:
@@ -24,13 +24,15 @@ async def last_id(store, keys) -> str:
 async def test_what_interrupts(open_store, talk_over, interrupted_by) -> None:
     """The interrupt is in the stream before what caused it, and cancels the turns opened so far."""
     async with open_store() as store:
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         for kind in ("text", "sample", "mic"):
             keys = await store.create(talk_over=talk_over, agent="echo")
             await up.speak(keys, offset=0, pcm=b"aa", end=True)
             entry = {
-                "text": uplink.Text("hi"), "sample": uplink.Sample("hi"), "mic": uplink.Microphone(b"hi"),
-            }[kind]  # fmt: skip
+                "text": uplink.Text("hi"),
+                "sample": uplink.ClipRequest("hi"),
+                "mic": uplink.Microphone(b"hi"),
+            }[kind]
             for _ in range(2):
                 if kind == "text":
                     await up.send_text(keys, "hi")
@@ -45,7 +47,7 @@ async def test_what_interrupts(open_store, talk_over, interrupted_by) -> None:
 async def test_silence_interrupts_nothing(open_store) -> None:
     """The end of what was said is not saying something; nor is anything before the first turn."""
     async with open_store() as store:
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         keys = await store.create(talk_over="always")
         await up.send_microphone(keys, b"hi")
         await up.speak(keys, offset=0, pcm=b"aa", end=True)
@@ -56,49 +58,49 @@ async def test_silence_interrupts_nothing(open_store) -> None:
 async def test_talking_over_an_open_turn_cuts_it(open_store) -> None:
     """Whoever speaks it learns that at its next chunk."""
     async with open_store() as store:
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         keys = await store.create(talk_over="requests")
         await up.speak(keys, offset=0, pcm=b"aa", end=False)
         await up.send_text(keys, "stop")
-        with pytest.raises(Closed):
+        with pytest.raises(TurnClosed):
             await up.speak(keys, turn=1, offset=2, pcm=b"aa", end=False)
 
 
 async def test_an_agent_that_missed_an_interrupt_opens_nothing(open_store) -> None:
     """However the two race, nothing is spoken into the silence somebody asked for."""
     async with open_store() as store:
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         keys = await store.create(agent="echo")
         generation = (await store.claim(keys)).generation
-        unaware = Term(generation, "0-0")
+        unaware = SpeakerFence(generation, "0-0")
         await up.interrupt(keys, "viewer")
-        with pytest.raises(Closed):
+        with pytest.raises(TurnClosed):
             await up.speak(keys, offset=0, pcm=b"aa", end=True, term=unaware)
-        aware = Term(generation, await last_id(store, keys))
+        aware = SpeakerFence(generation, await last_id(store, keys))
         assert await up.speak(keys, offset=0, pcm=b"aa", end=True, term=aware) == (1, 2)
 
 
 async def test_a_backend_that_barges_in_is_an_interrupt_to_agents(open_store) -> None:
     """A door's barge-in stops what the agent is about to say; an agent's own does not."""
     async with open_store() as store:
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         keys = await store.create(agent="echo")
-        unaware = Term((await store.claim(keys)).generation, "0-0")
+        unaware = SpeakerFence((await store.claim(keys)).generation, "0-0")
         for turn in (1, 2):
             spoken = await up.speak(keys, offset=0, pcm=b"aa", end=True, barge_in=True, term=unaware)
             assert spoken.turn == turn
         await up.speak(keys, offset=0, pcm=b"aa", end=True, barge_in=True)
-        with pytest.raises(Closed):
+        with pytest.raises(TurnClosed):
             await up.speak(keys, offset=0, pcm=b"aa", end=True, term=unaware)
 
 
 async def test_a_replaced_owners_agent_is_fenced(open_store) -> None:
     """Neither a new turn nor the rest of one enters."""
     async with open_store() as store:
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         keys = await store.create(agent="echo")
         old = await store.claim(keys)
-        term = Term(old.generation, "0-0")
+        term = SpeakerFence(old.generation, "0-0")
         await up.speak(keys, offset=0, pcm=b"aa", end=False, term=term)
         await store.registry().release(old)
         new = await store.claim(keys, "heir")

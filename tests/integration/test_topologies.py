@@ -19,17 +19,17 @@ from tests.topologies import (
     slot_of,
 )
 
-from relay_streams.cluster import REDIRECTS
-from relay_streams.connection import FAILOVERS
+from relay_redis.client import RedisClient
+from relay_redis.cluster import REDIRECTS
+from relay_redis.connection import FAILOVERS
+from relay_redis.local_server import distribution_binary, embedded_binary
+from relay_redis.pubsub import PubSub
+from relay_streams.consumer import Entry, StreamConsumer
 from relay_streams.errors import Unavailable
 from relay_streams.heartbeat import Heartbeat
-from relay_streams.hints import Hints
-from relay_streams.link import Link
 from relay_streams.publisher import Publisher
-from relay_streams.puller import Entry, Puller
-from relay_streams.server import distribution_binary, embedded_binary
 from relay_streams.writer import Writer
-from relay_wire.effects import Publish
+from relay_turns.effects import Publish
 from relay_wire.frame import Kind
 
 TIMEOUT_S = 0.5
@@ -110,13 +110,15 @@ class Relay:
 
     store: Store
     publisher: Publisher
-    puller: Puller
+    consumer: StreamConsumer
     talks: list[Talk]
 
     async def replicated(self, replicas: int) -> None:
         """Wait until that many replicas have what was published to the first conversation's server."""
         async with asyncio.timeout(10):
-            while await self.publisher.link.execute("WAIT", replicas, 100, key=self.talks[0].key) < replicas:
+            while (
+                await self.publisher.client.execute("WAIT", replicas, 100, key=self.talks[0].key) < replicas
+            ):
                 pass
 
 
@@ -126,21 +128,21 @@ async def relay(
 ) -> AsyncIterator[Relay]:
     """So many conversations, claimed, followed, and nothing said yet."""
     async with AsyncExitStack() as stack:
-        link = await stack.enter_async_context(Link(url, name="test", timeout_s=timeout_s))
+        client = await stack.enter_async_context(RedisClient(url, name="test", timeout_s=timeout_s))
         publisher = await stack.enter_async_context(Publisher(url, timeout_s=timeout_s))
-        puller = await stack.enter_async_context(
-            Puller(url, name="test", timeout_s=timeout_s, sweep_s=sweep_s)
+        consumer = await stack.enter_async_context(
+            StreamConsumer(url, name="test", timeout_s=timeout_s, sweep_s=sweep_s)
         )
         async with asyncio.timeout(10):
-            await link.ready()
-        store = Store(url, link)
+            await client.ready()
+        store = Store(url, client)
         made = []
         for _ in range(talks):
             lease = await store.claim(await store.create(), lease_ms=60_000)
             talk = Talk(lease.keys.partition, lease.keys.down, store.writer(publisher, lease))
-            puller.follow(talk.key, talk.partition, "0-0", talk.entries.extend, store.lost.append)
+            consumer.follow(talk.key, talk.partition, "0-0", talk.entries.extend, store.lost.append)
             made.append(talk)
-        yield Relay(store, publisher, puller, made)
+        yield Relay(store, publisher, consumer, made)
         assert store.lost == []
 
 
@@ -165,10 +167,10 @@ async def test_end_to_end(topology_url: str, eventually) -> None:
 
         assert len({talk.partition for talk in r.talks}) > 3
         assert len(await r.store.entries(r.talks[0].key)) == 20
-        assert await r.store.link.execute("PING") == b"PONG"
-        assert r.puller.connected
-        assert r.puller.stalled_s == 0
-        assert r.store.link.connected_for_s > 0
+        assert await r.store.client.execute("PING") == b"PONG"
+        assert r.consumer.connected
+        assert r.consumer.stalled_s == 0
+        assert r.store.client.connected_for_s > 0
 
 
 async def test_sentinel_fail_over(sentinel: SentinelTopology, eventually) -> None:
@@ -176,36 +178,36 @@ async def test_sentinel_fail_over(sentinel: SentinelTopology, eventually) -> Non
     before = count(FAILOVERS, "publish")
     async with relay(sentinel.url, talks=4) as r:
         connected: list[float] = []
-        r.store.link.on_connect(lambda: connected.append(r.store.link.connected_for_s))
+        r.store.client.on_connect(lambda: connected.append(r.store.client.connected_for_s))
         for talk in r.talks:
             talk.say(5)
         await eventually(lambda: all(talk.arrived for talk in r.talks))
         await r.replicated(2)
         (await sentinel.primary()).kill()
-        await eventually(lambda: not r.store.link.connected)
-        assert r.store.link.connected_for_s == 0
+        await eventually(lambda: not r.store.client.connected)
+        assert r.store.client.connected_for_s == 0
         for talk in r.talks:
             talk.say(5)
 
         await eventually(lambda: all(talk.arrived for talk in r.talks), 20)
-        await eventually(lambda: r.puller.connected)
+        await eventually(lambda: r.consumer.connected)
         await eventually(lambda: connected)
     assert count(FAILOVERS, "publish") == before + 1
 
 
 async def test_a_primary_that_became_a_replica(sentinel: SentinelTopology, eventually) -> None:
     """READONLY drops the connection: the sentinels are asked again, and a replica is not good enough."""
-    async with Link(sentinel.url, name="demoted", timeout_s=TIMEOUT_S) as link:
-        await link.execute("SET", "k", "v")
+    async with RedisClient(sentinel.url, name="demoted", timeout_s=TIMEOUT_S) as client:
+        await client.execute("SET", "k", "v")
         primary, [replica, _] = await sentinel.primary(), await sentinel.replicas()
         await primary.execute("REPLICAOF", "127.0.0.1", replica.port)
         with pytest.raises(Unavailable):
-            await link.execute("SET", "k", "w")
-        await eventually(lambda: not link.connected)
+            await client.execute("SET", "k", "w")
+        await eventually(lambda: not client.connected)
         async with asyncio.timeout(20):
-            await link.ready()
+            await client.ready()
 
-        await link.execute("SET", "k", "x")
+        await client.execute("SET", "k", "x")
 
 
 @pytest.mark.parametrize("fault", [Process.kill, Process.pause])
@@ -234,7 +236,7 @@ async def test_cluster_fail_over(
         replica.resume()
 
         await eventually(lambda: all(talk.arrived for talk in theirs), 20)
-        await eventually(lambda: r.puller.connected)
+        await eventually(lambda: r.consumer.connected)
     assert count(FAILOVERS, "publish") == before + 1
 
 
@@ -250,7 +252,7 @@ async def test_a_slot_moves_while_publishing(cluster: ClusterTopology, eventuall
         await eventually(lambda: all(talk.arrived for talk in r.talks))
         for talk in r.talks:  # the up stream is part of every publishing, and must be somewhere
             up = talk.key.replace(":down", ":up")
-            await r.store.link.execute("XADD", up, "1-1", "k", "text", "d", "x")
+            await r.store.client.execute("XADD", up, "1-1", "k", "text", "d", "x")
 
         source = await cluster.primary_of(slot)
         target = next(process for process in await cluster.primaries() if process is not source)
@@ -279,19 +281,21 @@ async def test_hints_follow_a_slot(cluster: ClusterTopology, eventually) -> None
     stream = "relay:{p03}:c:hinted:down"
     slot = slot_of(stream)
     async with (
-        Link(cluster.url, name="test", timeout_s=TIMEOUT_S) as link,
-        Hints(cluster.url, lambda stream, _: heard.append(stream), name="test", timeout_s=TIMEOUT_S) as hints,
+        RedisClient(cluster.url, name="test", timeout_s=TIMEOUT_S) as client,
+        PubSub(
+            cluster.url, lambda stream, _: heard.append(stream), name="test", timeout_s=TIMEOUT_S
+        ) as pubsub,
     ):
-        hints.subscribe(stream)
+        pubsub.subscribe(stream)
         await eventually(lambda: heard == [stream.encode()])
         source = await cluster.primary_of(slot)
         target = next(process for process in await cluster.primaries() if process is not source)
         await cluster.migrate(slot, target)
         await eventually(lambda: len(heard) == 2)
-        await link.execute("SPUBLISH", stream, "")
+        await client.execute("SPUBLISH", stream, "")
 
         await eventually(lambda: len(heard) == 3)
-        hints.unsubscribe(stream)
+        pubsub.unsubscribe(stream)
 
 
 @pytest.fixture(params=["sentinel", "cluster"])
@@ -351,8 +355,8 @@ async def beating(r: Relay) -> AsyncIterator[Heartbeat]:
     """The heartbeat of everything that a relay has open."""
     async with Heartbeat(
         r.store.keys,
-        (r.store.link, r.publisher.link, r.puller.link),
-        (r.puller.hints,),
+        (r.store.client, r.publisher.client, r.consumer.client),
+        (r.consumer.pubsub,),
         interval_s=0.1,
         timeout_s=1,
     ) as heartbeat:
@@ -365,22 +369,22 @@ async def test_a_command_is_not_sent_on_for_ever(cluster: ClusterTopology) -> No
     slot = slot_of(key)
     source = await cluster.primary_of(slot)
     target = next(process for process in await cluster.primaries() if process is not source)
-    async with Link(cluster.url, name="test", timeout_s=5) as link:
-        await link.ready()
+    async with RedisClient(cluster.url, name="test", timeout_s=5) as client:
+        await client.ready()
         # The target is told nothing: it answers what is asked of it with MOVED, and the source with ASK.
         await source.execute("CLUSTER", "SETSLOT", slot, "MIGRATING", await target.execute("CLUSTER", "MYID"))
         try:
             with pytest.raises(Unavailable, match="from node to node"):
-                await link.execute("GET", key)
+                await client.execute("GET", key)
         finally:
             await source.execute("CLUSTER", "SETSLOT", slot, "STABLE")
-        assert await link.execute("GET", key) is None
+        assert await client.execute("GET", key) is None
 
 
 async def test_no_node_is_there() -> None:
     """A cluster or sentinels that are not there are Unavailable within the timeout."""
     for url in ("redis+cluster://127.0.0.1:1,127.0.0.1:2", "redis+sentinel://127.0.0.1:1/relay"):
-        async with Link(url, name="nobody", timeout_s=0.2) as link:
+        async with RedisClient(url, name="nobody", timeout_s=0.2) as client:
             with pytest.raises(Unavailable):
-                await link.execute("GET", "k")
-            assert not link.connected
+                await client.execute("GET", "k")
+            assert not client.connected

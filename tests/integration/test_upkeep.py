@@ -30,7 +30,7 @@ def bench(open_store):
 
 async def consumers(b: Bench, queue: str) -> list[bytes]:
     """Names in a queue's group."""
-    listed = await b.store.link.execute("XINFO", "CONSUMERS", queue, CONSUMER_GROUP)
+    listed = await b.store.client.execute("XINFO", "CONSUMERS", queue, CONSUMER_GROUP)
     return [dict(zip(one[::2], one[1::2], strict=True))[b"name"] for one in listed]
 
 
@@ -47,14 +47,14 @@ async def test_a_conversation_that_no_index_knows_is_owned_again(bench, lost: st
         keys = await b.store.create(creator="somebody")
         if lost == "leases":
             await b.store.claim(keys, "one-that-dies", lease_ms=100)
-        await b.store.link.execute("DEL", keys.leases, keys.unowned, keys.made("somebody"))
+        await b.store.client.execute("DEL", keys.leases, keys.unowned, keys.made("somebody"))
         before = REPAIRED._value.get()
         settings = {**QUICK, "partitions": 16}
         async with b.worker(**settings):
             spoken = await b.up.speak(keys, offset=0, pcm=TENTH, end=True)
             assert await b.until_outcome(keys, spoken.turn) in ("complete", "audio_only")
         assert REPAIRED._value.get() == before + 1
-        assert await count_live(b.store.link, b.store.keys, "somebody") == 1
+        assert await count_live(b.store.client, b.store.keys, "somebody") == 1
 
 
 async def test_what_is_indexed_is_left_alone(bench) -> None:
@@ -82,7 +82,7 @@ async def test_names_of_workers_go_with_them(bench) -> None:
     """Those that stop take theirs away; those that died lose theirs once they have no offers."""
     async with bench() as b:
         keys = await b.store.create()
-        await b.store.link.execute("XADD", keys.unowned, "*", "c", "somebody-elses")
+        await b.store.client.execute("XADD", keys.unowned, "*", "c", "somebody-elses")
         dead = b.store.registry("dead")
         [first, *_] = await dead.take(b.store.keys.shared(keys.partition), 10)
         assert first.conversation == keys.id

@@ -6,21 +6,21 @@ from contextlib import suppress
 
 import pytest
 
+from relay_redis.client import RedisClient
+from relay_redis.local_server import LocalServer
 from relay_streams.conversations import read
 from relay_streams.errors import Ended, Missing
-from relay_streams.link import Link
-from relay_streams.ownership import Heard
+from relay_streams.leases import UplinkProgress
 from relay_streams.publisher import Publisher
-from relay_streams.server import Server
 from relay_streams.uplink import (
-    Busy,
-    Closed,
-    Full,
-    Input,
-    Mismatch,
-    Missed,
+    InputMismatch,
+    OffsetGap,
+    SpeakerBusy,
+    TurnClosed,
+    TurnInputState,
     Unreplicated,
     Uplink,
+    UplinkFull,
     UplinkLimits,
 )
 from relay_wire import uplink
@@ -36,17 +36,17 @@ async def test_a_turn_in_chunks(open_store) -> None:
     """Opened by its first chunk, numbered, offsets counted, ended by its last."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link)
+        up = Uplink(store.client)
 
         first = await up.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False, traceparent=TRACE)
         second = await up.speak(keys, turn=first.turn, offset=first.offset, pcm=b"bb", end=True)
 
         assert (first, second) == ((1, 4), (1, 6))
         assert await said(store, keys) == [
-            uplink.Speech(1, 0, b"aaaa", traceparent=TRACE),
-            uplink.Speech(1, 4, b"bb", end=True),
+            uplink.SpeechChunk(1, 0, b"aaaa", traceparent=TRACE),
+            uplink.SpeechChunk(1, 4, b"bb", end=True),
         ]
-        record = await read(store.link, keys)
+        record = await read(store.client, keys)
         assert (record.input_turn, record.input_state, record.input_offset) == (1, "ended", 6)
 
 
@@ -54,7 +54,7 @@ async def test_a_repeated_chunk_is_in_once(open_store) -> None:
     """Whoever does not know whether it arrived says it again."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         await up.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
         for _ in range(3):
             assert await up.speak(keys, turn=1, offset=4, pcm=b"bb", end=False) == (1, 6)
@@ -67,10 +67,10 @@ async def test_a_missing_chunk_is_told(open_store) -> None:
     """Speech never has a hole."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         await up.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
 
-        with pytest.raises(Missed) as missed:
+        with pytest.raises(OffsetGap) as missed:
             await up.speak(keys, turn=1, offset=8, pcm=b"cc", end=False)
         assert missed.value.offset == 4
 
@@ -79,13 +79,13 @@ async def test_turns_do_not_interleave(open_store) -> None:
     """While one is being spoken another cannot open; two that try at once: one does."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         results = await asyncio.gather(
             *(up.speak(keys, turn=0, offset=0, pcm=b"aa", end=False) for _ in range(5)),
             return_exceptions=True,
         )
 
-        assert sorted(type(result).__name__ for result in results) == ["Busy"] * 4 + ["Spoken"]
+        assert sorted(type(result).__name__ for result in results) == ["SpeakerBusy"] * 4 + ["Spoken"]
         assert all(result.turn == 1 for result in results)
         await up.speak(keys, turn=1, offset=2, pcm=b"", end=True)
         assert await up.speak(keys, turn=0, offset=0, pcm=b"bb", end=True) == (2, 2)
@@ -95,15 +95,15 @@ async def test_barging_in_closes_the_open_turn(open_store) -> None:
     """Its input ends whole; the new turn says that it barges in."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         await up.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
 
         assert await up.speak(keys, turn=0, offset=0, pcm=b"bb", end=False, barge_in=True) == (2, 2)
         assert (await said(store, keys))[1:] == [
-            uplink.Speech(1, 4, b"", end=True),
-            uplink.Speech(2, 0, b"bb", barge_in=True),
+            uplink.SpeechChunk(1, 4, b"", end=True),
+            uplink.SpeechChunk(2, 0, b"bb", barge_in=True),
         ]
-        with pytest.raises(Closed):
+        with pytest.raises(TurnClosed):
             await up.speak(keys, turn=1, offset=4, pcm=b"cc", end=False)
 
 
@@ -111,21 +111,21 @@ async def test_a_turn_left_open_does_not_block_for_ever(open_store) -> None:
     """A speaker that is silent too long may be superseded; its turn ends whole."""
     async with open_store() as store:
         keys = await store.create()
-        patient, impatient = Uplink(store.link), Uplink(store.link, UplinkLimits(silence_ms=10))
+        patient, impatient = Uplink(store.client), Uplink(store.client, UplinkLimits(silence_ms=10))
         await patient.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
         await asyncio.sleep(0.05)
-        with pytest.raises(Busy):
+        with pytest.raises(SpeakerBusy):
             await patient.speak(keys, turn=0, offset=0, pcm=b"bb", end=False)
 
         assert (await impatient.speak(keys, turn=0, offset=0, pcm=b"bb", end=False)).turn == 2
-        assert (await said(store, keys))[1] == uplink.Speech(1, 4, b"", end=True)
+        assert (await said(store, keys))[1] == uplink.SpeechChunk(1, 4, b"", end=True)
 
 
 async def test_a_key_opens_one_turn(open_store) -> None:
     """Attempts at once and one after the other, whole or in pieces: one turn, each byte in once."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         first = await asyncio.gather(
             *(up.speak(keys, key="k", offset=0, pcm=b"abcd"[:size], end=False) for size in (2, 4, 3, 4))
         )
@@ -144,24 +144,24 @@ async def test_a_complete_turn_repeats_only_itself(open_store) -> None:
     """Its last chunk may come again; more or less than it has is other audio."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         for end in (False, True):
             await up.speak(keys, key="k", offset=0, pcm=b"abcd", end=end)
-            with pytest.raises(Mismatch) as mismatch:
+            with pytest.raises(InputMismatch) as mismatch:
                 await up.speak(keys, key="k", offset=0, pcm=b"ab", end=True)
             assert (mismatch.value.turn, mismatch.value.offset) == (1, 4)
-        with pytest.raises(Mismatch):
+        with pytest.raises(InputMismatch):
             await up.speak(keys, key="k", offset=4, pcm=b"ef", end=False)
 
         assert await up.speak(keys, key="k", offset=0, pcm=b"ab", end=False) == (1, 4)
-        assert await up.find(keys, key="k") == Input(1, 4, "ended", "k")
+        assert await up.find(keys, key="k") == TurnInputState(1, 4, "ended", "k")
 
 
 async def test_eight_turns_are_known(open_store) -> None:
     """By number and by key, with what became of them; those before are not."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         assert await up.find(keys, turn=1) is None
         assert await up.find(keys, key="k1") is None
         for turn in range(1, 11):
@@ -169,11 +169,11 @@ async def test_eight_turns_are_known(open_store) -> None:
 
         for turn in range(1, 11):
             state = "ended" if turn % 2 == 0 else "cut"
-            known = Input(turn, turn, state, f"k{turn}") if turn > 2 else None
+            known = TurnInputState(turn, turn, state, f"k{turn}") if turn > 2 else None
             assert await up.find(keys, turn=turn) == known
             assert await up.find(keys, key=f"k{turn}") == known
         assert len(await said(store, keys)) == 10 + 5  # each open turn's input was closed by the next
-        with pytest.raises(Closed):
+        with pytest.raises(TurnClosed):
             await up.speak(keys, turn=1, key="k1", offset=1, pcm=b"late", end=False)
 
 
@@ -181,10 +181,10 @@ async def test_the_key_decides_before_the_number(open_store) -> None:
     """After a fail-over another speaker may have our number: nothing of ours enters its turn."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         await up.speak(keys, key="theirs", offset=0, pcm=b"aaaa", end=False)
 
-        with pytest.raises(Closed):
+        with pytest.raises(TurnClosed):
             await up.speak(keys, turn=1, key="ours", offset=4, pcm=b"bb", end=False)
 
 
@@ -192,86 +192,86 @@ async def test_a_lost_opening_is_opened_again(open_store) -> None:
     """Under its own number, once its speaker has gone back to its beginning."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         await up.speak(keys, key="before", offset=0, pcm=b"zz", end=False)
         go_back = await store.snapshot(keys)
         await up.speak(keys, key="before", offset=2, pcm=b"", end=True)
         await up.speak(keys, key="k", offset=0, pcm=b"aaaa", end=False)
         await go_back()
 
-        with pytest.raises(Missed) as missed:
+        with pytest.raises(OffsetGap) as missed:
             await up.speak(keys, turn=2, key="k", offset=4, pcm=b"bb", end=False)
         assert missed.value.offset == 0
         assert await up.speak(keys, turn=2, key="k", offset=0, pcm=b"aaaabb", end=True) == (2, 6)
-        assert (await said(store, keys))[-1] == uplink.Speech(2, 0, b"aaaabb", end=True, key="k")
+        assert (await said(store, keys))[-1] == uplink.SpeechChunk(2, 0, b"aaaabb", end=True, key="k")
 
 
 async def test_silence_cuts(open_store) -> None:
     """What comes after it would find no owner that listens: it is refused, not acknowledged."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link, UplinkLimits(silence_ms=10))
+        up = Uplink(store.client, UplinkLimits(silence_ms=10))
         await up.speak(keys, key="k", offset=0, pcm=b"aaaa", end=False)
         await asyncio.sleep(0.05)
 
-        with pytest.raises(Closed):
+        with pytest.raises(TurnClosed):
             await up.speak(keys, turn=1, key="k", offset=4, pcm=b"bb", end=False)
-        assert await up.find(keys, turn=1) == Input(1, 4, "cut", "k")
-        assert (await said(store, keys))[1:] == [uplink.Speech(1, 4, b"", end=True)]
+        assert await up.find(keys, turn=1) == TurnInputState(1, 4, "cut", "k")
+        assert (await said(store, keys))[1:] == [uplink.SpeechChunk(1, 4, b"", end=True)]
 
 
 async def test_audio_that_waits_for_room_is_no_silence(open_store) -> None:
     """A speaker may wait for longer than it may be silent."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link, UplinkLimits(entries=64, silence_ms=60_000))
+        up = Uplink(store.client, UplinkLimits(entries=64, silence_ms=60_000))
         spoken = await up.speak(keys, key="k", offset=0, pcm=bytes(64), end=False, entry_bytes=1)
-        seconds, _ = await store.link.execute("TIME")
-        await store.link.execute("HSET", keys.meta, "in_at", (int(seconds) - 30) * 1000)
+        seconds, _ = await store.client.execute("TIME")
+        await store.client.execute("HSET", keys.meta, "in_at", (int(seconds) - 30) * 1000)
 
-        with pytest.raises(Full):
+        with pytest.raises(UplinkFull):
             await up.speak(keys, turn=1, key="k", offset=spoken.offset, pcm=b"more", end=True)
 
-        assert int(await store.link.execute("HGET", keys.meta, "in_at")) >= int(seconds) * 1000
+        assert int(await store.client.execute("HGET", keys.meta, "in_at")) >= int(seconds) * 1000
 
 
 async def test_keys_outlive_a_fail_over(open_store) -> None:
     """What the owner has heard it restores with its key, and the turns before keep theirs."""
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create())
-        up = Uplink(store.link, UplinkLimits(silence_ms=10))
+        up = Uplink(store.client, UplinkLimits(silence_ms=10))
         await up.speak(lease.keys, key="first", offset=0, pcm=b"aa", end=True)
         go_back = await store.snapshot(lease.keys)
         await up.speak(lease.keys, key="second", offset=0, pcm=b"bbbb", end=False)
         cursor = (await store.entries(lease.keys.up))[-1][0]
         await asyncio.sleep(0.05)
         await go_back()
-        writer = store.writer(publisher, lease, Heard(cursor, 2, 4, "open", "second"))
+        writer = store.writer(publisher, lease, UplinkProgress(cursor, 2, 4, "open", "second"))
         writer.restore("gone")
         await writer.drained()
 
-        assert await up.find(lease.keys, key="first") == Input(1, 2, "ended", "first")
-        assert await up.find(lease.keys, key="second") == Input(2, 4, "open", "second")
+        assert await up.find(lease.keys, key="first") == TurnInputState(1, 2, "ended", "first")
+        assert await up.find(lease.keys, key="second") == TurnInputState(2, 4, "open", "second")
         assert await up.speak(lease.keys, key="second", offset=0, pcm=b"bbbbcc", end=True) == (2, 6)
-        assert (await said(store, lease.keys))[1:] == [uplink.Speech(2, 4, b"cc", end=True)]
+        assert (await said(store, lease.keys))[1:] == [uplink.SpeechChunk(2, 4, b"cc", end=True)]
 
 
 @pytest.fixture
-def other_server(redis_server: Server) -> Iterator[Server]:
+def other_server(redis_server: LocalServer) -> Iterator[LocalServer]:
     """A second server of the same make."""
-    with Server(redis_server._binary) as server:
+    with LocalServer(redis_server._binary) as server:
         yield server
 
 
 async def test_replicas_must_have_it(open_store, redis_server, other_server) -> None:
     """Without them speech is not acknowledged; with them it is, and saying it again repeats nothing."""
-    async with open_store() as store, Link(other_server.url, name="replica") as replica:
+    async with open_store() as store, RedisClient(other_server.url, name="replica") as replica:
         keys = await store.create()
-        up = Uplink(store.link, UplinkLimits(replicas=1, replicas_wait_ms=50))
+        up = Uplink(store.client, UplinkLimits(replicas=1, replicas_wait_ms=50))
         with pytest.raises(Unreplicated, match="0 of 1 replicas"):
             await up.speak(keys, key="k", offset=0, pcm=b"aaaa", end=True)
 
-        await store.link.execute("CONFIG", "SET", "repl-diskless-sync-delay", "0")
+        await store.client.execute("CONFIG", "SET", "repl-diskless-sync-delay", "0")
         await replica.execute("REPLICAOF", "127.0.0.1", redis_server.port)
         spoken = None
         async with asyncio.timeout(20):
@@ -290,12 +290,12 @@ async def test_an_interrupt_names_the_last_turn_and_closes_it(open_store) -> Non
     """What was opened so far is meant, nothing later."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         assert await up.interrupt(keys, "viewer") == 0
         await up.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
 
         assert await up.interrupt(keys, "viewer") == 1
-        with pytest.raises(Closed):
+        with pytest.raises(TurnClosed):
             await up.speak(keys, turn=1, offset=4, pcm=b"bb", end=False)
         assert (await up.speak(keys, turn=0, offset=0, pcm=b"cc", end=False)).turn == 2
         assert (await said(store, keys))[2] == uplink.Interrupt(1, "viewer")
@@ -305,7 +305,7 @@ async def test_reports_pass_through(open_store) -> None:
     """Playback, text and microphone audio reach the owner as they are."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         await up.report_playback(keys, turn=3, state="finished", position_ms=99, viewer="v1")
         await up.send_text(keys, "héllo")
         await up.send_microphone(keys, b"\x00\xff")
@@ -319,17 +319,17 @@ async def test_waiting_is_bounded_in_count(open_store) -> None:
     """At the limit speech and reports are refused; what stops the avatar is not."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link, UplinkLimits(entries=3))
+        up = Uplink(store.client, UplinkLimits(entries=3))
         await up.speak(keys, turn=0, offset=0, pcm=b"aa", end=False)
         await up.speak(keys, turn=1, offset=2, pcm=b"aa", end=False)
         await up.speak(keys, turn=1, offset=4, pcm=b"aa", end=False)
-        with pytest.raises(Full):
+        with pytest.raises(UplinkFull):
             await up.speak(keys, turn=1, offset=6, pcm=b"aa", end=False)
-        with pytest.raises(Full):
+        with pytest.raises(UplinkFull):
             await up.send_text(keys, "hi")
 
         assert await up.interrupt(keys, "viewer") == 1
-        await store.link.execute("XTRIM", keys.up, "MAXLEN", "0")
+        await store.client.execute("XTRIM", keys.up, "MAXLEN", "0")
         assert (await up.speak(keys, turn=0, offset=0, pcm=b"aa", end=False)).turn == 2
 
 
@@ -337,14 +337,14 @@ async def test_waiting_is_bounded_in_bytes(open_store) -> None:
     """Whatever the owner has consumed makes room again."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link, UplinkLimits(bytes=100_000))
+        up = Uplink(store.client, UplinkLimits(bytes=100_000))
         offset, turn = 0, 0
-        with pytest.raises(Full):
+        with pytest.raises(UplinkFull):
             while True:
                 turn, offset = await up.speak(keys, turn=turn, offset=offset, pcm=bytes(4000), end=False)
         assert 90_000 <= offset <= 100_000
         entries = await store.entries(keys.up)
-        await store.link.execute("XTRIM", keys.up, "MINID", entries[10][0])
+        await store.client.execute("XTRIM", keys.up, "MINID", entries[10][0])
 
         assert (
             await up.speak(keys, turn=turn, offset=offset, pcm=bytes(4000), end=False)
@@ -355,16 +355,16 @@ async def test_a_long_piece_becomes_entries(open_store) -> None:
     """In order, opened by the first and ended by the last; what is in of it is not taken again."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         pcm = bytes(range(100))
         await up.speak(keys, key="k", offset=0, pcm=pcm[:40], end=False, barge_in=True, entry_bytes=30)
         spoken = await up.speak(keys, turn=1, key="k", offset=0, pcm=pcm, end=True, entry_bytes=30)
 
         assert spoken == (1, 100)
         assert await said(store, keys) == [
-            uplink.Speech(1, 0, pcm[:30], key="k", barge_in=True), uplink.Speech(1, 30, pcm[30:40]),
-            uplink.Speech(1, 40, pcm[40:60]), uplink.Speech(1, 60, pcm[60:90]),
-            uplink.Speech(1, 90, pcm[90:], end=True),
+            uplink.SpeechChunk(1, 0, pcm[:30], key="k", barge_in=True), uplink.SpeechChunk(1, 30, pcm[30:40]),
+            uplink.SpeechChunk(1, 40, pcm[40:60]), uplink.SpeechChunk(1, 60, pcm[60:90]),
+            uplink.SpeechChunk(1, 90, pcm[90:], end=True),
         ]  # fmt: skip
 
 
@@ -372,14 +372,14 @@ async def test_as_much_of_a_piece_as_there_is_room_for(open_store) -> None:
     """In count as in bytes; the turn stays open until the rest is in, too."""
     async with open_store() as store:
         keys = await store.create()
-        few = Uplink(store.link, UplinkLimits(entries=3))
+        few = Uplink(store.client, UplinkLimits(entries=3))
         assert await few.speak(keys, offset=0, pcm=bytes(50), end=True, entry_bytes=10) == (1, 30)
-        with pytest.raises(Full):
+        with pytest.raises(UplinkFull):
             await few.speak(keys, turn=1, offset=30, pcm=bytes(20), end=True, entry_bytes=10)
-        small = Uplink(store.link, UplinkLimits(bytes=25))
-        await store.link.execute("XTRIM", keys.up, "MAXLEN", "0")
+        small = Uplink(store.client, UplinkLimits(bytes=25))
+        await store.client.execute("XTRIM", keys.up, "MAXLEN", "0")
         assert await small.speak(keys, turn=1, offset=30, pcm=bytes(50), end=True, entry_bytes=10) == (1, 50)
-        await store.link.execute("XTRIM", keys.up, "MAXLEN", "0")
+        await store.client.execute("XTRIM", keys.up, "MAXLEN", "0")
         assert await small.speak(keys, turn=1, offset=50, pcm=b"", end=True) == (1, 50)
         assert [e.end for e in await said(store, keys)] == [True]
 
@@ -388,7 +388,7 @@ async def test_closing_ends_input(open_store) -> None:
     """After a close nothing is taken but another close."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         await up.close(keys, "deleted")
         for attempt in (
             up.speak(keys, turn=0, offset=0, pcm=b"aa", end=False),
@@ -399,9 +399,9 @@ async def test_closing_ends_input(open_store) -> None:
                 await attempt
         await up.close(keys, "deleted")
 
-        assert (await read(store.link, keys)).state == "closing"
+        assert (await read(store.client, keys)).state == "closing"
         assert await said(store, keys) == [uplink.Close("deleted")], "the owner has not read the first"
-        await store.link.execute("DEL", keys.up)
+        await store.client.execute("DEL", keys.up)
         await up.close(keys, "deleted")
         assert await said(store, keys) == [uplink.Close("deleted")], "Redis had lost the first"
 
@@ -410,10 +410,10 @@ async def test_an_unknown_conversation(open_store) -> None:
     """There is nothing to append to, and nothing is created."""
     async with open_store() as store:
         keys = store.keys.conversation("unknown")
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         with pytest.raises(Missing):
             await up.speak(keys, turn=0, offset=0, pcm=b"aa", end=False)
         with pytest.raises(Missing):
             await up.interrupt(keys, "x")
 
-        assert await store.link.execute("DBSIZE") == 0
+        assert await store.client.execute("DBSIZE") == 0

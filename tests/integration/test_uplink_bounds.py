@@ -3,7 +3,7 @@
 import pytest
 
 from relay_streams.conversations import read
-from relay_streams.uplink import Full, Uplink, UplinkLimits
+from relay_streams.uplink import Uplink, UplinkFull, UplinkLimits
 from relay_wire import uplink
 
 
@@ -14,8 +14,8 @@ async def said(store, keys) -> list[uplink.Entry]:
 async def consume(store, keys, *, upto: int = -1) -> None:
     """What an owner does with what it has read: the cursor moves, the stream is trimmed to it."""
     entry = (await store.entries(keys.up))[upto][0]
-    await store.link.execute("HSET", keys.meta, "up", entry)
-    await store.link.execute("XTRIM", keys.up, "MINID", "=", entry)
+    await store.client.execute("HSET", keys.meta, "up", entry)
+    await store.client.execute("XTRIM", keys.up, "MINID", "=", entry)
 
 
 SAYINGS = {
@@ -33,8 +33,8 @@ async def test_what_viewers_say_is_bounded_in_bytes(open_store, kind: str) -> No
     """Whatever it is; and the backend still has its part."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link, UplinkLimits(bytes=100_000, entries=100_000))
-        with pytest.raises(Full):
+        up = Uplink(store.client, UplinkLimits(bytes=100_000, entries=100_000))
+        with pytest.raises(UplinkFull):
             for _ in range(10_000):
                 await SAYINGS[kind](up, keys, 1000)
         content = sum(len(value) for _, fields in await store.entries(keys.up) for value in fields.values())
@@ -47,8 +47,8 @@ async def test_what_viewers_say_is_bounded_in_count(open_store, kind: str) -> No
     """The rest is the backend's, which has no such share."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link, UplinkLimits(entries=20, viewer_share=0.25))
-        with pytest.raises(Full):
+        up = Uplink(store.client, UplinkLimits(entries=20, viewer_share=0.25))
+        with pytest.raises(UplinkFull):
             for _ in range(100):
                 await SAYINGS[kind](up, keys, 2)
         assert len(await said(store, keys)) == 5
@@ -61,12 +61,12 @@ async def test_a_viewers_own_speech_is_of_the_viewers_share(open_store) -> None:
     """Who talks into /ws/host is a viewer, too."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link, UplinkLimits(bytes=100_000))
+        up = Uplink(store.client, UplinkLimits(bytes=100_000))
         viewer = await up.speak(
             keys, key="v", offset=0, pcm=bytes(90_000), end=False, viewer=True, entry_bytes=1000
         )
         assert viewer.offset == 50_000
-        with pytest.raises(Full):
+        with pytest.raises(UplinkFull):
             await up.send_text(keys, "hi")
         spoken = await up.speak(keys, key="b", offset=0, pcm=bytes(50_000), end=True, barge_in=True)
         assert spoken == (2, 50_000)
@@ -76,11 +76,11 @@ async def test_speech_leaves_the_viewers_their_share(open_store) -> None:
     """A long answer that waits does not make the avatar deaf, as long as there is room at all."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link, UplinkLimits(entries=100))
+        up = Uplink(store.client, UplinkLimits(entries=100))
         await up.speak(keys, key="b", offset=0, pcm=bytes(600), end=True, entry_bytes=10)
         for _ in range(40):
             await up.send_text(keys, "hi")
-        with pytest.raises(Full):
+        with pytest.raises(UplinkFull):
             await up.send_text(keys, "hi")
 
 
@@ -88,9 +88,9 @@ async def test_what_the_owner_has_read_makes_room(open_store) -> None:
     """For viewers as for speech, however often it fills."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link, UplinkLimits(bytes=40_000))
+        up = Uplink(store.client, UplinkLimits(bytes=40_000))
         for _ in range(5):
-            with pytest.raises(Full):
+            with pytest.raises(UplinkFull):
                 for _ in range(100):
                     await up.send_microphone(keys, bytes(1000))
             waiting = len(await said(store, keys))
@@ -103,20 +103,20 @@ async def test_a_message_that_just_fits(open_store) -> None:
     """Exactly to the byte, whatever was said and read before."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link, UplinkLimits(bytes=2000))
+        up = Uplink(store.client, UplinkLimits(bytes=2000))
         for _ in range(3):
             await up.send_microphone(keys, bytes(499))  # and one byte of the field's name
-            with pytest.raises(Full):
+            with pytest.raises(UplinkFull):
                 await up.send_microphone(keys, bytes(500))
             await up.send_microphone(keys, bytes(499))
-            await store.link.execute("XTRIM", keys.up, "MAXLEN", 0)
+            await store.client.execute("XTRIM", keys.up, "MAXLEN", 0)
 
 
 async def test_interrupts_of_which_one_is_enough(open_store) -> None:
     """Nobody has said anything since, and the owner has not read the first: the first stands for all."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         await up.speak(keys, key="k", offset=0, pcm=b"aa", end=True)
         for index in range(1000):
             assert await up.interrupt(keys, "viewer") == 1
@@ -124,7 +124,7 @@ async def test_interrupts_of_which_one_is_enough(open_store) -> None:
                 await up.report_playback(keys, turn=1, state="started", position_ms=index, viewer="v")
         interrupts = [entry for entry in await said(store, keys) if isinstance(entry, uplink.Interrupt)]
         assert interrupts == [uplink.Interrupt(1, "viewer")]
-        assert (await read(store.link, keys)).input_turn == 1
+        assert (await read(store.client, keys)).input_turn == 1
 
 
 @pytest.mark.parametrize("new", ["speech", "text", "mic", "sample"])
@@ -132,7 +132,7 @@ async def test_an_interrupt_of_something_new_counts(open_store, new: str) -> Non
     """What was said after the last one is to be stopped, too."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         await up.interrupt(keys, "viewer")
         if new == "speech":
             await up.speak(keys, key="k", offset=0, pcm=b"aa", end=True)
@@ -146,12 +146,12 @@ async def test_an_interrupt_that_was_read_is_no_longer_the_same(open_store) -> N
     """An agent may have made up its mind since; and one that Redis has lost is said again."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link)
+        up = Uplink(store.client)
         await up.interrupt(keys, "viewer")
         await consume(store, keys)
         await up.interrupt(keys, "viewer")
         assert len(await said(store, keys)) == 2
-        await store.link.execute("DEL", keys.up)
+        await store.client.execute("DEL", keys.up)
         await up.interrupt(keys, "viewer")
         assert await said(store, keys) == [uplink.Interrupt(0, "viewer")]
 
@@ -160,13 +160,13 @@ async def test_requests_and_interrupts_in_turn(open_store) -> None:
     """Each is new after the other; interrupts are counted as viewers' entries, so this ends as well."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link, UplinkLimits(entries=100))
+        up = Uplink(store.client, UplinkLimits(entries=100))
         full = 0
         for _ in range(200):
             await up.interrupt(keys, "viewer")
             try:
                 await up.send_text(keys, "hi")
-            except Full:
+            except UplinkFull:
                 full += 1
         assert len(await said(store, keys)) <= 51
         assert full > 100
@@ -177,14 +177,14 @@ async def test_a_store_that_lost_the_counters(open_store) -> None:
     """A record without them bounds what comes, and one whose stream is gone starts again."""
     async with open_store() as store:
         keys = await store.create()
-        up = Uplink(store.link, UplinkLimits(bytes=10_000))
-        with pytest.raises(Full):
+        up = Uplink(store.client, UplinkLimits(bytes=10_000))
+        with pytest.raises(UplinkFull):
             for _ in range(100):
                 await up.send_text(keys, "x" * 500)
-        await store.link.execute("HDEL", keys.meta, "up_in", "up_base")
-        with pytest.raises(Full):
+        await store.client.execute("HDEL", keys.meta, "up_in", "up_base")
+        with pytest.raises(UplinkFull):
             for _ in range(100):
                 await up.send_text(keys, "x" * 500)
         assert len(await said(store, keys)) <= 20
-        await store.link.execute("DEL", keys.up)
+        await store.client.execute("DEL", keys.up)
         await up.send_text(keys, "x" * 500)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from relay_ingest.agents.voice import Overdue, TooLong, Voice, VoiceLimits
+from relay_ingest.agents.speech_output import Overdue, SpeechLimits, SpeechOutput, TooLong
 from relay_runtime.tasks import TaskScope
 from relay_streams.conversations import read
 from relay_streams.errors import Fenced
 from relay_streams.keys import ConversationKeys
-from relay_streams.ownership import Lease
-from relay_streams.uplink import Busy, Closed, Term, Uplink
+from relay_streams.leases import Lease
+from relay_streams.uplink import SpeakerBusy, SpeakerFence, TurnClosed, Uplink
 from relay_wire import uplink
 
 RATE = 16000
@@ -25,7 +25,7 @@ SECOND = bytes(index % 251 for index in range(2 * RATE))
 class Bench:
     """A voice, and what it said."""
 
-    voice: Voice
+    voice: SpeechOutput
     store: Any
     lease: Lease
     closed: bool = False
@@ -49,10 +49,10 @@ class Bench:
 
     async def said(self) -> bytes:
         entries = [uplink.decode(fields) for _, fields in await self.store.entries(self.keys.up)]
-        return b"".join(entry.pcm for entry in entries if isinstance(entry, uplink.Speech))
+        return b"".join(entry.pcm for entry in entries if isinstance(entry, uplink.SpeechChunk))
 
     async def state(self) -> tuple[int, str]:
-        record = await read(self.store.link, self.keys)
+        record = await read(self.store.client, self.keys)
         return record.input_turn, record.input_state
 
     async def until_ended(self) -> None:
@@ -69,10 +69,10 @@ def bench(open_store):
     async def made(*, chunk_s: float = 5.0, speech_s: float = 60.0) -> AsyncIterator[Bench]:
         async with open_store() as store, TaskScope() as tasks:
             lease = await store.claim(await store.create(agent="echo"))
-            voice = Voice(
-                Uplink(store.link), lease.keys, sample_rate=RATE,
-                term=lambda: Term(lease.generation, "0-0"),
-                limits=VoiceLimits(chunk_s=chunk_s, speech_s=speech_s, wait_s=1.0),
+            voice = SpeechOutput(
+                Uplink(store.client), lease.keys, sample_rate=RATE,
+                term=lambda: SpeakerFence(lease.generation, "0-0"),
+                limits=SpeechLimits(chunk_s=chunk_s, speech_s=speech_s, wait_s=1.0),
                 spawn=lambda coroutine: tasks.spawn(coroutine, name="voice"),
             )  # fmt: skip
             yield Bench(voice, store, lease)
@@ -109,7 +109,7 @@ async def test_real_time_is_gathered(bench, eventually) -> None:
             before = await b.said()
             speech = tasks.spawn(b.say(slowly(), real_time=True), name="speech")
             for _ in range(20):
-                await b.store.link.execute("PING")
+                await b.store.client.execute("PING")
             assert await b.said() == before
             gate.set()
             await speech
@@ -154,13 +154,13 @@ async def test_cancelled_in_the_middle(bench) -> None:
 async def test_what_is_refused(bench) -> None:
     """While a backend speaks, after an interrupt nobody heard of, after another owner came."""
     async with bench() as b:
-        up = Uplink(b.store.link)
+        up = Uplink(b.store.client)
         await up.speak(b.keys, offset=0, pcm=SECOND, end=False)
-        with pytest.raises(Busy):
+        with pytest.raises(SpeakerBusy):
             await b.say(b.source(SECOND))
         await up.speak(b.keys, turn=1, offset=len(SECOND), pcm=b"", end=True)
         await up.interrupt(b.keys, "viewer")
-        with pytest.raises(Closed):
+        with pytest.raises(TurnClosed):
             await b.say(b.source(SECOND))
         await b.store.registry().release(b.lease)
         await b.store.claim(b.keys, "heir")
@@ -174,10 +174,10 @@ async def test_what_is_refused(bench) -> None:
 async def test_the_former_agents_turn(bench) -> None:
     """It is ended by the next owner's voice; a backend's is left alone."""
     async with bench() as b:
-        await Uplink(b.store.link).speak(b.keys, key="agent:x", offset=0, pcm=SECOND, end=False)
-        b.voice.close_former(await read(b.store.link, b.keys))
+        await Uplink(b.store.client).speak(b.keys, key="agent:x", offset=0, pcm=SECOND, end=False)
+        b.voice.close_former(await read(b.store.client, b.keys))
         await b.until_ended()
-        await Uplink(b.store.link).speak(b.keys, key="x", offset=0, pcm=SECOND, end=False)
-        b.voice.close_former(await read(b.store.link, b.keys))
-        with pytest.raises(Busy):
+        await Uplink(b.store.client).speak(b.keys, key="x", offset=0, pcm=SECOND, end=False)
+        b.voice.close_former(await read(b.store.client, b.keys))
+        with pytest.raises(SpeakerBusy):
             await b.say(b.source(SECOND))

@@ -79,4 +79,4 @@ async def open_bench(store: Any, **settings: Any) -> AsyncIterator[Bench]:
             "SPATIUS_INGRESS_ENDPOINT": url.replace("http", "ws") + "/v2/driveningress",
             "drain_s": 0.2, **settings,
         }  # fmt: skip
-        yield Bench(store, Uplink(store.link), values, url)
+        yield Bench(store, Uplink(store.client), values, url)

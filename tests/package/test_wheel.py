@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from relay_streams.server import Server
+from relay_redis.local_server import LocalServer
 
 ROOT = Path(__file__).parents[2]
 SERVICES = {
@@ -76,8 +76,8 @@ def test_what_is_in_it(wheel: Path) -> None:
     assert top == in_tree
     for package in in_tree:
         assert f"{package}/py.typed" in names
-    for script in ROOT.glob("shared/relay_streams/lua/*.lua"):
-        assert f"relay_streams/lua/{script.name}" in names
+    for script in ROOT.glob("shared/relay_streams/scripts/*.lua"):
+        assert f"relay_streams/scripts/{script.name}" in names
     assert "relay_cli/data/speech.wav" in names
 
 
@@ -91,7 +91,7 @@ def test_a_service_alone(service: str, environments: dict[str, Path], tmp_path: 
         )
         assert found.returncode == 1, f"{module} came along"
 
-    with Server() as redis:
+    with LocalServer() as redis:
         process = subprocess.Popen(
             [str(python.parent / f"relay-{service}")], stdout=subprocess.PIPE, cwd=tmp_path,
             env={**os.environ, **SETTINGS, "RELAY_REDIS_URL": redis.url},

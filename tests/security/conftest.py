@@ -15,7 +15,7 @@ from tests.security import processes
 from tests.security.certificates import issue
 from tests.security.processes import Service
 
-from relay_streams.server import Server, distribution_binary, embedded_binary
+from relay_redis.local_server import LocalServer, distribution_binary, embedded_binary
 
 __all__ = ["_guards", "bench", "open_store"]
 
@@ -66,9 +66,9 @@ def tls_redis(pair, authority, tmp_path) -> Iterator[tuple[str, Path, Process]]:
 
 
 @pytest.fixture(scope="session")
-def some_redis() -> Iterator[Server]:
+def some_redis() -> Iterator[LocalServer]:
     """A real server, for tests of processes: which one it is makes no difference to them."""
-    with Server(need(embedded_binary() or distribution_binary(), "a Redis or Valkey server")) as server:
+    with LocalServer(need(embedded_binary() or distribution_binary(), "a Redis or Valkey server")) as server:
         yield server
 
 

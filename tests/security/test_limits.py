@@ -54,7 +54,7 @@ async def test_a_gateway_is_full(bench, eventually) -> None:
         assert await told(b) == (503, "gateway-full", "5")
 
         await socket.close()
-        await eventually(lambda: not b.service.reception._audience or len(b.service.reception._audience) == 1)
+        await eventually(lambda: not b.service.sessions._hub or len(b.service.sessions._hub) == 1)
         again = await b.connect()
         await again.receive_bytes(timeout=5)
         await again.close()

@@ -11,12 +11,12 @@ from tests.conftest import need
 from tests.redis_process import Process, workshop
 from tests.topologies import cluster_topology, sentinel_topology
 
+from relay_redis.client import RedisClient
+from relay_redis.local_server import distribution_binary
+from relay_redis.pubsub import PubSub
 from relay_settings.redis_url import Credentials
 from relay_settings.store import StoreSettings
 from relay_streams.errors import Unavailable
-from relay_streams.hints import Hints
-from relay_streams.link import Link
-from relay_streams.server import distribution_binary
 
 OLD, NEW = "planted-secret-old", "planted-secret-new"
 STREAM = "relay:{p00}:c:x:down"
@@ -63,20 +63,20 @@ async def use_it(url: str, change: Callable[[], None], redis: Redis) -> None:
     """Links and subscriptions work, lose their password and every connection, and work again."""
     moved = asyncio.Event()
     async with (
-        Link(url, name="test", timeout_s=5) as link,
-        Hints(url, lambda _stream, _told: moved.set(), name="test-hints") as hints,
+        RedisClient(url, name="test", timeout_s=5) as client,
+        PubSub(url, lambda _stream, _told: moved.set(), name="test-hints") as pubsub,
         asyncio.timeout(30),
     ):
-        hints.subscribe(STREAM)
+        pubsub.subscribe(STREAM)
         await moved.wait()
-        assert await link.execute("SET", STREAM, "old") == b"OK"
+        assert await client.execute("SET", STREAM, "old") == b"OK"
         await asyncio.to_thread(change)
         moved.clear()
         await redis.rotate()
         await moved.wait()  # subscribed anew
         while True:
             try:
-                assert await link.execute("ACL", "WHOAMI", key=STREAM) == b"relay"
+                assert await client.execute("ACL", "WHOAMI", key=STREAM) == b"relay"
                 break
             except Unavailable:
                 await asyncio.sleep(0.05)
@@ -141,9 +141,9 @@ async def test_a_provider_that_fails(redis, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "company_identity", SimpleNamespace(tokens=tokens))
     settings = StoreSettings.load(redis_url=redis.url, redis_credential_provider="company_identity:tokens")
 
-    async with Link(settings.store_url, name="test") as link, asyncio.timeout(20):
-        await link.ready()
-        assert await link.execute("ACL", "WHOAMI", key="x") == b"relay"
+    async with RedisClient(settings.store_url, name="test") as client, asyncio.timeout(20):
+        await client.ready()
+        assert await client.execute("ACL", "WHOAMI", key="x") == b"relay"
     assert outcomes == []
 
 
@@ -155,9 +155,9 @@ async def test_a_file_that_is_away_for_a_while(redis, monkeypatch, tmp_path, eve
     settings = await asyncio.to_thread(StoreSettings.load, redis_url=redis.url, redis_username="relay")
     await asyncio.to_thread(secret.unlink)
 
-    async with Link(settings.store_url, name="test") as link:
+    async with RedisClient(settings.store_url, name="test") as client:
         with pytest.raises(Unavailable) as refused:
-            await link.execute("PING")
+            await client.execute("PING")
         assert "planted" not in str(refused.value)
         await asyncio.to_thread(secret.write_text, OLD)
-        await eventually(lambda: link.connected)
+        await eventually(lambda: client.connected)

@@ -13,7 +13,7 @@ from tests.security.processes import API_KEY, KNOWN, Service
 
 from relay_runtime.parent import end_with_parent
 from relay_settings.environment import child_environment
-from relay_wire import speaker
+from relay_wire import audio_socket
 
 HEADERS = {"Authorization": f"Bearer {API_KEY}"}
 
@@ -59,13 +59,13 @@ async def test_speakers_are_sent_elsewhere(service) -> None:
         ]
         for socket in sockets:
             await socket.send_bytes(bytes(320))
-            assert isinstance(speaker.decode_answer(await socket.receive_str()), speaker.Turn)
-            assert isinstance(speaker.decode_answer(await socket.receive_str()), speaker.Ack)
+            assert isinstance(audio_socket.decode_answer(await socket.receive_str()), audio_socket.Turn)
+            assert isinstance(audio_socket.decode_answer(await socket.receive_str()), audio_socket.Ack)
         child.signal(signal.SIGTERM)
         loop = asyncio.get_running_loop()
 
         async def told(socket: aiohttp.ClientWebSocketResponse) -> tuple[Any, float]:
-            last = speaker.decode_answer(await socket.receive_str(timeout=10))
+            last = audio_socket.decode_answer(await socket.receive_str(timeout=10))
             await socket.receive(timeout=10)
             return last, loop.time()
 
@@ -79,8 +79,8 @@ async def test_speakers_are_sent_elsewhere(service) -> None:
         for one in conversations:
             path = f"{after.url}/v1/conversations/{one}/audio"
             async with http.ws_connect(path, headers=HEADERS) as socket:
-                await socket.send_str(speaker.encode(speaker.Start(turn=1)))
-                assert speaker.decode_answer(await socket.receive_str()) == speaker.Ack(1, 320)
+                await socket.send_str(audio_socket.encode(audio_socket.Start(turn=1)))
+                assert audio_socket.decode_answer(await socket.receive_str()) == audio_socket.Ack(1, 320)
 
 
 async def test_requests_under_way_are_finished(service) -> None:

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_ingest.agents.catalog import Catalog, UnknownAgent
 from relay_ingest.agents.clips import ClipError, read_clip
 from relay_ingest.agents.echo import Echo
-from relay_ingest.agents.happening import Ended, Event, Interrupted, Microphone, Sample, Started, Text
-from relay_ingest.agents.inbox import Inbox
+from relay_ingest.agents.events import ClipRequest, Ended, Event, Interrupted, Microphone, Started, Text
 from relay_ingest.agents.prebuffer import prebuffered
 from relay_ingest.agents.push import Push
+from relay_ingest.agents.queue import EventQueue
+from relay_ingest.agents.registry import AgentRegistry, UnknownAgent
 from relay_settings.agents import AgentSettings
 from relay_settings.base import SettingsError
 
@@ -27,19 +27,19 @@ RATE = 16000
 happenings = st.one_of(
     st.builds(Microphone, st.binary(max_size=40), st.booleans()),
     st.builds(Text, st.text(max_size=10)),
-    st.builds(Sample, st.text(max_size=10)),
+    st.builds(ClipRequest, st.text(max_size=10)),
     st.builds(Interrupted, st.sampled_from(["viewer", "backend"])),
 )
 
 
-def drain(inbox: Inbox) -> list[Event]:
+def drain(inbox: EventQueue) -> list[Event]:
     return list(iter(lambda: inbox.take(0.0), None))
 
 
 @given(st.lists(happenings, max_size=60))
 def test_the_inbox_is_bounded(said: list[Event]) -> None:
     """It keeps order and bounds; beginning, end and the last interrupt are always there."""
-    inbox = Inbox(limit_events=10, limit_bytes=100)
+    inbox = EventQueue(limit_events=10, limit_bytes=100)
     put = [Started(resumed=False), *said, Ended("deleted")]
     dropped = [victim for event in put for victim in inbox.put(event, 0.0)]
     interrupted = inbox.interrupted
@@ -59,7 +59,7 @@ def test_the_inbox_is_bounded(said: list[Event]) -> None:
 
 def test_the_inbox_drops_audio_first() -> None:
     """The oldest of it, and the end of what was said only when there is no other."""
-    inbox = Inbox(limit_events=3, limit_bytes=1000)
+    inbox = EventQueue(limit_events=3, limit_bytes=1000)
     for event in (Text("a"), Microphone(b"1", end=True), Microphone(b"2")):
         assert inbox.put(event, 0.0) == []
     assert inbox.put(Microphone(b"3"), 0.0) == [Microphone(b"2")]
@@ -70,7 +70,7 @@ def test_the_inbox_drops_audio_first() -> None:
 
 def test_neglect() -> None:
     """It counts while something waits, from the last time something was read."""
-    inbox = Inbox(limit_events=3, limit_bytes=1000)
+    inbox = EventQueue(limit_events=3, limit_bytes=1000)
     assert inbox.neglected_s(5.0) == 0
     inbox.put(Text("a"), 10.0)
     inbox.put(Text("b"), 11.0)
@@ -171,7 +171,7 @@ def test_the_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has what it is told to have, and push; it imports nothing else."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
     settings = AgentSettings.load(agents="toner, echo")
-    catalog = Catalog(settings)
+    catalog = AgentRegistry(settings)
 
     assert type(catalog.make("toner")).__name__ == "Toner"
     assert isinstance(catalog.make("echo"), Echo)
@@ -195,7 +195,7 @@ def test_a_worker_without_its_agents_does_not_start(monkeypatch, name: str, text
     """The operator named it, so it is needed."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
     with pytest.raises(SettingsError, match="RELAY_AGENTS") as refusal:
-        Catalog(AgentSettings.load(agents=(name,)))
+        AgentRegistry(AgentSettings.load(agents=(name,)))
     assert text in str(refusal.value)
     sys.modules.pop("troubled", None)
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_runtime.allowance import Allowance, Allowances
+from relay_runtime.token_bucket import TokenBucket, TokenBuckets
 
 
 @given(
@@ -13,7 +13,7 @@ from relay_runtime.allowance import Allowance, Allowances
 )
 def test_never_more_than_its_rate(per_s: float, burst: int, waits: list[float]) -> None:
     """What was taken is at most the burst and what has grown since."""
-    allowance = Allowance(per_s, burst, 0)
+    allowance = TokenBucket(per_s, burst, 0)
     now, taken = 0.0, 0
     for wait in waits:
         now += wait
@@ -23,7 +23,7 @@ def test_never_more_than_its_rate(per_s: float, burst: int, waits: list[float]) 
 
 def test_says_how_long_to_wait() -> None:
     """And then it is there."""
-    allowance = Allowance(2, 4, 0)
+    allowance = TokenBucket(2, 4, 0)
     assert allowance.take(4, 0) == 0
 
     wait_s = allowance.take(1, 0)
@@ -34,7 +34,7 @@ def test_says_how_long_to_wait() -> None:
 
 def test_forgets_those_that_are_full() -> None:
     """Memory follows the rate of keys, not their number."""
-    allowances = Allowances(10, 1)
+    allowances = TokenBuckets(10, 1)
     for number in range(100_000):
         assert allowances.take(str(number), number / 1000) == 0
 
@@ -43,7 +43,7 @@ def test_forgets_those_that_are_full() -> None:
 
 def test_remembers_those_that_are_not() -> None:
     """A flood of other keys does not set anybody free."""
-    allowances = Allowances(0.001, 1)
+    allowances = TokenBuckets(0.001, 1)
     assert allowances.take("mallory", 0) == 0
     for number in range(10_000):
         allowances.take(str(number), 1)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from relay_wire import events, frame
-from relay_wire.compat import messages, texts
+from relay_wire.avatarkit import messages, texts
 from relay_wire.frame import MAX_MOTION_BYTES, MAX_PAYLOAD_BYTES, Codec, Flags, Frame, Kind
 from relay_wire.messages import MessageError
 

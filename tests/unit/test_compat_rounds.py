@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from tests.avatar_client import AvatarClient
 from tests.unit.test_turn_rules import Driver, event_of, inputs
 
+from relay_turns.checkpoint import Phase
+from relay_turns.effects import Effect, Publish
 from relay_wire import events, frame
-from relay_wire.checkpoint import Phase
-from relay_wire.compat.rounds import Rounds
-from relay_wire.compat.texts import Told, translate
-from relay_wire.effects import Effect, Publish
+from relay_wire.avatarkit.rounds import Rounds
+from relay_wire.avatarkit.texts import VendorMessages, translate
 from relay_wire.frame import Codec, Flags, Frame, Kind
 
 
@@ -33,7 +33,7 @@ class Recorder(Driver):
         starts = [i for i in range(behind) if isinstance(event_of(self.frames[i]), events.TurnStarted)]
         return starts[-1] if starts else behind
 
-    def told(self) -> list[Told]:
+    def told(self) -> list[VendorMessages]:
         return [translate(_encoded(publish, seq)) for seq, publish in enumerate(self.frames, 1)]
 
 
@@ -44,7 +44,7 @@ def _encoded(publish: Publish, seq: int) -> bytes:
     )
 
 
-def listen(told: list[Told], start: int, misses: dict[int, int]) -> AvatarClient:
+def listen(told: list[VendorMessages], start: int, misses: dict[int, int]) -> AvatarClient:
     """A client from there on; where it misses frames, it goes on so many later."""
     client, rounds, at = AvatarClient(), Rounds(), start
     while at < len(told):

@@ -37,11 +37,11 @@ def test_every_combination_of_declared_values_is_at_zero(made) -> None:
 
 
 def test_an_open_label_has_series_as_soon_as_a_value_is_expected(made) -> None:
-    events = made(link=OPEN, kind=("moved", "ask"))
+    events = made(client=OPEN, kind=("moved", "ask"))
     assert _series(events) == {}
 
-    expect(events, link="gateway")
+    expect(events, client="gateway")
     events.labels("gateway", "ask").inc()
-    expect(events, link="gateway")  # another link of this name changes nothing
+    expect(events, client="gateway")  # another link of this name changes nothing
 
     assert _series(events) == {("gateway", "moved"): 0, ("gateway", "ask"): 1}

@@ -2,12 +2,12 @@
 
 import pytest
 
-from relay_ingest.offers import Offers
+from relay_ingest.claim_schedule import ClaimSchedule
 
 
 def test_the_earliest_comes_first() -> None:
     """Each once, by its time and not in the order of arrival."""
-    offers = Offers()
+    offers = ClaimSchedule()
     offers.hear(b"late", 3.0)
     offers.hear(b"early", 1.0)
     offers.sweep(b"middle", 2.0)
@@ -18,7 +18,7 @@ def test_the_earliest_comes_first() -> None:
 
 def test_a_hint_puts_off_a_sweep() -> None:
     """Else a full worker that is about to sweep takes from emptier ones what was offered just now."""
-    offers = Offers()
+    offers = ClaimSchedule()
     offers.sweep(b"queue", 1.0)
     offers.hear(b"queue", 1.1)
     assert offers.due == 1.1
@@ -26,7 +26,7 @@ def test_a_hint_puts_off_a_sweep() -> None:
 
 def test_only_the_first_hint_counts() -> None:
     """Else a queue that is filled all the time would never be reached for."""
-    offers = Offers()
+    offers = ClaimSchedule()
     offers.hear(b"queue", 1.0)
     offers.hear(b"queue", 1.1)
     offers.sweep(b"queue", 1.2)
@@ -36,7 +36,7 @@ def test_only_the_first_hint_counts() -> None:
 
 def test_what_was_taken_can_be_offered_again() -> None:
     """By a sweep, and then by a hint that puts it off."""
-    offers = Offers()
+    offers = ClaimSchedule()
     offers.hear(b"queue", 1.0)
     offers.pop()
     offers.sweep(b"queue", 2.0)
@@ -47,4 +47,4 @@ def test_what_was_taken_can_be_offered_again() -> None:
 def test_nothing_is_due_when_nothing_is_offered() -> None:
     """The worker waits for an offer first."""
     with pytest.raises(ValueError, match="empty"):
-        Offers().pop()
+        ClaimSchedule().pop()

@@ -2,29 +2,29 @@
 
 import asyncio
 
-from relay_gateway.outbox import Outbox
+from relay_gateway.flush import WriteCoalescer
 
 
 class Written:
     """A socket that is given more while it is written to, as often as it is told."""
 
-    def __init__(self, outbox: Outbox, again: int = 0) -> None:
+    def __init__(self, coalescer: WriteCoalescer, again: int = 0) -> None:
         self.flushes = 0
-        self._outbox = outbox
+        self._coalescer = coalescer
         self._again = again
 
     def flush(self) -> None:
         self.flushes += 1
         if self.flushes <= self._again:
-            self._outbox.add(self)
+            self._coalescer.add(self)
 
 
 async def test_sockets_are_flushed_at_the_end_of_the_turn() -> None:
     """All of them, once; what is given in a flush waits for the next turn."""
-    outbox = Outbox()
-    sockets = [Written(outbox), Written(outbox, again=1), Written(outbox)]
+    coalescer = WriteCoalescer()
+    sockets = [Written(coalescer), Written(coalescer, again=1), Written(coalescer)]
     for socket in sockets:
-        outbox.add(socket)
+        coalescer.add(socket)
     assert [socket.flushes for socket in sockets] == [0, 0, 0]
     await asyncio.sleep(0)
     assert [socket.flushes for socket in sockets] == [1, 1, 1]

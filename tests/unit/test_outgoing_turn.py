@@ -6,8 +6,19 @@ import pytest
 
 from relay_client.errors import SpeechInterrupted, SpeechLost, SpeechRefused
 from relay_client.outgoing_turn import OutgoingTurn, State
-from relay_wire.close_codes import Advice
-from relay_wire.speaker import Ack, End, Ended, Error, FromSpeaker, Hold, Interrupt, Interrupted, Start, Turn
+from relay_wire.audio_socket import (
+    Ack,
+    End,
+    Ended,
+    Error,
+    FromSpeaker,
+    Hold,
+    Interrupt,
+    Interrupted,
+    Start,
+    Turn,
+)
+from relay_wire.close_codes import ReconnectAdvice
 
 
 def messages(turn: OutgoingTurn, max_bytes: int = 100) -> list[bytes | FromSpeaker]:
@@ -211,13 +222,13 @@ def test_interrupted_by_somebody_else() -> None:
 @pytest.mark.parametrize(
     ("code", "advice"),
     [
-        ("restarting", Advice.RESUME),
-        ("audio-lost", Advice.RESUME),
-        ("store-unavailable", Advice.BACK_OFF),
-        ("not-known-yet", Advice.BACK_OFF),
+        ("restarting", ReconnectAdvice.RESUME),
+        ("audio-lost", ReconnectAdvice.RESUME),
+        ("store-unavailable", ReconnectAdvice.BACK_OFF),
+        ("not-known-yet", ReconnectAdvice.BACK_OFF),
     ],
 )
-def test_errors_that_another_socket_mends(code: str, advice: Advice) -> None:
+def test_errors_that_another_socket_mends(code: str, advice: ReconnectAdvice) -> None:
     assert opened(OutgoingTurn("k")).receive(Error(code, "", retryable=True)) is advice
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
+from relay_redis.connection import settings_of
 from relay_settings.base import SettingsError
 from relay_settings.redis_url import Address, Credentials, RedisUrl, complete, node_addresses, reachable
 from relay_settings.store import StoreSettings
-from relay_streams.connection import settings_of
 
 
 @pytest.mark.parametrize(

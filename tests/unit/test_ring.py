@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from relay_gateway.delivery import Batch, Delivery
+from relay_gateway.batch import Batch, SharedFrame
 from relay_gateway.feed import Ring
 from relay_gateway.socket import TEXT, message_head
 from relay_wire import frame
@@ -29,7 +29,7 @@ def a_frame(seq: int) -> bytes:
 def a_ring(limit: int = 3 * SIZE) -> Ring:
     ring = Ring(limit, floor=at(0))
     for seq in range(1, 6):
-        ring.append(Delivery(a_frame(seq)))
+        ring.append(SharedFrame(a_frame(seq)))
     return ring
 
 
@@ -72,7 +72,7 @@ def test_a_restart_forgets_everything() -> None:
     ring.restart(at(9))
 
     assert ring.after(at(4), 1000) is None
-    ring.append(Delivery(a_frame(10)))
+    ring.append(SharedFrame(a_frame(10)))
     assert seqs(ring.after(at(9), 1000)) == [10]
 
 

@@ -18,6 +18,6 @@ def test_every_error_has_the_root() -> None:
     assert [found for found in raised if not issubclass(found, StoreError)] == []
     assert {found.__name__ for found in raised if getattr(found, "retryable", False)} == {
         "Unavailable",
-        "Full",
+        "UplinkFull",
         "Unreplicated",
     }

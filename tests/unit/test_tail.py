@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_wire.tail import Forgotten, Tail
+from relay_wire.send_buffer import BufferTruncated, SendBuffer
 
 _STEPS = st.lists(
     st.one_of(
@@ -20,7 +20,7 @@ _STEPS = st.lists(
 @given(st.integers(0, 50), _STEPS)
 def test_a_tail_is_the_end_of_what_was_given(start: int, steps: list[tuple[Any, ...]]) -> None:
     """Whatever is added, forgotten and read in whatever order: the bytes of that offset, or Forgotten."""
-    tail, given_so_far, forgotten = Tail(start), bytes(start), start
+    tail, given_so_far, forgotten = SendBuffer(start), bytes(start), start
     for step in steps:
         match step:
             case "add", pcm:
@@ -30,7 +30,7 @@ def test_a_tail_is_the_end_of_what_was_given(start: int, steps: list[tuple[Any, 
                 tail.forget(before)
                 forgotten = max(forgotten, min(before, len(given_so_far)))
             case "read", offset, size if offset < forgotten:
-                with pytest.raises(Forgotten):
+                with pytest.raises(BufferTruncated):
                     tail.read(offset, size)
             case "read", offset, size:
                 assert tail.read(offset, size) == given_so_far[offset : offset + size]

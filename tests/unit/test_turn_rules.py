@@ -7,13 +7,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relay_turns.checkpoint import Checkpoint, Phase
+from relay_turns.effects import Abandon, Discard, Effect, Publish, Speak
+from relay_turns.machine import Admission, Rules, TurnMachine
 from relay_wire import events
-from relay_wire.checkpoint import Checkpoint, Phase
-from relay_wire.effects import Abandon, Discard, Effect, Publish, Speak
 from relay_wire.frame import Kind
 from relay_wire.pcm import duration_ms
 from relay_wire.position import Position
-from relay_wire.turns import Admission, Rules, TurnMachine
 
 RULES = Rules(sample_rate=8000)
 

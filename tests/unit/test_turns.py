@@ -2,13 +2,13 @@
 
 import pytest
 
+from relay_turns.checkpoint import Checkpoint, Phase
+from relay_turns.effects import Abandon, Discard, Effect, Publish, Speak
+from relay_turns.machine import Admission, Rules, TurnMachine
 from relay_wire import events
-from relay_wire.checkpoint import Checkpoint, Phase
-from relay_wire.effects import Abandon, Discard, Effect, Publish, Speak
 from relay_wire.frame import MAX_MOTION_BYTES, Kind
 from relay_wire.playback import PlaybackLimits
 from relay_wire.position import START, Position
-from relay_wire.turns import Admission, Rules, TurnMachine
 
 RATE = 16000
 SECOND = bytes(2 * RATE)

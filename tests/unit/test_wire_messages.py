@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_wire import close_codes, messages, pcm, problems, speaker, uplink
-from relay_wire.close_codes import Advice
-from relay_wire.compat import host
-from relay_wire.compat import messages as compat_messages
+from relay_wire import audio_socket, close_codes, messages, pcm, problems, uplink
+from relay_wire.audio_socket import AudioSocketError
+from relay_wire.avatarkit import host
+from relay_wire.avatarkit import messages as compat_messages
+from relay_wire.close_codes import ReconnectAdvice
 from relay_wire.messages import MessageError
 from relay_wire.problems import Problem
-from relay_wire.speaker import SpeakerError
 from relay_wire.uplink import UplinkError
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -106,21 +106,21 @@ def test_what_is_no_message_is_refused(text: str) -> None:
 
 def test_speakers_messages_round_trip() -> None:
     """Both directions of the audio socket."""
-    said = speaker.Start(barge_in=True, traceparent="00-1")
-    answer = speaker.Ack(3, 6400)
+    said = audio_socket.Start(barge_in=True, traceparent="00-1")
+    answer = audio_socket.Ack(3, 6400)
 
-    assert speaker.decode(speaker.encode(said)) == said
-    assert speaker.decode_answer(speaker.encode(answer)) == answer
-    with pytest.raises(SpeakerError):
-        speaker.decode(speaker.encode(answer))
-    with pytest.raises(SpeakerError):
-        speaker.decode_answer("{")
+    assert audio_socket.decode(audio_socket.encode(said)) == said
+    assert audio_socket.decode_answer(audio_socket.encode(answer)) == answer
+    with pytest.raises(AudioSocketError):
+        audio_socket.decode(audio_socket.encode(answer))
+    with pytest.raises(AudioSocketError):
+        audio_socket.decode_answer("{")
 
 
 @given(st.text(max_size=60))
 def test_any_text_is_a_message_or_refused(text: str) -> None:
     """Garbage raises the module's own error and nothing else."""
-    for decode, refusal in ((messages.decode, MessageError), (speaker.decode, SpeakerError)):
+    for decode, refusal in ((messages.decode, MessageError), (audio_socket.decode, AudioSocketError)):
         try:
             decode(text)
         except refusal:
@@ -133,9 +133,9 @@ def test_any_text_is_a_message_or_refused(text: str) -> None:
         (
             {b"k": b"speech", b"t": b"2", b"o": b"64", b"d": b"ab", b"e": b"1", b"b": b"1",
              b"traceparent": TRACEPARENT.encode()},
-            uplink.Speech(2, 64, b"ab", end=True, barge_in=True, traceparent=TRACEPARENT),
+            uplink.SpeechChunk(2, 64, b"ab", end=True, barge_in=True, traceparent=TRACEPARENT),
         ),
-        ({b"k": b"speech", b"t": b"2", b"o": b"0", b"d": b""}, uplink.Speech(2, 0, b"")),
+        ({b"k": b"speech", b"t": b"2", b"o": b"0", b"d": b""}, uplink.SpeechChunk(2, 0, b"")),
         ({b"k": b"interrupt", b"t": b"2", b"r": b"viewer"}, uplink.Interrupt(2, "viewer")),
         ({b"k": b"playback", b"t": b"2", b"s": b"started", b"p": b"9"}, uplink.Playback(2, "started", 9)),
         ({b"k": b"text", b"d": "é".encode()}, uplink.Text("é")),
@@ -170,11 +170,20 @@ def test_close_codes_are_unique_and_legal() -> None:
 
 @pytest.mark.parametrize(
     ("code", "advice"),
-    [(1000, Advice.FINAL), (1006, Advice.RESUME), (1012, Advice.RESUME), (1013, Advice.BACK_OFF),
-     (4100, Advice.RESUME), (4199, Advice.RESUME), (4299, Advice.BACK_OFF), (4499, Advice.FINAL),
-     (4999, Advice.BACK_OFF), (3000, Advice.BACK_OFF)],
-)  # fmt: skip
-def test_advice(code: int, advice: Advice) -> None:
+    [
+        (1000, ReconnectAdvice.FINAL),
+        (1006, ReconnectAdvice.RESUME),
+        (1012, ReconnectAdvice.RESUME),
+        (1013, ReconnectAdvice.BACK_OFF),
+        (4100, ReconnectAdvice.RESUME),
+        (4199, ReconnectAdvice.RESUME),
+        (4299, ReconnectAdvice.BACK_OFF),
+        (4499, ReconnectAdvice.FINAL),
+        (4999, ReconnectAdvice.BACK_OFF),
+        (3000, ReconnectAdvice.BACK_OFF),
+    ],
+)
+def test_advice(code: int, advice: ReconnectAdvice) -> None:
     """Known codes have their own, unknown ones their range's."""
     assert close_codes.advice(code) is advice
 

@@ -89,7 +89,7 @@ def demo(
     """
     from relay_cli.demo import Demo, DemoError, DemoOptions  # noqa: PLC0415
     from relay_cli.stack import StackError  # noqa: PLC0415
-    from relay_streams.server import ServerError  # noqa: PLC0415
+    from relay_redis.local_server import ServerError  # noqa: PLC0415
 
     console = open_console(stderr=as_json)
     try:

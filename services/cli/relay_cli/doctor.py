@@ -13,6 +13,7 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 
+from relay_redis.client import RedisClient
 from relay_settings.base import Settings, SettingsError
 from relay_settings.catalogue import SERVICES
 from relay_settings.environment import variable
@@ -23,7 +24,6 @@ from relay_settings.unused import unused
 from relay_streams.errors import StoreError
 from relay_streams.installation import Disagreement, Installation
 from relay_streams.keys import KeySpace
-from relay_streams.link import Link
 from relay_telemetry.version import hot_path
 
 _SERVICES = ("gateway", "ingest", "control")
@@ -97,16 +97,16 @@ async def _redis() -> list[Finding]:
     except SettingsError as error:
         return [Finding("Redis", "fail", str(error), "mend RELAY_REDIS_URL")]
     where = RedisUrl.parse(settings.store_url).where
-    async with Link(settings.store_url, name="doctor", timeout_s=_TIMEOUT_S) as link:
+    async with RedisClient(settings.store_url, name="doctor", timeout_s=_TIMEOUT_S) as client:
         try:
-            findings = [await check(link) for check in _REDIS_CHECKS]
-            return [*findings, await _installation(link, KeySpace.of(settings))]
+            findings = [await check(client) for check in _REDIS_CHECKS]
+            return [*findings, await _installation(client, KeySpace.of(settings))]
         except StoreError as error:
             return [Finding("Redis", "fail", f"{where}: {error}", "start it, or mend RELAY_REDIS_URL")]
 
 
-async def _redis_version(link: Link) -> Finding:
-    lines = (await link.execute("INFO", "server")).decode().splitlines()
+async def _redis_version(client: RedisClient) -> Finding:
+    lines = (await client.execute("INFO", "server")).decode().splitlines()
     info = dict(line.split(":", 1) for line in lines if ":" in line)
     name = info.get("server_name", "redis")
     version = info.get("valkey_version") or info["redis_version"]
@@ -115,23 +115,23 @@ async def _redis_version(link: Link) -> Finding:
     return Finding("Redis version", "fail" if old else "ok", f"{name} {version}", fix)
 
 
-async def _eviction(link: Link) -> Finding:
-    policy = await _config(link, "maxmemory-policy")
+async def _eviction(client: RedisClient) -> Finding:
+    policy = await _config(client, "maxmemory-policy")
     if policy not in ("", "noeviction"):
         fix = "CONFIG SET maxmemory-policy noeviction: an evicted record is a lost conversation"
         return Finding("Redis maxmemory-policy", "fail", policy, fix)
     return Finding("Redis maxmemory-policy", "ok", policy or "not readable here")
 
 
-async def _persistence(link: Link) -> Finding:
-    if await _config(link, "appendonly") == "no" and not await _config(link, "save"):
+async def _persistence(client: RedisClient) -> Finding:
+    if await _config(client, "appendonly") == "no" and not await _config(client, "save"):
         return Finding("Redis persistence", "warn", "off", "conversations under way are lost with a restart")
     return Finding("Redis persistence", "ok", "on, or not readable here")
 
 
-async def _clock(link: Link) -> Finding:
+async def _clock(client: RedisClient) -> Finding:
     before = time.time()
-    seconds, microseconds = await link.execute("TIME")
+    seconds, microseconds = await client.execute("TIME")
     apart = abs((before + time.time()) / 2 - int(seconds) - int(microseconds) / 1e6)
     fix = (
         "run NTP on both machines: latencies and token times are wrong otherwise" if apart > _CLOCK_S else ""
@@ -139,21 +139,26 @@ async def _clock(link: Link) -> Finding:
     return Finding("clock against Redis", "warn" if fix else "ok", f"{apart * 1000:.1f} ms apart", fix)
 
 
-async def _installation(link: Link, keys: KeySpace) -> Finding:
+async def _installation(client: RedisClient, keys: KeySpace) -> Finding:
     try:
-        written = await Installation(link, keys).check()
+        written = await Installation(client, keys).check()
     except Disagreement as error:
         return Finding("installation", "fail", str(error), "mend RELAY_PARTITIONS or RELAY_KEY_PREFIX")
     found = f"{keys.partitions} partitions, prefix {keys.prefix}"
     return Finding("installation", "ok", found if written else f"{found}: no process has started yet")
 
 
-_REDIS_CHECKS: list[Callable[[Link], Awaitable[Finding]]] = [_redis_version, _eviction, _persistence, _clock]
+_REDIS_CHECKS: list[Callable[[RedisClient], Awaitable[Finding]]] = [
+    _redis_version,
+    _eviction,
+    _persistence,
+    _clock,
+]
 
 
-async def _config(link: Link, name: str) -> str:
+async def _config(client: RedisClient, name: str) -> str:
     try:
-        reply = await link.execute("CONFIG", "GET", name)
+        reply = await client.execute("CONFIG", "GET", name)
     except StoreError:
         return ""  # Managed Redis often forbids CONFIG.
     return reply[1].decode() if len(reply) > 1 else ""

@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import Self
 
 from relay_auth.api_keys import Scope, new_key
+from relay_redis.local_server import LocalServer
 from relay_runtime.parent import end_with_parent
 from relay_settings.environment import child_environment
-from relay_streams.server import Server
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
@@ -167,7 +167,7 @@ class Stack:
         self.api_key, known = new_key([Scope.ADMIN])
         self.seed = seed
         self.redis_url = redis_url or ""
-        self.redis: Server | None = None if redis_url else Server(redis_binary)
+        self.redis: LocalServer | None = None if redis_url else LocalServer(redis_binary)
         self.simulator: Child | None = None
         self.control: Child
         self.gateways: list[Child] = []

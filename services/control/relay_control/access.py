@@ -7,7 +7,7 @@ from aiohttp import hdrs, web
 
 from relay_auth.api_keys import ApiKey, ApiKeys, KeyEntryError, Scope
 from relay_control.operation import Handler
-from relay_runtime.allowance import Allowances
+from relay_runtime.token_bucket import TokenBuckets
 from relay_settings.base import SettingsError, reveal
 from relay_settings.control import ControlSettings
 from relay_telemetry.counter import counter
@@ -40,7 +40,7 @@ class Access:
             self._keys = ApiKeys(reveal(entry) for entry in settings.api_keys)
         except KeyEntryError as error:
             raise SettingsError(f"RELAY_API_KEYS: {error}") from None
-        self._rates = Allowances(settings.key_requests_per_s, settings.key_requests_burst)
+        self._rates = TokenBuckets(settings.key_requests_per_s, settings.key_requests_burst)
 
     def guard(self, handler: Handler, scope: Scope) -> Handler:
         """The same handler, for keys that allow this."""

@@ -13,14 +13,21 @@ from ulid import ULID
 from relay_auth.api_keys import Scope
 from relay_auth.viewer_tokens import Role, ViewerTokens
 from relay_control.access import KEY
-from relay_control.answer import ConversationShown, TokenMade, TurnsInterrupted, TurnTaken, answer
-from relay_control.audio_websocket import AudioWebSocket, DoorLimits
+from relay_control.audio_socket import AudioSocket
+from relay_control.audio_websocket import AudioSocketLimits, AudioWebSocket
 from relay_control.bodies import Bodies
-from relay_control.door import Door
 from relay_control.media import PCM_TYPES, WAV_TYPES, check_type, samples_of
 from relay_control.operation import Operation, Parameter
+from relay_control.responses import (
+    ConversationResponse,
+    TurnAccepted,
+    TurnsInterrupted,
+    ViewerTokenResponse,
+    json_response,
+)
 from relay_control.speakers import Speakers
 from relay_control.trace_context import traceparent
+from relay_redis.client import RedisClient
 from relay_runtime import http
 from relay_runtime.upgrade import check_upgrade
 from relay_settings.control import ControlSettings
@@ -28,12 +35,11 @@ from relay_streams import conversations
 from relay_streams.conversations import PUSH, Conversation, TalkOver
 from relay_streams.errors import Ended, Missing, Unreadable
 from relay_streams.keys import ConversationKeys, KeySpace
-from relay_streams.link import Link
-from relay_streams.speech import Speech, new_key
-from relay_streams.uplink import Busy, Closed, Full, Mismatch, Uplink, UplinkLimits
+from relay_streams.turn_input import TurnInput, new_key
+from relay_streams.uplink import InputMismatch, SpeakerBusy, TurnClosed, Uplink, UplinkFull, UplinkLimits
 from relay_telemetry import traces
 from relay_telemetry.counter import counter
-from relay_wire import problems, speaker, text
+from relay_wire import audio_socket, problems, text
 from relay_wire.decoding import UNREADABLE, reason
 from relay_wire.frame import Codec
 from relay_wire.pcm import SAMPLE_RATES, chunk_bytes, duration_ms
@@ -73,18 +79,18 @@ class Api:
 
     Args:
         settings: Control's.
-        link: To Redis.
+        client: To Redis.
         tokens: Makes viewer tokens.
     """
 
-    def __init__(self, settings: ControlSettings, link: Link, tokens: ViewerTokens) -> None:
+    def __init__(self, settings: ControlSettings, client: RedisClient, tokens: ViewerTokens) -> None:
         self._settings = settings
         self._tokens = tokens
         self.speakers = Speakers(settings.max_speakers)
         self._keys = KeySpace.of(settings)
-        self._link = link
+        self._client = client
         self._bodies = Bodies(settings)
-        self._uplink = Uplink(link, UplinkLimits.of(settings))
+        self._uplink = Uplink(client, UplinkLimits.of(settings))
 
     def operations(self) -> list[Operation]:
         """Every resource."""
@@ -97,19 +103,19 @@ class Api:
         return [
             Operation(
                 "POST", conversations_, self._create, Scope.CREATE, "Create a conversation", 201,
-                ConversationShown, NewConversation,
+                ConversationResponse, NewConversation,
                 problems=(problems.MALFORMED_JSON, problems.INVALID_FIELD, problems.TOO_MANY_CONVERSATIONS),
             ),
             Operation(
-                "GET", one, self._read, Scope.CREATE, "Read a conversation", 200, ConversationShown,
+                "GET", one, self._read, Scope.CREATE, "Read a conversation", 200, ConversationResponse,
                 problems=(problems.UNKNOWN_CONVERSATION,),
             ),
             Operation(
-                "DELETE", one, self._delete, Scope.CREATE, "End a conversation", 202, ConversationShown,
+                "DELETE", one, self._delete, Scope.CREATE, "End a conversation", 202, ConversationResponse,
                 problems=(problems.UNKNOWN_CONVERSATION, problems.CONVERSATION_ENDED),
             ),
             Operation(
-                "POST", f"{one}/turns", self._speak, Scope.PUSH, "Speak a turn", 202, TurnTaken,
+                "POST", f"{one}/turns", self._speak, Scope.PUSH, "Speak a turn", 202, TurnAccepted,
                 media=(*WAV_TYPES, *PCM_TYPES), parameters=(barge_in, key),
                 problems=(
                     problems.EMPTY_AUDIO, problems.NOT_A_WAV, problems.UNKNOWN_CONVERSATION,
@@ -124,8 +130,8 @@ class Api:
                 TurnsInterrupted, problems=(problems.UNKNOWN_CONVERSATION, problems.CONVERSATION_ENDED),
             ),
             Operation(
-                "POST", f"{one}/tokens", self._token, Scope.TOKENS, "Make a viewer token", 201, TokenMade,
-                NewToken,
+                "POST", f"{one}/tokens", self._token, Scope.TOKENS, "Make a viewer token", 201,
+                ViewerTokenResponse, NewToken,
                 problems=(
                     problems.MALFORMED_JSON, problems.UNKNOWN_CONVERSATION, problems.CONVERSATION_ENDED,
                     problems.INVALID_FIELD,
@@ -164,29 +170,29 @@ class Api:
             talk_over=wish.talk_over or ("never" if wish.agent == PUSH else "requests"),
         )
         limit = self._settings.key_conversations
-        if await conversations.count_live(self._link, self._keys, record.creator) >= limit:
+        if await conversations.count_live(self._client, self._keys, record.creator) >= limit:
             detail = f"the limit is {limit} that have not ended; end some"
             raise Problem(problems.TOO_MANY_CONVERSATIONS, detail, retry_after_s=_ENDING_S)
-        await conversations.create(self._link, self._keys.conversation(record.id), record)
+        await conversations.create(self._client, self._keys.conversation(record.id), record)
         CREATED.inc()
-        return answer(self._shown(record), status=201, Location=f"/v1/conversations/{record.id}")
+        return json_response(self._shown(record), status=201, Location=f"/v1/conversations/{record.id}")
 
     async def _read(self, request: web.Request) -> web.Response:
         keys = self._conversation(request)
         record, attendance = await asyncio.gather(
-            self._record_of(keys), conversations.attend(self._link, keys)
+            self._record_of(keys), conversations.attend(self._client, keys)
         )
         waits_s = attendance.waits_s
         if waits_s is not None:
             record = record._replace(owner="")
-        return answer(self._shown(record, waits_s=int(waits_s or 0)))
+        return json_response(self._shown(record, waits_s=int(waits_s or 0)))
 
     async def _delete(self, request: web.Request) -> web.Response:
         record = await self._record(request)
         if record.state == "open":
             await self._uplink.close(self._keys.conversation(record.id), "deleted")
             record = record._replace(state="closing")
-        return answer(self._shown(record), status=202)
+        return json_response(self._shown(record), status=202)
 
     # --- turns ---------------------------------------------------------------------------------
 
@@ -207,7 +213,7 @@ class Api:
             state=",".join(request.headers.getall("tracestate", [])),
             attributes={"relay.conversation": record.id, "relay.audio_bytes": len(pcm)},
         )  # fmt: skip
-        speech = Speech(
+        speech = TurnInput(
             uplink=self._uplink,
             keys=self._keys.conversation(record.id),
             door="post",
@@ -222,22 +228,22 @@ class Api:
             await self._say_all(speech, pcm, repeatable=bool(key))
         finally:
             span.end(**{"relay.turn": speech.turn})
-        taken = TurnTaken(speech.turn, len(pcm), duration_ms(len(pcm), record.sample_rate))
-        return answer(taken, status=202)
+        taken = TurnAccepted(speech.turn, len(pcm), duration_ms(len(pcm), record.sample_rate))
+        return json_response(taken, status=202)
 
-    async def _say_all(self, speech: Speech, pcm: bytes, *, repeatable: bool) -> None:
+    async def _say_all(self, speech: TurnInput, pcm: bytes, *, repeatable: bool) -> None:
         try:
             await speech.say(pcm, end=True)
-        except Busy as busy:
+        except SpeakerBusy as busy:
             detail = f"turn {busy.turn} is being spoken: wait for its end, or post with barge_in=true"
             raise Problem(problems.TURN_OPEN, detail, turn=busy.turn) from None
-        except Closed as closed:
+        except TurnClosed as closed:
             detail = f"turn {closed.turn} was interrupted"
             raise Problem(problems.TURN_OPEN, detail, turn=closed.turn) from None
-        except Mismatch as mismatch:
+        except InputMismatch as mismatch:
             detail = f"{mismatch}: use a key for one turn only"
             raise Problem(problems.IDEMPOTENCY_MISMATCH, detail, turn=mismatch.turn) from None
-        except Full:
+        except UplinkFull:
             detail = "too much waits to be spoken; post again with the same key to go on"
             if not repeatable:
                 await self._uplink.interrupt(speech.keys, "uplink_full")
@@ -246,7 +252,7 @@ class Api:
 
     async def _interrupt(self, request: web.Request) -> web.Response:
         turn = await self._uplink.interrupt(self._conversation(request), "backend")
-        return answer(TurnsInterrupted(turn), status=202)
+        return json_response(TurnsInterrupted(turn), status=202)
 
     async def _audio(self, request: web.Request) -> web.StreamResponse:
         check_upgrade(request)
@@ -257,10 +263,10 @@ class Api:
             return await self._serve(request, record)
 
     async def _serve(self, request: web.Request, record: Conversation) -> web.StreamResponse:
-        limits = DoorLimits.of(self._settings)
+        limits = AudioSocketLimits.of(self._settings)
         websocket = AudioWebSocket(limits)
         await websocket.prepare(request)
-        door = Door(
+        door = AudioSocket(
             websocket,
             self._uplink,
             self._keys.conversation(record.id),
@@ -286,8 +292,8 @@ class Api:
             ttl_s=wish.ttl_s or self._settings.token_ttl_s,
         )
         TOKENS.labels(wish.role.value).inc()
-        made = TokenMade(token, expires_at, wish.role, self._stream_url(record.id))
-        return answer(made, status=201, Cache_Control="no-store")
+        made = ViewerTokenResponse(token, expires_at, wish.role, self._stream_url(record.id))
+        return json_response(made, status=201, Cache_Control="no-store")
 
     # --- parts ---------------------------------------------------------------------------------
 
@@ -297,7 +303,7 @@ class Api:
     async def _record_of(self, keys: ConversationKeys) -> Conversation:
         """The record. Where it is damaged the owner is asked to end the conversation, which mends it."""
         try:
-            return await conversations.read(self._link, keys)
+            return await conversations.read(self._client, keys)
         except Unreadable as error:
             if error.fields:
                 await self._uplink.close(keys, "unreadable_record")
@@ -314,7 +320,7 @@ class Api:
         """The record of a conversation that has an owner, or will soon have."""
         keys = self._conversation(request)
         record, attendance = await asyncio.gather(
-            self._record_of(keys), conversations.attend(self._link, keys)
+            self._record_of(keys), conversations.attend(self._client, keys)
         )
         waits_s = attendance.waits_s or 0.0
         if record.state == "open" and waits_s > self._settings.owner_wait_s:
@@ -334,8 +340,8 @@ class Api:
     def _stream_url(self, conversation: str) -> str:
         return f"{self._settings.gateway_url.rstrip('/')}/v1/conversations/{conversation}/stream"
 
-    def _shown(self, record: Conversation, *, waits_s: int = 0) -> ConversationShown:
-        return ConversationShown.of(record, self._stream_url(record.id), waits_s)
+    def _shown(self, record: Conversation, *, waits_s: int = 0) -> ConversationResponse:
+        return ConversationResponse.of(record, self._stream_url(record.id), waits_s)
 
 
 def _idempotency_key(request: web.Request) -> str:
@@ -343,7 +349,7 @@ def _idempotency_key(request: web.Request) -> str:
     if key is None:
         return ""
     try:
-        return msgspec.convert(key, speaker.Key)
+        return msgspec.convert(key, audio_socket.Key)
     except msgspec.ValidationError:
         detail = f"{_IDEMPOTENCY_KEY}: 1 to 128 visible ASCII characters"
         raise Problem(problems.INVALID_FIELD, detail, field=_IDEMPOTENCY_KEY) from None

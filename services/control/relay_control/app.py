@@ -17,6 +17,7 @@ from relay_control.bodies import leave_expecting
 from relay_control.operation import Handler, Operation
 from relay_control.session_tokens import session_tokens
 from relay_control.speakers import Speakers
+from relay_redis.client import RedisClient
 from relay_runtime import http
 from relay_runtime.probe import answer_probes
 from relay_runtime.process import Process
@@ -26,8 +27,7 @@ from relay_streams.errors import Ended, Missing, StoreError, Unavailable, Unenco
 from relay_streams.heartbeat import Heartbeat
 from relay_streams.installation import installed
 from relay_streams.keys import KeySpace
-from relay_streams.link import Link
-from relay_streams.uplink import Full, Unreplicated
+from relay_streams.uplink import Unreplicated, UplinkFull
 from relay_wire import problems
 
 _TRANSLATIONS = {
@@ -36,7 +36,7 @@ _TRANSLATIONS = {
     Ended: (problems.CONVERSATION_ENDED, "the conversation is over"),
     Unreplicated: (problems.STORE_UNAVAILABLE, "too few replicas of Redis have the speech; post it again"),
     Unavailable: (problems.STORE_UNAVAILABLE, "Redis cannot be reached, or did not answer in time"),
-    Full: (problems.UPLINK_FULL, "too much waits to be spoken; try again later"),
+    UplinkFull: (problems.UPLINK_FULL, "too much waits to be spoken; try again later"),
     Unencodable: (problems.BAD_REQUEST, "the request has text that is no Unicode"),
     StoreError: (problems.STORE_UNAVAILABLE, "Redis refuses what is asked of it"),
 }
@@ -49,7 +49,7 @@ TOKENS = web.AppKey("tokens", ViewerTokens)
 
 async def application(
     settings: ControlSettings,
-    link: Link,
+    client: RedisClient,
     stack: AsyncExitStack,
     ready: Callable[[], bool] = lambda: True,
 ) -> web.Application:
@@ -57,7 +57,7 @@ async def application(
 
     Args:
         settings: Control's.
-        link: To Redis.
+        client: To Redis.
         stack: Ends what the application uses.
         ready: Whether the process takes requests, for probes.
 
@@ -68,10 +68,10 @@ async def application(
     await tokens.open()
     tasks = await stack.enter_async_context(TaskScope())
     tasks.spawn(tokens.follow(), name="token keys")
-    api = Api(settings, link, tokens)
+    api = Api(settings, client, tokens)
     operations = api.operations()
     if settings.session_tokens:
-        vendor = await stack.enter_async_context(session_tokens(settings, access, tokens, link))
+        vendor = await stack.enter_async_context(session_tokens(settings, access, tokens, client))
         operations += vendor.operations()
     app = http.application(_TRANSLATIONS, answer_probes(ready), client_max_size=settings.max_turn_bytes)
     app[SPEAKERS], app[TOKENS] = api.speakers, tokens
@@ -115,14 +115,14 @@ async def main(settings: ControlSettings, process: Process) -> None:
     """Serve backends until nobody is sent here any more, and then until what is under way is done."""
     keys, timeout_s = KeySpace.of(settings), settings.redis_timeout_s
     async with (
-        Link(settings.store_url, name="control", timeout_s=timeout_s) as link,
-        installed(link, keys, timeout_s=timeout_s) as installation,
-        Heartbeat(keys, (link,), interval_s=settings.redis_heartbeat_s, timeout_s=timeout_s) as heartbeat,
+        RedisClient(settings.store_url, name="control", timeout_s=timeout_s) as client,
+        installed(client, keys, timeout_s=timeout_s) as installation,
+        Heartbeat(keys, (client,), interval_s=settings.redis_heartbeat_s, timeout_s=timeout_s) as heartbeat,
         AsyncExitStack() as stack,
     ):
         process.health.add("redis", heartbeat.readiness)
         process.health.add("installation", installation.readiness)
-        app = await application(settings, link, stack, lambda: not process.health.reasons())
+        app = await application(settings, client, stack, lambda: not process.health.reasons())
         process.health.add("token keys", app[TOKENS].readiness)
         url = await process.listen(app, settings.control_host, settings.control_port)
         await heartbeat.tried()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
 
 from relay_settings.control import ControlSettings
-from relay_wire import close_codes, speaker
-from relay_wire.close_codes import TOO_BIG, Advice
+from relay_wire import audio_socket, close_codes
+from relay_wire.close_codes import TOO_BIG, ReconnectAdvice
 
 _HEARTBEAT_S = 20.0
 """How often a socket is probed. Half of it without an answer is the end."""
@@ -17,7 +17,7 @@ _NO_STATUS = frozenset({0, 1005})
 
 
 @dataclass(frozen=True, slots=True)
-class DoorLimits:
+class AudioSocketLimits:
     """Bounds of an audio socket."""
 
     wait_s: float
@@ -38,7 +38,7 @@ class DoorLimits:
     """Which pieces are not short."""
 
     @classmethod
-    def of(cls, settings: ControlSettings) -> "DoorLimits":
+    def of(cls, settings: ControlSettings) -> "AudioSocketLimits":
         """The limits that the settings give."""
         return cls(
             wait_s=settings.uplink_wait_s,
@@ -55,7 +55,7 @@ class DoorLimits:
 class AudioWebSocket(web.WebSocketResponse):
     """The WebSocket of a door: it says why, also when it is aiohttp that closes it."""
 
-    def __init__(self, limits: DoorLimits) -> None:
+    def __init__(self, limits: AudioSocketLimits) -> None:
         self._limit_bytes = limits.message_bytes
         # A socket that is not read, as audio waits for room, sees no answer to its probes.
         heartbeat_s = max(_HEARTBEAT_S, 3 * limits.wait_s)
@@ -63,7 +63,9 @@ class AudioWebSocket(web.WebSocketResponse):
         self.is_final = False
         """Whether the speaker has closed, and nobody comes back to its turn."""
 
-    async def incoming(self) -> AsyncIterator[bytes | speaker.FromSpeaker | speaker.SpeakerError]:
+    async def incoming(
+        self,
+    ) -> AsyncIterator[bytes | audio_socket.FromSpeaker | audio_socket.AudioSocketError]:
         """What the speaker sends, until the socket closes."""
         code = None
         async for message in self:
@@ -77,22 +79,22 @@ class AudioWebSocket(web.WebSocketResponse):
         """Close; a message that was too large is told first."""
         if code == TOO_BIG.code:
             text = f"a message may have {self._limit_bytes} bytes: send the audio in pieces"
-            await self.tell(speaker.Error("too-big", text, retryable=False))
+            await self.tell(audio_socket.Error("too-big", text, retryable=False))
         return await super().close(code=code, message=message, drain=drain)
 
-    async def tell(self, message: speaker.ToSpeaker) -> None:
+    async def tell(self, message: audio_socket.ToSpeaker) -> None:
         """Send a message, unless the speaker has left: then the socket's own end says so."""
         if not self.closed:
             with suppress(ConnectionError):
-                await self.send_str(speaker.encode(message))
+                await self.send_str(audio_socket.encode(message))
 
 
-def _item(message: WSMessage) -> bytes | speaker.FromSpeaker | speaker.SpeakerError:
+def _item(message: WSMessage) -> bytes | audio_socket.FromSpeaker | audio_socket.AudioSocketError:
     if message.type is WSMsgType.BINARY:
-        return bytes(message.data) or speaker.Hold()
+        return bytes(message.data) or audio_socket.Hold()
     try:
-        return speaker.decode(message.data)
-    except speaker.SpeakerError as error:
+        return audio_socket.decode(message.data)
+    except audio_socket.AudioSocketError as error:
         return error
 
 
@@ -100,4 +102,4 @@ def _is_final(code: int | None) -> bool:
     """Whether nobody goes on with the turn after a close with this code."""
     if code is None:
         return False
-    return code in _NO_STATUS or code == TOO_BIG.code or close_codes.advice(code) is Advice.FINAL
+    return code in _NO_STATUS or code == TOO_BIG.code or close_codes.advice(code) is ReconnectAdvice.FINAL

@@ -21,14 +21,14 @@ from aiohttp import web
 from relay_auth.api_keys import Scope
 from relay_auth.viewer_tokens import Grant, Role, TokenError, ViewerTokens
 from relay_control.access import REFUSED, Access, presented
-from relay_control.answer import SessionToken, answer
 from relay_control.operation import Operation
-from relay_runtime.allowance import Allowances
+from relay_control.responses import SessionTokenResponse, json_response
+from relay_redis.client import RedisClient
+from relay_runtime.token_bucket import TokenBuckets
 from relay_settings.control import ControlSettings
 from relay_streams import conversations
 from relay_streams.errors import Ended, Missing
 from relay_streams.keys import KeySpace
-from relay_streams.link import Link
 from relay_telemetry.counter import counter
 from relay_wire import problems, text
 from relay_wire.decoding import UNREADABLE
@@ -60,7 +60,7 @@ class SessionTokens:
         settings: Control's.
         access: Checks API keys, and counts requests.
         tokens: Checks viewer tokens.
-        link: To Redis.
+        client: To Redis.
         http: To the vendor.
     """
 
@@ -69,13 +69,13 @@ class SessionTokens:
         settings: ControlSettings,
         access: Access,
         tokens: ViewerTokens,
-        link: Link,
+        client: RedisClient,
         http: aiohttp.ClientSession,
     ) -> None:
         self._settings = settings
-        self._link = link
+        self._client = client
         self._keys = KeySpace.of(settings)
-        self._rates = Allowances(
+        self._rates = TokenBuckets(
             settings.session_tokens_per_minute / _MINUTE_S, settings.session_tokens_burst
         )
         self._access = access
@@ -89,7 +89,7 @@ class SessionTokens:
         return [
             Operation(
                 "POST", path, self._make, None, "Make a session token of the vendor's",
-                200, SessionToken,
+                200, SessionTokenResponse,
                 problems=(
                     problems.VENDOR_FAILED, problems.UNKNOWN_CONVERSATION, problems.CONVERSATION_ENDED,
                 ),
@@ -104,14 +104,14 @@ class SessionTokens:
         expires_at = int(time.time()) + self._settings.session_token_ttl_s
         token = await self._ask(expires_at)
         MADE.labels("made").inc()
-        made = SessionToken(
+        made = SessionTokenResponse(
             session_token=token,
             expired_at=datetime.fromtimestamp(expires_at, UTC).isoformat().replace("+00:00", "Z"),
             avatar_id=self._settings.avatar_id,
             region=self._settings.region,
             app_id=self._settings.app_id,
         )
-        return answer(made, Cache_Control="no-store")
+        return json_response(made, Cache_Control="no-store")
 
     async def _admit(self, request: web.Request) -> None:
         shown = presented(request)
@@ -135,7 +135,7 @@ class SessionTokens:
             raise Problem(problems.RATE_LIMITED, detail, retry_after_s=math.ceil(missing_s))
         if not text.is_name(grant.conversation):
             raise Missing("no conversation has such an id")
-        record = await conversations.read(self._link, self._keys.conversation(grant.conversation))
+        record = await conversations.read(self._client, self._keys.conversation(grant.conversation))
         if record.state != "open":
             raise Ended("the conversation is over")
 
@@ -161,12 +161,12 @@ class SessionTokens:
 
 @asynccontextmanager
 async def session_tokens(
-    settings: ControlSettings, access: Access, tokens: ViewerTokens, link: Link
+    settings: ControlSettings, access: Access, tokens: ViewerTokens, client: RedisClient
 ) -> AsyncIterator[SessionTokens]:
     """Session tokens, with a connection to the vendor, while the block runs."""
     timeout = aiohttp.ClientTimeout(total=settings.vendor_timeout_s)
     async with aiohttp.ClientSession(timeout=timeout) as http:
-        yield SessionTokens(settings, access, tokens, link, http)
+        yield SessionTokens(settings, access, tokens, client, http)
 
 
 def _composed(region: str) -> str:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from prometheus_client import Counter
 
-from relay_control.door import Door
+from relay_control.audio_socket import AudioSocket
 from relay_runtime.drain import Sessions, drain
 from relay_runtime.tasks import TaskScope
 from relay_wire import problems
@@ -15,7 +15,7 @@ REFUSED = Counter("relay_control_speakers_refused_total", "Audio sockets refused
 _RETRY_S = 1
 
 
-class Speakers(Sessions[Door]):
+class Speakers(Sessions[AudioSocket]):
     """Doors, each from its upgrade to its end.
 
     Args:

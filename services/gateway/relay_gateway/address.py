@@ -21,7 +21,7 @@ nothing; it has fewer entries than there are proxies; or a proxy of ours wrote w
 FORWARDINGS: tuple[Forwarding, ...] = get_args(Forwarding)
 
 
-class Told(NamedTuple):
+class Forwarded(NamedTuple):
     """Whom a request comes from."""
 
     address: str
@@ -29,7 +29,7 @@ class Told(NamedTuple):
     forwarding: Forwarding
 
 
-def address_of(peer: str, forwarded: Sequence[str], proxies: int) -> Told:
+def address_of(peer: str, forwarded: Sequence[str], proxies: int) -> Forwarded:
     """The address a request comes from.
 
     Args:
@@ -40,12 +40,12 @@ def address_of(peer: str, forwarded: Sequence[str], proxies: int) -> Told:
     """
     own = _counted(peer) or peer
     if not proxies:
-        return Told(own, "ignored" if forwarded else "none")
+        return Forwarded(own, "ignored" if forwarded else "none")
     entries = [entry.strip() for line in forwarded for entry in line.split(",")]
     if len(entries) < proxies:
-        return Told(own, "absent")
+        return Forwarded(own, "absent")
     told = _counted(entries[-proxies])
-    return Told(told, "used") if told else Told(own, "unreadable")
+    return Forwarded(told, "used") if told else Forwarded(own, "unreadable")
 
 
 def _counted(text: str) -> str:

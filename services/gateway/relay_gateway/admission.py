@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from relay_gateway.address import FORWARDINGS, Forwarding, address_of
-from relay_runtime.allowance import Allowances
+from relay_runtime.token_bucket import TokenBuckets
 from relay_settings.limits import LimitSettings
 from relay_settings.origins import Origins
 from relay_telemetry.counter import counter
@@ -48,7 +48,7 @@ _WARNINGS: dict[Forwarding, str] = {
 log = structlog.get_logger(__name__)
 
 
-class Places:
+class ConcurrencyLimit:
     """So many at a time, for each key.
 
     Args:
@@ -89,12 +89,12 @@ class Admission:
         self._proxies = settings.trusted_proxies
         self._warned = set[Forwarding]()
         self._origins = Origins(settings.origins)
-        self._requests = Allowances(settings.requests_per_s, settings.requests_burst)
-        self._gateway = Places(settings.max_viewers, name="gateway", full=problems.GATEWAY_FULL)
-        self._addresses = Places(
+        self._requests = TokenBuckets(settings.requests_per_s, settings.requests_burst)
+        self._gateway = ConcurrencyLimit(settings.max_viewers, name="gateway", full=problems.GATEWAY_FULL)
+        self._addresses = ConcurrencyLimit(
             settings.max_address_viewers, name="address", full=problems.TOO_MANY_CONNECTIONS
         )
-        self._conversations = Places(
+        self._conversations = ConcurrencyLimit(
             settings.max_conversation_viewers, name="conversation", full=problems.CONVERSATION_FULL
         )
 

@@ -8,22 +8,22 @@ from aiohttp.typedefs import Handler
 
 from relay_auth.viewer_tokens import ViewerTokens
 from relay_gateway.admission import Admission
-from relay_gateway.compat import CompatDoors
+from relay_gateway.avatarkit import AvatarKitEndpoints
 from relay_gateway.dialects.native import Native
 from relay_gateway.handshake import grant_of, is_browser
-from relay_gateway.history import History
-from relay_gateway.reception import Reception, Visit
+from relay_gateway.replay import Replay
+from relay_gateway.session import SessionStart, ViewerSessions
+from relay_redis.client import RedisClient
 from relay_runtime.http import application
 from relay_runtime.probe import answer_probes
 from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
 from relay_settings.gateway import GatewaySettings
+from relay_streams.consumer import StreamConsumer
 from relay_streams.errors import Missing, StoreError, Unencodable, Unreadable
 from relay_streams.heartbeat import Heartbeat
 from relay_streams.installation import Installation, installed
 from relay_streams.keys import KeySpace
-from relay_streams.link import Link
-from relay_streams.puller import Puller
 from relay_wire import problems
 from relay_wire.problems import Problem
 
@@ -35,8 +35,8 @@ class Gateway:
         self,
         settings: GatewaySettings,
         *,
-        link: Link,
-        puller: Puller,
+        client: RedisClient,
+        consumer: StreamConsumer,
         installation: Installation,
         heartbeat: Heartbeat,
         tasks: TaskScope,
@@ -45,18 +45,18 @@ class Gateway:
         self._settings = settings
         self._admission = Admission(settings)
         self._keys = installation.keys
-        self._link = link
-        self._puller = puller
+        self._client = client
+        self._consumer = consumer
         self._installation = installation
         self.heartbeat = heartbeat
-        self._history = History(link)
-        self.reception = Reception(
-            settings, link, puller, history=self._history, tokens=self.tokens, tasks=tasks
+        self._history = Replay(client)
+        self.sessions = ViewerSessions(
+            settings, client, consumer, history=self._history, tokens=self.tokens, tasks=tasks
         )
 
     def readiness(self) -> str:
         """Why viewers would not be served, or nothing."""
-        silent_s = self._puller.stalled_s
+        silent_s = self._consumer.stalled_s
         stalled = f"streams were last read {silent_s:.1f} s ago" if silent_s else ""
         return self.heartbeat.readiness() or stalled or self._installation.readiness()
 
@@ -83,16 +83,16 @@ class Gateway:
         app.router.add_get("/", _point_the_way)
         app.router.add_get("/v1/conversations/{id}/stream", self._stream)
         if self._settings.compat:
-            doors = CompatDoors(
-                self._settings, self._keys, self._link,
-                history=self._history, reception=self.reception, tokens=self.tokens,
+            doors = AvatarKitEndpoints(
+                self._settings, self._keys, self._client,
+                history=self._history, sessions=self.sessions, tokens=self.tokens,
                 admission=self._admission,
             )  # fmt: skip
             app.router.add_routes(doors.routes())
         return app
 
     def _takes_viewers(self) -> bool:
-        return not (self.reception.leaving or self.readiness())
+        return not (self.sessions.leaving or self.readiness())
 
     @web.middleware
     async def _sockets(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -108,17 +108,17 @@ class Gateway:
             if not is_browser(request):
                 raise
             refusal = error
-        return await self.reception.refuse(request, refusal)
+        return await self.sessions.refuse(request, refusal)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        self.reception.check(request)
+        self.sessions.check(request)
         conversation = request.match_info["id"]
         grant = await grant_of(request, self.tokens, conversation)
         keys = self._keys.conversation(conversation)
         beginning = await self._history.begin(keys, request.query.get("from", "turn"))
         with self._admission.audience_of(keys.id):
-            async with self.reception.open(request) as socket:
-                await self.reception.serve(socket, Visit(keys, beginning, grant.role, Native(), grant))
+            async with self.sessions.open(request) as socket:
+                await self.sessions.serve(socket, SessionStart(keys, beginning, grant.role, Native(), grant))
         return socket.websocket
 
 
@@ -132,13 +132,13 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     """A gateway with its connections to Redis, while the block runs."""
     url, timeout_s, keys = settings.store_url, settings.redis_timeout_s, KeySpace.of(settings)
     async with (
-        Link(url, name="gateway", timeout_s=timeout_s) as link,
-        installed(link, keys, timeout_s=timeout_s) as installation,
-        Puller(url, name="gateway", timeout_s=timeout_s, sweep_s=settings.gateway_poll_s) as puller,
+        RedisClient(url, name="gateway", timeout_s=timeout_s) as client,
+        installed(client, keys, timeout_s=timeout_s) as installation,
+        StreamConsumer(url, name="gateway", timeout_s=timeout_s, sweep_s=settings.gateway_poll_s) as consumer,
         Heartbeat(
             keys,
-            (link, puller.link),
-            (puller.hints,),
+            (client, consumer.client),
+            (consumer.pubsub,),
             interval_s=settings.redis_heartbeat_s,
             timeout_s=timeout_s,
         ) as heartbeat,
@@ -146,8 +146,8 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     ):
         service = Gateway(
             settings,
-            link=link,
-            puller=puller,
+            client=client,
+            consumer=consumer,
             installation=installation,
             heartbeat=heartbeat,
             tasks=tasks,
@@ -157,7 +157,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
         try:
             yield service
         finally:
-            await service.reception.close()
+            await service.sessions.close()
 
 
 async def main(settings: GatewaySettings, process: Process) -> None:
@@ -171,4 +171,4 @@ async def main(settings: GatewaySettings, process: Process) -> None:
         await service.heartbeat.tried()
         process.ready(url=url.replace("http", "ws", 1))
         await process.withdrawn()
-        await service.reception.drain()
+        await service.sessions.drain()

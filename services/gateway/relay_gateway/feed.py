@@ -12,20 +12,20 @@ from typing import Protocol
 import structlog
 from prometheus_client import Counter, Gauge
 
-from relay_gateway.delivery import Batch, Delivery, delivery_of
+from relay_gateway.batch import Batch, SharedFrame, shared_frame_of
+from relay_streams.consumer import Entry, StreamConsumer
 from relay_streams.keys import ConversationKeys
-from relay_streams.puller import Entry, Puller
-from relay_telemetry.tally import Tally
+from relay_telemetry.fast_counter import FastCounter
 from relay_wire import events
 from relay_wire.close_codes import CONVERSATION_ENDED, INTERNAL_ERROR, CloseCode
 from relay_wire.position import Position
 
 FEEDS = Gauge("relay_gateway_feeds", "Conversations read by this gateway.")
-FRAMES = Tally("relay_gateway_frames_total", "Frames read from streams.")
-DELIVERIES = Tally("relay_gateway_deliveries_total", "Frames written to live viewers.")
+FRAMES = FastCounter("relay_gateway_frames_total", "Frames read from streams.")
+DELIVERIES = FastCounter("relay_gateway_deliveries_total", "Frames written to live viewers.")
 BREAKS = Counter("relay_gateway_breaks_total", "Times a stream did not continue where it was read last.")
 DEFECTS = Counter("relay_gateway_defects_total", "Viewers closed because of a defect here.")
-RING_BYTES = Tally("relay_gateway_ring_bytes", "Recent frames kept in memory.")
+RING_BYTES = FastCounter("relay_gateway_ring_bytes", "Recent frames kept in memory.")
 
 log = structlog.get_logger(__name__)
 
@@ -51,11 +51,11 @@ class Ring:
 
     def __init__(self, limit_bytes: int, floor: Position) -> None:
         self._limit_bytes = limit_bytes
-        self._deliveries: deque[Delivery] = deque()
+        self._deliveries: deque[SharedFrame] = deque()
         self._size_bytes = 0
         self._floor = floor
 
-    def append(self, delivery: Delivery) -> None:
+    def append(self, delivery: SharedFrame) -> None:
         """Keep one more frame."""
         deliveries = self._deliveries
         deliveries.append(delivery)
@@ -74,7 +74,7 @@ class Ring:
         """
         if cursor < self._floor:
             return None
-        fitting: list[Delivery] = []
+        fitting: list[SharedFrame] = []
         size_bytes = 0
         for delivery in self._deliveries:
             if delivery.position <= cursor:
@@ -100,7 +100,7 @@ class Feed:
         self,
         keys: ConversationKeys,
         cursor: Position,
-        puller: Puller,
+        consumer: StreamConsumer,
         *,
         ended: bool,
         ring_bytes: int,
@@ -118,7 +118,7 @@ class Feed:
         self._moved: asyncio.Future[None] | None = None
         self._live: set[Listener] = set()
         self._on_failure = on_failure
-        self._following = puller.follow(keys.down, keys.partition, str(cursor), self._deliver, self._fail)
+        self._following = consumer.follow(keys.down, keys.partition, str(cursor), self._deliver, self._fail)
         FEEDS.inc()
 
     def join(self, listener: Listener) -> bool:
@@ -153,10 +153,10 @@ class Feed:
             FEEDS.dec()
 
     def _deliver(self, entries: Sequence[Entry]) -> None:
-        following: list[Delivery] = []
+        following: list[SharedFrame] = []
         cursor = start = self.cursor
         for entry_id, fields in entries:
-            delivery = delivery_of(entry_id, fields)
+            delivery = shared_frame_of(entry_id, fields)
             if delivery is None:
                 continue
             position = delivery.position
@@ -183,7 +183,7 @@ class Feed:
                 self._live.discard(listener)
                 listener.end(CONVERSATION_ENDED)
 
-    def _fan_out(self, following: list[Delivery], start: Position) -> None:
+    def _fan_out(self, following: list[SharedFrame], start: Position) -> None:
         if not following:
             return
         batch = Batch(following)
@@ -230,13 +230,13 @@ class Feeds:
     """All feeds of a gateway.
 
     Args:
-        puller: Reads the streams.
+        consumer: Reads the streams.
         ring_bytes: Bound of each feed's ring.
         linger_s: How long a feed outlives its last subscriber: a reconnect finds it warm.
     """
 
-    def __init__(self, puller: Puller, *, ring_bytes: int, linger_s: float) -> None:
-        self._puller = puller
+    def __init__(self, consumer: StreamConsumer, *, ring_bytes: int, linger_s: float) -> None:
+        self._consumer = consumer
         self._ring_bytes = ring_bytes
         self._linger_s = linger_s
         self._feeds: dict[str, Feed] = {}
@@ -246,7 +246,7 @@ class Feeds:
         feed = self._feeds.get(keys.id)
         if feed is None:
             feed = Feed(
-                keys, tail, self._puller, ended=ended, ring_bytes=self._ring_bytes, on_failure=self._drop
+                keys, tail, self._consumer, ended=ended, ring_bytes=self._ring_bytes, on_failure=self._drop
             )
             self._feeds[keys.id] = feed
         feed.users += 1

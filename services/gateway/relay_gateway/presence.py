@@ -12,10 +12,10 @@ import structlog
 from prometheus_client import Counter
 
 from relay_gateway.subscriber import Subscriber
+from relay_redis.client import RedisClient
 from relay_streams import conversations
 from relay_streams.errors import Missing, StoreError
 from relay_streams.keys import ConversationKeys
-from relay_streams.link import Link
 from relay_wire import events
 
 TOLD = Counter("relay_gateway_no_owner_total", "Viewers told that their conversation has no owner.")
@@ -44,13 +44,13 @@ class Presence:
     """The conversations that are watched here.
 
     Args:
-        link: To Redis.
+        client: To Redis.
         every_s: How often each is asked about.
         patience_s: How long one may wait for an owner before its viewers are told.
     """
 
-    def __init__(self, link: Link, *, every_s: float, patience_s: float) -> None:
-        self._link = link
+    def __init__(self, client: RedisClient, *, every_s: float, patience_s: float) -> None:
+        self._client = client
         self._every_s = every_s
         self._patience_s = patience_s
         self._watched: dict[str, _Watched] = {}
@@ -84,7 +84,7 @@ class Presence:
     async def _attend(self, watched: _Watched) -> None:
         waits_s: float | None = None
         try:
-            waits_s = (await conversations.attend(self._link, watched.keys, watched=True)).waits_s
+            waits_s = (await conversations.attend(self._client, watched.keys, watched=True)).waits_s
         except Missing:
             waits_s = self._patience_s  # Redis has lost it: its owner restores it, if there is one.
         except StoreError as error:

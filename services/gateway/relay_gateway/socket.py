@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import WebSocketError, WSMessage, WSMsgType, web
 
-from relay_gateway.outbox import Outbox
+from relay_gateway.flush import WriteCoalescer
 from relay_gateway.response import ViewerResponse
 from relay_wire.close_codes import ABNORMAL, NO_STATUS, NORMAL, PROTOCOL_ERROR, REGISTRY, CloseCode
 
@@ -56,7 +56,7 @@ class Socket:
     Args:
         request: The upgrade request.
         websocket: The response, prepared.
-        outbox: Has it flushed.
+        coalescer: Has it flushed.
         buffer_bytes: Unsent bytes at which the viewer counts as congested.
         notsent_bytes: How many the kernel takes beyond those on the wire. By itself it takes megabytes, and
             an interrupt would wait behind them.
@@ -66,7 +66,7 @@ class Socket:
         self,
         request: web.Request,
         websocket: ViewerResponse,
-        outbox: Outbox,
+        coalescer: WriteCoalescer,
         *,
         buffer_bytes: int,
         notsent_bytes: int,
@@ -79,7 +79,7 @@ class Socket:
         self._transport = transport
         self._protocol = request.protocol
         self.websocket = websocket
-        self._outbox = outbox
+        self._coalescer = coalescer
         self._unwritten = b""
         self._buffer_bytes = buffer_bytes
         self._deadline: asyncio.TimerHandle | None = None
@@ -119,7 +119,7 @@ class Socket:
             self._unwritten += messages
         elif messages:
             self._unwritten = messages
-            self._outbox.add(self)
+            self._coalescer.add(self)
 
     def flush(self) -> None:
         """Send what was written now."""

@@ -13,21 +13,21 @@ from typing import Any
 import structlog
 from prometheus_client import Counter, Gauge
 
-from relay_gateway.delivery import Batch, Delivery
+from relay_gateway.batch import Batch, SharedFrame
 from relay_gateway.dialects.dialect import Dialect
 from relay_gateway.feed import DEFECTS, Feed
-from relay_gateway.history import History
+from relay_gateway.replay import Replay
 from relay_gateway.socket import Socket
+from relay_redis.client import RECONNECT_WAIT
 from relay_streams.errors import StoreError
-from relay_streams.link import RECONNECT_WAIT
-from relay_telemetry.tally import Tallies
+from relay_telemetry.fast_counter import FastCounters
 from relay_wire import events
 from relay_wire.close_codes import INTERNAL_ERROR, NORMAL, SLOW_CONSUMER, STORE_UNAVAILABLE, CloseCode
 from relay_wire.position import Position
 
 CATCHING_UP = Gauge("relay_gateway_catching_up", "Viewers that are not live.")
 FALLEN_BEHIND = Counter("relay_gateway_fallen_behind_total", "Times a live viewer's socket was full.")
-REPLAYED = Tallies(
+REPLAYED = FastCounters(
     "relay_gateway_replayed_frames_total",
     "Frames sent to viewers that caught up.",
     "source",
@@ -61,7 +61,7 @@ class Subscriber:
         socket: Socket,
         dialect: Dialect,
         feed: Feed,
-        history: History,
+        history: Replay,
         cursor: Position,
         *,
         slow_s: float,
@@ -203,6 +203,6 @@ class Subscriber:
             self.cursor = past.restart
             return
         for data in past.frames:
-            if not self.offer(Batch([Delivery(data)])):
+            if not self.offer(Batch([SharedFrame(data)])):
                 return  # The rest is read again when there is room: memory is bounded by one frame.
             REPLAYED["stream"].value += 1

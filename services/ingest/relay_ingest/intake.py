@@ -14,13 +14,13 @@ import structlog
 from prometheus_client import Counter
 
 from relay_ingest.containment import Containment
+from relay_streams.consumer import Entry, StreamConsumer
 from relay_streams.conversations import fields_of
 from relay_streams.errors import StoreError
-from relay_streams.ownership import Lease
-from relay_streams.puller import Entry, Puller
+from relay_streams.leases import Lease
 from relay_streams.uplink import Uplink
+from relay_turns.machine import BARGE_IN
 from relay_wire import uplink
-from relay_wire.turns import BARGE_IN
 
 BAD_ENTRIES = Counter("relay_ingest_bad_entries_total", "Up entries that could not be read.")
 
@@ -37,10 +37,10 @@ log = structlog.get_logger(__name__)
 class Reader(Protocol):
     """What an intake needs of the owner."""
 
-    def judge(self, speech: uplink.Speech) -> Verdict:
+    def judge(self, speech: uplink.SpeechChunk) -> Verdict:
         """What becomes of speech if it is taken now."""
 
-    def on_speech(self, speech: uplink.Speech) -> None:
+    def on_speech(self, speech: uplink.SpeechChunk) -> None:
         """Speech that need not wait."""
 
     def on_said(self, said: uplink.Entry) -> None:
@@ -61,14 +61,14 @@ class Intake:
 
     Args:
         lease: The term.
-        puller: Reads the stream.
+        consumer: Reads the stream.
         up: Can be asked what waits in it.
         contained: Around what runs here.
         reader: The owner.
     """
 
     def __init__(
-        self, lease: Lease, *, puller: Puller, up: Uplink, contained: Containment, reader: Reader
+        self, lease: Lease, *, consumer: StreamConsumer, up: Uplink, contained: Containment, reader: Reader
     ) -> None:
         self._keys = lease.keys
         self._up = up
@@ -82,7 +82,7 @@ class Intake:
         self._waiting_after: str | None = None
         """Where the speech begins that waits for its turn."""
         self._looking: asyncio.Task[None] | None = None
-        self._following = puller.follow(
+        self._following = consumer.follow(
             self._keys.up, self._keys.partition, self.cursor, self._on_entries, contained.failed("uplink")
         )
 
@@ -113,7 +113,7 @@ class Intake:
         for _, said in decoded:
             if isinstance(said, uplink.Interrupt):
                 self._reader.on_stop(said.upto, said.reason)
-            elif isinstance(said, uplink.Speech) and said.barge_in:
+            elif isinstance(said, uplink.SpeechChunk) and said.barge_in:
                 self._reader.on_stop(said.turn - 1, BARGE_IN)
         for entry, said in decoded:
             self._take(entry, said)
@@ -135,7 +135,7 @@ class Intake:
             return None
 
     def _take(self, entry: str, said: uplink.Entry | None) -> None:
-        if isinstance(said, uplink.Speech):
+        if isinstance(said, uplink.SpeechChunk):
             verdict = self._reader.judge(said)
             if verdict == "wait":
                 if self._waiting_after is None:

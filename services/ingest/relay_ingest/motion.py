@@ -170,7 +170,7 @@ class Motion:
         self._limits = limits
         self._log = log.bind(conversation=conversation)
         self._spawn = spawn
-        self._outbox: deque[_Chunk] = deque()
+        self._coalescer: deque[_Chunk] = deque()
         self._outbox_bytes = 0
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -196,7 +196,7 @@ class Motion:
                 MotionFailure(OUTBOX_FULL, "Motion Server takes no audio", "websocket_send", retryable=True)
             )
             return
-        self._outbox.append(_Chunk(turn, pcm, end))
+        self._coalescer.append(_Chunk(turn, pcm, end))
         self._outbox_bytes += len(pcm)
         self.wake()
         if self._task is None:
@@ -204,10 +204,10 @@ class Motion:
 
     def abandon(self, turn: int) -> None:
         """Want no more motion of a turn: drop what waits, end its request so that the next has its own."""
-        self._outbox = deque(chunk for chunk in self._outbox if chunk.turn != turn)
-        self._outbox_bytes = sum(len(chunk.pcm) for chunk in self._outbox)
+        self._coalescer = deque(chunk for chunk in self._coalescer if chunk.turn != turn)
+        self._outbox_bytes = sum(len(chunk.pcm) for chunk in self._coalescer)
         if self._open_turn == turn and not self._ending and self._task is not None:
-            self._outbox.append(_Chunk(turn, b"", end=True))
+            self._coalescer.append(_Chunk(turn, b"", end=True))
             self.wake()
 
     def close(self) -> None:
@@ -235,7 +235,7 @@ class Motion:
 
     async def _run(self) -> None:
         try:
-            while self._outbox:
+            while self._coalescer:
                 await self._one_session()
         except _Failed as failed:
             self._task = None
@@ -303,7 +303,7 @@ class Motion:
         while True:
             if session.failure is not None:
                 raise _Failed(session.failure)
-            if self._outbox:
+            if self._coalescer:
                 return True
             self._wake.clear()
             try:
@@ -339,19 +339,19 @@ class Motion:
 
     def _take(self) -> _Chunk:
         """The next chunk, joined with those of its turn that wait behind it."""
-        taken = [self._outbox.popleft()]
+        taken = [self._coalescer.popleft()]
         size_bytes = len(taken[0].pcm)
-        while self._outbox and not taken[-1].end:
-            following = self._outbox[0]
+        while self._coalescer and not taken[-1].end:
+            following = self._coalescer[0]
             size_bytes += len(following.pcm)
             if following.turn != taken[0].turn or size_bytes > MESSAGE_BYTES:
                 break
-            taken.append(self._outbox.popleft())
+            taken.append(self._coalescer.popleft())
         self._outbox_bytes -= sum(len(chunk.pcm) for chunk in taken)
         return _Chunk(taken[0].turn, b"".join(chunk.pcm for chunk in taken), taken[-1].end)
 
     def _drop_outbox(self) -> None:
-        self._outbox.clear()
+        self._coalescer.clear()
         self._outbox_bytes = 0
 
     def _refuse(self, failure: MotionFailure) -> None:

@@ -7,10 +7,10 @@ from prometheus_client import Histogram
 
 from relay_telemetry import traces
 from relay_telemetry.counter import counter
+from relay_turns.effects import Publish
 from relay_wire import events
-from relay_wire.effects import Publish
 from relay_wire.frame import Kind
-from relay_wire.uplink import Speech
+from relay_wire.uplink import SpeechChunk
 
 TURNS = counter("relay_ingest_turns_total", "Turns that ended.", outcome=get_args(events.Outcome))
 FIRST_MOTION_SECONDS = Histogram(
@@ -40,7 +40,7 @@ class TurnObserver:
             return ""
         return self._span.traceparent
 
-    def begin(self, speech: Speech) -> None:
+    def begin(self, speech: SpeechChunk) -> None:
         """A turn begins with this speech; the one before it is over."""
         self.leave("interrupted")
         self._span_turn = speech.turn

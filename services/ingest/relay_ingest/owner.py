@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 import structlog
 
-from relay_ingest.agents import happening, voice
-from relay_ingest.agents.catalog import Catalog
-from relay_ingest.agents.host import Host
+from relay_ingest.agents import events as agent_events
+from relay_ingest.agents import speech_output
+from relay_ingest.agents.registry import AgentRegistry
+from relay_ingest.agents.runner import AgentRunner
 from relay_ingest.containment import Containment, Spawn
 from relay_ingest.failures import MotionFailure
 from relay_ingest.intake import Intake, Verdict
@@ -20,16 +21,16 @@ from relay_ingest.motion import Motion, MotionLimits
 from relay_ingest.observer import TurnObserver
 from relay_ingest.vendor import Vendor
 from relay_settings.ingest import IngestSettings
+from relay_streams.consumer import StreamConsumer
 from relay_streams.errors import StoreError
-from relay_streams.ownership import Heard, Lease
+from relay_streams.leases import Lease, UplinkProgress
 from relay_streams.publisher import Publisher
-from relay_streams.puller import Puller
 from relay_streams.uplink import Uplink
 from relay_telemetry.counter import OPEN, counter, expect
+from relay_turns.checkpoint import Phase
+from relay_turns.effects import DISCARDS, Abandon, Discard, Effect, Publish, Speak
+from relay_turns.machine import BARGE_IN, Admission, Rules, TurnMachine
 from relay_wire import events, uplink
-from relay_wire.checkpoint import Phase
-from relay_wire.effects import DISCARDS, Abandon, Discard, Effect, Publish, Speak
-from relay_wire.turns import BARGE_IN, Admission, Rules, TurnMachine
 
 DISCARDED = counter(
     "relay_ingest_discarded_total",
@@ -58,7 +59,7 @@ class Owner:
 
     Args:
         lease: The term just claimed.
-        puller: Reads the up stream.
+        consumer: Reads the up stream.
         publisher: Writes the down stream.
         up: Where the agent speaks, and what waits to be read can be asked about.
         catalog: The agents there are.
@@ -73,10 +74,10 @@ class Owner:
         self,
         lease: Lease,
         *,
-        puller: Puller,
+        consumer: StreamConsumer,
         publisher: Publisher,
         up: Uplink,
-        catalog: Catalog,
+        catalog: AgentRegistry,
         vendor: Vendor,
         settings: IngestSettings,
         spawn: Spawn,
@@ -119,7 +120,7 @@ class Owner:
         self._observer = TurnObserver(record.id)
         self._stopped = False
         self._failed = False
-        self._agent = Host(
+        self._agent = AgentRunner(
             lease,
             catalog=catalog,
             uplink=up,
@@ -129,7 +130,7 @@ class Owner:
             is_behind=self.is_behind,
             spawn=self._contained.spawn,
         )
-        self._intake = Intake(lease, puller=puller, up=up, contained=self._contained, reader=self)
+        self._intake = Intake(lease, consumer=consumer, up=up, contained=self._contained, reader=self)
         with self._contained("start"):
             if self._machine.phase is Phase.CLOSED:
                 # The owner before us published the last frame and could not finish.
@@ -194,7 +195,7 @@ class Owner:
     def _close(self, reason: str) -> None:
         """Publish the last frames."""
         self._perform(self._machine.close(self._loop.time(), reason))
-        self._agent.hear(happening.Ended(reason))
+        self._agent.hear(agent_events.Ended(reason))
         self._on_closed(self, reason)
 
     def _fail(self) -> None:
@@ -218,7 +219,7 @@ class Owner:
 
     # --- inputs: the up stream -----------------------------------------------------------------
 
-    def judge(self, speech: uplink.Speech) -> Verdict:
+    def judge(self, speech: uplink.SpeechChunk) -> Verdict:
         """Part of ``Reader``."""
         admission = self._machine.admission(speech.turn, barge_in=speech.barge_in)
         begins = speech.turn > self._machine.turn and admission is Admission.NOW
@@ -226,13 +227,13 @@ class Owner:
             return "wait"
         return "begin" if begins else "go_on"
 
-    def on_speech(self, speech: uplink.Speech) -> None:
+    def on_speech(self, speech: uplink.SpeechChunk) -> None:
         """Part of ``Reader``."""
         if self.judge(speech) == "begin":
             self._key = speech.key
             self._observer.begin(speech)
-            if speech.barge_in and not speech.key.startswith(voice.KEYS):
-                self._agent.hear(happening.Interrupted(BARGE_IN))
+            if speech.barge_in and not speech.key.startswith(speech_output.KEYS):
+                self._agent.hear(agent_events.Interrupted(BARGE_IN))
         turn, offset, pcm, end, barge_in, *_ = speech
         now = self._said_at = self._loop.time()
         self._perform(self._machine.audio(now, turn, pcm, offset=offset, end=end, barge_in=barge_in))
@@ -248,13 +249,13 @@ class Owner:
         match said:
             case uplink.Interrupt(upto, reason):
                 self.on_stop(upto, reason)
-                self._agent.hear(happening.Interrupted(reason))
+                self._agent.hear(agent_events.Interrupted(reason))
             case uplink.Playback(turn, state, position_ms, viewer):
                 now = self._loop.time()
                 self._perform(self._machine.playback(now, turn, state, position_ms, viewer=viewer))
             case uplink.Close(reason):
                 self._close(reason)
-            case uplink.Text() | uplink.Microphone() | uplink.Sample():
+            case uplink.Text() | uplink.Microphone() | uplink.ClipRequest():
                 self._agent.hear(said)
 
     def may_resume(self) -> bool:
@@ -265,9 +266,9 @@ class Owner:
         """Part of ``Reader``."""
         return self.writer.backlog_bytes > _PAUSE_BYTES
 
-    def _heard_so_far(self) -> Heard:
+    def _heard_so_far(self) -> UplinkProgress:
         machine = self._machine
-        return Heard(self._intake.read, machine.turn, machine.offset, machine.input_state, self._key)
+        return UplinkProgress(self._intake.read, machine.turn, machine.offset, machine.input_state, self._key)
 
     # --- inputs: Motion Server -----------------------------------------------------------------
 

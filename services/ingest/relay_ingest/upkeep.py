@@ -14,7 +14,7 @@ from relay_ingest.containment import Containment
 from relay_settings.ingest import IngestSettings
 from relay_streams.errors import StoreError
 from relay_streams.keys import PartitionKeys
-from relay_streams.ownership import Registry
+from relay_streams.leases import Leases
 
 REPAIRED = Counter(
     "relay_ingest_repaired_total", "Conversations without an owner that no index knew, put up again."
@@ -37,7 +37,7 @@ class Upkeep:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: Leases,
         partitions: Sequence[PartitionKeys],
         settings: IngestSettings,
         contained: Containment,

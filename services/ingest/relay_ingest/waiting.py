@@ -6,8 +6,8 @@ from collections.abc import Iterable
 import structlog
 from prometheus_client import Gauge
 
-from relay_runtime.allowance import Allowance
-from relay_streams.ownership import Queue
+from relay_runtime.token_bucket import TokenBucket
+from relay_streams.leases import Queue
 
 UNOWNED = Gauge("relay_ingest_unowned_conversations", "Conversations that wait for an owner, anywhere.")
 UNOWNED_SECONDS = Gauge("relay_ingest_unowned_seconds", "How long the first of them has waited.")
@@ -27,7 +27,7 @@ class Waiting:
 
     def __init__(self, patience_s: float) -> None:
         self._patience_s = patience_s
-        self._lines = Allowance(1 / _LOG_S, 1, time.monotonic())
+        self._lines = TokenBucket(1 / _LOG_S, 1, time.monotonic())
 
     def measure(self, queues: Iterable[Queue], **context: int) -> None:
         """Take in the queues of all partitions, as they are now.

@@ -11,27 +11,27 @@ from functools import partial
 import structlog
 from prometheus_client import Counter, Gauge
 
-from relay_ingest.agents.catalog import Catalog
+from relay_ingest.agents.registry import AgentRegistry
 from relay_ingest.capacity import Capacity
+from relay_ingest.claim_schedule import ClaimSchedule
 from relay_ingest.containment import Containment, store_failed, store_may_fail
-from relay_ingest.offers import Offers
 from relay_ingest.owner import CLOSED, DEFECT, UNREADABLE, Owner
 from relay_ingest.upkeep import Upkeep
 from relay_ingest.vendor import Vendor
 from relay_ingest.waiting import Waiting
+from relay_redis.client import RedisClient
+from relay_redis.pubsub import PubSub
 from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
 from relay_settings.ingest import IngestSettings
 from relay_streams import conversations
+from relay_streams.consumer import StreamConsumer
 from relay_streams.errors import Ended, Fenced, Missing, StoreError, Unreadable
 from relay_streams.heartbeat import Heartbeat
-from relay_streams.hints import Hints
 from relay_streams.installation import Installation, installed
 from relay_streams.keys import KeySpace, PartitionKeys
-from relay_streams.link import Link
-from relay_streams.ownership import Lease, Offer, Registry
+from relay_streams.leases import Assignment, Lease, Leases
 from relay_streams.publisher import Publisher
-from relay_streams.puller import Puller
 from relay_streams.uplink import Uplink, UplinkLimits
 from relay_telemetry.counter import counter, declared
 
@@ -81,11 +81,11 @@ class Worker:
         name: str,
         installation: Installation,
         heartbeat: Heartbeat,
-        link: Link,
-        puller: Puller,
+        client: RedisClient,
+        consumer: StreamConsumer,
         publisher: Publisher,
         vendor: Vendor,
-        catalog: Catalog,
+        catalog: AgentRegistry,
         tasks: TaskScope,
     ) -> None:
         self.name = name
@@ -93,13 +93,13 @@ class Worker:
         self._keys = installation.keys
         self._installation = installation
         self.heartbeat = heartbeat
-        self._registry = Registry(link, self._keys, owner=name, lease_ms=settings.lease_ms)
-        self._link = link
-        self._puller = puller
+        self._registry = Leases(client, self._keys, owner=name, lease_ms=settings.lease_ms)
+        self._client = client
+        self._consumer = consumer
         self._publisher = publisher
         self._vendor = vendor
         self._catalog = catalog
-        self._uplink = Uplink(link, UplinkLimits.of(settings))
+        self._uplink = Uplink(client, UplinkLimits.of(settings))
         self._spawn = partial(tasks.spawn, name="owner")
         self._contained = Containment(self._spawn, lambda: None, worker=name)
         self._owners: dict[str, Owner] = {}
@@ -109,7 +109,7 @@ class Worker:
         }
         self.upkeep = Upkeep(self._registry, [*self._partitions.values()], settings, self._contained)
         """What mends the indexes."""
-        self._offers = Offers()
+        self._offers = ClaimSchedule()
         self._work = asyncio.Event()
         """Set while there are offers."""
         self._renew_now = asyncio.Event()
@@ -158,7 +158,7 @@ class Worker:
             if loop.time() - swept_at > self._settings.ingest_lease_scan_s + lease_s / 2:
                 steady_since = loop.time()
             swept_at = loop.time()
-            steady_s = min(self._link.connected_for_s, swept_at - steady_since)
+            steady_s = min(self._client.connected_for_s, swept_at - steady_since)
             with self._contained("worker"):
                 queues = []
                 for unowned, partition in self._partitions.items():
@@ -173,7 +173,7 @@ class Worker:
 
     async def renew(self) -> None:
         """Keep the leases; let the owners forget what no fail-over can have lost. Runs until cancelled."""
-        self._link.on_connect(self._renew_now.set)
+        self._client.on_connect(self._renew_now.set)
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.lease_ms / 1000 / _RENEWALS_PER_LEASE):
@@ -205,7 +205,7 @@ class Worker:
 
     async def _end_if_idle(self, owner: Owner) -> None:
         with store_may_fail("end"), suppress(Missing, Ended):
-            attendance = await conversations.attend(self._link, owner.lease.keys)
+            attendance = await conversations.attend(self._client, owner.lease.keys)
             if attendance.unseen_s > self._settings.conversation_idle_s:
                 await self._uplink.close(owner.lease.keys, IDLE)
             else:
@@ -239,7 +239,7 @@ class Worker:
             if len(offers) == room:
                 self.offered(partition.unowned.encode())
 
-    async def _claim(self, offer: Offer) -> None:
+    async def _claim(self, offer: Assignment) -> None:
         """Own what is offered, if it may be. What is wrong with it concerns no other offer."""
         try:
             lease = await self._registry.claim(offer)
@@ -255,7 +255,7 @@ class Worker:
             self._contained.report("worker", error)
             await self._defer(offer, "defect", "taking it failed")
 
-    async def _defer(self, offer: Offer, reason: str, why: str) -> None:
+    async def _defer(self, offer: Assignment, reason: str, why: str) -> None:
         DEFERRED.labels(reason).inc()
         with store_may_fail("defer"):
             wait_s = await self._registry.defer(offer)
@@ -272,7 +272,7 @@ class Worker:
             self._lost(former, Fenced(lease.generation))
         self._owners[lease.keys.id] = Owner(
             lease,
-            puller=self._puller,
+            consumer=self._consumer,
             publisher=self._publisher,
             up=self._uplink,
             catalog=self._catalog,
@@ -329,21 +329,21 @@ def _unique_name() -> str:
 async def worker(settings: IngestSettings) -> AsyncIterator[Worker]:
     """A worker with its connections to Redis, taking conversations while the block runs."""
     url, timeout_s, keys = settings.store_url, settings.redis_timeout_s, KeySpace.of(settings)
-    catalog = await asyncio.to_thread(Catalog, settings)
+    catalog = await asyncio.to_thread(AgentRegistry, settings)
     async with (
-        Link(url, name="ingest", timeout_s=timeout_s) as link,
-        installed(link, keys, timeout_s=timeout_s) as installation,
+        RedisClient(url, name="ingest", timeout_s=timeout_s) as client,
+        installed(client, keys, timeout_s=timeout_s) as installation,
         Publisher(
             url,
             timeout_s=timeout_s,
             retention_bytes=settings.retention_bytes,
             republish_bytes=settings.republish_bytes,
         ) as publisher,
-        Puller(url, name="ingest", timeout_s=timeout_s) as puller,
+        StreamConsumer(url, name="ingest", timeout_s=timeout_s) as consumer,
         Heartbeat(
             keys,
-            (link, publisher.link, puller.link),
-            (puller.hints,),
+            (client, publisher.client, consumer.client),
+            (consumer.pubsub,),
             interval_s=settings.redis_heartbeat_s,
             timeout_s=timeout_s,
         ) as heartbeat,
@@ -354,28 +354,28 @@ async def worker(settings: IngestSettings) -> AsyncIterator[Worker]:
             name=settings.worker_name or _unique_name(),
             installation=installation,
             heartbeat=heartbeat,
-            link=link,
-            puller=puller,
+            client=client,
+            consumer=consumer,
             publisher=publisher,
             vendor=Vendor(settings),
             catalog=catalog,
             tasks=tasks,
         )
         async with (
-            Hints(url, service.offered, name="ingest-queue", timeout_s=timeout_s) as hints,
+            PubSub(url, service.offered, name="ingest-queue", timeout_s=timeout_s) as pubsub,
             TaskScope() as loops,
         ):
-            heartbeat.watch(hints)
-            loops.spawn(_work(service, hints, loops, installation), name="work")
+            heartbeat.watch(pubsub)
+            loops.spawn(_work(service, pubsub, loops, installation), name="work")
             yield service
             await service.drain()
 
 
-async def _work(service: Worker, hints: Hints, loops: TaskScope, installation: Installation) -> None:
+async def _work(service: Worker, pubsub: PubSub, loops: TaskScope, installation: Installation) -> None:
     # With other constants than the relay's it would take conversations out of wrong queues.
     await installation.agreed.wait()
     for unowned in service.queues:
-        hints.subscribe(unowned)
+        pubsub.subscribe(unowned)
     loops.spawn(service.take(), name="take")
     loops.spawn(service.sweep(), name="sweep")
     loops.spawn(service.renew(), name="renew")

@@ -14,7 +14,7 @@ from tests.bench.target import Target
 from tests.bench.worker import Worker, WorkerError
 from tests.redis_process import free_port
 
-from relay_streams.server import Server
+from relay_redis.local_server import LocalServer
 
 _SOURCES = Path(__file__).parent / "centrifugo"
 _MODULE = "github.com/centrifugal/centrifugo/v5"
@@ -41,7 +41,7 @@ class Centrifugo(Target):
 
     async def start(self) -> None:
         program = await build()
-        redis = self.stack.enter_context(Server())
+        redis = self.stack.enter_context(LocalServer())
         assert redis.process is not None
         server, self._port = await self._start_node(program, redis.url)
         api, api_port = await self._start_node(program, redis.url)

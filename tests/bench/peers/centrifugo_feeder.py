@@ -67,22 +67,22 @@ class Feeder:
     """The app's backend."""
 
     def __init__(self) -> None:
-        self._lanes: list[Lane] = []
+        self._readers: list[Lane] = []
         self.pacer = Pacer(self._publish)
 
     async def connect(self, url: str) -> None:
         """Publish there from now on."""
         http = aiohttp.ClientSession()
-        self._lanes = [Lane(http, url) for _ in range(LANES)]
+        self._readers = [Lane(http, url) for _ in range(LANES)]
 
     async def end(self) -> dict[str, Any]:
         """Stop, and say what was published, when all of it is acknowledged."""
         report = await self.pacer.stop()
-        await asyncio.gather(*(lane.drained() for lane in self._lanes))
+        await asyncio.gather(*(reader.drained() for reader in self._readers))
         return report
 
     def _publish(self, conversation: int, payload: bytes) -> None:
-        self._lanes[conversation % LANES].put(conversation, payload)
+        self._readers[conversation % LANES].put(conversation, payload)
 
 
 if __name__ == "__main__":

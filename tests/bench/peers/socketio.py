@@ -10,7 +10,7 @@ from tests.bench.peers.parts import Missing, fetch, home_of
 from tests.bench.target import Target
 from tests.bench.worker import Worker
 
-from relay_streams.server import Server
+from relay_redis.local_server import LocalServer
 
 _SOURCES = Path(__file__).parent / "socketio"
 _INSTALL_S = 120.0
@@ -23,7 +23,7 @@ class SocketIo(Target):
 
     async def start(self) -> None:
         node, home = need_node(), await install()
-        redis = self.stack.enter_context(Server())
+        redis = self.stack.enter_context(LocalServer())
         assert redis.process is not None
         self._server = Worker("socketio server", [node, str(home / "server.mjs"), redis.url])
         await self.stack.enter_async_context(self._server)

@@ -13,7 +13,7 @@ from tests.bench.scenario import Options, scenario
 from tests.bench.target import Sample, Target
 from tests.bench.traffic import Clip, Traffic
 
-from relay_streams.speech import CHUNKS_AT_ONCE
+from relay_streams.turn_input import CHUNKS_AT_ONCE
 
 P99_LIMIT_MS = 50.0
 """A rate counts as carried while p99 stays below."""

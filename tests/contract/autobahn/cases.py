@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tests.contract.autobahn.echo import echo
 
-from relay_streams.server import Server
+from relay_redis.local_server import LocalServer
 
 DOCUMENT = Path(__file__).parents[3] / "docs/autobahn.md"
 LEFT_OUT = ("9.*", "12.*", "13.*")
@@ -92,7 +92,7 @@ def _numbers(result: Result) -> list[int]:
 
 async def main() -> None:
     """Run all, and write the page."""
-    with Server() as server:
+    with LocalServer() as server:
         async with echo(server.url) as address:
             results = await run(address)
     DOCUMENT.write_text(document(results))

@@ -9,7 +9,7 @@ from aiohttp.typedefs import Handler
 
 from relay_gateway.app import gateway
 from relay_gateway.dialects.dialect import joined
-from relay_gateway.inbox import Inbox
+from relay_gateway.inbound import InboundMessages
 from relay_gateway.socket import BINARY, TEXT
 from relay_runtime.http import listen
 from relay_settings.gateway import GatewaySettings
@@ -28,8 +28,8 @@ async def echo(redis_url: str) -> AsyncIterator[str]:
 
         @web.middleware
         async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-            async with service.reception.open(request) as socket:
-                async for message in Inbox(socket, settings):
+            async with service.sessions.open(request) as socket:
+                async for message in InboundMessages(socket, settings):
                     if message.type is WSMsgType.TEXT:
                         socket.write(joined(TEXT, [message.data.encode()]))
                     elif message.type is WSMsgType.BINARY:

@@ -4,13 +4,13 @@ import pytest
 from tests.contract.autobahn.cases import DOCUMENT, document, run
 from tests.contract.autobahn.echo import echo
 
-from relay_streams.server import Server
+from relay_redis.local_server import LocalServer
 
 
 @pytest.mark.timeout(320)
 async def test_no_case_fails() -> None:
     """And the page tells what is seen."""
-    with Server() as server:
+    with LocalServer() as server:
         async with echo(server.url) as address:
             results = await run(address)
     assert len(results) > 200

@@ -13,11 +13,11 @@ from tests.proxy import Proxy
 from relay_auth.api_keys import Scope, new_key
 from relay_client import Backend
 from relay_control.app import application
-from relay_control.door import SPEAKERS
+from relay_control.audio_socket import SPEAKERS
 from relay_runtime.http import listen
 from relay_settings.control import ControlSettings
 from relay_streams.conversations import read
-from relay_wire import speaker, uplink
+from relay_wire import audio_socket, uplink
 
 API_KEY, KNOWN_KEY = new_key([Scope.ADMIN])
 OTHER_KEY, _OTHER = new_key([Scope.ADMIN])
@@ -78,7 +78,7 @@ class Bench:
         """Every turn's audio, in the order it went in; what does not follow fails."""
         turns: dict[int, bytes] = {}
         for entry in await self.said(conversation):
-            if isinstance(entry, uplink.Speech):
+            if isinstance(entry, uplink.SpeechChunk):
                 so_far = turns.get(entry.turn, b"")
                 assert entry.offset == len(so_far)
                 turns[entry.turn] = so_far + entry.pcm
@@ -86,7 +86,7 @@ class Bench:
 
     async def input(self, conversation: str) -> tuple[int, int, str]:
         """Turn, bytes and state of its input in the record."""
-        record = await read(self.store.link, self.store.keys.conversation(conversation))
+        record = await read(self.store.client, self.store.keys.conversation(conversation))
         return record.input_turn, record.input_offset, record.input_state
 
     async def until(self, conversation: str, state: tuple[int, int, str]) -> None:
@@ -102,22 +102,22 @@ class Bench:
                 await asyncio.sleep(0.005)
 
     @staticmethod
-    async def answers(socket: aiohttp.ClientWebSocketResponse, count: int) -> list[speaker.ToSpeaker]:
+    async def answers(socket: aiohttp.ClientWebSocketResponse, count: int) -> list[audio_socket.ToSpeaker]:
         """The next answers at an audio socket."""
-        return [speaker.decode_answer(await socket.receive_str(timeout=5)) for _ in range(count)]
+        return [audio_socket.decode_answer(await socket.receive_str(timeout=5)) for _ in range(count)]
 
     @staticmethod
-    async def acknowledged(socket: aiohttp.ClientWebSocketResponse, ack: speaker.Ack) -> None:
+    async def acknowledged(socket: aiohttp.ClientWebSocketResponse, ack: audio_socket.Ack) -> None:
         """Read acks up to this one: one ack may stand for several messages."""
-        while (answer := speaker.decode_answer(await socket.receive_str(timeout=5))) != ack:
-            assert isinstance(answer, speaker.Ack)
+        while (answer := audio_socket.decode_answer(await socket.receive_str(timeout=5))) != ack:
+            assert isinstance(answer, audio_socket.Ack)
             assert answer.turn == ack.turn
             assert answer.offset < ack.offset
 
     @staticmethod
-    async def say(socket: aiohttp.ClientWebSocketResponse, message: speaker.FromSpeaker) -> None:
+    async def say(socket: aiohttp.ClientWebSocketResponse, message: audio_socket.FromSpeaker) -> None:
         """Send a message over an audio socket."""
-        await socket.send_str(speaker.encode(message))
+        await socket.send_str(audio_socket.encode(message))
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def bench(open_store):
                 "RELAY_TOKEN_SECRET": TOKEN_KEY, "RELAY_API_KEYS": f"{_OTHER},{KNOWN_KEY}",
                 "avatar_id": "default-avatar", "gateway_url": "wss://edge.example/", **settings,
             }  # fmt: skip
-            app = await application(ControlSettings.load(**options), store.link, stack)
+            app = await application(ControlSettings.load(**options), store.client, stack)
             async with listen(app, "127.0.0.1", 0) as url:
                 yield Bench(store, url, http, {"Authorization": f"Bearer {API_KEY}"})
 

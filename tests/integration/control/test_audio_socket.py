@@ -7,9 +7,9 @@ import pytest
 from aiohttp import WSMsgType, WSServerHandshakeError
 
 from relay_control.speech_queue import QUEUED_BYTES, SpeechQueue
-from relay_wire import speaker, uplink
+from relay_wire import audio_socket, uplink
+from relay_wire.audio_socket import Ack, End, Ended, Error, Hold, Interrupt, Interrupted, Start, Turn
 from relay_wire.pcm import chunks
-from relay_wire.speaker import Ack, End, Ended, Error, Hold, Interrupt, Interrupted, Start, Turn
 
 PCM = bytes(range(250)) * 8
 PIECE = PCM[:320]
@@ -30,11 +30,11 @@ def wav(pcm: bytes, *, rate: int = 16000, size: int | None = None) -> bytes:
     )
 
 
-async def until_ended(socket) -> list[speaker.ToSpeaker]:
+async def until_ended(socket) -> list[audio_socket.ToSpeaker]:
     """Every answer up to `ended`."""
     got = []
     while not got or not isinstance(got[-1], Ended):
-        got.append(speaker.decode_answer(await socket.receive_str(timeout=5)))
+        got.append(audio_socket.decode_answer(await socket.receive_str(timeout=5)))
     return got
 
 
@@ -87,11 +87,11 @@ async def fill(b, conversation: str) -> None:
     """Leave no room in the uplink."""
     keys = b.store.keys.conversation(conversation)
     for _ in range(64):
-        await b.store.link.execute("XADD", keys.up, "*", "k", "text", "d", "waiting")
+        await b.store.client.execute("XADD", keys.up, "*", "k", "text", "d", "waiting")
 
 
 async def make_room(b, conversation: str) -> None:
-    await b.store.link.execute("XTRIM", b.store.keys.conversation(conversation).up, "MAXLEN", 0)
+    await b.store.client.execute("XTRIM", b.store.keys.conversation(conversation).up, "MAXLEN", 0)
 
 
 async def test_a_socket_whose_audio_waits_is_alive(bench) -> None:
@@ -153,7 +153,7 @@ async def test_a_queue_that_is_full_is_not_read() -> None:
 async def pass_time(b, conversation: str, seconds: int) -> None:
     """As if the speaker had last been heard so much earlier."""
     meta = b.store.keys.conversation(conversation).meta
-    await b.store.link.execute("HINCRBY", meta, "in_at", -1000 * seconds)
+    await b.store.client.execute("HINCRBY", meta, "in_at", -1000 * seconds)
 
 
 @pytest.mark.parametrize("hold", ['{"type":"hold"}', b""])
@@ -173,7 +173,7 @@ async def test_a_silent_turn_is_held_open(bench, hold: str | bytes) -> None:
             assert await b.answers(socket, 1) == [Ack(1, 2320)]
 
         assert await b.audio(conversation) == {1: PCM + PIECE}
-        assert (await b.said(conversation)).count(uplink.Speech(1, 2000, b"")) == 2
+        assert (await b.said(conversation)).count(uplink.SpeechChunk(1, 2000, b"")) == 2
 
 
 async def test_holding_is_bounded(bench) -> None:
@@ -188,8 +188,8 @@ async def test_holding_is_bounded(bench) -> None:
                 await pass_time(b, conversation, 26)
                 await b.say(socket, Hold())
                 assert await b.answers(socket, 1) == [Ack(1, 2000)]
-            offset, since = (await b.store.link.execute("HGET", keys.meta, "in_hold")).split()
-            await b.store.link.execute("HSET", keys.meta, "in_hold", f"{int(offset)} {int(since) - 36_000}")
+            offset, since = (await b.store.client.execute("HGET", keys.meta, "in_hold")).split()
+            await b.store.client.execute("HSET", keys.meta, "in_hold", f"{int(offset)} {int(since) - 36_000}")
             await b.say(socket, Hold())
             assert await b.answers(socket, 1) == [Interrupted(1)]
         assert (await b.input(conversation))[2] == "cut"
@@ -391,7 +391,7 @@ async def test_a_turn_gone_on_with_may_begin_with_anything(bench) -> None:
             await socket.send_bytes(later)
             assert await b.answers(socket, 2) == [Ack(1, 2000), Ack(1, 2000 + len(later))]
 
-        assert all(isinstance(entry, uplink.Speech) for entry in await b.said(conversation))
+        assert all(isinstance(entry, uplink.SpeechChunk) for entry in await b.said(conversation))
 
 
 # --- how many there may be -------------------------------------------------------------------------------
@@ -410,7 +410,7 @@ async def test_more_speakers_than_a_process_serves(bench) -> None:
         assert refusal.value.headers["Retry-After"] == "1"
         async with b.socket(conversation) as socket:
             await socket.send_bytes(PCM)
-            assert isinstance(speaker.decode_answer(await socket.receive_str(timeout=5)), Turn | Ack)
+            assert isinstance(audio_socket.decode_answer(await socket.receive_str(timeout=5)), Turn | Ack)
 
 
 @pytest.mark.parametrize(

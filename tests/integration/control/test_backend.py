@@ -63,7 +63,7 @@ async def test_requests_that_come_too_fast_wait(bench) -> None:
             await stream.send(b"cd")
         assert await b.audio(made[0].id) == {1: b"ab"}
         assert await b.audio(made[1].id) == {1: b"cd"}
-        assert len(await b.store.link.execute("KEYS", "*meta*")) == 2
+        assert len(await b.store.client.execute("KEYS", "*meta*")) == 2
 
 
 async def test_refused_at_once(bench) -> None:
@@ -125,4 +125,4 @@ async def test_a_request_that_may_have_taken_effect(bench, proxied) -> None:
         await proxy.set_mode("pass")
         with pytest.raises(ControlUnavailable):
             await creating
-        assert await b.store.link.execute("KEYS", "*meta*") == []
+        assert await b.store.client.execute("KEYS", "*meta*") == []

@@ -3,7 +3,7 @@
 import aiohttp
 import pytest
 
-from relay_wire import speaker, uplink
+from relay_wire import audio_socket, uplink
 
 PIECE = bytes(range(100))
 
@@ -16,11 +16,17 @@ async def test_speaking_live(bench) -> None:
             for _ in range(2):
                 await socket.send_bytes(b"\x00\x01" * 10)
                 await socket.send_bytes(b"\x02\x03")
-                await b.say(socket, speaker.End())
+                await b.say(socket, audio_socket.End())
             assert await b.answers(socket, 8) == [
-                speaker.Turn(1), speaker.Ack(1, 20), speaker.Ack(1, 22), speaker.Ended(1, 22),
-                speaker.Turn(2), speaker.Ack(2, 20), speaker.Ack(2, 22), speaker.Ended(2, 22),
-            ]  # fmt: skip
+                message
+                for turn in (1, 2)
+                for message in (
+                    audio_socket.Turn(turn),
+                    audio_socket.Ack(turn, 20),
+                    audio_socket.Ack(turn, 22),
+                    audio_socket.Ended(turn, 22),
+                )
+            ]
 
 
 async def test_chunks_cut_within_a_sample(bench) -> None:
@@ -31,8 +37,8 @@ async def test_chunks_cut_within_a_sample(bench) -> None:
         async with b.socket(conversation) as socket:
             for start in range(0, 100, 7):
                 await socket.send_bytes(pcm[start : start + 7])
-            await b.say(socket, speaker.End())
-            while not isinstance((await b.answers(socket, 1))[0], speaker.Ended):
+            await b.say(socket, audio_socket.End())
+            while not isinstance((await b.answers(socket, 1))[0], audio_socket.Ended):
                 pass
 
         speech = await b.said(conversation)
@@ -46,10 +52,10 @@ async def test_a_turn_of_odd_length(bench) -> None:
         conversation = await b.create()
         async with b.socket(conversation) as socket:
             await socket.send_bytes(b"\x00\x01\x02")
-            await b.say(socket, speaker.End())
+            await b.say(socket, audio_socket.End())
             _, _, error, ended = await b.answers(socket, 4)
 
-        assert (error.code, ended) == ("unsupported-audio", speaker.Ended(1, 2))
+        assert (error.code, ended) == ("unsupported-audio", audio_socket.Ended(1, 2))
 
 
 async def test_large_messages_are_cut(bench) -> None:
@@ -58,8 +64,8 @@ async def test_large_messages_are_cut(bench) -> None:
         conversation = await b.create()
         async with b.socket(conversation) as socket:
             await socket.send_bytes(bytes(200_000))
-            await b.say(socket, speaker.End())
-            while not isinstance((await b.answers(socket, 1))[0], speaker.Ended):
+            await b.say(socket, audio_socket.End())
+            while not isinstance((await b.answers(socket, 1))[0], audio_socket.Ended):
                 pass
 
         assert [len(chunk.pcm) for chunk in await b.said(conversation)] == [65536, 65536, 65536, 3392, 0]
@@ -73,8 +79,8 @@ async def test_a_large_message(bench) -> None:
         async with b.socket(conversation) as socket:
             await socket.send_bytes(PIECE)
             await socket.send_bytes(pcm)
-            await b.say(socket, speaker.End())
-            while not isinstance((await b.answers(socket, 1))[0], speaker.Ended):
+            await b.say(socket, audio_socket.End())
+            while not isinstance((await b.answers(socket, 1))[0], audio_socket.Ended):
                 pass
 
         assert await b.audio(conversation) == {1: PIECE + pcm}
@@ -86,7 +92,7 @@ async def test_a_message_too_large(bench) -> None:
         conversation = await b.create()
         async with b.socket(conversation) as socket:
             await socket.send_bytes(PIECE)
-            assert await b.answers(socket, 2) == [speaker.Turn(1), speaker.Ack(1, 100)]
+            assert await b.answers(socket, 2) == [audio_socket.Turn(1), audio_socket.Ack(1, 100)]
             await socket.send_bytes(bytes(2 * 2**20))
             [error] = await b.answers(socket, 1)
             assert (error.code, error.retryable) == ("too-big", False)
@@ -121,11 +127,11 @@ async def test_interrupting_oneself(bench) -> None:
         conversation = await b.create()
         async with b.socket(conversation) as socket:
             await socket.send_bytes(b"\x00\x01")
-            await b.say(socket, speaker.Interrupt())
+            await b.say(socket, audio_socket.Interrupt())
             await socket.send_bytes(b"\x02\x03")
             got = await b.answers(socket, 5)
 
-        assert got[2:] == [speaker.Interrupted(1), speaker.Turn(2), speaker.Ack(2, 2)]
+        assert got[2:] == [audio_socket.Interrupted(1), audio_socket.Turn(2), audio_socket.Ack(2, 2)]
 
 
 async def test_being_interrupted(bench) -> None:
@@ -138,10 +144,14 @@ async def test_being_interrupted(bench) -> None:
             await b.call("POST", f"/v1/conversations/{conversation}/interrupt")
             for _ in range(3):
                 await socket.send_bytes(b"\x00\x01")
-            await b.say(socket, speaker.End())
+            await b.say(socket, audio_socket.End())
             await socket.send_bytes(b"\x02\x03")
 
-            assert await b.answers(socket, 3) == [speaker.Interrupted(1), speaker.Turn(2), speaker.Ack(2, 2)]
+            assert await b.answers(socket, 3) == [
+                audio_socket.Interrupted(1),
+                audio_socket.Turn(2),
+                audio_socket.Ack(2, 2),
+            ]
 
 
 async def test_two_speakers(bench) -> None:
@@ -154,11 +164,11 @@ async def test_two_speakers(bench) -> None:
             await second.send_bytes(b"\x02\x03")
             [error] = await b.answers(second, 1)
             assert error.code == "turn-open"
-            await b.say(second, speaker.Start(barge_in=True))
+            await b.say(second, audio_socket.Start(barge_in=True))
             await second.send_bytes(b"\x02\x03")
-            assert await b.answers(second, 2) == [speaker.Turn(2), speaker.Ack(2, 2)]
+            assert await b.answers(second, 2) == [audio_socket.Turn(2), audio_socket.Ack(2, 2)]
             await first.send_bytes(b"\x00\x01")
-            assert await b.answers(first, 1) == [speaker.Interrupted(1)]
+            assert await b.answers(first, 1) == [audio_socket.Interrupted(1)]
 
 
 async def test_starting_in_the_middle_of_a_turn(bench) -> None:
@@ -167,7 +177,7 @@ async def test_starting_in_the_middle_of_a_turn(bench) -> None:
         conversation = await b.create()
         async with b.socket(conversation) as socket:
             await socket.send_bytes(b"\x00\x01")
-            await b.say(socket, speaker.Start())
+            await b.say(socket, audio_socket.Start())
             await socket.send_bytes(b"\x02\x03")
             got = await b.answers(socket, 4)
 
@@ -183,7 +193,7 @@ async def test_a_proper_close_ends_the_turn(bench) -> None:
             await b.answers(socket, 2)
         await b.until(conversation, (1, 2, "ended"))
 
-        assert (await b.said(conversation))[-1] == uplink.Speech(1, 2, b"", end=True)
+        assert (await b.said(conversation))[-1] == uplink.SpeechChunk(1, 2, b"", end=True)
 
 
 async def test_deleting_while_speaking(bench) -> None:
@@ -228,12 +238,12 @@ async def test_what_redis_refuses_closes_with_its_code(bench) -> None:
         conversation = await b.create()
         async with b.socket(conversation) as socket:
             try:
-                await b.store.link.execute("ACL", "SETUSER", "default", "-evalsha", "-eval")
+                await b.store.client.execute("ACL", "SETUSER", "default", "-evalsha", "-eval")
                 await socket.send_bytes(bytes(320))
                 while (message := await socket.receive(timeout=10)).type is aiohttp.WSMsgType.TEXT:
                     texts.append(message.data)
             finally:
-                await b.store.link.execute("ACL", "SETUSER", "default", "+evalsha", "+eval")
+                await b.store.client.execute("ACL", "SETUSER", "default", "+evalsha", "+eval")
 
         assert socket.close_code == 4200
         assert "store-unavailable" in texts[-1]

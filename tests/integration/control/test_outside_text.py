@@ -3,7 +3,7 @@
 import pytest
 
 from relay_control.trace_context import DROPPED_FIELDS
-from relay_wire import speaker, uplink
+from relay_wire import audio_socket, uplink
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 PCM = bytes(range(100))
@@ -21,9 +21,9 @@ async def test_a_start_with_a_traceparent_that_is_none(bench, given: str) -> Non
     async with bench() as b:
         conversation, before = await b.create(), dropped()
         async with b.socket(conversation) as socket:
-            await b.say(socket, speaker.Start(traceparent=given))
+            await b.say(socket, audio_socket.Start(traceparent=given))
             await socket.send_bytes(PCM)
-            assert await b.answers(socket, 2) == [speaker.Turn(1), speaker.Ack(1, 100)]
+            assert await b.answers(socket, 2) == [audio_socket.Turn(1), audio_socket.Ack(1, 100)]
 
         assert {entry.traceparent for entry in await b.said(conversation)} == {""}
         assert await b.audio(conversation) == {1: PCM}
@@ -37,7 +37,7 @@ async def test_an_upgrade_with_a_traceparent_that_is_none(bench) -> None:
         async with b.socket(conversation, headers={**b.auth, "traceparent": "é"}) as socket:
             for _ in range(2):
                 await socket.send_bytes(PCM)
-                await b.say(socket, speaker.End())
+                await b.say(socket, audio_socket.End())
             await b.answers(socket, 6)
 
         assert await b.audio(conversation) == {1: PCM, 2: PCM}
@@ -48,7 +48,7 @@ async def test_a_traceparent_of_a_later_version(bench) -> None:
     async with bench() as b:
         conversation = await b.create()
         async with b.socket(conversation) as socket:
-            await b.say(socket, speaker.Start(traceparent="01" + PARENT[2:] + "-more"))
+            await b.say(socket, audio_socket.Start(traceparent="01" + PARENT[2:] + "-more"))
             await socket.send_bytes(PCM)
             await b.answers(socket, 2)
 
@@ -66,7 +66,7 @@ async def test_an_entry_whose_optional_fields_cannot_be_read_keeps_its_audio() -
         b"key": b"\xff",
     }
 
-    assert uplink.decode(fields) == uplink.Speech(1, 0, PCM)
+    assert uplink.decode(fields) == uplink.SpeechChunk(1, 0, PCM)
 
 
 @pytest.mark.parametrize("avatar", ["a\nb", "\x1b[2J", "x" * 129, "a\u202eb"])
@@ -101,4 +101,4 @@ async def test_json_nested_too_deep(bench) -> None:
             await socket.send_bytes(PCM)
             error, *rest = await b.answers(socket, 3)
 
-    assert (error.code, rest) == ("bad-message", [speaker.Turn(1), speaker.Ack(1, 100)])
+    assert (error.code, rest) == ("bad-message", [audio_socket.Turn(1), audio_socket.Ack(1, 100)])

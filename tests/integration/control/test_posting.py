@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from relay_streams.link import Link
-from relay_streams.speech import CHUNKS_AT_ONCE, SKIPPED_BYTES
+from relay_redis.client import RedisClient
+from relay_streams.turn_input import CHUNKS_AT_ONCE, SKIPPED_BYTES
 from relay_wire import uplink
 
 
@@ -246,7 +246,7 @@ async def test_a_full_queue_is_gone_on_with(bench) -> None:
         status, answer = await b.speak(conversation, pcm, key="k")
         assert (status, answer["type"]) == (503, "urn:avatar-relay:problem:uplink-full")
         heard = await b.audio(conversation)
-        await b.store.link.execute("XTRIM", b.store.keys.conversation(conversation).up, "MAXLEN", "0")
+        await b.store.client.execute("XTRIM", b.store.keys.conversation(conversation).up, "MAXLEN", "0")
 
         assert (await b.speak(conversation, pcm, key="k"))[1]["turn"] == 1
         rest = [entry.pcm for entry in await b.said(conversation)]
@@ -274,7 +274,7 @@ async def test_a_body_cut_in_the_middle(bench) -> None:
 async def test_redis_cut_while_posting(bench) -> None:
     """Outcomes unknown at random points, the opening too: the turn is in once, whatever was answered."""
     dice = random.Random(6)
-    async with bench(audio_chunk_ms=10) as b, Link(b.store.url, name="saboteur") as saboteur:
+    async with bench(audio_chunk_ms=10) as b, RedisClient(b.store.url, name="saboteur") as saboteur:
         # Another link than the door's, since that is the one being cut.
         for turn in range(1, 7):
             conversation = await b.create()

@@ -77,7 +77,7 @@ async def test_wrong_wishes(bench, body: bytes, status: int, problem: str) -> No
 
         assert (got, answer["type"]) == (status, f"urn:avatar-relay:problem:{problem}")
         assert headers["Content-Type"].startswith("application/problem+json")
-        assert await b.store.link.execute("DBSIZE") == 0
+        assert await b.store.client.execute("DBSIZE") == 0
 
 
 @pytest.mark.parametrize(
@@ -123,14 +123,14 @@ async def test_paths_and_methods(bench) -> None:
 async def test_without_redis(bench) -> None:
     """503 with Retry-After, within the timeout."""
     async with bench() as b:
-        b.store.link._timeout_s = 0.2
-        await b.store.link.execute("CLIENT", "PAUSE", "500", "ALL")
+        b.store.client._timeout_s = 0.2
+        await b.store.client.execute("CLIENT", "PAUSE", "500", "ALL")
         status, answer, headers = await b.call("POST", "/v1/conversations")
 
         assert (status, answer["type"]) == (503, "urn:avatar-relay:problem:store-unavailable")
         assert headers["Retry-After"] == "1"
-        b.store.link._timeout_s = 5
-        await b.store.link.execute("PING")  # until the pause is over
+        b.store.client._timeout_s = 5
+        await b.store.client.execute("PING")  # until the pause is over
 
 
 async def test_tokens(bench) -> None:
@@ -162,7 +162,7 @@ async def test_a_record_that_cannot_be_read(bench, field: str, value: object) ->
     """Is not one that is missing."""
     async with bench() as b:
         conversation = await b.create()
-        await b.store.link.execute("HSET", b.store.keys.conversation(conversation).meta, field, value)
+        await b.store.client.execute("HSET", b.store.keys.conversation(conversation).meta, field, value)
         path = f"/v1/conversations/{conversation}"
         for method, what in (("GET", path), ("DELETE", path), ("POST", path + "/tokens")):
             status, answer, headers = await b.call(method, what)
@@ -177,7 +177,7 @@ async def test_a_conversation_without_an_owner(bench) -> None:
         path = f"/v1/conversations/{conversation}"
         assert (await b.speak(conversation, b"\1\2"))[0] == 202
         keys = b.store.keys.conversation(conversation)
-        await b.store.link.execute("HSET", keys.meta, "leased", 1, "owner", "one-that-died")
+        await b.store.client.execute("HSET", keys.meta, "leased", 1, "owner", "one-that-died")
 
         _, shown, _ = await b.call("GET", path)
         assert shown["owner"] is None
@@ -190,7 +190,7 @@ async def test_a_conversation_without_an_owner(bench) -> None:
         assert (await b.call("POST", path + "/interrupt"))[0] == 202
         assert (await b.call("DELETE", path))[0] == 202
 
-        await b.store.link.execute("SET", keys.lease, "somebody 1", "PX", 60_000)
+        await b.store.client.execute("SET", keys.lease, "somebody 1", "PX", 60_000)
         _, shown, _ = await b.call("GET", path)
         assert (shown["owner"], shown["waits_s"]) == ("one-that-died", 0)
 
@@ -201,9 +201,9 @@ async def test_a_record_that_is_damaged_is_closed(bench, damage) -> None:
     async with bench() as b:
         conversation = await b.create()
         keys = b.store.keys.conversation(conversation)
-        await b.store.link.execute("HSET", keys.meta, *[part for one in damage.items() for part in one])
+        await b.store.client.execute("HSET", keys.meta, *[part for one in damage.items() for part in one])
 
         assert (await b.call("DELETE", f"/v1/conversations/{conversation}"))[0] == 503
-        assert await b.store.link.execute("HGET", keys.meta, "state") == b"closing"
+        assert await b.store.client.execute("HGET", keys.meta, "state") == b"closing"
         [closed] = await b.said(conversation)
         assert closed.reason == "unreadable_record"

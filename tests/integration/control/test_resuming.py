@@ -8,9 +8,9 @@ import socket as sockets
 import aiohttp
 import pytest
 
-from relay_streams.speech import WAITS
-from relay_wire import speaker
-from relay_wire.speaker import Ack, Ended, Interrupted, Start, Turn
+from relay_streams.turn_input import WAITS
+from relay_wire import audio_socket
+from relay_wire.audio_socket import Ack, Ended, Interrupted, Start, Turn
 
 
 def cut(socket: aiohttp.ClientWebSocketResponse, how: str) -> None:
@@ -39,7 +39,7 @@ async def test_a_broken_connection_leaves_the_turn_open(bench, how: str) -> None
             await b.say(socket, Start(turn=1))
             assert await b.answers(socket, 1) == [Ack(1, 4)]
             await socket.send_bytes(b"efgh")
-            await b.say(socket, speaker.End())
+            await b.say(socket, audio_socket.End())
             assert await b.answers(socket, 2) == [Ack(1, 8), Ended(1, 8)]
         assert await b.audio(conversation) == {1: b"abcdefgh"}
 
@@ -53,7 +53,7 @@ async def test_cut_at_random_points(bench) -> None:
         for turn in range(1, 6):
             pcm = expected[turn] = dice.randbytes(dice.randrange(1000, 60_000) * 2)
             start = Start(key=f"turn-{turn}")
-            state: speaker.ToSpeaker = Ack(0, 0)
+            state: audio_socket.ToSpeaker = Ack(0, 0)
             cuts = 12
             while not isinstance(state, Ended):
                 async with b.socket(conversation) as socket:
@@ -68,7 +68,7 @@ async def test_cut_at_random_points(bench) -> None:
                         await socket.send_bytes(pcm[offset : min(offset + size, stop)])
                         offset += size
                     if stop == len(pcm):
-                        await b.say(socket, speaker.End())
+                        await b.say(socket, audio_socket.End())
                     if dice.random() < 0.5:
                         await asyncio.sleep(dice.random() * 0.01)
                     if cuts > 0:
@@ -88,7 +88,7 @@ async def test_a_key_that_is_new(bench) -> None:
         async with b.socket(conversation) as socket:
             await b.say(socket, Start(key="k"))
             await socket.send_bytes(b"ab")
-            await b.say(socket, speaker.End())
+            await b.say(socket, audio_socket.End())
             assert await b.answers(socket, 4) == [Ack(0, 0), Turn(1), Ack(1, 2), Ended(1, 2)]
 
 
@@ -166,8 +166,8 @@ async def test_two_sockets_on_one_turn(bench) -> None:
             async def speak(socket: aiohttp.ClientWebSocketResponse, size: int) -> None:
                 for start in range(2000, len(pcm), size):
                     await socket.send_bytes(pcm[start : start + size])
-                await b.say(socket, speaker.End())
-                answer: speaker.ToSpeaker = Turn(0)
+                await b.say(socket, audio_socket.End())
+                answer: audio_socket.ToSpeaker = Turn(0)
                 while not isinstance(answer, Ended):
                     [answer] = await b.answers(socket, 1)
                 assert answer == Ended(1, len(pcm))
@@ -185,7 +185,7 @@ async def test_the_old_socket_has_other_audio(bench) -> None:
             await old.send_bytes(b"ab")
             await b.answers(old, 2)
             await b.say(new, Start(turn=1))
-            await b.say(new, speaker.End())
+            await b.say(new, audio_socket.End())
             assert await b.answers(new, 2) == [Ack(1, 2), Ended(1, 2)]
             await old.send_bytes(b"cd")
             [error] = await b.answers(old, 1)
@@ -212,7 +212,7 @@ async def test_redis_loses_the_end_of_a_turn(bench) -> None:
             assert await b.audio(conversation) == {1: pcm[:8000]}
             await opening()
             await socket.send_bytes(pcm[8000:])
-            await b.say(socket, speaker.End())
+            await b.say(socket, audio_socket.End())
             assert await b.answers(socket, 2) == [Ack(1, 12_000), Ended(1, 12_000)]
         assert await b.audio(conversation) == {1: pcm}
 
@@ -257,7 +257,7 @@ async def test_a_conversation_that_redis_lost_is_waited_for(bench, eventually) -
             await socket.send_bytes(b"abcd")
             assert await b.answers(socket, 2) == [Turn(1), Ack(1, 4)]
             go_back = await b.store.snapshot(b.store.keys.conversation(conversation))
-            await b.store.link.execute("FLUSHALL")
+            await b.store.client.execute("FLUSHALL")
             waits = WAITS._value.get()
             await socket.send_bytes(b"efgh")
             await eventually(lambda: WAITS._value.get() > waits)
@@ -271,7 +271,7 @@ async def test_a_conversation_that_nobody_restores(bench) -> None:
     async with bench(uplink_wait_s=0.2) as b:
         conversation = await b.create()
         async with b.socket(conversation) as socket:
-            await b.store.link.execute("FLUSHALL")
+            await b.store.client.execute("FLUSHALL")
             await socket.send_bytes(b"abcd")
             [error] = await b.answers(socket, 1)
             assert (error.code, error.retryable) == ("unknown-conversation", False)

@@ -19,9 +19,9 @@ from relay_runtime.http import listen
 from relay_settings.gateway import GatewaySettings
 from relay_streams.publisher import Publisher
 from relay_streams.writer import Writer
+from relay_turns.checkpoint import Checkpoint
+from relay_turns.effects import Publish
 from relay_wire import events, frame, uplink
-from relay_wire.checkpoint import Checkpoint
-from relay_wire.effects import Publish
 from relay_wire.frame import Frame, Kind
 
 KEY = "planted-secret-of-viewer-tokens-" + "k" * 8
@@ -83,8 +83,8 @@ class Bench:
     async def succeed(self) -> None:
         """Let another worker take the conversation over, and say so."""
         after = self.writer.tail
-        await self.store.link.execute("DEL", self.keys.lease)
-        await self.store.link.execute("XADD", self.keys.unowned, "*", "c", self.keys.id)
+        await self.store.client.execute("DEL", self.keys.lease)
+        await self.store.client.execute("XADD", self.keys.unowned, "*", "c", self.keys.id)
         self.writer = self.store.writer(self.publisher, await self.store.claim(self.keys, "next"))
         self.publish(events.OwnerChanged(str(after)))
         await self.writer.drained()

@@ -8,7 +8,7 @@ import pytest
 from tests.integration.gateway.bench import Bench, listen_to, metric, said
 
 from relay_gateway.handshake import SUBPROTOCOL, TOKEN_PREFIX
-from relay_gateway.reception import CLOSES
+from relay_gateway.session import CLOSES
 from relay_wire import events
 
 
@@ -34,7 +34,7 @@ async def test_a_conversation_that_is_not_there(bench) -> None:
     async with bench() as b:
         path = "/v1/conversations/nobody/stream"
         assert await closed_with(b, path, token=b.token(conversation="nobody")) == 4404
-        await b.store.link.execute("HSET", b.keys.meta, "state", "ended")
+        await b.store.client.execute("HSET", b.keys.meta, "state", "ended")
         for start in ("turn", "last", "live"):
             assert await closed_with(b, f"{b.path}?from={start}") == 4410
 
@@ -44,7 +44,7 @@ async def test_what_is_to_be_tried_again(bench) -> None:
     async with bench(max_conversation_viewers=1) as b:
         async with b.viewer():
             assert await closed_with(b) == 1013
-        await b.service.reception.close()
+        await b.service.sessions.close()
         assert await closed_with(b) == 1012
 
 

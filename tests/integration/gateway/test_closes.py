@@ -8,7 +8,7 @@ from prometheus_client import generate_latest
 from tests.integration.gateway.bench import metric
 from tests.integration.gateway.raw import browser, client_frame
 
-from relay_gateway.reception import CLOSES
+from relay_gateway.session import CLOSES
 from relay_wire.close_codes import REGISTRY
 
 CLOSE = 0x88

@@ -13,14 +13,14 @@ from tests.avatar_client import AvatarClient
 from tests.integration.gateway.bench import KEY, Bench, metric
 
 from relay_auth.viewer_tokens import Role
-from relay_gateway.dialects.agent import UNKNOWN
+from relay_gateway.dialects.avatarkit_json import UNKNOWN
 from relay_settings.base import SettingsError
 from relay_settings.gateway import GatewaySettings
+from relay_turns.effects import Effect, Publish
+from relay_turns.machine import Rules, TurnMachine
 from relay_wire import events, frame, uplink
-from relay_wire.compat import texts
-from relay_wire.effects import Effect, Publish
+from relay_wire.avatarkit import texts
 from relay_wire.frame import Kind
-from relay_wire.turns import Rules, TurnMachine
 
 OPTIONS: dict[str, Any] = {"compat": True, "compat_query_token": True, "avatar_id": "ava"}
 PCM = bytes(range(256)) * 10
@@ -84,12 +84,12 @@ async def test_texts_are_made_once(bench, monkeypatch) -> None:
     """However many clients there are, live or catching up; native viewers beside them lose nothing."""
     made: list[bytes] = []
 
-    def counted(data: bytes) -> texts.Told:
+    def counted(data: bytes) -> texts.VendorMessages:
         if frame.decode(data).turn:  # what was before the first turn comes out of the stream, for each anew
             made.append(data)
         return texts.translate(data)
 
-    monkeypatch.setattr("relay_gateway.delivery.translate", counted)
+    monkeypatch.setattr("relay_gateway.batch.translate", counted)
     async with bench(**OPTIONS) as b, b.viewer() as native, agent(b) as one, agent(b) as two:
         speaker = Speaker(b)
         for socket in (one, two):
@@ -116,7 +116,7 @@ async def test_texts_are_made_once(bench, monkeypatch) -> None:
         ({"type": "text_query", "text": "hi"}, uplink.Text("hi")),
         ({"type": "mic_audio", "audio": b64encode(b"\1\2").decode()}, uplink.Microphone(b"\1\2")),
         ({"type": "mic_end"}, uplink.Microphone(b"", end=True)),
-        ({"type": "play_sample", "clip": "hello"}, uplink.Sample("hello")),
+        ({"type": "play_sample", "clip": "hello"}, uplink.ClipRequest("hello")),
     ],
 )
 async def test_messages_reach_the_owner(bench, message: dict[str, str], expected: object) -> None:
@@ -248,12 +248,12 @@ async def test_frames_that_are_gone(bench) -> None:
         client, speaker = AvatarClient(), Speaker(b)
         await speaker.say(1, end=False)
         await hear(socket, client, lambda: client.turns)
-        b.service.reception._feeds._feeds[b.keys.id]._following.pause()
+        b.service.sessions._feeds._feeds[b.keys.id]._following.pause()
         await speaker.say(1, end=False)
         await speaker.say(1)
         lost = [e for e, f in await b.store.entries(b.keys.down) if frame.decode(f[b"f"]).turn == 1][3:5]
-        await b.store.link.execute("XDEL", b.keys.down, *lost)
-        b.service.reception._feeds._feeds[b.keys.id]._following.resume()
+        await b.store.client.execute("XDEL", b.keys.down, *lost)
+        b.service.sessions._feeds._feeds[b.keys.id]._following.resume()
         await speaker.say(2)
         await hear(socket, client, lambda: "2" in client.closings)
 

@@ -12,9 +12,9 @@ import pytest
 from tests.integration.gateway.bench import Bench
 
 from relay_auth.viewer_tokens import Role
+from relay_turns.effects import Effect, Publish
+from relay_turns.machine import Rules, TurnMachine
 from relay_wire import events, uplink
-from relay_wire.effects import Effect, Publish
-from relay_wire.turns import Rules, TurnMachine
 
 OPTIONS: dict[str, Any] = {"compat": True, "compat_query_token": True, "avatar_id": "ava"}
 PCM = bytes(range(256)) * 4
@@ -42,11 +42,11 @@ def publish(bench: Bench, effects: list[Effect]) -> None:
     bench.writer.append(publishes, checkpoint=b"")
 
 
-async def uploaded(bench: Bench) -> list[uplink.Speech]:
+async def uploaded(bench: Bench) -> list[uplink.SpeechChunk]:
     """The speech in the uplink, once its end is."""
     async with asyncio.timeout(10):
         while True:
-            said = [entry for entry in await bench.uplink() if isinstance(entry, uplink.Speech)]
+            said = [entry for entry in await bench.uplink() if isinstance(entry, uplink.SpeechChunk)]
             if said and said[-1].end:
                 return said
             await asyncio.sleep(0.005)
@@ -230,7 +230,7 @@ async def test_a_flood_before_the_start_is_cut(bench) -> None:
 async def test_a_conversation_that_is_over(bench) -> None:
     """An error, and the code for it."""
     async with bench(**OPTIONS) as b:
-        await b.store.link.execute("HSET", b.keys.meta, "state", "ended")
+        await b.store.client.execute("HSET", b.keys.meta, "state", "ended")
         async with b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
             await socket.send_json({"action": "start"})
             assert (await told(socket))[0] == 4

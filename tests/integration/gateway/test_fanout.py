@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.integration.gateway.bench import assert_whole, collect, listen_to, metric, seqs
 
-from relay_streams.connection import CONNECTED
+from relay_redis.connection import CONNECTED
 from relay_wire import events
 from relay_wire.close_codes import CONVERSATION_ENDED
 
@@ -52,7 +52,7 @@ async def test_the_end_of_a_conversation(bench) -> None:
         b.publish(events.ConversationEnded("deleted"))
         frames = [got async for got in viewer]
         assert events.decode(frames[-1].payload) == events.ConversationEnded("deleted")
-        await b.store.link.execute("HSET", b.keys.meta, "state", "ended")
+        await b.store.client.execute("HSET", b.keys.meta, "state", "ended")
 
         async with b.viewer(f"{b.generation}-4") as late:
             assert seqs([got async for got in late]) == [5, 6, 7, 8, 9]
@@ -67,7 +67,7 @@ async def test_the_end_revokes_tokens(bench, start: str) -> None:
             b.publish(events.ConversationEnded("deleted"))
             await listen_to(socket)
             assert socket.close_code == CONVERSATION_ENDED.code
-        await b.store.link.execute("HSET", b.keys.meta, "state", "ended")
+        await b.store.client.execute("HSET", b.keys.meta, "state", "ended")
 
         assert await b.refused(start) == (410, "conversation-ended")
 
@@ -79,7 +79,7 @@ async def test_a_position_that_nobody_had_opens_no_conversation_that_is_over(ben
         await b.turn(1)
         b.publish(events.ConversationEnded("deleted"))
         await b.writer.drained()
-        await b.store.link.execute("HSET", b.keys.meta, "state", "ended")
+        await b.store.client.execute("HSET", b.keys.meta, "state", "ended")
         start = start.format(g=b.generation, before=b.generation - 1, after=b.generation + 1)
 
         assert await b.refused(start) == (410, "conversation-ended")
@@ -91,7 +91,7 @@ async def test_no_task_is_left(bench, eventually) -> None:
     """Viewers that come and go leave nothing behind."""
     async with bench(feed_linger_s=0) as b:
         # the connection that hints come by opens beside the service, and brings tasks of its own
-        await eventually(lambda: metric(CONNECTED, link="gateway-hints"))
+        await eventually(lambda: metric(CONNECTED, client="gateway-hints"))
         before = len(asyncio.all_tasks())
         for _ in range(20):
             async with b.viewer() as viewer:
@@ -109,7 +109,7 @@ async def test_a_feed_that_fails_ends_its_viewers(bench, eventually) -> None:
         for turn in (1, 2):
             await b.turn(turn, frames=300, size=30_000)
         await collect(live, 604)
-        [feed] = b.service.reception._feeds._feeds.values()
+        [feed] = b.service.sessions._feeds._feeds.values()
         feed._following.deliver = None  # what a defect would do
         with capture_logs():  # writing a traceback would read files
             b.publish(events.Transcript("assistant", "x"))

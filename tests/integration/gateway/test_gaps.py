@@ -107,7 +107,7 @@ async def test_frames_that_were_lost_with_their_owner(bench) -> None:
         b.writer.close()
         await go_back()
         lost = b.writer
-        await b.store.link.execute("DEL", b.keys.lease)
+        await b.store.client.execute("DEL", b.keys.lease)
         lost._seq = 8  # what the store has, as the successor reads it
         await b.succeed()
         await b.turn(2)
@@ -128,7 +128,7 @@ async def test_a_hole_in_the_stream_is_told(bench) -> None:
         await b.turn(1)
         await collect(viewer, 7)
         b.writer._seq += 3
-        await b.store.link.execute("HSET", b.keys.meta, "tail", str(b.writer.tail))
+        await b.store.client.execute("HSET", b.keys.meta, "tail", str(b.writer.tail))
         b.speak(1, b"x")
         frames = await collect(viewer, 1)
 
@@ -144,7 +144,7 @@ async def test_what_is_no_frame_is_passed_over(bench, content: str) -> None:
         async with b.viewer() as viewer:
             await until_seq(viewer, b.writer.tail.seq)
             seq = b.writer.tail.seq + 1
-            await b.store.link.execute("XADD", b.keys.down, f"{b.generation}-{seq}", "f", content)
+            await b.store.client.execute("XADD", b.keys.down, f"{b.generation}-{seq}", "f", content)
             await b.turn(2)
             await until_seq(viewer, b.writer.tail.seq)
         async with b.viewer(f"{b.generation}-{seq - 1}") as late:

@@ -4,8 +4,8 @@ import pytest
 from tests.integration.gateway.bench import collect, seqs
 
 from relay_client import Refused
+from relay_turns.checkpoint import Checkpoint, Phase
 from relay_wire import events, frame
-from relay_wire.checkpoint import Checkpoint, Phase
 from relay_wire.frame import Kind
 from relay_wire.position import Position
 
@@ -120,7 +120,7 @@ async def test_another_conversations_position(bench) -> None:
     async with bench() as b:
         await b.turn(1)
         b.writer.close()
-        await b.store.link.execute("HSET", b.keys.meta, "generation", b.generation + 10)
+        await b.store.client.execute("HSET", b.keys.meta, "generation", b.generation + 10)
         await b.succeed()
 
         assert await b.refused(f"{b.generation - 5}-3") == (400, "bad-position")
@@ -165,7 +165,7 @@ async def test_a_position_without_a_record_is_tried_again(bench) -> None:
     async with bench() as b:
         await b.turn(1)
         had = b.writer.tail
-        await b.store.link.execute("FLUSHALL")
+        await b.store.client.execute("FLUSHALL")
         assert await b.refused(str(had)) == (503, "not-restored")
         assert await b.refused("turn") == (404, "unknown-conversation")
         assert await b.refused("last") == (404, "unknown-conversation")
@@ -196,7 +196,7 @@ async def test_a_record_that_cannot_be_read(bench) -> None:
     async with bench() as b:
         await b.turn(1)
         for field, value in (("talk_over", "sometimes"), ("format", 99)):
-            await b.store.link.execute("HSET", b.writer.lease.keys.meta, field, value)
+            await b.store.client.execute("HSET", b.writer.lease.keys.meta, field, value)
             for start in ("turn", "live", str(b.writer.tail)):
                 assert await b.refused(start) == (503, "unreadable-record")
 

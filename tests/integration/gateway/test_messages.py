@@ -9,11 +9,11 @@ from tests.integration.gateway.bench import collect, listen_to, metric, said, se
 
 from relay_auth.viewer_tokens import Role
 from relay_client import Closed
+from relay_gateway.commands import BAD_REPORTS
 from relay_gateway.presence import TOLD
-from relay_gateway.uplink import BAD_REPORTS
 from relay_runtime.http import SOCKET_ERRORS
 from relay_wire import events, frame, messages, uplink
-from relay_wire.close_codes import Advice, advice
+from relay_wire.close_codes import ReconnectAdvice, advice
 from relay_wire.frame import Codec, Flags, Frame, Kind
 
 
@@ -133,9 +133,11 @@ async def test_what_redis_refuses_ends_no_socket(bench, door: str, refusal: str)
     """A right that is missing, or data of another kind, is told as an error event; the socket goes on."""
     async with bench(compat=True, avatar_id="ava") as b, await b.connect(door) as socket:
         if refusal == "store_unavailable":
-            await b.store.link.execute("ACL", "SETUSER", "default", "-evalsha", "-eval")
+            await b.store.client.execute("ACL", "SETUSER", "default", "-evalsha", "-eval")
         else:
-            await b.store.link.execute("XADD", b.keys.up, f"{2**64 - 1}-{2**64 - 1}", "k", "none can follow")
+            await b.store.client.execute(
+                "XADD", b.keys.up, f"{2**64 - 1}-{2**64 - 1}", "k", "none can follow"
+            )
         try:
             for _ in range(3):
                 await socket.send_str('{"type":"text","text":"hi"}')
@@ -147,14 +149,14 @@ async def test_what_redis_refuses_ends_no_socket(bench, door: str, refusal: str)
             assert sum(refusal.encode() in message for message in told) == 3
             assert not socket.closed
         finally:
-            await b.store.link.execute("ACL", "SETUSER", "default", "+@all")
+            await b.store.client.execute("ACL", "SETUSER", "default", "+@all")
 
 
 async def test_a_defect_after_the_upgrade_is_a_close_code(bench, monkeypatch, as_a_service) -> None:
     """Nothing but WebSocket messages is ever written to an open socket."""
     as_a_service("json")
     async with bench() as b:
-        monkeypatch.setattr(b.service.reception, "_hello", lambda _: 1 / 0)
+        monkeypatch.setattr(b.service.sessions, "_hello", lambda _: 1 / 0)
         before = metric(SOCKET_ERRORS, code="internal_error")
         async with await b.connect() as socket:
             await listen_to(socket)
@@ -188,7 +190,7 @@ async def test_a_message_too_big(bench, door: str) -> None:
         assert b"too_big" in told[-1]
         assert b"65536 bytes" in told[-1]
         assert socket.close_code == 1009
-        assert advice(1009) is Advice.BACK_OFF
+        assert advice(1009) is ReconnectAdvice.BACK_OFF
         await b.turn(1)
         assert seqs(await collect(other, 8)) == list(range(1, 9))
 
@@ -207,15 +209,15 @@ async def test_viewers_are_told_that_nobody_owns_their_conversation(bench) -> No
         keys = b.keys
         no_owner = events.Error("no_owner", "the conversation waits for a worker", retryable=True)
         async with await b.connect() as first:
-            await b.store.link.execute("DEL", keys.lease)
-            await b.store.link.execute("HSET", keys.meta, "leased", 1)
+            await b.store.client.execute("DEL", keys.lease)
+            await b.store.client.execute("HSET", keys.meta, "leased", 1)
             assert await next_error(first) == no_owner
             async with await b.connect() as second:
                 assert await next_error(second) == no_owner
             told = TOLD._value.get()
-            await b.store.link.execute("SET", keys.lease, "somebody 1", "PX", 60_000)
+            await b.store.client.execute("SET", keys.lease, "somebody 1", "PX", 60_000)
             async with asyncio.timeout(5):
-                while int(await b.store.link.execute("HGET", keys.meta, "seen")) < 2:
+                while int(await b.store.client.execute("HGET", keys.meta, "seen")) < 2:
                     await asyncio.sleep(0.01)
             assert TOLD._value.get() == told, "the first is not told twice"
 
@@ -223,10 +225,10 @@ async def test_viewers_are_told_that_nobody_owns_their_conversation(bench) -> No
 async def test_a_conversation_that_is_watched_is_noted(bench) -> None:
     """For its owner, who ends it when nobody watches it."""
     async with bench(presence_s=0.1) as b:
-        await b.store.link.execute("HSET", b.keys.meta, "seen", 1)
+        await b.store.client.execute("HSET", b.keys.meta, "seen", 1)
         async with await b.connect():
             async with asyncio.timeout(5):
-                while await b.store.link.execute("HGET", b.keys.meta, "seen") == b"1":
+                while await b.store.client.execute("HGET", b.keys.meta, "seen") == b"1":
                     await asyncio.sleep(0.01)
 
 

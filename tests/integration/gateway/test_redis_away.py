@@ -54,7 +54,7 @@ async def test_what_viewers_say_meanwhile(proxied, eventually) -> None:
         await proxy.set_mode("pass")
         await eventually(lambda: b.service.readiness() == "")
         await viewer.interrupt()
-        await eventually(lambda: b.service._link.connected)
+        await eventually(lambda: b.service._client.connected)
         await viewer.ping("8")
         assert events.decode((await anext(stream)).payload) == events.Pong("8")
         assert len(await b.uplink()) == 1
@@ -105,7 +105,7 @@ async def test_a_viewer_that_leaves_while_it_waits(proxied, eventually) -> None:
             await proxy.set_mode("black hole")
             for _ in range(10):
                 await socket.receive()
-        await eventually(lambda: not len(b.service.reception._audience))
+        await eventually(lambda: not len(b.service.sessions._hub))
         await eventually(lambda: not [t for t in asyncio.all_tasks() if t.get_name() == "subscriber"])
         await proxy.set_mode("refuse")
 

@@ -5,7 +5,7 @@ from tests.integration.gateway.bench import metric
 from tests.integration.gateway.raw import browser, client_frame, line
 
 from relay_gateway.handshake import SUBPROTOCOL, TOKEN_PREFIX
-from relay_gateway.reception import CLOSES
+from relay_gateway.session import CLOSES
 
 TEXT, BINARY, PING = 0x81, 0x82, 0x89
 PINGED = client_frame(PING, b"x")

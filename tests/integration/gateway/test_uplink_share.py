@@ -35,10 +35,10 @@ async def test_many_sockets_and_no_worker(bench, kind: str) -> None:
         for socket in sockets:
             await socket.close()
 
-        entries = await b.store.link.execute("XLEN", b.keys.up)
+        entries = await b.store.client.execute("XLEN", b.keys.up)
         assert 0 < entries <= 129
-        assert await b.store.link.execute("MEMORY", "USAGE", b.keys.up) < 1.2 * MIB / 2 + 100_000
-        backend = Uplink(b.store.link, UplinkLimits(entries=256, bytes=MIB))
+        assert await b.store.client.execute("MEMORY", "USAGE", b.keys.up) < 1.2 * MIB / 2 + 100_000
+        backend = Uplink(b.store.client, UplinkLimits(entries=256, bytes=MIB))
         spoken = await backend.speak(
             b.keys, key="k", offset=0, pcm=bytes(400_000), end=True, barge_in=True, entry_bytes=64_000
         )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.integration.gateway.bench import metric
 
-from relay_gateway.visitors import LEFT_OPEN, VISITS
+from relay_gateway.guests import LEFT_OPEN, VISITS
 from relay_streams import conversations
 from relay_wire import uplink
 
@@ -20,17 +20,17 @@ async def test_a_visit(bench) -> None:
         async with b.http.ws_connect(f"{b.url}/ws/agent") as socket:
             ready = json.loads(await socket.receive_str())
             keys = b.store.keys.conversation(ready["sessionId"])
-            record = await conversations.read(b.store.link, keys)
+            record = await conversations.read(b.store.client, keys)
             assert (record.avatar_id, record.sample_rate, record.state) == ("ava", 24000, "open")
             assert ready["inputSampleRate"] == 24000
-            offers = await b.store.link.execute("XRANGE", keys.unowned, "-", "+")
+            offers = await b.store.client.execute("XRANGE", keys.unowned, "-", "+")
             assert any(ready["sessionId"].encode() in fields for _, fields in offers)
         async with asyncio.timeout(10):
             while not (told := await b.store.entries(keys.up)):
                 await asyncio.sleep(0.005)
         [(_, fields)] = told
         assert uplink.decode(fields) == uplink.Close("viewer_left")
-        assert (await conversations.read(b.store.link, keys)).state == "closing"
+        assert (await conversations.read(b.store.client, keys)).state == "closing"
 
 
 async def test_a_host_visit(bench) -> None:
@@ -41,7 +41,7 @@ async def test_a_host_visit(bench) -> None:
     ):
         await socket.send_json({"action": "start", "avatar_id": "other", "sample_rate": 8000})
         about = json.loads((await socket.receive_bytes())[2:])
-        record = await conversations.read(b.store.link, b.store.keys.conversation(about["connection_id"]))
+        record = await conversations.read(b.store.client, b.store.keys.conversation(about["connection_id"]))
         assert (record.avatar_id, record.sample_rate) == ("other", 8000)
 
 

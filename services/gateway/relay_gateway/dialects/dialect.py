@@ -5,7 +5,7 @@ from typing import Protocol
 
 from aiohttp import WSMessage
 
-from relay_gateway.delivery import Batch
+from relay_gateway.batch import Batch
 from relay_gateway.socket import message_head
 from relay_wire import events
 from relay_wire.messages import Said

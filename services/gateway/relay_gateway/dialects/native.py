@@ -2,7 +2,7 @@
 
 from aiohttp import WSMessage, WSMsgType
 
-from relay_gateway.delivery import Batch
+from relay_gateway.batch import Batch
 from relay_gateway.dialects.dialect import BadMessage, BadReport, joined
 from relay_gateway.socket import BINARY
 from relay_wire import events, frame, messages

@@ -1,7 +1,17 @@
 """Agents: who answers the viewers of a conversation. docs/agents.md shows how to write one."""
 
 from relay_ingest.agents.agent import Agent
-from relay_ingest.agents.happening import Ended, Event, Interrupted, Microphone, Sample, Started, Text
-from relay_ingest.agents.stage import Stage
+from relay_ingest.agents.events import ClipRequest, Ended, Event, Interrupted, Microphone, Started, Text
+from relay_ingest.agents.session import AgentSession
 
-__all__ = ["Agent", "Ended", "Event", "Interrupted", "Microphone", "Sample", "Stage", "Started", "Text"]
+__all__ = [
+    "Agent",
+    "AgentSession",
+    "ClipRequest",
+    "Ended",
+    "Event",
+    "Interrupted",
+    "Microphone",
+    "Started",
+    "Text",
+]

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 
-from relay_ingest.agents.stage import Stage
+from relay_ingest.agents.session import AgentSession
 from relay_settings.agents import AgentSettings
 
 
@@ -17,7 +17,7 @@ class Agent(ABC):
         self.settings = settings
 
     @abstractmethod
-    async def converse(self, stage: Stage) -> None:
+    async def converse(self, stage: AgentSession) -> None:
         """Listen and speak until there is nothing more to do; usually a loop over the stage's events.
 
         It runs on the worker's event loop, beside all its conversations, so it must never block.

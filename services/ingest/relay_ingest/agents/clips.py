@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from relay_ingest.agents.agent import Agent
-from relay_ingest.agents.happening import Sample
-from relay_ingest.agents.stage import Stage
+from relay_ingest.agents.events import ClipRequest
+from relay_ingest.agents.session import AgentSession
 from relay_wire import samples
 from relay_wire.pcm import AudioError
 
@@ -34,10 +34,10 @@ class Clips(Agent):
     conversation's rate. A new request takes the place of what is spoken.
     """
 
-    async def converse(self, stage: Stage) -> None:
+    async def converse(self, stage: AgentSession) -> None:
         """Play what is asked for."""
         async for event in stage:
-            if isinstance(event, Sample):
+            if isinstance(event, ClipRequest):
                 try:
                     pcm = await asyncio.to_thread(
                         read_clip,

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 
 from relay_ingest.agents.agent import Agent
-from relay_ingest.agents.happening import Interrupted, Microphone
-from relay_ingest.agents.stage import Stage
+from relay_ingest.agents.events import Interrupted, Microphone
+from relay_ingest.agents.session import AgentSession
 from relay_wire.pcm import chunk_bytes
 
 
@@ -15,7 +15,7 @@ class Echo(Agent):
     gets it at once and the clients never run out of motion (facts 3).
     """
 
-    async def converse(self, stage: Stage) -> None:
+    async def converse(self, stage: AgentSession) -> None:
         """Listen, repeat; an interrupt makes it forget what it has heard."""
         limit_bytes = chunk_bytes(int(self.settings.agent_echo_s * 1000), stage.sample_rate)
         heard = bytearray()

@@ -1,11 +1,11 @@
 """Push: the app's backend speaks, nobody else."""
 
 from relay_ingest.agents.agent import Agent
-from relay_ingest.agents.stage import Stage
+from relay_ingest.agents.session import AgentSession
 
 
 class Push(Agent):
     """Answers nothing. The default."""
 
-    async def converse(self, stage: Stage) -> None:
+    async def converse(self, stage: AgentSession) -> None:
         """Leave the stage to the backend."""

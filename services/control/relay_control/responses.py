@@ -1,0 +1,98 @@
+"""Answers: what control's operations say when they succeed, as JSON."""
+
+from typing import Any, Literal
+
+import msgspec
+from aiohttp import web
+
+from relay_auth.viewer_tokens import Role
+from relay_streams.conversations import Conversation, TalkOver
+
+
+class ConversationResponse(msgspec.Struct, frozen=True):
+    """A conversation."""
+
+    id: str
+    state: Literal["open", "closing", "ended"]
+    avatar_id: str
+    sample_rate: int
+    codec: str
+    agent: str
+    talk_over: TalkOver
+    created_ms: int
+    owner: str | None
+    """The worker that owns it; null when it waits for one."""
+    waits_s: int
+    """For how many seconds it has waited for an owner."""
+    generation: int
+    turn: int
+    """The turn started last, 0 before the first."""
+    position: str
+    """The last frame."""
+    stream_url: str
+    """Where viewers connect."""
+
+    @classmethod
+    def of(cls, record: Conversation, stream_url: str, waits_s: int) -> "ConversationResponse":
+        """A record, for backends."""
+        return cls(
+            id=record.id,
+            state=record.state,
+            avatar_id=record.avatar_id,
+            sample_rate=record.sample_rate,
+            codec=record.codec.name.lower(),
+            agent=record.agent,
+            talk_over=record.talk_over,
+            created_ms=record.created_ms,
+            owner=record.owner or None,
+            waits_s=waits_s,
+            generation=record.generation,
+            turn=record.turn,
+            position=str(record.tail),
+            stream_url=stream_url,
+        )
+
+
+class TurnAccepted(msgspec.Struct, frozen=True):
+    """Speech that is on its way."""
+
+    turn: int
+    audio_bytes: int
+    audio_ms: int
+
+
+class TurnsInterrupted(msgspec.Struct, frozen=True):
+    """Turns that are cancelled."""
+
+    interrupted_upto: int
+    """The last of them; 0 when there was none."""
+
+
+class ViewerTokenResponse(msgspec.Struct, frozen=True):
+    """A viewer token."""
+
+    token: str
+    expires_at: int
+    """Seconds since the epoch."""
+    role: Role
+    url: str
+    """Where it is good for."""
+
+
+class SessionTokenResponse(msgspec.Struct, frozen=True, rename="camel"):
+    """A session token of the vendor's, as Direct Mode clients read it (facts 7)."""
+
+    session_token: str
+    expired_at: str
+    """When it expires, in ISO 8601."""
+    avatar_id: str
+    region: str
+    app_id: str
+
+
+def json_response(body: msgspec.Struct, *, status: int = 200, **headers: str) -> web.Response:
+    """A struct as a response."""
+    named: dict[str, Any] = {name.replace("_", "-"): value for name, value in headers.items()}
+    return web.Response(
+        body=msgspec.json.encode(body), status=status, headers=named, content_type="application/json"
+    )

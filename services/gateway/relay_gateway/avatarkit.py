@@ -1,0 +1,185 @@
+"""Compat: the doors of the vendor's official clients. Nothing they read here is secret, ever."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import WSMsgType, hdrs, web
+
+from relay_auth.viewer_tokens import Grant, Role, ViewerTokens
+from relay_gateway.admission import Admission
+from relay_gateway.commands import BAD_MESSAGES
+from relay_gateway.dialects.avatarkit_binary import AvatarKitBinary
+from relay_gateway.dialects.avatarkit_json import AvatarKitJson
+from relay_gateway.dialects.dialect import joined
+from relay_gateway.guests import GuestConversations
+from relay_gateway.handshake import compat_grant
+from relay_gateway.inbound import InboundMessages
+from relay_gateway.replay import Replay
+from relay_gateway.session import SessionStart, ViewerSessions
+from relay_gateway.socket import BINARY, Socket
+from relay_redis.client import RedisClient
+from relay_settings.avatarkit import AvatarKitSettings
+from relay_settings.gateway import GatewaySettings
+from relay_streams.conversations import Conversation
+from relay_streams.errors import StoreError
+from relay_streams.keys import ConversationKeys, KeySpace
+from relay_streams.uplink import UplinkLimits
+from relay_wire import problems
+from relay_wire.avatarkit import host
+from relay_wire.close_codes import BAD_MESSAGE, of_problem
+from relay_wire.frame import Codec
+from relay_wire.messages import MessageError
+from relay_wire.problems import Problem
+
+_ANY_ORIGIN = {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*"}
+"""Their pages are served elsewhere; what they read here is public."""
+
+
+class AvatarKitEndpoints:
+    """``/ws/agent``, ``/ws/host``, and what clients read besides.
+
+    Args:
+        settings: The gateway's.
+        keys: Names of keys.
+        client: To Redis.
+        history: Where viewers begin.
+        sessions: Takes them in.
+        tokens: Checks theirs.
+        admission: How many may watch one conversation.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        keys: KeySpace,
+        client: RedisClient,
+        *,
+        history: Replay,
+        sessions: ViewerSessions,
+        tokens: ViewerTokens,
+        admission: Admission,
+    ) -> None:
+        self._admission = admission
+        self._tokens = tokens
+        self._settings = settings
+        self._keys = keys
+        self._visitors = GuestConversations(keys, client, settings.compat_agent, UplinkLimits.of(settings))
+        self._history = history
+        self._sessions = sessions
+
+    def routes(self) -> list[web.RouteDef]:
+        """Every door."""
+        return [
+            web.get("/ws/agent", self._agent),
+            web.get("/ws/host", self._host),
+            _config(self._settings),
+        ]
+
+    async def _agent(self, request: web.Request) -> web.StreamResponse:
+        self._sessions.check(request)
+        rate = self._settings.compat_sample_rate
+        async with self._conversation(await self._grant(request), host.Start()) as (keys, role):
+            beginning = await self._history.begin(keys, "turn")
+            if not _plays(beginning.record, rate):
+                text = f"clients here play {rate} Hz, this is {beginning.record.sample_rate} Hz"
+                raise Problem(problems.UNSUPPORTED_AUDIO, text)
+            async with self._sessions.open(request) as socket:
+                visit = SessionStart(keys, beginning, role, AvatarKitJson(beginning.record))
+                await self._sessions.serve(socket, visit)
+        return socket.websocket
+
+    async def _host(self, request: web.Request) -> web.StreamResponse:
+        self._sessions.check(request)
+        grant = await self._grant(request)
+        async with self._sessions.open(request) as socket:
+            try:
+                start = await self._start(socket)
+                if start is None:
+                    return socket.websocket
+                async with self._conversation(grant, start) as (keys, role):
+                    beginning = await self._history.begin(keys, "turn")
+                    _check_start(start, beginning.record)
+                    visit = SessionStart(keys, beginning, role, AvatarKitBinary(beginning.record))
+                    await self._sessions.serve(socket, visit)
+            except MessageError as error:
+                BAD_MESSAGES.inc()
+                socket.write(joined(BINARY, [host.error(str(error))]))
+                socket.close(BAD_MESSAGE, str(error))
+            except Problem as problem:
+                socket.write(joined(BINARY, [host.error(str(problem))]))
+                socket.close(of_problem(problem.kind))
+            except StoreError:
+                socket.write(joined(BINARY, [host.error("the conversation cannot be read or made now")]))
+                raise
+        return socket.websocket
+
+    async def _start(self, socket: Socket) -> host.Start | None:
+        """A host client's first message, None if it left; ``MessageError`` when it is another, or late."""
+        try:
+            async with asyncio.timeout(self._settings.compat_start_s):
+                message = await anext(InboundMessages(socket, self._settings), None)
+        except TimeoutError:
+            raise MessageError(f"no start within {self._settings.compat_start_s:g} s") from None
+        if message is None:
+            return None
+        if message.type is not WSMsgType.TEXT:
+            raise MessageError("the first message is a start, as text")
+        return host.decode_start(message.data)
+
+    async def _grant(self, request: web.Request) -> Grant | None:
+        settings = self._settings
+        return await compat_grant(
+            request, self._tokens, query=settings.compat_query_token, visitors=settings.compat_visitors
+        )
+
+    @asynccontextmanager
+    async def _conversation(
+        self, grant: Grant | None, start: host.Start
+    ) -> AsyncIterator[tuple[ConversationKeys, Role]]:
+        """The one a token is for; a visitor's own is as the settings say, and as it wishes within them.
+
+        Raises:
+            MessageError: The visitor wishes for an avatar that is not for visitors.
+        """
+        if grant is not None:
+            with self._admission.audience_of(grant.conversation):
+                yield self._keys.conversation(grant.conversation), grant.role
+            return
+        avatar_id = start.avatar_id or self._settings.avatar_id
+        if avatar_id not in (self._settings.avatar_id, *self._settings.compat_avatars):
+            raise MessageError("avatar_id: this avatar is not for visitors")
+        async with self._visitors.conversation(
+            avatar_id=avatar_id,
+            sample_rate=start.sample_rate or self._settings.compat_sample_rate,
+        ) as keys:
+            yield keys, Role.SPEAK
+
+
+def _check_start(start: host.Start, record: Conversation) -> None:
+    if start.avatar_id not in ("", record.avatar_id):
+        raise MessageError("avatar_id: the conversation has another")
+    if not _plays(record, start.sample_rate or record.sample_rate):
+        raise MessageError(f"sample_rate: this is {record.sample_rate} Hz")
+
+
+def _plays(record: Conversation, rate: int) -> bool:
+    return (record.sample_rate, record.codec) == (rate, Codec.PCM_S16LE)
+
+
+def _config(settings: AvatarKitSettings) -> web.RouteDef:
+    """``/api/config``, with the fields of all the clients' generations."""
+    rate = settings.compat_sample_rate
+    answer = {
+        "appId": settings.app_id,
+        "avatarId": settings.avatar_id,
+        "region": settings.region,
+        # The clients play at the input's rate, whatever the output's is said to be: both are what is sent.
+        "inputSampleRate": rate,
+        "outputSampleRate": rate,
+    }
+
+    async def config(_request: web.Request) -> web.Response:
+        return web.json_response(answer, headers=_ANY_ORIGIN)
+
+    return web.get("/api/config", config)

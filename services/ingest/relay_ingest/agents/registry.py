@@ -1,0 +1,70 @@
+"""The catalog: which agents conversations can name."""
+
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+
+from relay_ingest.agents.agent import Agent
+from relay_ingest.agents.clips import Clips
+from relay_ingest.agents.echo import Echo
+from relay_ingest.agents.push import Push
+from relay_settings.agents import AgentSettings
+from relay_settings.base import SettingsError
+from relay_streams.conversations import PUSH
+
+GROUP = "avatar_relay.agents"
+"""The entry point group other packages offer their agents in."""
+
+_BUILT_IN: dict[str, type[Agent]] = {PUSH: Push, "clips": Clips, "echo": Echo}
+
+
+class UnknownAgent(LookupError):
+    """Raised when a conversation names an agent that this worker does not have."""
+
+
+class AgentRegistry:
+    """The agents a worker has: only those its settings name are ever imported.
+
+    Reading it touches files and imports packages, so it is made before the event loop has work to do.
+
+    Args:
+        settings: The operator's.
+
+    Raises:
+        SettingsError: One that is named is not installed, or is no agent.
+    """
+
+    def __init__(self, settings: AgentSettings) -> None:
+        self._settings = settings
+        self._kinds = {name: _find(name) for name in {PUSH, *settings.agents}}
+
+    def make(self, name: str) -> Agent:
+        """A new agent.
+
+        Raises:
+            UnknownAgent: There is none by that name.
+            Exception: Whatever the agent's constructor raises.
+        """
+        try:
+            kind = self._kinds[name]
+        except KeyError:
+            raise UnknownAgent(name) from None
+        return kind(self._settings)
+
+
+def _find(name: str) -> type[Agent]:
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
+    offered = entry_points(group=GROUP)
+    if name not in offered.names:
+        raise SettingsError(f"RELAY_AGENTS: no agent {name!r}; {_known(offered.names)}")
+    try:
+        kind = offered[name].load()
+    except Exception as error:  # any package's import
+        raise SettingsError(f"RELAY_AGENTS: agent {name!r} cannot be imported: {error!r}") from error
+    if not (isinstance(kind, type) and issubclass(kind, Agent)):
+        raise SettingsError(f"RELAY_AGENTS: {name!r} is not a subclass of relay_ingest.agents.Agent")
+    return kind
+
+
+def _known(offered: Iterable[str]) -> str:
+    return f"there are {', '.join(sorted({*_BUILT_IN, *offered}))}"

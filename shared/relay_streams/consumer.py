@@ -1,0 +1,213 @@
+"""The puller: reads every followed stream from its own cursor when it moved.
+
+One path for all reading: a hint, a resumed follower and the slow sweep all just mark a stream as
+dirty. Dirty streams are read in bounded batches, a partition's streams in one command, and what was
+read goes to its follower in order. Reading is pulling: a paused follower costs nothing, and nothing
+is buffered for it. Whether it reads is told by what it has read, not by its connection.
+
+A hint may tell what moved (``told``). A follower that stands just before that has it so, and needs no
+read; whoever stands elsewhere reads. So nothing depends on what hints tell: it only saves reading.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+import structlog
+from prometheus_client import Gauge
+
+from relay_redis.client import RedisClient
+from relay_redis.pubsub import PubSub
+from relay_runtime.tasks import TaskScope
+from relay_streams.notification import Entry
+from relay_streams.partition import PartitionReader, StreamSubscription
+from relay_telemetry.counter import OPEN, counter, expect
+
+__all__ = ["Entry", "StreamConsumer", "StreamSubscription"]
+
+STALLS = counter(
+    "relay_pull_stalls_total", "Lanes that read nothing over a connection said to be up.", consumer=OPEN
+)
+STALLED = Gauge(
+    "relay_pull_stalled_seconds",
+    "Since the most overdue partition was last read; 0 when none is overdue.",
+    ["consumer"],
+)
+
+log = structlog.get_logger(__name__)
+
+
+class StreamConsumer:
+    """Reads streams for their followers. Enter it to start it; leaving stops it.
+
+    Guarantee: a follower gets every entry after its cursor that the stream still has, once, in order.
+    Entries trimmed before they were read are missing without notice; the follower sees that from the
+    positions. A partition that cannot be read delays no other.
+
+    Args:
+        url: Where Redis is.
+        name: What it is for, in logs and metrics.
+        timeout_s: Limit for one reply.
+        batch_entries: Most entries of one stream in one read.
+        batch_streams: Most streams being read at a time, shared evenly by the partitions (one each at
+            least): with ``batch_entries`` and the largest frame it bounds what reading can hold.
+        sweep_s: How often a stream is read although no hint came; when it has been silent for long, one
+            sweep of ``SELDOM`` does.
+        stall_s: How long a partition may go without a read before it counts as stalled and its
+            connection is opened again. None: the sweep, and two timeouts more, since a connection that
+            does not answer is given up after one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        timeout_s: float = 2.0,
+        batch_entries: int = 32,
+        batch_streams: int = 128,
+        sweep_s: float = 1.0,
+        stall_s: float | None = None,
+    ) -> None:
+        expect(STALLS, consumer=name)
+        STALLED.labels(name)
+        self.client = RedisClient(url, name=f"{name}-pull", timeout_s=timeout_s)
+        self.pubsub = PubSub(url, self._hear, name=f"{name}-hints", timeout_s=timeout_s)
+        self._name = name
+        self._batch_entries = batch_entries
+        self._batch_streams = batch_streams
+        self._sweep_s = sweep_s
+        self._stall_s = sweep_s + 2 * timeout_s if stall_s is None else stall_s
+        self._followings: dict[bytes, StreamSubscription] = {}
+        self._readers: dict[int, PartitionReader] = {}
+        self._ready: dict[PartitionReader, None] = {}
+        """Lanes with something to do."""
+        self._work = asyncio.Event()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self.client)
+        await self._stack.enter_async_context(self.pubsub)
+        scope = await self._stack.enter_async_context(TaskScope())
+        scope.spawn(self._pull(), name="stream-consumer")
+        scope.spawn(self._sweep(), name="puller-sweep")
+        scope.spawn(self._watch(), name="puller-watch")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    @property
+    def connected(self) -> bool:
+        """Whether reads go out now, and come back."""
+        return self.client.connected and not self.stalled_s
+
+    @property
+    def stalled_s(self) -> float:
+        """For how long the most overdue partition has read nothing; 0 when none is overdue."""
+        now = asyncio.get_running_loop().time()
+        silent_s = now - min((reader.progressed_at for reader in self._readers.values()), default=now)
+        return silent_s if silent_s > self._stall_s else 0.0
+
+    def follow(
+        self,
+        stream: str,
+        partition: int,
+        cursor: str,
+        deliver: Callable[[Sequence[Entry]], None],
+        on_failure: Callable[[Exception], None],
+    ) -> StreamSubscription:
+        """Read a stream from after ``cursor`` on, until closed. A stream has one follower per puller.
+
+        Args:
+            stream: Its key.
+            partition: Its partition.
+            cursor: Entry id to start after; ``0-0`` for the beginning.
+            deliver: Called with one or more entries in order. Must not block.
+            on_failure: Called when ``deliver`` raised: the stream is no longer followed then.
+
+        Raises:
+            ValueError: The stream is followed already, or it or the cursor is text that is no Unicode.
+        """
+        after = cursor.encode()
+        if stream.encode() in self._followings:
+            raise ValueError(f"{stream} is followed already")
+        reader = self._readers.get(partition) or self._open_lane(partition)
+        following = StreamSubscription(
+            reader, stream, cursor=after, deliver=deliver, on_failure=on_failure, on_close=self._forget
+        )
+        self._followings[following.stream] = following
+        reader.followings.add(following)
+        self.pubsub.subscribe(stream)
+        reader.mark(following)
+        return following
+
+    def mark(self, stream: bytes) -> None:
+        """Note that a stream may have moved."""
+        self._hear(stream, b"")
+
+    def _hear(self, stream: bytes, told: bytes) -> None:
+        following = self._followings.get(stream)
+        if following is not None and not following.take(told):
+            following.reader.mark(following)
+
+    def _open_lane(self, partition: int) -> PartitionReader:
+        reader = self._readers[partition] = PartitionReader(
+            partition,
+            self.client,
+            batch_entries=self._batch_entries,
+            batch_streams=self._batch_streams,
+            wake=self._wake,
+        )
+        return reader
+
+    def _forget(self, following: StreamSubscription) -> None:
+        del self._followings[following.stream]
+        self.pubsub.unsubscribe(following.stream.decode())
+        following.reader.followings.discard(following)
+        if not following.reader.followings:
+            del self._readers[following.reader.partition]
+
+    def _wake(self, reader: PartitionReader) -> None:
+        self._ready[reader] = None
+        self._work.set()
+
+    # --- reading -------------------------------------------------------------------------------
+
+    async def _pull(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            ready, self._ready = self._ready, {}
+            share = max(1, self._batch_streams // max(1, len(self._readers)))
+            for reader in ready:
+                reader.advance(share)
+
+    async def _sweep(self) -> None:
+        """Sweep a part of the lanes at a time, so that a sweep is no burst."""
+        parts = 8
+        while True:
+            for part in range(parts):
+                await asyncio.sleep(self._sweep_s / parts)
+                for reader in list(self._readers.values())[part::parts]:
+                    reader.sweep()
+
+    async def _watch(self) -> None:
+        """A lane that reads nothing although its connection stands gets another connection."""
+        while True:
+            await asyncio.sleep(self._stall_s / 4)
+            STALLED.labels(self._name).set(self.stalled_s)
+            overdue_since = asyncio.get_running_loop().time() - self._stall_s
+            for reader in self._readers.values():
+                if max(reader.progressed_at, reader.reopened_at) < overdue_since and reader.reopen():
+                    STALLS.labels(self._name).inc()
+                    log.warning(
+                        "reading stalled, connecting again", consumer=self._name, partition=reader.partition
+                    )
