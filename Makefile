@@ -48,7 +48,7 @@ format: $(READY) ## Format the code
 bench: $(RUNS) ## Measure cost and latency beside the floor and peers (ARGS="--help")
 	@$(WITH) $(BIN)/python -m tests.bench.run $(ARGS)
 
-autobahn: $(RUNS) ## Run Autobahn's cases against the gateway's WebSocket, and write docs/autobahn.md
+autobahn: $(RUNS) ## Run Autobahn's cases against the gateway's WebSocket, and write docs/reports/autobahn.md
 	@$(WITH) $(BIN)/python -m tests.contract.autobahn.cases
 
 $(SDK):
@@ -64,7 +64,7 @@ livekit-test: $(RUNS) ## Run the vendor's LiveKit plug-in against the simulator 
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[livekit-test]'
 	@$(WITH) $(BIN)/python -m pytest tests/contract/test_livekit_plugin.py $(ARGS)
 
-fuzz: $(READY) ## Feed every decoder a million inputs found by coverage, and write docs/fuzzing.md (ARGS="--help")
+fuzz: $(READY) ## Feed every decoder a million inputs found by coverage, and write docs/reports/fuzzing.md (ARGS="--help")
 	@$(BIN)/python -m tests.fuzz.run $(ARGS)
 
 reference: $(READY) ## Write docs/reference/configuration.md and metrics.md from the code

@@ -1,7 +1,7 @@
 """An outgoing turn: which message to send next, over however many audio sockets. No I/O, no clock.
 
-The rules of resuming (docs/protocol.md): each socket begins with ``start`` and the turn's key; the answer
-tells the offset to go on at. What control has acknowledged is dropped, the rest is kept.
+Each socket begins with ``start`` and the turn's key; the answer has the offset to resume at. Acknowledged
+bytes are discarded, the rest is kept (docs/reference/audio-socket.md).
 """
 
 from enum import Enum

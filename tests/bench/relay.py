@@ -100,7 +100,7 @@ class Relay(Target):
         )
 
     def _token(self, conversation: str) -> str:
-        """As docs/protocol.md has it, so that the benchmark also runs on other versions of the relay."""
+        """A token as the protocol has it, made here so that other versions of the relay can be measured."""
         now = int(time.time())
         claims = {"aud": "avatar-relay", "iat": now, "exp": now + _TOKEN_TTL_S, "cid": conversation}
         return jwt.encode({**claims, "role": "listen"}, self._key, algorithm="HS256")

@@ -41,9 +41,9 @@ def _exists(page: Path, target: str) -> bool:
 
 def test_every_relative_link_leads_to_a_file_and_a_heading() -> None:
     assert ROOT / "README.md" in PAGES
-    clients = {str(page.relative_to(ROOT)): broken(page) for page in PAGES}
+    links = {str(page.relative_to(ROOT)): broken(page) for page in PAGES}
 
-    assert {page: targets for page, targets in clients.items() if targets} == {}
+    assert {page: targets for page, targets in links.items() if targets} == {}
 
 
 def test_every_page_of_the_reference_is_in_its_index() -> None:

@@ -1,11 +1,11 @@
-"""The table of ``docs/guarantees.md``, between two comments there."""
+"""The table of ``docs/design/guarantees.md``, between two comments there."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults.scenario import Outcome
 
-PAGE = Path(__file__).parents[2] / "docs" / "guarantees.md"
+PAGE = Path(__file__).parents[2] / "docs" / "design" / "guarantees.md"
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 
 

@@ -1,7 +1,7 @@
 """``make faults``: breaks a running relay in every way there is, and shows what viewers got.
 
 Ends with status 1 if anything that is promised did not hold. When all faults were run, the table in
-``docs/guarantees.md`` is written anew.
+``docs/design/guarantees.md`` is written anew.
 """
 
 import json

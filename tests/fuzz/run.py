@@ -13,7 +13,7 @@ from tests.fuzz.targets import TARGETS
 
 from relay_cli.console import open_console
 
-DOCUMENT = Path(__file__).parents[2] / "docs/fuzzing.md"
+DOCUMENT = Path(__file__).parents[2] / "docs/reports/fuzzing.md"
 LONGEST_BYTES = 4096
 LIMIT_S = 900
 HEAD = """# Fuzzing

@@ -21,9 +21,9 @@ __all__ = ["_guards", "bench", "open_store"]
 
 PASSWORD = "planted-secret-@-Redis/with:odd?characters#"
 
-_THREAT_MODEL = Path(__file__).parents[2] / "docs" / "threat-model.md"
+_THREAT_MODEL = Path(__file__).parents[2] / "docs" / "design" / "threat-model.md"
 ACL = _THREAT_MODEL.read_text().partition("ACL SETUSER relay on >PASSWORD ")[2].partition("```")[0]
-"""What docs/threat-model.md says that the relay's user needs."""
+"""What docs/design/threat-model.md says that the relay's user needs."""
 
 
 @pytest.fixture

@@ -201,6 +201,6 @@ def test_a_worker_without_its_agents_does_not_start(monkeypatch, name: str, text
 
 
 def test_the_example_is_the_documented_one() -> None:
-    """docs/agents.md shows the code that is tested."""
-    docs = Path(__file__).parent.parent.parent / "docs" / "agents.md"
+    """docs/guide/agents.md shows the code that is tested."""
+    docs = Path(__file__).parent.parent.parent / "docs" / "guide" / "agents.md"
     assert (EXAMPLES / "toner.py").read_text() in docs.read_text()

@@ -197,7 +197,7 @@ def capacity(
 ) -> None:
     """Tell how many processes, cores and Redis shards so many conversations need, and what rests on what.
 
-    The costs are those of the machine in docs/performance.md. Yours differs: measure there with
+    The costs are those of the machine in docs/reports/performance.md. Yours differs: measure there with
     [b]make bench ARGS="--scenario load"[/] and [b]"--scenario ingest"[/], and give what they print.
 
     For example:

@@ -218,9 +218,9 @@ _MEASURED: dict[str, tuple[float, str]] = {
     "frames_per_s": (_FRAMES / REPLY_S, "a reply of 20 s: 213 audio frames and 10 motion frames"),
     "viewer_bytes_per_s": (_REPLY_BYTES / REPLY_S, "a reply of 20 s: 3 KB audio, 40 KB motion, with headers"),
 }
-"""Each cost, and the row of docs/performance.md it is from."""
+"""Each cost, and the row of docs/reports/performance.md it is from."""
 
 MEASURED = Costs(**{name: value for name, (value, _) in _MEASURED.items()})
-"""The costs of the machine in docs/performance.md; others differ."""
+"""The costs of the machine in docs/reports/performance.md; others differ."""
 SOURCES = {name: source for name, (_, source) in _MEASURED.items()}
 """Where each is from."""

@@ -73,7 +73,7 @@ def _assumptions(demand: Demand) -> Iterator[str]:
 
 
 def _costs(costs: Costs, sources: Mapping[str, str]) -> Table:
-    shown = Table("cost", "value", "from (a row of docs/performance.md)", box=box.SIMPLE_HEAD)
+    shown = Table("cost", "value", "from (a row of docs/reports/performance.md)", box=box.SIMPLE_HEAD)
     for name, value in asdict(costs).items():
         shown.add_row(name, _count(value) if value >= 1000 else f"{value:g}", sources[name])
     return shown

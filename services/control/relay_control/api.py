@@ -143,7 +143,7 @@ class Api:
                     problems.UNKNOWN_CONVERSATION, problems.CONVERSATION_ENDED, problems.UPGRADE_REQUIRED,
                     problems.NO_OWNER, problems.OVERLOADED,
                 ),
-                description="Turns as they are synthesised; docs/protocol.md has its messages.",
+                description="Turns as they are synthesised; docs/reference/protocol.md has its messages.",
             ),
         ]  # fmt: skip
 

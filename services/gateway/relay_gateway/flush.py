@@ -2,7 +2,7 @@
 
 So what comes in together is first worked on and then written, system call after system call, and a viewer
 that is given several things gets one write. Written at once, each frame costs 13 % more CPU: every write
-wakes a receiver, which then interrupts the work on the next frame (docs/performance.md).
+wakes a receiver, which then interrupts the work on the next frame (docs/reports/performance.md).
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Autobahn's cases against the gateway's WebSocket: run them, and tell how each section went.
 
-``make autobahn`` writes docs/autobahn.md; the test compares it with what it sees.
+``make autobahn`` writes docs/reports/autobahn.md; the test compares it with what it sees.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from tests.contract.autobahn.echo import echo
 
 from relay_redis.local_server import LocalServer
 
-DOCUMENT = Path(__file__).parents[3] / "docs/autobahn.md"
+DOCUMENT = Path(__file__).parents[3] / "docs/reports/autobahn.md"
 LEFT_OUT = ("9.*", "12.*", "13.*")
 """Throughput of an echo, which a relay is not; and compression, which the gateway does not offer."""
 LIMIT_S = 300.0
