@@ -12,7 +12,7 @@ import re
 from tests.bench.traffic import Pacer
 from tests.bench.worker import serve
 
-from relay_gateway.socket import message_head
+from relay_gateway.websocket import message_head
 from relay_wire.frame import HEADER_BYTES
 
 TICK_S = 0.004

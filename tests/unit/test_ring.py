@@ -1,12 +1,8 @@
-"""The gateway's ring of recent frames, and the heads of WebSocket messages."""
+"""The gateway's ring of recent frames."""
 
-import struct
-
-import pytest
-
-from relay_gateway.batch import Batch, SharedFrame
-from relay_gateway.feed import Ring
-from relay_gateway.socket import TEXT, message_head
+from relay_gateway.fanout.batch import Batch, SharedFrame
+from relay_gateway.fanout.ring import Ring
+from relay_gateway.websocket import message_head
 from relay_wire import frame
 from relay_wire.frame import HEADER_BYTES, Codec, Flags, Frame, Kind
 from relay_wire.position import Position
@@ -74,19 +70,3 @@ def test_a_restart_forgets_everything() -> None:
     assert ring.after(at(4), 1000) is None
     ring.append(SharedFrame(a_frame(10)))
     assert seqs(ring.after(at(9), 1000)) == [10]
-
-
-@pytest.mark.parametrize(
-    ("size", "head"),
-    [
-        (0, b"\x82\x00"),
-        (125, b"\x82\x7d"),
-        (126, b"\x82\x7e\x00\x7e"),
-        (65535, b"\x82\x7e\xff\xff"),
-        (65536, b"\x82\x7f" + struct.pack("!Q", 65536)),
-    ],
-)
-def test_message_heads(size: int, head: bytes) -> None:
-    """The three lengths of RFC 6455 5.2, unmasked, final, binary or text."""
-    assert message_head(size) == head
-    assert message_head(size, TEXT) == b"\x81" + head[1:]

@@ -10,8 +10,8 @@ from relay_auth.viewer_tokens import ViewerTokens
 from relay_gateway.admission import Admission
 from relay_gateway.avatarkit import AvatarKitEndpoints
 from relay_gateway.dialects.native import Native
+from relay_gateway.fanout.replay import Replay
 from relay_gateway.handshake import grant_of, is_browser
-from relay_gateway.replay import Replay
 from relay_gateway.session import SessionStart, ViewerSessions
 from relay_redis.client import RedisClient
 from relay_runtime.http import application

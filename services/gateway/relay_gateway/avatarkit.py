@@ -11,13 +11,13 @@ from relay_gateway.admission import Admission
 from relay_gateway.commands import BAD_MESSAGES
 from relay_gateway.dialects.avatarkit_binary import AvatarKitBinary
 from relay_gateway.dialects.avatarkit_json import AvatarKitJson
-from relay_gateway.dialects.dialect import joined
+from relay_gateway.fanout.replay import Replay
 from relay_gateway.guests import GuestConversations
 from relay_gateway.handshake import compat_grant
 from relay_gateway.inbound import InboundMessages
-from relay_gateway.replay import Replay
 from relay_gateway.session import SessionStart, ViewerSessions
-from relay_gateway.socket import BINARY, Socket
+from relay_gateway.socket import Socket
+from relay_gateway.websocket import BINARY, joined
 from relay_redis.client import RedisClient
 from relay_settings.avatarkit import AvatarKitSettings
 from relay_settings.gateway import GatewaySettings

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from prometheus_client import Gauge
 
-from relay_gateway.subscriber import Subscriber
+from relay_gateway.fanout.subscriber import Subscriber
 from relay_runtime.drain import Sessions
 
 VIEWERS = Gauge("relay_gateway_viewers", "Open viewer sockets.")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import structlog
 from prometheus_client import Counter
 
-from relay_gateway.subscriber import Subscriber
+from relay_gateway.fanout.subscriber import Subscriber
 from relay_redis.client import RedisClient
 from relay_streams import conversations
 from relay_streams.errors import Missing, StoreError

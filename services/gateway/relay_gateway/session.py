@@ -13,7 +13,9 @@ from relay_auth.viewer_tokens import Grant, Role, ViewerTokens
 from relay_gateway.admission import LIMITED
 from relay_gateway.commands import BAD_MESSAGES, BAD_REPORTS, ViewerCommands
 from relay_gateway.dialects.dialect import BadMessage, BadReport, Dialect
-from relay_gateway.feed import Feeds
+from relay_gateway.fanout.feed import Feeds
+from relay_gateway.fanout.replay import Replay, StartPoint
+from relay_gateway.fanout.subscriber import Subscriber
 from relay_gateway.flush import WriteCoalescer
 from relay_gateway.handshake import SUBPROTOCOL, check_upgrade
 from relay_gateway.heartbeat import Heartbeat
@@ -21,10 +23,8 @@ from relay_gateway.hub import Hub
 from relay_gateway.inbound import InboundMessages, Overrun
 from relay_gateway.presence import Presence
 from relay_gateway.renewals import Renewals
-from relay_gateway.replay import Replay, StartPoint
 from relay_gateway.response import ViewerResponse
 from relay_gateway.socket import CLOSE_S, Socket
-from relay_gateway.subscriber import Subscriber
 from relay_redis.client import RedisClient
 from relay_runtime.connection import Connection
 from relay_runtime.drain import drain

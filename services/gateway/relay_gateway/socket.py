@@ -8,40 +8,21 @@ us who close: aiohttp's drops what is not yet sent when the socket is being read
 
 import asyncio
 import socket
-from struct import Struct
 from typing import Any
 
 from aiohttp import WebSocketError, WSMessage, WSMsgType, web
 
 from relay_gateway.flush import WriteCoalescer
 from relay_gateway.response import ViewerResponse
+from relay_gateway.websocket import PING, close_message
 from relay_wire.close_codes import ABNORMAL, NO_STATUS, NORMAL, PROTOCOL_ERROR, REGISTRY, CloseCode
-
-TEXT, BINARY, CLOSE = 0x81, 0x82, 0x88
-"""FIN and opcodes 1, 2 and 8 (RFC 6455 5.2)."""
-_PING = bytes((0x89, 0))
-_SHORT = Struct("!BB")
-_MEDIUM = Struct("!BBH")
-_LONG = Struct("!BBQ")
 
 _PING_AT = 2
 """Which probe without a message in between pings. Not the first: the message may have come just before."""
-_CODE = Struct("!H")
-_REASON_BYTES = 123
-"""What a control frame has left beside the code (RFC 6455 5.5)."""
 _LAST = frozenset((WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR))
 
 CLOSE_S = 2.0
 """How long a viewer may take to answer a close before its connection is dropped."""
-
-
-def message_head(size_bytes: int, kind: int = BINARY) -> bytes:
-    """What stands before so many bytes to make them one WebSocket message."""
-    if size_bytes < 126:
-        return _SHORT.pack(kind, size_bytes)
-    if size_bytes < 65536:
-        return _MEDIUM.pack(kind, 126, size_bytes)
-    return _LONG.pack(kind, 127, size_bytes)
 
 
 def _bound_kernel(connection: Any, notsent_bytes: int) -> None:
@@ -184,7 +165,7 @@ class Socket:
             return
         self._silent += 1
         if self._silent == _PING_AT:
-            self.write(_PING)
+            self.write(PING)
         elif self._silent > _PING_AT:
             self.error = TimeoutError("no answer to a ping")
             self._transport.abort()
@@ -197,8 +178,7 @@ class Socket:
         """
         if self.closed_with is not None:
             return
-        body = (reason or code.name).encode()[:_REASON_BYTES].decode(errors="ignore").encode()
-        self.write(message_head(_CODE.size + len(body), CLOSE) + _CODE.pack(code.code) + body)
+        self.write(close_message(code.code, reason or code.name))
         self.closed_with = code
         self._deadline = asyncio.get_running_loop().call_later(CLOSE_S, self._transport.abort)
 

@@ -8,9 +8,8 @@ from aiohttp import WSMsgType, web
 from aiohttp.typedefs import Handler
 
 from relay_gateway.app import gateway
-from relay_gateway.dialects.dialect import joined
 from relay_gateway.inbound import InboundMessages
-from relay_gateway.socket import BINARY, TEXT
+from relay_gateway.websocket import BINARY, TEXT, joined
 from relay_runtime.http import listen
 from relay_settings.gateway import GatewaySettings
 

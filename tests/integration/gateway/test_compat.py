@@ -89,7 +89,7 @@ async def test_texts_are_made_once(bench, monkeypatch) -> None:
             made.append(data)
         return texts.translate(data)
 
-    monkeypatch.setattr("relay_gateway.batch.translate", counted)
+    monkeypatch.setattr("relay_gateway.fanout.batch.translate", counted)
     async with bench(**OPTIONS) as b, b.viewer() as native, agent(b) as one, agent(b) as two:
         speaker = Speaker(b)
         for socket in (one, two):

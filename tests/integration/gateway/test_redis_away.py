@@ -6,7 +6,7 @@ import pytest
 from tests.integration.gateway.bench import Bench, assert_whole, collect, listen_to, metric, said, seqs
 
 from relay_client import Viewer
-from relay_gateway.subscriber import CATCHING_UP, REPLAY_FAILURES
+from relay_gateway.fanout.subscriber import CATCHING_UP, REPLAY_FAILURES
 from relay_wire import events
 
 

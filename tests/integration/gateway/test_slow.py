@@ -12,10 +12,10 @@ import aiohttp
 import pytest
 from tests.integration.gateway.bench import collect, listen_to, metric, seqs
 
-from relay_gateway.feed import RING_BYTES
+from relay_gateway.fanout.ring import RING_BYTES
+from relay_gateway.fanout.subscriber import CATCHING_UP, GAPS
 from relay_gateway.hub import UNSENT
 from relay_gateway.session import CLOSES
-from relay_gateway.subscriber import CATCHING_UP, GAPS
 from relay_wire import events, frame, messages
 from relay_wire.frame import HEADER_BYTES
 from relay_wire.position import START, Position

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from aiohttp import WSMessage, WSMsgType
 
-from relay_gateway.batch import Batch
-from relay_gateway.dialects.dialect import BadMessage, joined
-from relay_gateway.socket import BINARY
+from relay_gateway.dialects.dialect import BadMessage
+from relay_gateway.fanout.batch import Batch
+from relay_gateway.websocket import BINARY, joined
 from relay_streams.conversations import Conversation
 from relay_wire import events, frame
 from relay_wire.avatarkit import host

@@ -3,9 +3,9 @@
 from aiohttp import WSMessage, WSMsgType
 from prometheus_client import Counter
 
-from relay_gateway.batch import Batch
-from relay_gateway.dialects.dialect import BadMessage, joined
-from relay_gateway.socket import TEXT
+from relay_gateway.dialects.dialect import BadMessage
+from relay_gateway.fanout.batch import Batch
+from relay_gateway.websocket import TEXT, joined
 from relay_streams.conversations import Conversation
 from relay_wire import events, messages
 from relay_wire.avatarkit import messages as clients

@@ -1,12 +1,10 @@
 """The dialect: how one viewer is spoken with. It reads what the viewer says, and writes what it is told."""
 
-from collections.abc import Iterable
 from typing import Protocol
 
 from aiohttp import WSMessage
 
-from relay_gateway.batch import Batch
-from relay_gateway.socket import message_head
+from relay_gateway.fanout.batch import Batch
 from relay_wire import events
 from relay_wire.messages import Said
 from relay_wire.position import Position
@@ -39,8 +37,3 @@ class Dialect(Protocol):
 
     def event(self, event: events.GatewayEvent, cursor: Position) -> bytes:
         """An event of the gateway's own, after the frame at the cursor."""
-
-
-def joined(kind: int, messages: Iterable[bytes]) -> bytes:
-    """Text or binary messages, ready for the socket."""
-    return b"".join(piece for message in messages for piece in (message_head(len(message), kind), message))

@@ -2,9 +2,9 @@
 
 from aiohttp import WSMessage, WSMsgType
 
-from relay_gateway.batch import Batch
-from relay_gateway.dialects.dialect import BadMessage, BadReport, joined
-from relay_gateway.socket import BINARY
+from relay_gateway.dialects.dialect import BadMessage, BadReport
+from relay_gateway.fanout.batch import Batch
+from relay_gateway.websocket import BINARY, joined
 from relay_wire import events, frame, messages
 from relay_wire.frame import Codec, Flags, Frame, Kind
 from relay_wire.messages import Said

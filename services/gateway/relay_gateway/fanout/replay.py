@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from relay_gateway.batch import shared_frame_of
+from relay_gateway.fanout.batch import shared_frame_of
 from relay_redis.client import RedisClient
 from relay_streams import conversations
 from relay_streams.conversations import Conversation

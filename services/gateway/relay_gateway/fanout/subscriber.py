@@ -13,10 +13,10 @@ from typing import Any
 import structlog
 from prometheus_client import Counter, Gauge
 
-from relay_gateway.batch import Batch, SharedFrame
 from relay_gateway.dialects.dialect import Dialect
-from relay_gateway.feed import DEFECTS, Feed
-from relay_gateway.replay import Replay
+from relay_gateway.fanout.batch import Batch, SharedFrame
+from relay_gateway.fanout.feed import DEFECTS, Feed
+from relay_gateway.fanout.replay import Replay
 from relay_gateway.socket import Socket
 from relay_redis.client import RECONNECT_WAIT
 from relay_streams.errors import StoreError

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from prometheus_client import Counter
 
-from relay_gateway.socket import message_head
+from relay_gateway.websocket import message_head
 from relay_wire import frame
 from relay_wire.avatarkit.texts import VendorMessages, translate
 

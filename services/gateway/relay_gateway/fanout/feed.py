@@ -5,14 +5,14 @@ a short ring of recent frames for those who are a little behind.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
 from prometheus_client import Counter, Gauge
 
-from relay_gateway.batch import Batch, SharedFrame, shared_frame_of
+from relay_gateway.fanout.batch import Batch, SharedFrame, shared_frame_of
+from relay_gateway.fanout.ring import Ring
 from relay_streams.consumer import Entry, StreamConsumer
 from relay_streams.keys import ConversationKeys
 from relay_telemetry.fast_counter import FastCounter
@@ -25,7 +25,6 @@ FRAMES = FastCounter("relay_gateway_frames_total", "Frames read from streams.")
 DELIVERIES = FastCounter("relay_gateway_deliveries_total", "Frames written to live viewers.")
 BREAKS = Counter("relay_gateway_breaks_total", "Times a stream did not continue where it was read last.")
 DEFECTS = Counter("relay_gateway_defects_total", "Viewers closed because of a defect here.")
-RING_BYTES = FastCounter("relay_gateway_ring_bytes", "Recent frames kept in memory.")
 
 log = structlog.get_logger(__name__)
 
@@ -44,53 +43,6 @@ class Listener(Protocol):
 
     def end(self, code: CloseCode) -> None:
         """Close, since nothing more will come."""
-
-
-class Ring:
-    """Recent frames, bounded in bytes; the oldest go first."""
-
-    def __init__(self, limit_bytes: int, floor: Position) -> None:
-        self._limit_bytes = limit_bytes
-        self._deliveries: deque[SharedFrame] = deque()
-        self._size_bytes = 0
-        self._floor = floor
-
-    def append(self, delivery: SharedFrame) -> None:
-        """Keep one more frame."""
-        deliveries = self._deliveries
-        deliveries.append(delivery)
-        size_bytes = self._size_bytes + len(delivery.data)
-        while size_bytes > self._limit_bytes:
-            oldest = deliveries.popleft()
-            self._floor = oldest.position
-            size_bytes -= len(oldest.data)
-        RING_BYTES.value += size_bytes - self._size_bytes
-        self._size_bytes = size_bytes
-
-    def after(self, cursor: Position, limit_bytes: int) -> Batch | None:
-        """Frames that follow a cursor, as many as fit (at least one).
-
-        None when the ring does not reach back that far, or has nothing newer.
-        """
-        if cursor < self._floor:
-            return None
-        fitting: list[SharedFrame] = []
-        size_bytes = 0
-        for delivery in self._deliveries:
-            if delivery.position <= cursor:
-                continue
-            size_bytes += len(delivery.data)
-            if fitting and size_bytes > limit_bytes:
-                break
-            fitting.append(delivery)
-        return Batch(fitting) if fitting else None
-
-    def restart(self, floor: Position) -> None:
-        """Forget everything; what comes next follows ``floor``."""
-        self._deliveries.clear()
-        RING_BYTES.value -= self._size_bytes
-        self._size_bytes = 0
-        self._floor = floor
 
 
 class Feed:
