@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.integration.worker_bench import Bench, open_bench
 
-from relay_ingest.waiting import UNOWNED, UNOWNED_SECONDS
+from relay_ingest.unowned import UNOWNED, UNOWNED_SECONDS
 from relay_ingest.worker import ENDED
 from relay_streams import conversations
 from relay_wire import events

@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 from tests.integration.worker_bench import Bench, open_bench
 
-from relay_ingest.containment import DEFECTS
-from relay_ingest.failures import SENTENCES
+from relay_ingest.error_boundary import DEFECTS
+from relay_ingest.motion.failures import SENTENCES
 from relay_ingest.worker import DEFERRED, ENDED
 from relay_runtime.http import listen
 from relay_streams import conversations

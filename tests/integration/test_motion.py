@@ -13,9 +13,9 @@ import pytest
 import spatius.telemetry
 from spatius import AvatarSession
 
-from relay_ingest.failures import MotionFailure
-from relay_ingest.motion import MESSAGE_BYTES, Motion, MotionLimits
-from relay_ingest.vendor import Vendor
+from relay_ingest.motion.client import MESSAGE_BYTES, MotionClient, MotionLimits
+from relay_ingest.motion.failures import MotionFailure
+from relay_ingest.motion.vendor import Vendor
 from relay_runtime.http import listen
 from relay_runtime.tasks import TaskScope
 from relay_settings.ingest import IngestSettings
@@ -57,7 +57,7 @@ class Heard:
 class Bench:
     """The stand-in, and a conversation's Motion against it."""
 
-    motion: Motion
+    motion: MotionClient
     heard: Heard
     http: aiohttp.ClientSession
     url: str
@@ -120,7 +120,7 @@ def bench():
                 )
             )  # fmt: skip
             heard = Heard()
-            motion = Motion(
+            motion = MotionClient(
                 vendor, avatar_id=avatar_id, sample_rate=sample_rate, listener=heard, limits=limits,
                 conversation="c", spawn=lambda coroutine: tasks.spawn(coroutine, name="motion"),
             )  # fmt: skip
@@ -442,7 +442,7 @@ async def test_no_seat_left(bench, eventually) -> None:
         await eventually(lambda: 1 in b.heard.requests)
         other = Heard()
         async with TaskScope() as tasks:
-            second = Motion(
+            second = MotionClient(
                 b.motion._vendor, avatar_id="ava", sample_rate=RATE, listener=other, limits=LIMITS,
                 conversation="d", spawn=lambda coroutine: tasks.spawn(coroutine, name="motion"),
             )  # fmt: skip

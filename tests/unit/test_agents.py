@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_ingest.agents.clips import ClipError, read_clip
-from relay_ingest.agents.echo import Echo
+from relay_ingest.agents.builtin.clips import ClipError, read_clip
+from relay_ingest.agents.builtin.echo import Echo
+from relay_ingest.agents.builtin.push import Push
 from relay_ingest.agents.events import ClipRequest, Ended, Event, Interrupted, Microphone, Started, Text
 from relay_ingest.agents.prebuffer import prebuffered
-from relay_ingest.agents.push import Push
 from relay_ingest.agents.queue import EventQueue
 from relay_ingest.agents.registry import AgentRegistry, UnknownAgent
 from relay_settings.agents import AgentSettings

@@ -3,7 +3,7 @@
 import pytest
 from spatius import AvatarSDKError, AvatarSDKErrorCode, SessionTokenError
 
-from relay_ingest.failures import LOG_CHARACTERS, PHASES, SENTENCES, failure_of, loggable
+from relay_ingest.motion.failures import LOG_CHARACTERS, PHASES, SENTENCES, failure_of, loggable
 
 KEY = "planted-vendor-key"
 FOREIGN = f"Cannot connect to host 10.1.2.3:443, X-Api-Key: {KEY}"

@@ -14,12 +14,12 @@ from relay_ingest.agents import events as agent_events
 from relay_ingest.agents import speech_output
 from relay_ingest.agents.registry import AgentRegistry
 from relay_ingest.agents.runner import AgentRunner
-from relay_ingest.containment import Containment, Spawn
-from relay_ingest.failures import MotionFailure
-from relay_ingest.intake import Intake, Verdict
-from relay_ingest.motion import Motion, MotionLimits
+from relay_ingest.error_boundary import ErrorBoundary, Spawn
+from relay_ingest.motion.client import MotionClient, MotionLimits
+from relay_ingest.motion.failures import MotionFailure
+from relay_ingest.motion.vendor import Vendor
 from relay_ingest.observer import TurnObserver
-from relay_ingest.vendor import Vendor
+from relay_ingest.uplink_reader import UplinkReader, Verdict
 from relay_settings.ingest import IngestSettings
 from relay_streams.consumer import StreamConsumer
 from relay_streams.errors import StoreError
@@ -98,9 +98,11 @@ class Owner:
             input_timeout_s=settings.input_timeout_s,
         )
         self._machine = TurnMachine(self._rules, record.checkpoint)
-        self._contained = Containment(spawn, self._fail, conversation=record.id, generation=lease.generation)
+        self._contained = ErrorBoundary(
+            spawn, self._fail, conversation=record.id, generation=lease.generation
+        )
         self.writer = publisher.open(lease, heard=self._heard_so_far, on_lost=self._lost)
-        self._motion = Motion(
+        self._motion = MotionClient(
             vendor,
             avatar_id=record.avatar_id,
             sample_rate=record.sample_rate,
@@ -130,7 +132,7 @@ class Owner:
             is_behind=self.is_behind,
             spawn=self._contained.spawn,
         )
-        self._intake = Intake(lease, consumer=consumer, up=up, contained=self._contained, reader=self)
+        self._intake = UplinkReader(lease, consumer=consumer, up=up, contained=self._contained, reader=self)
         with self._contained("start"):
             if self._machine.phase is Phase.CLOSED:
                 # The owner before us published the last frame and could not finish.

@@ -14,11 +14,11 @@ from prometheus_client import Counter, Gauge
 from relay_ingest.agents.registry import AgentRegistry
 from relay_ingest.capacity import Capacity
 from relay_ingest.claim_schedule import ClaimSchedule
-from relay_ingest.containment import Containment, store_failed, store_may_fail
+from relay_ingest.error_boundary import ErrorBoundary, store_failed, store_may_fail
+from relay_ingest.maintenance import IndexMaintenance
+from relay_ingest.motion.vendor import Vendor
 from relay_ingest.owner import CLOSED, DEFECT, UNREADABLE, Owner
-from relay_ingest.upkeep import Upkeep
-from relay_ingest.vendor import Vendor
-from relay_ingest.waiting import Waiting
+from relay_ingest.unowned import UnownedMonitor
 from relay_redis.client import RedisClient
 from relay_redis.pubsub import PubSub
 from relay_runtime.process import Process
@@ -101,20 +101,22 @@ class Worker:
         self._catalog = catalog
         self._uplink = Uplink(client, UplinkLimits.of(settings))
         self._spawn = partial(tasks.spawn, name="owner")
-        self._contained = Containment(self._spawn, lambda: None, worker=name)
+        self._contained = ErrorBoundary(self._spawn, lambda: None, worker=name)
         self._owners: dict[str, Owner] = {}
         self._draining = False
         self._partitions = {
             shared.unowned.encode(): shared for shared in map(self._keys.shared, range(settings.partitions))
         }
-        self.upkeep = Upkeep(self._registry, [*self._partitions.values()], settings, self._contained)
+        self.upkeep = IndexMaintenance(
+            self._registry, [*self._partitions.values()], settings, self._contained
+        )
         """What mends the indexes."""
         self._offers = ClaimSchedule()
         self._work = asyncio.Event()
         """Set while there are offers."""
         self._renew_now = asyncio.Event()
         self._capacity = Capacity(settings.max_conversations, settings.max_idle_conversations)
-        self._waiting = Waiting(settings.owner_wait_s)
+        self._waiting = UnownedMonitor(settings.owner_wait_s)
         self._active = 0
         """Owned conversations that were spoken in of late, when it was counted last."""
         CAPACITY.set(settings.max_conversations)

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 
-from relay_ingest.agents.agent import Agent
-from relay_ingest.agents.clips import Clips
-from relay_ingest.agents.echo import Echo
-from relay_ingest.agents.push import Push
+from relay_ingest.agents.api import Agent
+from relay_ingest.agents.builtin.clips import Clips
+from relay_ingest.agents.builtin.echo import Echo
+from relay_ingest.agents.builtin.push import Push
 from relay_settings.agents import AgentSettings
 from relay_settings.base import SettingsError
 from relay_streams.conversations import PUSH

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import structlog
 
-from relay_ingest.agents.agent import Agent
+from relay_ingest.agents.api import Agent
 from relay_ingest.agents.events import Ended, Event, Started
 from relay_ingest.agents.queue import EventQueue
 from relay_ingest.agents.registry import AgentRegistry, UnknownAgent

@@ -18,7 +18,7 @@ _LOG_S = 60.0
 log = structlog.get_logger(__name__)
 
 
-class Waiting:
+class UnownedMonitor:
     """What waits, of all partitions.
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
-from relay_ingest.agents.agent import Agent
+from relay_ingest.agents.api import Agent
 from relay_ingest.agents.events import ClipRequest
 from relay_ingest.agents.session import AgentSession
 from relay_wire import samples

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from relay_ingest.agents.agent import Agent
+from relay_ingest.agents.api import Agent
 from relay_ingest.agents.events import Interrupted, Microphone
 from relay_ingest.agents.session import AgentSession
 from relay_wire.pcm import chunk_bytes

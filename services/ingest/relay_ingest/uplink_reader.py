@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 import structlog
 from prometheus_client import Counter
 
-from relay_ingest.containment import Containment
+from relay_ingest.error_boundary import ErrorBoundary
 from relay_streams.consumer import Entry, StreamConsumer
 from relay_streams.conversations import fields_of
 from relay_streams.errors import StoreError
@@ -34,7 +34,7 @@ _MANY_ENTRIES = 16
 log = structlog.get_logger(__name__)
 
 
-class Reader(Protocol):
+class UplinkHandler(Protocol):
     """What an intake needs of the owner."""
 
     def judge(self, speech: uplink.SpeechChunk) -> Verdict:
@@ -56,7 +56,7 @@ class Reader(Protocol):
         """Whether no more is to be read now."""
 
 
-class Intake:
+class UplinkReader:
     """Reads from where the owner before left off, until closed.
 
     Args:
@@ -68,7 +68,13 @@ class Intake:
     """
 
     def __init__(
-        self, lease: Lease, *, consumer: StreamConsumer, up: Uplink, contained: Containment, reader: Reader
+        self,
+        lease: Lease,
+        *,
+        consumer: StreamConsumer,
+        up: Uplink,
+        contained: ErrorBoundary,
+        reader: UplinkHandler,
     ) -> None:
         self._keys = lease.keys
         self._up = up

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from spatius import AvatarSession, configure_telemetry, new_avatar_session
 
-from relay_ingest.failures import MotionFailure, failure_of
+from relay_ingest.motion.failures import MotionFailure, failure_of
 from relay_settings.environment import past_proxies
 from relay_settings.ingest import IngestSettings
 

@@ -27,7 +27,7 @@ STORE_FAILURES = counter(
 log = structlog.get_logger(__name__)
 
 
-class Containment:
+class ErrorBoundary:
     """Around callbacks and tasks of one conversation, or of the worker itself.
 
     Args:

@@ -19,8 +19,8 @@ from spatius import AvatarSession
 from spatius.proto.generated import message_pb2
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from relay_ingest.failures import CLOSED_SILENTLY, HELD, OUTBOX_FULL, PHASES, SENTENCES, MotionFailure
-from relay_ingest.vendor import Vendor
+from relay_ingest.motion.failures import CLOSED_SILENTLY, HELD, OUTBOX_FULL, PHASES, SENTENCES, MotionFailure
+from relay_ingest.motion.vendor import Vendor
 from relay_settings.ingest import IngestSettings
 from relay_telemetry.counter import counter
 
@@ -98,7 +98,7 @@ class _Failed(Exception):
 class _Session:
     """One SDK session and its callbacks, deaf from the moment we decide to close it."""
 
-    def __init__(self, motion: "Motion", vendor: Vendor, avatar_id: str, sample_rate: int) -> None:
+    def __init__(self, motion: "MotionClient", vendor: Vendor, avatar_id: str, sample_rate: int) -> None:
         self.usable = True
         self.failure: MotionFailure | None = None
         self.opened_at = 0.0
@@ -136,7 +136,7 @@ class _Session:
         self.fail(CLOSED_SILENTLY)
 
 
-class Motion:
+class MotionClient:
     """A conversation's Motion sessions, one at a time.
 
     ``speak`` and ``abandon`` return at once. At most ``outbox_bytes`` wait to be sent; beyond that

@@ -10,7 +10,7 @@ from itertools import cycle
 import structlog
 from prometheus_client import Counter
 
-from relay_ingest.containment import Containment
+from relay_ingest.error_boundary import ErrorBoundary
 from relay_settings.ingest import IngestSettings
 from relay_streams.errors import StoreError
 from relay_streams.keys import PartitionKeys
@@ -25,7 +25,7 @@ FAILURES = Counter("relay_ingest_upkeep_failures_total", "Looks at a partition t
 log = structlog.get_logger(__name__)
 
 
-class Upkeep:
+class IndexMaintenance:
     """One worker's part in it.
 
     Args:
@@ -40,7 +40,7 @@ class Upkeep:
         registry: Leases,
         partitions: Sequence[PartitionKeys],
         settings: IngestSettings,
-        contained: Containment,
+        contained: ErrorBoundary,
     ) -> None:
         self._registry = registry
         self._partitions = partitions

@@ -1,6 +1,6 @@
 """Push: the app's backend speaks, nobody else."""
 
-from relay_ingest.agents.agent import Agent
+from relay_ingest.agents.api import Agent
 from relay_ingest.agents.session import AgentSession
 
 
