@@ -46,7 +46,7 @@ format: $(READY) ## Format the code
 	@$(BIN)/ruff check --fix .
 
 bench: $(RUNS) ## Measure cost and latency beside the floor and peers (ARGS="--help")
-	@$(WITH) $(BIN)/python -m tests.bench.run $(ARGS)
+	@$(WITH) $(BIN)/python -m tests.benchmarks.run $(ARGS)
 
 autobahn: $(RUNS) ## Run Autobahn's cases against the gateway's WebSocket, and write docs/reports/autobahn.md
 	@$(WITH) $(BIN)/python -m tests.contract.autobahn.cases

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-import os
 import sys
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import hypothesis
@@ -12,13 +12,17 @@ import pytest
 import structlog
 import uvloop
 from blockbuster import BlockBuster, blockbuster_ctx
-from tests.planted import leaked, secrets_of
+from tests.rigs.need import need
+from tests.rigs.planted import leaked, secrets_of
+from tests.rigs.store import Store
 
 from relay_cli.stack import Child
+from relay_redis.client import RedisClient
 from relay_redis.local_server import LocalServer, distribution_binary, embedded_binary
 from relay_telemetry import logs
 
-_KINDS = ("unit", "contract", "fuzz", "integration", "security", "faults", "e2e", "package")
+_KINDS = ("unit", "contract", "fuzz", "integration", "scenarios", "security", "faults", "e2e", "package")
+_GUARDED = {"integration", "scenarios", "security"}
 
 
 # A shared machine decides how long an example takes; a deadline would fail tests for it.
@@ -94,16 +98,6 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return {"uvloop": uvloop.new_event_loop}
 
 
-def need(part: str | None, name: str) -> str:
-    """A real part: missing it skips on a laptop and fails in CI."""
-    if part is None:
-        message = f"{name} is missing"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return part
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests run on both servers; those of whole processes, which cost seconds, only where they say so."""
     if "redis_server" in metafunc.fixturenames:
@@ -122,6 +116,29 @@ def redis_server(request: pytest.FixtureRequest) -> Iterator[LocalServer]:
         binary = need(distribution_binary(), "redis-server")
     with LocalServer(binary) as server:
         yield server
+
+
+@pytest.fixture
+def open_store(redis_server: LocalServer) -> Callable[[], object]:
+    """``async with open_store() as store``: a clean store."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Store]:
+        async with RedisClient(redis_server.url, name="test", timeout_s=5) as client:
+            await client.execute("FLUSHALL")
+            yield Store(redis_server.url, client)
+
+    return opened
+
+
+@pytest.fixture(autouse=True)
+def _guards(request: pytest.FixtureRequest) -> None:
+    """No blocking call on the event loop, no task left running unless the test says that one lingers."""
+    if _GUARDED.isdisjoint(mark.name for mark in request.node.iter_markers()):
+        return
+    request.getfixturevalue("no_blocking")
+    if request.node.get_closest_marker("lingers") is None:
+        request.getfixturevalue("no_leaks")
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import WSMsgType
 from spatius import AudioFormat, AvatarSDKError, AvatarSDKErrorCode, LiveKitEgressConfig
 from spatius.proto.generated import message_pb2
-from tests.ogg_opus import stream
-from tests.simulated import simulated
+from tests.rigs.ogg_opus import stream
+from tests.rigs.simulator import simulated
 
 from relay_simulator.audio import RATES
 from relay_simulator.audio import AudioFormat as Heard

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import ClientSession
 from prometheus_client import Counter
 from prometheus_client.parser import text_string_to_metric_families
-from tests.metrics import SERVICES, labelled_counters
+from tests.rigs.metrics import SERVICES, labelled_counters
 
 from relay_telemetry.counter import OPEN, declared
 

@@ -5,7 +5,7 @@ import json
 import struct
 
 import aiohttp
-from tests.avatar_client import AvatarClient
+from tests.rigs.avatar_client import AvatarClient
 
 OPEN = {"RELAY_COMPAT": "true", "RELAY_COMPAT_QUERY_TOKEN": "true", "RELAY_COMPAT_VISITORS": "true"}
 

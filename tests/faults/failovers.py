@@ -12,7 +12,7 @@ from tests.faults.lab import Lab, Talk
 from tests.faults.scenario import scenario
 from tests.faults.tap import key
 from tests.faults.verifier import position
-from tests.topologies import ClusterTopology, Process, SentinelTopology, slot_of
+from tests.rigs.redis_topologies import ClusterTopology, Process, SentinelTopology, slot_of
 
 _FAILS_OVER_MS = 3000
 """From the moment there is another primary; how long that takes is the store's."""

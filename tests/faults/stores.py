@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from redis.asyncio import Redis
-from tests.proxy import Proxy
-from tests.redis_process import Process, workshop
-from tests.topologies import (
+from tests.rigs.proxy import Proxy
+from tests.rigs.redis_process import Process, workshop
+from tests.rigs.redis_topologies import (
     REPLICATED,
     ClusterTopology,
     SentinelTopology,

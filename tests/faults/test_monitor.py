@@ -2,9 +2,9 @@
 
 import uvloop
 from redis.asyncio import Redis
-from tests.conftest import need
 from tests.faults.monitor import Monitor
 from tests.faults.tap import Tape, key
+from tests.rigs.need import need
 
 from relay_redis.local_server import LocalServer, distribution_binary, embedded_binary
 

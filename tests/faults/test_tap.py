@@ -2,9 +2,9 @@
 
 import uvloop
 from redis.asyncio import RedisCluster
-from tests.conftest import need
 from tests.faults.tap import Tap, key
-from tests.topologies import ClusterTopology, cluster_topology, slot_of
+from tests.rigs.need import need
+from tests.rigs.redis_topologies import ClusterTopology, cluster_topology, slot_of
 
 from relay_redis.local_server import distribution_binary
 from relay_wire.frame import HEADER_BYTES

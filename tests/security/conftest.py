@@ -7,17 +7,16 @@ from pathlib import Path
 
 import pytest
 import trustme
-from tests.conftest import need
-from tests.integration.conftest import _guards, open_store
 from tests.integration.gateway.conftest import bench
-from tests.redis_process import Process, free_port, speaks_tls, workshop
+from tests.rigs.certificates import issue
+from tests.rigs.need import need
+from tests.rigs.redis_process import Process, free_port, speaks_tls, workshop
 from tests.security import processes
-from tests.security.certificates import issue
 from tests.security.processes import Service
 
 from relay_redis.local_server import LocalServer, distribution_binary, embedded_binary
 
-__all__ = ["_guards", "bench", "open_store"]
+__all__ = ["bench"]
 
 PASSWORD = "planted-secret-@-Redis/with:odd?characters#"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
-from tests.integration.gateway.bench import KEY
+from tests.rigs.gateway import KEY
 
 from relay_auth.api_keys import Scope, new_key
 from relay_cli.stack import Child

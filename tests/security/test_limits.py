@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 from structlog.testing import capture_logs
-from tests.integration.gateway.bench import Bench, assert_whole, collect, metric, seqs
+from tests.rigs.gateway import Bench, assert_whole, collect, metric, seqs
 
 from relay_gateway.admission import FORWARDED, LIMITED
 from relay_runtime.connection import UNFINISHED

@@ -4,7 +4,7 @@ import json
 import random
 
 import pytest
-from tests.integration.gateway.bench import KEY
+from tests.rigs.gateway import KEY
 from tests.security.processes import API_KEY, Service
 
 from relay_auth.token_keys import secret_key

@@ -1,6 +1,6 @@
 """The search for planted secrets finds what it is for."""
 
-from tests.planted import leaked, secrets_of
+from tests.rigs.planted import leaked, secrets_of
 
 from relay_auth.token_keys import secret_key
 from relay_auth.viewer_tokens import Role, mint

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
-from tests.conftest import need
-from tests.redis_process import Process, workshop
-from tests.topologies import cluster_topology, sentinel_topology
+from tests.rigs.need import need
+from tests.rigs.redis_process import Process, workshop
+from tests.rigs.redis_topologies import cluster_topology, sentinel_topology
 
 from relay_redis.client import RedisClient
 from relay_redis.local_server import distribution_binary

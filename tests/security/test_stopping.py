@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.redis_process import free_port
+from tests.rigs.redis_process import free_port
 from tests.security.processes import API_KEY, KNOWN, Service
 
 from relay_runtime.parent import end_with_parent

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 from aiohttp import web
-from tests.integration.gateway.bench import metric
-from tests.security.certificates import issue
+from tests.rigs.certificates import issue
+from tests.rigs.gateway import metric
 
 from relay_cli.stack import Child
 from relay_runtime import tls

@@ -4,7 +4,7 @@ import time
 
 import jwt
 import pytest
-from tests.integration.gateway.bench import KEY, Bench, assert_whole, collect, listen_to, seqs
+from tests.rigs.gateway import KEY, Bench, assert_whole, collect, listen_to, seqs
 
 from relay_auth.viewer_tokens import Role
 from relay_wire.close_codes import BAD_TOKEN

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from tests.integration.gateway.bench import KEY
-from tests.redis_process import free_port
+from tests.rigs.gateway import KEY
+from tests.rigs.redis_process import free_port
 
 from relay_runtime.parent import end_with_parent
 from relay_settings.environment import child_environment

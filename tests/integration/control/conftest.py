@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.proxy import Proxy
+from tests.rigs.proxy import Proxy
 
 from relay_auth.api_keys import Scope, new_key
 from relay_client import Backend

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.integration.gateway.bench import Bench, open_bench
-from tests.proxy import Proxy
+from tests.rigs.gateway import Bench, open_bench
+from tests.rigs.proxy import Proxy
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.integration.gateway.bench import Bench, listen_to, metric, said
+from tests.rigs.gateway import Bench, listen_to, metric, said
 
 from relay_gateway.handshake import SUBPROTOCOL, TOKEN_PREFIX
 from relay_gateway.session import CLOSES

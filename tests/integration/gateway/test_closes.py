@@ -5,8 +5,8 @@ import struct
 
 import pytest
 from prometheus_client import generate_latest
-from tests.integration.gateway.bench import metric
-from tests.integration.gateway.raw import browser, client_frame
+from tests.rigs.gateway import metric
+from tests.rigs.raw_websocket import browser, client_frame
 
 from relay_gateway.session import CLOSES
 from relay_wire.close_codes import REGISTRY

@@ -3,7 +3,7 @@
 import asyncio
 
 import aiohttp
-from tests.integration.gateway.bench import assert_whole, collect, listen_to, said, seqs
+from tests.rigs.gateway import assert_whole, collect, listen_to, said, seqs
 
 from relay_wire import events
 from relay_wire.frame import Frame

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from structlog.testing import capture_logs
-from tests.integration.gateway.bench import assert_whole, collect, listen_to, metric, seqs
+from tests.rigs.gateway import assert_whole, collect, listen_to, metric, seqs
 
 from relay_redis.connection import CONNECTED
 from relay_wire import events

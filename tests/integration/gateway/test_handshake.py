@@ -1,7 +1,7 @@
 """The handshake: who gets in, where a viewer starts, and what is refused with which problem."""
 
 import pytest
-from tests.integration.gateway.bench import collect, seqs
+from tests.rigs.gateway import collect, seqs
 
 from relay_client import Refused
 from relay_turns.checkpoint import Checkpoint, Phase

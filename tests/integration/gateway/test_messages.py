@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.integration.gateway.bench import collect, listen_to, metric, said, seqs
+from tests.rigs.gateway import collect, listen_to, metric, said, seqs
 
 from relay_auth.viewer_tokens import Role
 from relay_client import Closed

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.integration.gateway.bench import Bench
+from tests.rigs.gateway import Bench
 
 
 def http(b: Bench, path: str) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.integration.gateway.bench import Bench, assert_whole, collect, listen_to, metric, said, seqs
+from tests.rigs.gateway import Bench, assert_whole, collect, listen_to, metric, said, seqs
 
 from relay_client import Viewer
 from relay_gateway.fanout.subscriber import CATCHING_UP, REPLAY_FAILURES

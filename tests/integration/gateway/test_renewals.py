@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from tests.integration.gateway.bench import Bench, assert_whole, collect, listen_to, metric, said, seqs
+from tests.rigs.gateway import Bench, assert_whole, collect, listen_to, metric, said, seqs
 
 from relay_auth.token_keys import pem_key
 from relay_auth.viewer_tokens import Role, mint

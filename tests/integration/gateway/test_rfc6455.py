@@ -1,8 +1,8 @@
 """RFC 6455: what a gateway asks of a handshake, and of clients' frames."""
 
 import pytest
-from tests.integration.gateway.bench import metric
-from tests.integration.gateway.raw import browser, client_frame, line
+from tests.rigs.gateway import metric
+from tests.rigs.raw_websocket import browser, client_frame, line
 
 from relay_gateway.handshake import SUBPROTOCOL, TOKEN_PREFIX
 from relay_gateway.session import CLOSES

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from tests.integration.gateway.bench import assert_whole, collect, seqs
+from tests.rigs.gateway import assert_whole, collect, seqs
 
 from relay_client import Viewer, ViewerError
 from relay_runtime.http import listen

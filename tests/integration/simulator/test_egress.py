@@ -8,8 +8,8 @@ from typing import Any
 import jwt
 import pytest
 from spatius import AgoraEgressConfig, AvatarSDKError, AvatarSDKErrorCode, LiveKitEgressConfig
-from tests.ogg_opus import stream
-from tests.simulated import Simulated, simulated
+from tests.rigs.ogg_opus import stream
+from tests.rigs.simulator import Simulated, simulated
 
 SECRET = "planted-secret-of-a-room-server-of-32-characters"
 ROOM = "room"

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import WSMsgType
 from spatius import AgoraEgressConfig, AvatarSDKError, AvatarSDKErrorCode
 from structlog.testing import capture_logs
-from tests.simulated import Simulated, simulated
+from tests.rigs.simulator import Simulated, simulated
 
 SECOND = bytes(32_000)
 

@@ -1,5 +1,0 @@
-"""All scenarios; importing this fills the registry."""
-
-from tests.bench.scenarios import delivery, idle, ingest, load, scale, storm
-
-__all__ = ["delivery", "idle", "ingest", "load", "scale", "storm"]

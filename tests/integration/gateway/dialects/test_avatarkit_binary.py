@@ -1,0 +1,239 @@
+"""`/ws/host`: the vendor's binary protocol at a real gateway (facts 5.1)."""
+
+import asyncio
+import io
+import json
+import struct
+import wave
+from typing import Any
+
+import aiohttp
+import pytest
+from tests.rigs.gateway import Bench
+
+from relay_auth.viewer_tokens import Role
+from relay_turns.effects import Effect, Publish
+from relay_turns.machine import Rules, TurnMachine
+from relay_wire import events, uplink
+
+OPTIONS: dict[str, Any] = {"compat": True, "compat_query_token": True, "avatar_id": "ava"}
+PCM = bytes(range(256)) * 4
+
+
+async def told(socket: aiohttp.ClientWebSocketResponse) -> tuple[int, int, bytes]:
+    """The next message: type, flags, payload."""
+    data = await socket.receive_bytes(timeout=10)
+    return data[0], data[1], data[2:]
+
+
+def items(payload: bytes) -> list[bytes]:
+    """A list of motion payloads, as a client reads it."""
+    (count,), rest, found = struct.unpack_from(">I", payload), payload[4:], []
+    for _ in range(count):
+        (size,) = struct.unpack_from(">I", rest)
+        found.append(rest[4 : 4 + size])
+        rest = rest[4 + size :]
+    assert not rest
+    return found
+
+
+def publish(bench: Bench, effects: list[Effect]) -> None:
+    publishes = [effect for effect in effects if isinstance(effect, Publish)]
+    bench.writer.append(publishes, checkpoint=b"")
+
+
+async def uploaded(bench: Bench) -> list[uplink.SpeechChunk]:
+    """The speech in the uplink, once its end is."""
+    async with asyncio.timeout(10):
+        while True:
+            said = [entry for entry in await bench.uplink() if isinstance(entry, uplink.SpeechChunk)]
+            if said and said[-1].end:
+                return said
+            await asyncio.sleep(0.005)
+
+
+async def test_a_turn(bench) -> None:
+    """The speech is in the uplink byte for byte; motion comes back, its last flagged; then the close."""
+    async with bench(**OPTIONS) as b, b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
+        await socket.send_json({"action": "start", "sample_rate": 16000})
+        kind, _, about = await told(socket)
+        assert kind == 3
+        assert json.loads(about) == {
+            "sample_rate": 16000, "channels": 1, "avatar_id": "ava", "connection_id": b.keys.id,
+        }  # fmt: skip
+        await socket.send_bytes(b"\1\0" + PCM)
+        await socket.send_bytes(b"\1\1" + PCM)
+        said = await uploaded(b)
+        machine = TurnMachine(Rules(sample_rate=16000))
+        publish(b, machine.audio(0, 1, PCM * 2, end=True, barge_in=False))
+        machine.request_opened(1, "r")
+        publish(b, machine.motion(0, "r", b"m1", last=False))
+        publish(b, machine.motion(0, "r", b"m2", last=True))
+
+        assert await told(socket) == (2, 0, struct.pack(">II", 1, 2) + b"m1")
+        kind, flags, payload = await told(socket)
+        assert (kind, flags, items(payload)) == (2, 1, [b"m2"])
+        assert (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
+        assert socket.close_code == 1000
+        assert b"".join(entry.pcm for entry in said) == PCM * 2
+        assert said[-1].end
+
+
+async def test_a_wav_file_is_spoken_without_its_header(bench) -> None:
+    """Cut anywhere."""
+    data = io.BytesIO()
+    with wave.open(data, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(PCM)
+    body = data.getvalue()
+    async with bench(**OPTIONS) as b, b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
+        await socket.send_json({"action": "start", "sample_rate": 16000})
+        for start in range(0, len(body), 30):
+            piece = body[start : start + 30]
+            await socket.send_bytes(bytes((1, start + 30 >= len(body))) + piece)
+        assert b"".join(entry.pcm for entry in await uploaded(b)) == PCM
+
+
+@pytest.mark.parametrize(
+    ("audio", "says"),
+    [
+        (b"ID3\x04\0\0\0\0\0\0" + PCM, "this is MP3"),
+        (
+            b'{"error": {"code": 401, "message": "API key not valid. Please pass a valid API key."}}',
+            "this is text",
+        ),
+    ],
+)
+async def test_what_is_no_pcm_is_refused_by_name(bench, audio: bytes, says: str) -> None:
+    """As at control's doors. No byte of it is spoken, of what follows neither."""
+    async with bench(**OPTIONS) as b, b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
+        await socket.send_json({"action": "start", "sample_rate": 16000})
+        assert (await told(socket))[0] == 3
+        for _ in range(2):
+            await socket.send_bytes(b"\1\0" + audio)
+            kind, _, payload = await told(socket)
+            assert kind == 4
+            assert says in json.loads(payload)["error"]
+        assert not await b.uplink()
+
+
+async def test_no_motion_to_come(bench) -> None:
+    """It is said, and the list is ended all the same."""
+    async with bench(**OPTIONS) as b, b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
+        await socket.send_json({"action": "start"})
+        await told(socket)
+        await socket.send_bytes(b"\1\1" + PCM)
+        await uploaded(b)
+        machine = TurnMachine(Rules(sample_rate=16000))
+        publish(b, machine.audio(0, 1, PCM, end=True, barge_in=False))
+        failure = events.Error("upstreamError", "no", retryable=True)
+        publish(b, machine.motion_failed(0, "upstreamError", failure))
+
+        heard = [await told(socket) for _ in range(3)]
+        assert [kind for kind, _, _ in heard] == [4, 4, 2]
+        assert heard[-1][1:] == (1, bytes(4))
+
+
+@pytest.mark.parametrize(
+    ("first", "why"),
+    [
+        ("nonsense", "not a start"),
+        ('{"action": "stop"}', "not a start"),
+        ('{"action": "start", "sample_rate": 1}', "sample_rate: one of"),
+        ('{"action": "start", "sample_rate": 48000}', "sample_rate: this is 16000 Hz"),
+        (b"\1\0", "the first message is a start"),
+    ],
+)
+async def test_bad_starts(bench, first: str | bytes, why: str) -> None:
+    """An ERROR in words, and a close."""
+    async with bench(**OPTIONS) as b, b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
+        await (socket.send_str(first) if isinstance(first, str) else socket.send_bytes(first))
+        kind, _, payload = await told(socket)
+        assert kind == 4
+        assert why in json.loads(payload)["error"]
+        assert (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
+        assert socket.close_code == 4400
+
+
+async def test_who_says_nothing_is_closed(bench) -> None:
+    """After its own timeout."""
+    async with (
+        bench(compat_start_s=0.05, **OPTIONS) as b,
+        b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket,
+    ):
+        kind, _, payload = await told(socket)
+        assert (kind, json.loads(payload)["error"]) == (4, "no start within 0.05 s")
+
+
+@pytest.mark.parametrize("message", [b"", b"\1", b"\2\0xx", b"\1\0x", "text"])
+async def test_bad_audio(bench, message: bytes | str) -> None:
+    """Answered, and enough of it ends the socket."""
+    async with (
+        bench(bad_messages=1, **OPTIONS) as b,
+        b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket,
+    ):
+        await socket.send_json({"action": "start"})
+        await told(socket)
+        await (socket.send_str(message) if isinstance(message, str) else socket.send_bytes(message))
+        kind, _, _ = await told(socket)
+        assert kind == 4
+        assert (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
+        assert socket.close_code == 4400
+
+
+async def test_listeners_bring_no_speech(bench) -> None:
+    """A token of role `listen` gets the motion, and may not speak."""
+    async with (
+        bench(**OPTIONS) as b,
+        b.http.ws_connect(f"{b.url}/ws/host?token={b.token(Role.LISTEN)}") as socket,
+    ):
+        await socket.send_json({"action": "start"})
+        await told(socket)
+        await socket.send_bytes(b"\1\1" + PCM)
+        kind, _, payload = await told(socket)
+        assert (kind, json.loads(payload)) == (4, {"error": "the token's role is to listen"})
+        assert await b.uplink() == []
+
+
+async def test_a_ping_before_the_start_is_answered(bench) -> None:
+    """Libraries ping by themselves; the first message may take its time."""
+    async with (
+        bench(**OPTIONS) as b,
+        b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}", autoping=False) as socket,
+    ):
+        for _ in range(3):
+            await socket.ping(b"there?")
+            answer = await socket.receive(timeout=5)
+            assert (answer.type, answer.data) == (aiohttp.WSMsgType.PONG, b"there?")
+        await socket.pong(b"unasked")
+        await socket.send_json({"action": "start", "sample_rate": 16000.0, "avatar_id": None})
+        kind, _, _ = await told(socket)
+        assert kind == 3
+
+
+async def test_a_flood_before_the_start_is_cut(bench) -> None:
+    """With the code for it, as later."""
+    async with (
+        bench(**OPTIONS, messages_per_s=1, message_burst_s=3) as b,
+        b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}", autoping=False) as socket,
+    ):
+        for _ in range(8):
+            await socket.ping()
+        async with asyncio.timeout(5):
+            async for _ in socket:
+                pass
+        assert socket.close_code == 4201
+
+
+async def test_a_conversation_that_is_over(bench) -> None:
+    """An error, and the code for it."""
+    async with bench(**OPTIONS) as b:
+        await b.store.client.execute("HSET", b.keys.meta, "state", "ended")
+        async with b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
+            await socket.send_json({"action": "start"})
+            assert (await told(socket))[0] == 4
+            async for _ in socket:
+                pass
+            assert socket.close_code == 4410

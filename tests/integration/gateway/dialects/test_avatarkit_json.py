@@ -1,0 +1,323 @@
+"""`/ws/agent`: the vendor's clients, as their message tables have them, at a real gateway (facts 5.2)."""
+
+import asyncio
+import json
+from base64 import b64encode
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from structlog.testing import capture_logs
+from tests.rigs.avatar_client import AvatarClient
+from tests.rigs.gateway import KEY, Bench, metric
+
+from relay_auth.viewer_tokens import Role
+from relay_gateway.dialects.avatarkit_json import UNKNOWN
+from relay_settings.base import SettingsError
+from relay_settings.gateway import GatewaySettings
+from relay_turns.effects import Effect, Publish
+from relay_turns.machine import Rules, TurnMachine
+from relay_wire import events, frame, uplink
+from relay_wire.avatarkit import texts
+from relay_wire.frame import Kind
+
+OPTIONS: dict[str, Any] = {"compat": True, "compat_query_token": True, "avatar_id": "ava"}
+PCM = bytes(range(256)) * 10
+
+
+class Speaker:
+    """An owner's turn machine, by hand: what it decides is published with its state."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.machine = TurnMachine(Rules(sample_rate=16000))
+
+    def take(self, effects: list[Effect]) -> None:
+        publishes = [effect for effect in effects if isinstance(effect, Publish)]
+        self.bench.writer.append(publishes, checkpoint=self.machine.checkpoint().encode())
+
+    async def say(self, turn: int, *, end: bool = True, pcm: bytes = PCM) -> None:
+        """Audio of a turn, and motion at both its ends."""
+        opens = turn != self.machine.turn
+        self.take(self.machine.audio(0, turn, pcm, end=end, barge_in=True))
+        self.machine.request_opened(turn, "r")
+        if opens:
+            self.take(self.machine.motion(0, "r", b"m1", last=False))
+        if end:
+            self.take(self.machine.motion(0, "r", b"m2", last=True))
+        await self.bench.writer.drained()
+
+
+@asynccontextmanager
+async def agent(bench: Bench, *, at: int = 0):
+    """An official client: it knows a URL, and nothing else."""
+    url = f"{bench.urls[at]}/ws/agent?token={bench.token()}"
+    async with bench.http.ws_connect(url, max_msg_size=2**20) as socket:
+        yield socket
+
+
+async def hear(socket: aiohttp.ClientWebSocketResponse, client: AvatarClient, until: Any) -> None:
+    """Handle messages until something is so."""
+    async with asyncio.timeout(10):
+        while not until():
+            client.hear(await socket.receive_str())
+
+
+async def test_a_whole_turn(bench) -> None:
+    """`ready` first, then audio and motion as the controller wants them."""
+    async with bench(**OPTIONS) as b, agent(b) as socket:
+        client, speaker = AvatarClient(), Speaker(b)
+        await speaker.say(1, end=False)
+        await speaker.say(1)
+        await hear(socket, client, lambda: client.closings.get("1"))
+        [played] = client.controller.rounds
+        await hear(socket, client, lambda: played.frames == [b"m1", b"m2"])
+
+        assert client.others[0]["type"] == "ready"
+        assert client.others[0]["sessionId"] == b.keys.id
+        assert played.audio == PCM * 2
+        assert client.closings == {"1": 1}
+
+
+async def test_texts_are_made_once(bench, monkeypatch) -> None:
+    """However many clients there are, live or catching up; native viewers beside them lose nothing."""
+    made: list[bytes] = []
+
+    def counted(data: bytes) -> texts.VendorMessages:
+        if frame.decode(data).turn:  # what was before the first turn comes out of the stream, for each anew
+            made.append(data)
+        return texts.translate(data)
+
+    monkeypatch.setattr("relay_gateway.fanout.batch.translate", counted)
+    async with bench(**OPTIONS) as b, b.viewer() as native, agent(b) as one, agent(b) as two:
+        speaker = Speaker(b)
+        for socket in (one, two):
+            assert json.loads(await socket.receive_str())["type"] == "ready"
+        await speaker.say(1)
+        await speaker.say(2, pcm=PCM * 250)
+        async with agent(b) as late:
+            for socket, turns in ((one, {"1", "2"}), (two, {"1", "2"}), (late, {"2"})):
+                client = AvatarClient()
+                await hear(socket, client, lambda client=client: "2" in client.closings)
+                assert set(client.closings) == turns
+        received = [await anext(native.frames()) for _ in range(4)]
+
+    assert received[-1].kind in (Kind.AUDIO, Kind.MOTION)
+    assert made
+    assert len(made) == len(set(made)), "no frame twice"
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ({"type": "interrupt"}, uplink.Interrupt(0, "viewer")),
+        ({"type": "text", "text": "hi"}, uplink.Text("hi")),
+        ({"type": "text_query", "text": "hi"}, uplink.Text("hi")),
+        ({"type": "mic_audio", "audio": b64encode(b"\1\2").decode()}, uplink.Microphone(b"\1\2")),
+        ({"type": "mic_end"}, uplink.Microphone(b"", end=True)),
+        ({"type": "play_sample", "clip": "hello"}, uplink.ClipRequest("hello")),
+    ],
+)
+async def test_messages_reach_the_owner(bench, message: dict[str, str], expected: object) -> None:
+    """Each as the native client's would."""
+    async with bench(**OPTIONS) as b, agent(b) as socket:
+        await socket.send_json(message)
+        await socket.send_json({"type": "ping"})
+        client = AvatarClient()
+        await hear(socket, client, lambda: client.said("pong"))
+
+        assert await b.uplink() == [expected]
+        assert not client.said("error")
+
+
+async def test_answers(bench) -> None:
+    """What needs no owner is answered here; what nobody knows does no harm, and is counted."""
+    async with bench(**OPTIONS) as b, agent(b) as socket:
+        unknown = metric(UNKNOWN)
+        for message in (
+            {"type": "set_avatar", "avatarId": ""},
+            {"type": "set_avatar", "avatarId": "ava"},
+            {"type": "set_avatar", "avatarId": "other"},
+            {"type": "start_agent", "language": "de"},
+            {"type": "dance"},
+            {"type": "ping"},
+        ):
+            await socket.send_json(message)
+        client = AvatarClient()
+        await hear(socket, client, lambda: client.said("pong"))
+
+        assert [message["type"] for message in client.others] == ["ready", "status", "agent_ready", "pong"]
+        assert client.said("status")[0]["message"] == "this conversation's avatar is ava"
+        assert metric(UNKNOWN) == unknown + 1
+        assert await b.uplink() == []
+
+
+async def test_listeners_and_bad_messages(bench) -> None:
+    """Refused in the clients' own words; enough bad messages end the socket."""
+    async with bench(bad_messages=2, **OPTIONS) as b:
+        url = f"{b.url}/ws/agent?token={b.token(Role.LISTEN)}"
+        async with b.http.ws_connect(url) as socket:
+            client = AvatarClient()
+            await socket.send_json({"type": "text", "text": "x"})
+            await socket.send_str("nonsense")
+            await socket.send_bytes(b"binary")
+            async for message in socket:
+                client.hear(message.data)
+
+        assert [error["code"] for error in client.said("error")] == [
+            "forbidden",
+            "bad_message",
+            "bad_message",
+        ]
+        assert socket.close_code == 4400
+        assert await b.uplink() == []
+
+
+async def test_who_comes_back_gets_the_running_turn_from_its_start(bench) -> None:
+    """Also at another gateway, and while it is only being played; between turns nothing comes again."""
+    async with bench(gateways=2, **OPTIONS) as b:
+        speaker = Speaker(b)
+        await speaker.say(1, end=False)
+        for at in (0, 1):
+            async with agent(b, at=at) as socket:
+                client = AvatarClient()
+                await hear(socket, client, lambda client=client: client.turns)
+                assert client.controller.rounds[0].audio == PCM
+
+        await speaker.say(1, pcm=PCM * 200)  # 16 s
+        async with agent(b) as socket:
+            client = AvatarClient()
+            await hear(socket, client, lambda: client.closings.get("1"))
+            assert client.controller.rounds[0].audio == PCM * 201
+
+        speaker.take(speaker.machine.interrupt(0, 1, "backend"))
+        await b.writer.drained()
+        async with agent(b) as socket:
+            client = AvatarClient()
+            await speaker.say(2)
+            await hear(socket, client, lambda: "2" in client.closings)
+            assert list(client.turns) == ["2"]
+            assert client.interrupts == []
+
+
+async def test_a_turn_that_has_played_is_not_told_again(bench) -> None:
+    """The record still says that it plays; the clock says when it ended."""
+    async with bench(**OPTIONS) as b:
+        speaker = Speaker(b)
+        await speaker.say(1, pcm=b"\1\2")  # no whole millisecond
+        async with agent(b) as socket:
+            client = AvatarClient()
+            await speaker.say(2)
+            await hear(socket, client, lambda: "2" in client.closings)
+            assert list(client.turns) == ["2"]
+
+
+async def test_interrupts(bench) -> None:
+    """The round is closed, then interrupted; the next turn is a new one."""
+    async with bench(**OPTIONS) as b, agent(b) as socket:
+        client, speaker = AvatarClient(), Speaker(b)
+        await speaker.say(1, end=False)
+        speaker.take(speaker.machine.interrupt(0, 1, "viewer"))
+        await speaker.say(2, end=False)
+        await speaker.say(3)
+        await hear(socket, client, lambda: "3" in client.closings)
+
+        assert client.closings == {"1": 1, "2": 1, "3": 1}
+        assert client.interrupts == ["client_interrupt", "agent_interrupt"]
+
+
+async def test_a_turn_without_motion(bench) -> None:
+    """It is said, and sounds to its end."""
+    async with bench(**OPTIONS) as b, agent(b) as socket:
+        client, speaker = AvatarClient(), Speaker(b)
+        await speaker.say(1, end=False)
+        failure = events.Error("upstreamError", "no", retryable=True)
+        speaker.take(speaker.machine.motion_failed(0, "upstreamError", failure))
+        speaker.take(speaker.machine.audio(0, 1, PCM, end=True))
+        await hear(socket, client, lambda: client.closings.get("1"))
+
+        assert client.controller.rounds[0].audio == PCM * 2
+        assert [error["code"] for error in client.said("error")] == ["upstreamError"]
+        assert len(client.said("status")) == 1
+
+
+async def test_frames_that_are_gone(bench) -> None:
+    """A client whose frames are lost hears its round closed, and the next turn whole."""
+    async with bench(ring_bytes=0, **OPTIONS) as b, agent(b) as socket:
+        client, speaker = AvatarClient(), Speaker(b)
+        await speaker.say(1, end=False)
+        await hear(socket, client, lambda: client.turns)
+        b.service.sessions._feeds._feeds[b.keys.id]._following.pause()
+        await speaker.say(1, end=False)
+        await speaker.say(1)
+        lost = [e for e, f in await b.store.entries(b.keys.down) if frame.decode(f[b"f"]).turn == 1][3:5]
+        await b.store.client.execute("XDEL", b.keys.down, *lost)
+        b.service.sessions._feeds._feeds[b.keys.id]._following.resume()
+        await speaker.say(2)
+        await hear(socket, client, lambda: "2" in client.closings)
+
+        assert client.closings == {"1": 1, "2": 1}
+        assert [played.audio for played in client.controller.rounds] == [PCM, PCM]
+
+
+async def test_the_end_of_a_conversation(bench) -> None:
+    """A word, then the close."""
+    async with bench(**OPTIONS) as b, agent(b) as socket:
+        speaker = Speaker(b)
+        await speaker.say(1, end=False)
+        speaker.take(speaker.machine.close(0, "deleted"))
+        client = AvatarClient()
+        async for message in socket:
+            client.hear(message.data)
+
+        assert socket.close_code == 4410
+        assert client.closings == {"1": 1}
+        assert client.others[-1]["message"] == "the conversation is over: deleted"
+
+
+async def test_what_clients_read_besides(bench) -> None:
+    """The rate they play at is the one that is sent; nothing else of the settings is there."""
+    async with bench(compat_sample_rate=24000, **OPTIONS) as b:
+        await b.service.heartbeat.tried()
+        http = b.url.replace("ws", "http", 1)
+        async with b.http.get(f"{http}/api/config") as answer:
+            assert await answer.json() == {
+                "appId": "app", "avatarId": "ava", "region": "us-west",
+                "inputSampleRate": 24000, "outputSampleRate": 24000,
+            }  # fmt: skip
+            assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        async with b.http.get(f"{http}/healthz") as answer:
+            assert await answer.json() == {"ok": True, "missing": []}
+        assert await b.refused(path=f"/ws/agent?token={b.token()}") == (422, "unsupported-audio")
+
+
+async def test_refusals(bench) -> None:
+    """No token, a forged one, a conversation that is not there; no token gets into a log."""
+    async with bench(**OPTIONS) as b:
+        forged, elsewhere = b.token(key="x" * 40), b.token(conversation="01JDNONE")
+        with capture_logs() as logs:
+            assert await b.refused(path="/ws/agent", headers={}) == (401, "unauthorized")
+            assert await b.refused(path=f"/ws/agent?token={forged}", headers={}) == (401, "unauthorized")
+            refusal = await b.refused(path=f"/ws/agent?token={elsewhere}", headers={})
+        assert refusal == (404, "unknown-conversation")
+        assert forged not in repr(logs)
+        assert elsewhere not in repr(logs)
+
+
+async def test_both_doors_are_opened_by_name(bench) -> None:
+    """No route without RELAY_COMPAT, no token in the query without RELAY_COMPAT_QUERY_TOKEN."""
+    async with bench() as b:
+        assert await b.refused(path="/ws/agent") == (404, "not-found")
+        async with b.http.get(f"{b.url.replace('ws', 'http', 1)}/api/config") as answer:
+            assert answer.status == 404
+    async with bench(compat=True, avatar_id="ava") as b:
+        assert await b.refused(path=f"/ws/agent?token={b.token()}", headers={}) == (401, "unauthorized")
+        async with await b.connect("/ws/agent") as socket:
+            assert json.loads(await socket.receive_str())["type"] == "ready"
+
+
+def test_clients_need_an_app_and_an_avatar() -> None:
+    """Refused at the start, not at the first client."""
+    with pytest.raises(SettingsError, match="SPATIUS_AVATAR_ID"):
+        GatewaySettings.load(RELAY_TOKEN_SECRET=KEY, redis_url="redis://x", compat=True, app_id="app")

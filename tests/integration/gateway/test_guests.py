@@ -1,0 +1,97 @@
+"""Visitors: without a token, and where that is opened by name, a client gets a conversation of its own."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from tests.rigs.gateway import metric
+
+from relay_gateway.guests import LEFT_OPEN, VISITS
+from relay_streams import conversations
+from relay_wire import uplink
+
+OPTIONS: dict[str, Any] = {"compat": True, "compat_visitors": True, "avatar_id": "ava"}
+
+
+async def test_a_visit(bench) -> None:
+    """The conversation is as the settings say, wants an owner, and is ended when the viewer leaves."""
+    async with bench(compat_sample_rate=24000, **OPTIONS) as b:
+        async with b.http.ws_connect(f"{b.url}/ws/agent") as socket:
+            ready = json.loads(await socket.receive_str())
+            keys = b.store.keys.conversation(ready["sessionId"])
+            record = await conversations.read(b.store.client, keys)
+            assert (record.avatar_id, record.sample_rate, record.state) == ("ava", 24000, "open")
+            assert ready["inputSampleRate"] == 24000
+            offers = await b.store.client.execute("XRANGE", keys.unowned, "-", "+")
+            assert any(ready["sessionId"].encode() in fields for _, fields in offers)
+        async with asyncio.timeout(10):
+            while not (told := await b.store.entries(keys.up)):
+                await asyncio.sleep(0.005)
+        [(_, fields)] = told
+        assert uplink.decode(fields) == uplink.Close("viewer_left")
+        assert (await conversations.read(b.store.client, keys)).state == "closing"
+
+
+async def test_a_host_visit(bench) -> None:
+    """What the start wishes for, it gets, within what the operator lists."""
+    async with (
+        bench(compat_avatars="third, other", **OPTIONS) as b,
+        b.http.ws_connect(f"{b.url}/ws/host") as socket,
+    ):
+        await socket.send_json({"action": "start", "avatar_id": "other", "sample_rate": 8000})
+        about = json.loads((await socket.receive_bytes())[2:])
+        record = await conversations.read(b.store.client, b.store.keys.conversation(about["connection_id"]))
+        assert (record.avatar_id, record.sample_rate) == ("other", 8000)
+
+
+@pytest.mark.parametrize(
+    ("wish", "why"),
+    [
+        ({"avatar_id": "somebody-elses"}, "not for visitors"),
+        ({"avatar_id": "AVA"}, "not for visitors"),
+        ({"avatar_id": "x" * 60_000}, "not a start"),
+        ({"avatar_id": "a\x00va"}, "not a start"),
+        ({"avatar_id": "ava\u202e"}, "not a start"),
+        ({"sample_rate": 12345}, "sample_rate"),
+    ],
+)
+async def test_what_a_visitor_may_not_wish_for(bench, wish: dict[str, Any], why: str) -> None:
+    """Another avatar than those the operator lists: no conversation is made."""
+    async with bench(compat_avatars="other", **OPTIONS) as b:
+        visits = metric(VISITS)
+        async with b.http.ws_connect(f"{b.url}/ws/host") as socket:
+            await socket.send_json({"action": "start", **wish})
+            assert why in (await socket.receive_bytes(timeout=5)).decode()
+            assert (await socket.receive(timeout=5)).data == 4400
+        assert metric(VISITS) == visits
+
+
+async def test_the_avatar_of_a_tokens_conversation(bench) -> None:
+    """Another cannot be had with it."""
+    async with bench(compat_query_token=True, **OPTIONS) as b:
+        for avatar, kind in (("ava", 3), ("other", 4)):
+            async with b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
+                await socket.send_json({"action": "start", "avatar_id": avatar})
+                assert (await socket.receive_bytes(timeout=5))[0] == kind
+
+
+@pytest.mark.parametrize("path", ["/ws/agent", "/ws/host"])
+async def test_tokens_still_count(bench, path: str) -> None:
+    """A forged token is no visit; and without the setting there are none."""
+    async with bench(compat_query_token=True, **OPTIONS) as b:
+        forged = b.token(key="x" * 40)
+        assert await b.refused(path=f"{path}?token={forged}", headers={}) == (401, "unauthorized")
+    async with bench(compat=True, avatar_id="ava") as b:
+        assert await b.refused(path=path, headers={}) == (401, "unauthorized")
+
+
+async def test_the_store_is_away_at_the_end(proxied, eventually) -> None:
+    """Counted: somebody else has to end that conversation."""
+    left_open = metric(LEFT_OPEN)
+    async with proxied(**OPTIONS) as (b, proxy):
+        async with b.http.ws_connect(f"{b.url}/ws/agent") as socket:
+            await socket.receive_str()
+            await proxy.set_mode("refuse")
+        await eventually(lambda: metric(LEFT_OPEN) == left_open + 1)
+        await proxy.set_mode("pass")

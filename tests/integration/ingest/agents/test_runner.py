@@ -1,0 +1,220 @@
+"""Agents beside a real owner: real Redis, the real SDK against the stand-in; on both servers."""
+
+import asyncio
+import sys
+import wave
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.rigs.ingest import Bench, open_bench
+
+from relay_ingest.agents.events import Interrupted, Started, Text
+from relay_ingest.agents.runner import FAILURES
+from relay_wire import events
+from relay_wire.frame import Kind
+
+RATE = 16000
+EXAMPLES = Path(__file__).parents[3] / "example_agents"
+TENTH = b"\x01\x02" * 1600
+
+
+@pytest.fixture
+def bench(open_store):
+    """``async with bench() as b``."""
+
+    @asynccontextmanager
+    async def made(**settings: Any) -> AsyncIterator[Bench]:
+        async with open_store() as store, open_bench(store, **settings) as opened:
+            yield opened
+
+    return made
+
+
+@pytest.fixture
+def examples(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The example package, installed as far as Python can tell; and its agents with faults."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import troubled  # type: ignore[import-not-found]  # found only now
+
+    troubled.Slow.gate = asyncio.Semaphore(0)
+    for written in (troubled.Slow.events, troubled.Slow.spoken, troubled.Slow.closed):
+        written.clear()
+    yield troubled
+    for name in ("troubled", "toner"):
+        sys.modules.pop(name, None)
+
+
+async def test_the_example_answers(bench, examples) -> None:
+    """A package's agent, found by its name: a transcript at once, then a turn with motion."""
+    async with bench(agents=("toner",)) as b, b.worker():
+        keys = await b.converse("toner")
+        await b.up.send_text(keys, "hello")
+
+        assert await b.until_outcome(keys, 1) == "complete"
+        assert events.Transcript("user", "hello") in await b.said(keys)
+        assert len(await b.audio(keys, 1)) == 5 * RATE * 2 // 10
+        motion = [f for f in await b.frames(keys) if f.kind is Kind.MOTION]
+        assert motion[-1].is_end
+
+
+async def test_echo_repeats_what_it_heard(bench) -> None:
+    """Nothing before the end of it; then all of it, with motion; and again in the next turn."""
+    async with bench() as b, b.worker():
+        keys = await b.converse("echo", talk_over="always")
+        for turn in (1, 2):
+            spoken = [bytes([turn, index]) * 800 for index in range(10)]
+            for pcm in spoken:
+                await b.up.send_microphone(keys, pcm)
+            await b.up.send_microphone(keys, b"", end=True)
+
+            assert await b.until_outcome(keys, turn) == "complete"
+            assert await b.audio(keys, turn) == b"".join(spoken)
+        # The first word of the second utterance stopped what still played of the first.
+        assert (await b.said(keys, 1))[-1] == events.Interrupted("viewer")
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """A directory with two clips."""
+    with wave.open(str(tmp_path / "hello.wav"), "wb") as wav:
+        wav.setnchannels(1)
+        wav.setsampwidth(2)
+        wav.setframerate(RATE)
+        wav.writeframes(TENTH * 10)
+    (tmp_path / "bye.pcm").write_bytes(TENTH * 5)
+    return tmp_path
+
+
+async def test_clips_are_played(bench, clips: Path) -> None:
+    """By name, the last one asked for; what does not exist is told and harms nothing."""
+    async with bench(agent_clips_dir=str(clips)) as b, b.worker():
+        keys = await b.converse("clips", talk_over="requests")
+        await b.up.ask_for_sample(keys, "../hello")
+        await b.until(keys, events.Error("unknown_clip", "there is no such clip", retryable=False))
+        await b.up.ask_for_sample(keys, "hello")
+        assert await b.until_outcome(keys, 1) == "complete"
+        await b.up.ask_for_sample(keys, "bye.pcm")
+        assert await b.until_outcome(keys, 2) == "complete"
+
+        assert await b.audio(keys, 1) == TENTH * 10
+        assert await b.audio(keys, 2) == TENTH * 5
+        assert (await b.said(keys, 1)).count(events.Interrupted("viewer")) == 1
+
+
+@pytest.mark.parametrize(
+    ("agent", "text", "code", "settings"),
+    [
+        ("raises", "go", "agent_failed", {}),
+        ("exits", "1", "agent_failed", {}),
+        ("hangs", "speak", "agent_timeout", {"agent_timeout_s": 0.3}),
+        ("hangs", "listen", "agent_timeout", {"agent_timeout_s": 0.3}),
+        ("nobody", "go", "unknown_agent", {}),
+    ],
+)
+async def test_a_failing_agent(bench, examples, agent, text, code, settings) -> None:
+    """It is stopped, counted and told of; its turn ends; the backend goes on."""
+    failures = FAILURES.labels(code)._value
+    before = failures.get()
+    async with bench(agents=("raises", "exits", "hangs"), **settings) as b, b.worker():
+        keys = await b.converse(agent)
+        await b.up.send_text(keys, text)
+        await b.up.send_text(keys, "and then?")
+        async with asyncio.timeout(20):
+            while not (errors := [e for e in await b.said(keys) if isinstance(e, events.Error)]):
+                await asyncio.sleep(0.01)
+        assert [error.code for error in errors] == [code]
+        assert "secret" not in errors[0].message
+        assert failures.get() == before + 1
+
+        begun = text in ("speak", "go") and agent != "nobody"
+        if begun:
+            assert await b.until_outcome(keys, 1) == "complete"
+            assert await b.audio(keys, 1) == TENTH
+        spoken = await b.up.speak(keys, offset=0, pcm=TENTH, end=True, barge_in=True)
+        assert await b.until_outcome(keys, spoken.turn) == "complete"
+
+
+async def test_a_flooding_agent(bench, examples) -> None:
+    """Each speech ends at its longest, the next waits its turn, and others are served meanwhile."""
+    async with bench(agents=("floods", "echo"), agent_speech_s=2.0) as b, b.worker():
+        noisy, other = await b.converse("floods"), await b.converse("echo")
+        assert await b.until_outcome(noisy, 1) in ("complete", "audio_only")
+        assert await b.audio(noisy, 1) == TENTH * 20
+
+        await b.up.send_microphone(other, TENTH, end=True)
+        assert await b.until_outcome(other, 1) == "complete"
+        assert await b.store.client.execute("XLEN", noisy.up) <= 4096 + 1
+
+
+async def test_an_interrupt_closes_the_speech(bench, examples, eventually) -> None:
+    """The running generator is closed, the viewers are told once, and nothing more of it is heard."""
+    async with bench(agents=("slow",)) as b, b.worker():
+        keys = await b.converse("slow")
+        await b.up.send_text(keys, "one")
+        examples.Slow.gate.release()
+        async with asyncio.timeout(10):
+            while not await b.audio(keys, 1):
+                await asyncio.sleep(0.01)
+        await b.up.interrupt(keys, "viewer")
+        await eventually(lambda: examples.Slow.spoken)
+        assert (examples.Slow.spoken, examples.Slow.closed) == ([False], ["one"])
+
+        await b.up.send_text(keys, "two")
+        for _ in range(10):
+            examples.Slow.gate.release()
+        assert await b.until_outcome(keys, 2) == "complete"
+        assert await b.until_outcome(keys, 1) == "interrupted"
+        assert await b.audio(keys, 1) == TENTH
+        assert await b.audio(keys, 2) == TENTH * 10
+        assert sum(isinstance(event, events.Interrupted) for event in await b.said(keys)) == 1
+        assert examples.Slow.events == [
+            Started(resumed=False),
+            Text("one"),
+            Interrupted("viewer"),
+            Text("two"),
+        ]
+
+
+async def test_a_backend_barges_in(bench, examples, eventually) -> None:
+    """The agent's speech is closed, also one that has not begun; the backend's turn is heard."""
+    async with bench(agents=("slow",)) as b, b.worker():
+        keys = await b.converse("slow")
+        await b.up.send_text(keys, "one")
+        await eventually(lambda: Text("one") in examples.Slow.events)
+        await b.up.speak(keys, offset=0, pcm=TENTH, end=True, barge_in=True)
+        await eventually(lambda: examples.Slow.spoken)
+
+        assert await b.until_outcome(keys, 1) == "complete"
+        assert examples.Slow.spoken == [False]
+        assert examples.Slow.events[-1] == Interrupted("barge_in")
+
+
+async def test_an_owner_change_in_the_middle(bench, examples, eventually) -> None:
+    """The new owner ends the turn with what is in it and starts an agent of its own; the old owner, which
+    does not know yet, cannot say another word.
+    """
+    async with bench(agents=("slow",), lease_ms=60_000) as b, b.worker(worker_name="old") as old:
+        keys = await b.converse("slow")
+        await b.up.send_text(keys, "one")
+        examples.Slow.gate.release()
+        async with asyncio.timeout(10):
+            while not await b.audio(keys, 1):
+                await asyncio.sleep(0.01)
+        async with b.worker(worker_name="new"):
+            old._draining = True  # It takes nothing back.
+            await b.store.client.execute("DEL", keys.lease)
+            await b.store.client.execute("XADD", keys.unowned, "*", "c", keys.id)
+            await b.store.client.execute("SPUBLISH", keys.unowned, "")
+            await b.until(keys, events.Transcript("assistant", "resumed=True"))
+            await eventually(lambda: examples.Slow.closed == ["one"])
+
+            assert await b.until_outcome(keys, 1) == "audio_only"
+            assert await b.audio(keys, 1) == TENTH
+            await b.up.send_text(keys, "two")
+            for _ in range(10):
+                examples.Slow.gate.release()
+            assert await b.until_outcome(keys, 2) == "complete"
+            assert await b.audio(keys, 2) == TENTH * 10

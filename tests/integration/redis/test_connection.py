@@ -1,0 +1,439 @@
+"""What Redis, or something in its place, may answer: nobody gets another's reply, and no process ends."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+
+import pytest
+from tests.rigs.proxy import Proxy
+from tests.rigs.resp import UNKNOWN, Resp
+
+from relay_redis.client import RedisClient
+from relay_redis.connection import REFUSALS, VIOLATIONS
+from relay_redis.node import SCRIPTS_SENT
+from relay_redis.pubsub import PubSub
+from relay_streams import scripts
+from relay_streams.consumer import StreamConsumer
+from relay_streams.conversations import read
+from relay_streams.errors import Refused, Unavailable, Unencodable
+from relay_streams.publisher import Publisher
+from relay_streams.uplink import Unreplicated, Uplink, UplinkLimits
+from relay_turns.effects import Publish
+from relay_wire.frame import Kind
+
+UNASKED = [
+    b"+OK\r\n",
+    b"-ERR idle\r\n",
+    b"$-1\r\n",
+    b":1\r\n",
+    b"*0\r\n",
+    b"*-1\r\n",
+    b"$3\r\nfoo\r\n",
+    b"*2\r\n$8\r\nsmessage\r\n$1\r\nx\r\n",
+    b"*3\r\n$8\r\nsmessage\r\n:1\r\n*0\r\n",
+    b"*3\r\n$10\r\nssubscribe\r\n$1\r\nx\r\n:1\r\n",
+    b">2\r\n+invalidate\r\n*0\r\n",
+    b"%1\r\n+a\r\n:1\r\n",
+    b"_\r\n",
+    b"-MOVED 1 :1\r\n",
+    b"-MOVED\r\n",
+    b"garbage\r\n",
+]
+
+
+def count(counter, *labels: str) -> float:
+    return float(counter.labels(*labels)._value.get())
+
+
+def motion() -> Publish:
+    return Publish(Kind.MOTION, 1, b"motion", 0)
+
+
+@pytest.mark.parametrize("reply", UNASKED)
+async def test_a_reply_that_nobody_asked_for(open_store, eventually, reply) -> None:
+    """It ends the connection, of commands and of messages alike, and is counted; both come back."""
+    heard: list[bytes] = []
+    async with (
+        open_store() as store,
+        Resp(store.url) as redis,
+        RedisClient(redis.url, name="unasked") as client,
+        PubSub(redis.url, lambda stream, _: heard.append(stream), name="unasked-hints") as pubsub,
+    ):
+        pubsub.subscribe("stream")
+        await client.ready()
+        await eventually(lambda: heard == [b"stream"])
+        before = [count(VIOLATIONS, name, "protocol") for name in ("unasked", "unasked-hints")]
+
+        assert redis.send(reply, "relay-unasked") == 2
+
+        await eventually(
+            lambda: (
+                before == [count(VIOLATIONS, name, "protocol") - 1 for name in ("unasked", "unasked-hints")]
+            )
+        )
+        await eventually(lambda: len(heard) == 2)
+        assert await client.execute("ECHO", "mine") == b"mine"
+
+
+async def test_a_greeting_that_nobody_asked_for(open_store, eventually) -> None:
+    """One that comes before everything else lets no connection stand with replies out of step."""
+    async with (
+        open_store() as store,
+        Resp(store.url) as redis,
+        RedisClient(redis.url, name="greeted", timeout_s=0.2) as client,
+    ):
+        redis.greeting = b"+OK\r\n"
+        redis.send(b"+OK\r\n")
+        for _ in range(5):
+            with suppress(Unavailable):
+                assert await client.execute("ECHO", "mine") == b"mine"
+        redis.greeting = b""
+        await client.ready()
+
+        assert await client.execute("ECHO", "mine") == b"mine"
+
+
+@pytest.mark.parametrize(
+    "value", ["nil", "1", "{}", "{'ok'}", "{'ok', 'x'}", "{{}}", "redis.status_reply('OK')"]
+)
+async def test_replies_of_another_shape(open_store, value) -> None:
+    """A reply that its command cannot have is nobody's: Unavailable, and the connection is opened anew."""
+    async with (
+        open_store() as store,
+        Resp(store.url) as redis,
+        RedisClient(redis.url, name="shapes", timeout_s=5) as client,
+    ):
+        keys = await store.create()
+        await client.ready()
+        before = count(VIOLATIONS, "shapes", "protocol")
+        redis.instead |= {"EVALSHA": value, "HGETALL": "{'odd'}" if value != "nil" else "1"}
+        calls: list[Callable[[], Awaitable[object]]] = [
+            partial(Uplink(client).interrupt, keys, "user"),
+            partial(read, client, keys),
+            partial(client.run_script, scripts.CLAIM, (keys.meta,), "x"),
+            partial(client.run_script, scripts.SPEAK, (keys.meta,), "x"),
+            partial(client.run_script, scripts.RENEW, (keys.meta,), "x"),
+        ]
+        for call in calls:
+            with pytest.raises(Unavailable, match=r"another's reply|broke"):
+                await call()
+            assert await client.execute("PING") == b"PONG"
+
+        assert count(VIOLATIONS, "shapes", "protocol") == before + len(calls)
+        redis.instead.clear()
+        await Uplink(client).interrupt(keys, "user")
+
+
+async def test_reads_of_another_shape(open_store, eventually) -> None:
+    """A reader reads on when its reads are answered with replies again."""
+    entries: list[object] = []
+    async with (
+        open_store() as store,
+        Resp(store.url) as redis,
+        StreamConsumer(redis.url, name="odd", sweep_s=0.1) as consumer,
+    ):
+        for value in ("1", "{}", "{{'s'}}", "{{'s', {{'1-1'}}}}", "{{'other', {{'1-1', {'a', 'b'}}}}}"):
+            redis.instead["XREAD"] = value
+            stream = f"relay:{{p00}}:c:{value}:down"
+            await store.client.execute("XADD", stream, "1-1", "a", "b")
+            following = consumer.follow(stream, 0, "0-0", entries.extend, entries.append)
+            reads = redis.commands.count("XREAD")
+            await eventually(lambda reads=reads: redis.commands.count("XREAD") > reads + 1)
+            assert entries == []
+            redis.instead.clear()
+            await eventually(lambda: entries)
+            assert entries == [(b"1-1", [b"a", b"b"])]
+            entries.clear()
+            following.close()
+
+
+@pytest.mark.parametrize("topology", ["sentinel", "cluster"])
+@pytest.mark.parametrize("value", ["nil", "1", "{}", "{'x'}", "{1, 2, 3}", "{{0, 99999, {'h', 1}}}", "'x'"])
+async def test_a_map_of_another_shape(open_store, eventually, topology, value) -> None:
+    """Sentinels and nodes that tell no address are asked again, for as long as it takes."""
+    async with open_store() as store, Resp(store.url) as redis:
+        url = f"redis+{topology}://127.0.0.1:{redis.port}" + ("/relay" if topology == "sentinel" else "")
+        redis.instead |= {"SENTINEL": value, "CLUSTER": value}
+        asked = "SENTINEL" if topology == "sentinel" else "CLUSTER"
+        async with RedisClient(url, name="odd", timeout_s=0.3) as client:
+            await eventually(lambda: redis.commands.count(asked) > 2)
+            with pytest.raises(Unavailable):
+                await client.execute("GET", "k")
+
+
+@pytest.mark.parametrize("value", ["1", "{}", "{1}", "{'slave', 'h', 1}", "'master'"])
+async def test_a_role_of_another_shape(open_store, value) -> None:
+    """No connection stands to what is no primary."""
+    async with open_store() as store, Resp(store.url) as redis:
+        redis.instead["ROLE"] = value
+        async with RedisClient(redis.url, name="odd", timeout_s=0.2) as client:
+            with pytest.raises(Unavailable):
+                await client.execute("PING")
+            assert not client.connected
+
+
+async def test_a_callback_that_fails(open_store) -> None:
+    """A defect of ours while a reply is handed over ends that connection, and is counted."""
+
+    def fail(_stream: bytes, _told: bytes) -> None:
+        raise KeyError("a defect")
+
+    async with open_store() as store, PubSub(store.url, fail, name="defect") as pubsub:
+        before = count(VIOLATIONS, "defect", "defect")
+        pubsub.subscribe("stream")
+        async with asyncio.timeout(10):
+            while count(VIOLATIONS, "defect", "defect") < before + 2:
+                await asyncio.sleep(0.01)
+
+
+# --- commands that cannot be written ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("argument", ["\udcff", "a\ud800", None, [1], True, object()])
+async def test_a_command_that_cannot_be_written(open_store, argument) -> None:
+    """It fails alone, and at once; what is sent with it gets its own replies."""
+    async with open_store() as store:
+        before = count(VIOLATIONS, "test", "defect")
+        replies = await asyncio.gather(
+            store.client.execute("ECHO", "a"),
+            store.client.execute("ECHO", argument),
+            store.client.run_script(scripts.EXPIRE, ("a", "b"), argument),
+            store.client.execute("ECHO", "b"),
+            return_exceptions=True,
+        )
+
+        assert [replies[0], replies[3]] == [b"a", b"b"]
+        assert isinstance(replies[1], Unencodable)
+        assert isinstance(replies[2], Unencodable | Refused)
+        assert await store.client.execute("ECHO", "c") == b"c"
+        assert count(VIOLATIONS, "test", "defect") == before
+
+
+async def test_commands_that_cannot_be_written_while_nothing_stands(open_store) -> None:
+    """They fail by themselves as well when the connection comes: those that wait with them are sent."""
+    async with open_store() as store:
+        port = int(store.url.split(":")[2].split("/")[0])
+        async with (
+            Proxy("127.0.0.1", port) as proxy,
+            RedisClient(proxy.url, name="down", timeout_s=5) as client,
+        ):
+            await proxy.set_mode("refuse")
+            waiting = [client.submit(("ECHO", text)) for text in ("a", "\udcff", "b")]
+            await proxy.set_mode("pass")
+            replies = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert [replies[0], replies[2]] == [b"a", b"b"]
+    assert isinstance(replies[1], Unencodable)
+
+
+async def test_a_channel_that_cannot_be_written(open_store, eventually) -> None:
+    """Its subscriber is told so; the others' channels stand."""
+    heard: list[bytes] = []
+    async with (
+        open_store() as store,
+        PubSub(store.url, lambda stream, _: heard.append(stream), name="odd") as pubsub,
+    ):
+        with pytest.raises(Unencodable):
+            pubsub.subscribe("\udcff")
+        pubsub.subscribe("stream")
+        await eventually(lambda: heard == [b"stream"])
+        await store.cut("odd")
+        await eventually(lambda: heard == [b"stream", b"stream"])
+
+
+# --- scripts that the server has lost ---------------------------------------------------------------
+
+
+async def test_publishing_after_the_scripts_are_gone(open_store) -> None:
+    """Frames go on under the same term, whoever calls, and however often it happens."""
+    async with open_store() as store, Publisher(store.url) as publisher:
+        lease = await store.claim(await store.create())
+        writer = store.writer(publisher, lease)
+        before = count(SCRIPTS_SENT, "publish")
+        for _ in range(5):
+            await store.client.execute("SCRIPT", "FLUSH")
+            writer.append([motion()], checkpoint=b"{}")
+            await writer.drained()
+        await store.client.execute("FLUSHALL")
+        await store.client.execute("SCRIPT", "FLUSH")
+        writer.restore("gone")
+        await writer.drained()
+
+        assert [entry for entry, _ in await store.entries(lease.keys.down)] == [
+            f"{lease.generation}-{seq}" for seq in range(1, 6)
+        ]
+        assert not any(await store.registry().renew([lease]))
+        assert store.lost == []
+        assert count(SCRIPTS_SENT, "publish") >= before + 6
+
+
+async def test_scripts_are_lost_during_traffic(open_store) -> None:
+    """Many writers at once, and a flush in between at any moment: every frame once, in order."""
+    async with open_store() as store, Publisher(store.url) as publisher:
+        writers = [store.writer(publisher, await store.claim(await store.create())) for _ in range(20)]
+        for turn in range(60):
+            if turn % 3 == 0:
+                publisher.client.submit(("SCRIPT", "FLUSH"))
+            for writer in writers:
+                writer.append([motion()], checkpoint=b"{}")
+            await asyncio.sleep(0)
+        for writer in writers:
+            await writer.drained()
+            ids = [entry for entry, _ in await store.entries(writer.lease.keys.down)]
+            assert ids == [f"{writer.lease.generation}-{seq}" for seq in range(1, 61)]
+        assert store.lost == []
+
+
+async def test_what_is_sent_behind_a_lost_script_stays_behind_it(open_store) -> None:
+    """A WAIT is sent again with the script, or it would say of its writes what it does not know."""
+    async with open_store() as store, Resp(store.url) as redis, RedisClient(redis.url, name="wait") as client:
+        keys = await store.create()
+        await client.ready()
+        await store.client.execute("SCRIPT", "FLUSH")
+        redis.commands.clear()
+        uplink = Uplink(client, UplinkLimits(replicas=1, replicas_wait_ms=1))
+        speaking = uplink.speak(keys, key="k", offset=0, pcm=b"aa", end=True)
+        spoken, other = await asyncio.gather(speaking, client.execute("ECHO", "x"), return_exceptions=True)
+
+        assert isinstance(spoken, Unreplicated)
+        assert other == b"x"
+        assert redis.commands == ["ECHO", "EVALSHA", "WAIT", "EVAL", "WAIT"]
+        assert await Uplink(client).find(keys, key="k") is not None
+
+
+async def test_a_server_that_loads_no_scripts(open_store, eventually) -> None:
+    """The link comes up, scripts are sent as text, and frames flow."""
+    entries: list[object] = []
+    async with open_store() as store, Resp(store.url) as redis:
+        await store.client.execute("SCRIPT", "FLUSH")
+        redis.instead |= {"SCRIPT": UNKNOWN, "SSUBSCRIBE": UNKNOWN}
+        async with (
+            Publisher(redis.url) as publisher,
+            StreamConsumer(redis.url, name="slow", sweep_s=0.1) as consumer,
+        ):
+            await publisher.client.ready()
+            lease = await store.claim(await store.create())
+            consumer.follow(lease.keys.down, 0, "0-0", entries.extend, store.lost.append)
+            writer = store.writer(publisher, lease)
+            before = redis.commands.count("SSUBSCRIBE")
+            for n in range(3):
+                writer.append([motion()], checkpoint=b"{}")
+                await eventually(lambda n=n: len(entries) == n + 1)
+
+            assert consumer.connected
+            assert before <= redis.commands.count("SSUBSCRIBE") <= before + 3
+            assert count(REFUSALS, "slow-hints", "unknown-command") > 0
+    assert store.lost == []
+
+
+async def test_subscriptions_come_back_with_the_permission(open_store, eventually) -> None:
+    """A server that refuses is asked for one channel now and then, and for all when it lets us."""
+    heard: list[bytes] = []
+    async with open_store() as store, Resp(store.url) as redis:
+        redis.instead["SSUBSCRIBE"] = "redis.error_reply('NOPERM no')"
+        async with PubSub(redis.url, lambda s, _: heard.append(s), name="later", ping_s=0.05) as pubsub:
+            for stream in ("a", "b", "c"):
+                pubsub.subscribe(stream)
+            await eventually(lambda: pubsub.refused)
+            assert pubsub.refused.reason == "NOPERM"
+            redis.instead.clear()
+            await eventually(lambda: {b"a", b"b", b"c"} <= set(heard))
+            assert pubsub.refused is None
+
+
+# --- refusals that are no fence ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "NOPERM this user has no permissions to run the 'evalsha' command",
+        "ERR The user executing the script can't run this command script: x, on @user_script:36.",
+        "ERR unknown command 'EVALSHA', with args beginning with: 'planted'",
+        "ERR Unknown Redis command called from script script: x, on @user_script:36.",
+        "ERR unsupported command",
+        "ERR upstream failure",
+        "DENIED by policy",
+        "LOADING Redis is loading the dataset in memory",
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        "CLUSTERDOWN The cluster is down",
+        "BUSY Redis is busy running a script.",
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        "READONLY You can't write against a read only replica.",
+        "NOREPLICAS Not enough good replicas to write.",
+        "MISCONF Redis is configured to save RDB snapshots",
+        "TRYAGAIN Multiple keys request during rehashing of slot",
+        "NOAUTH Authentication required.",
+    ],
+)
+async def test_a_refusal_is_no_fence(open_store, eventually, words) -> None:
+    """A writer that is refused keeps its term and repeats; callers get Unavailable in the server's words."""
+    async with open_store() as store, Resp(store.url) as redis, Publisher(redis.url) as publisher:
+        lease = await store.claim(await store.create())
+        writer = store.writer(publisher, lease)
+        await publisher.client.ready()
+        redis.instead["EVALSHA"] = f"redis.error_reply({words!r})"
+        writer.append([motion()], checkpoint=b"{}")
+        await eventually(lambda: redis.commands.count("EVALSHA") > 2)
+        with pytest.raises(Unavailable) as refused:
+            await publisher.client.run_script(scripts.EXPIRE, ("a", "b"), 1)
+        assert words.split(",")[0] in str(refused.value) or "broke" in str(refused.value)
+        assert "planted" not in str(refused.value)
+        redis.instead.clear()
+        await writer.drained()
+
+        assert len(await store.entries(lease.keys.down)) == 1
+        assert store.lost == []
+
+
+@pytest.mark.parametrize("name", ["meta", "lease", "leases", "down", "up"])
+async def test_a_key_of_another_type_is_a_loss(open_store, name: str) -> None:
+    """Made good like any other: the owner keeps its term, and so does its neighbour."""
+    async with open_store() as store, Publisher(store.url) as publisher:
+        leases = [await store.claim(await store.create()) for _ in range(2)]
+        writers = [store.writer(publisher, lease) for lease in leases]
+        key = getattr(leases[0].keys, name)
+        await store.client.execute("DEL", key)
+        await store.client.execute("SADD", key, "something else")
+        for writer in writers:
+            writer.append([motion()], checkpoint=b"{}", up="1-0")
+        for writer in writers:
+            await writer.drained()
+
+        assert not any(await store.registry().renew(leases))
+        assert [len(await store.entries(lease.keys.down)) for lease in leases] == [1, 1]
+        assert store.lost == []
+
+
+@pytest.mark.parametrize("index", ["unowned", "made"])
+async def test_an_index_of_another_type_stops_nothing(open_store, index: str) -> None:
+    """What is created, swept and given up after it is offered."""
+    async with open_store() as store:
+        keys = await store.create(creator="somebody")
+        key = keys.unowned if index == "unowned" else keys.made("somebody")
+        await store.client.execute("DEL", key)
+        await store.client.execute("SET", key, "something else")
+        second = next(
+            one for one in [await store.create(creator="somebody") for _ in range(60)]
+            if one.partition == keys.partition
+        )  # fmt: skip
+        offers = await store.registry().take(store.keys.shared(keys.partition), 100)
+
+        assert second.id in {offer.conversation for offer in offers}
+
+
+async def test_a_lease_is_kept_without_the_permission(open_store) -> None:
+    """Renewing is refused, and succeeds when the permission is back: nothing was lost in between."""
+    async with open_store() as store:
+        lease = await store.claim(await store.create())
+        await store.client.execute("ACL", "SETUSER", "default", "-set")
+        try:
+            renewal = await store.registry().renew([lease])
+        finally:
+            await store.client.execute("ACL", "SETUSER", "default", "+set")
+
+        assert (renewal.lost, renewal.gone) == ([], [])
+        [failure] = renewal.failures
+        assert isinstance(failure, Unavailable)
+        assert not any(await store.registry().renew([lease]))

@@ -1,0 +1,83 @@
+"""A store: a clean server, and the parts that write to it."""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from relay_redis.client import RedisClient
+from relay_streams import conversations
+from relay_streams.conversations import Conversation
+from relay_streams.errors import StoreError
+from relay_streams.keys import ConversationKeys, KeySpace
+from relay_streams.leases import Lease, Leases, UplinkProgress
+from relay_streams.publisher import Publisher
+from relay_streams.writer import Writer
+from relay_wire.frame import Codec
+
+_ids = itertools.count(1)
+UNHEARD = UplinkProgress("0-0", 0, 0, "ended", "")
+"""Nothing taken from the up stream yet."""
+
+
+@dataclass
+class Store:
+    """A clean store and short ways to set it up."""
+
+    url: str
+    client: RedisClient
+    keys: KeySpace = field(default_factory=KeySpace)
+    lost: list[StoreError] = field(default_factory=list)
+
+    async def create(self, *, sample_rate: int = 16000, **fields: Any) -> ConversationKeys:
+        """A new conversation nobody owns."""
+        keys = self.keys.conversation(f"01JDTEST{next(_ids):018d}")
+        record = Conversation(keys.id, "open", "ava", sample_rate, Codec.PCM_S16LE, created_ms=1, **fields)
+        created = await conversations.create(self.client, keys, record)
+        assert created
+        return keys
+
+    def registry(self, owner: str = "worker", **options: int) -> Leases:
+        """One worker's dealings."""
+        return Leases(self.client, self.keys, owner=owner, **options)
+
+    async def claim(self, keys: ConversationKeys, owner: str = "worker", **options: int) -> Lease:
+        """Own a conversation."""
+        registry = self.registry(owner, **options)
+        offers = await registry.take(self.keys.shared(keys.partition), 10)
+        for offer in offers:
+            lease = await registry.claim(offer)
+            if lease is not None and offer.conversation == keys.id:
+                return lease
+        raise AssertionError(f"{keys.id} is not on offer: {offers}")
+
+    def writer(self, publisher: Publisher, lease: Lease, heard: UplinkProgress = UNHEARD) -> Writer:
+        """Write to it; losses go to ``lost``."""
+        return publisher.open(lease, heard=lambda: heard, on_lost=self.lost.append)
+
+    async def entries(self, stream: str) -> list[tuple[str, dict[bytes, bytes]]]:
+        """A stream's content."""
+        reply = await self.client.execute("XRANGE", stream, "-", "+")
+        return [(entry.decode(), conversations.fields_of(fields)) for entry, fields in reply]
+
+    async def snapshot(self, keys: ConversationKeys) -> Callable[[], Awaitable[None]]:
+        """What a replica has that hears no more from now on; call it to fail over to that."""
+        names = (keys.meta, keys.lease, keys.down, keys.up)
+        dumps = {name: await self.client.execute("DUMP", name) for name in names}
+
+        async def go_back() -> None:
+            restores = [("RESTORE", name, 0, dump) for name, dump in dumps.items() if dump is not None]
+            commands = [("MULTI",), ("DEL", *names), *restores, ("EXEC",)]
+            # At once: whoever waits for one of them would write what is restored next.
+            await asyncio.gather(*(self.client.submit(command, key=names[0]) for command in commands))
+
+        return go_back
+
+    async def cut(self, name: str) -> None:
+        """Break the connections whose name begins so."""
+        clients = (await self.client.execute("CLIENT", "LIST")).decode().splitlines()
+        for line in clients:
+            facts = dict(fact.split("=", 1) for fact in line.split())
+            if facts["name"].startswith(f"relay-{name}"):
+                await self.client.execute("CLIENT", "KILL", "ID", facts["id"])

@@ -1,0 +1,128 @@
+"""The vendor's client over random conversations: whatever happens, its controller's rules hold."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.rigs.avatar_client import AvatarClient
+from tests.unit.turns.test_invariants import Driver, event_of, inputs
+
+from relay_turns.checkpoint import Phase
+from relay_turns.effects import Effect, Publish
+from relay_wire import events, frame
+from relay_wire.avatarkit.rounds import Rounds
+from relay_wire.avatarkit.texts import VendorMessages, translate
+from relay_wire.frame import Codec, Flags, Frame, Kind
+
+
+@dataclass
+class Recorder(Driver):
+    """Also notes where viewers can come in: behind every write, and from where they are told then."""
+
+    entrances: list[int] = field(default_factory=lambda: [0])
+
+    def take(self, effects: list[Effect]) -> None:
+        super().take(effects)
+        behind = len(self.frames)
+        speaking = self.machine.phase is Phase.SPEAKING
+        self.entrances.append(self.turn_start(behind) if speaking else behind)
+
+    def turn_start(self, behind: int) -> int:
+        """Where the turn begins that is the last one before this frame."""
+        starts = [i for i in range(behind) if isinstance(event_of(self.frames[i]), events.TurnStarted)]
+        return starts[-1] if starts else behind
+
+    def told(self) -> list[VendorMessages]:
+        return [translate(_encoded(publish, seq)) for seq, publish in enumerate(self.frames, 1)]
+
+
+def _encoded(publish: Publish, seq: int) -> bytes:
+    flags = Flags.END if publish.end else Flags.NONE
+    return frame.encode(
+        Frame(publish.kind, flags, Codec.PCM_S16LE, publish.turn, 1, seq, 0, 0, publish.payload)
+    )
+
+
+def listen(told: list[VendorMessages], start: int, misses: dict[int, int]) -> AvatarClient:
+    """A client from there on; where it misses frames, it goes on so many later."""
+    client, rounds, at = AvatarClient(), Rounds(), start
+    while at < len(told):
+        skipped = misses.pop(at, 0)
+        texts = rounds.miss() if skipped else rounds.follow(told[at])
+        at += skipped or 1
+        for text in texts:
+            client.hear(text)
+    for text in rounds.miss():
+        client.hear(text)
+    return client
+
+
+def check(client: AvatarClient) -> None:
+    """What must hold for every client, whatever it missed; the controller has checked the rest."""
+    assert set(client.closings.values()) <= {1}, "exactly one closing audio per turn"
+    assert all(len(rounds) == 1 for rounds in client.turns.values()), "a turn is one round"
+    assert len(client.controller.rounds) == len(client.turns), "and a round is one turn"
+    assert all(r.ended for r in client.controller.rounds), "no avatar is left waiting"
+
+
+@given(st.lists(inputs, min_size=20, max_size=60), st.data())
+@settings(max_examples=300)
+def test_the_controllers_rules_hold(steps: list[tuple[Any, ...]], data: st.DataObject) -> None:
+    """For who is there from the start, who comes in or comes back anywhere, and who misses frames."""
+    driver = Recorder()
+    driver.start()
+    for step in steps:
+        driver.feed(step)
+    driver.finish()
+    told = driver.told()
+
+    whole = listen(told, 0, {})
+    check(whole)
+    heard = {int(turn): whole.controller.rounds[ids[0] - 1] for turn, ids in whole.turns.items()}
+    assert {turn: each.audio for turn, each in heard.items()} == {
+        publish.turn: driver.admitted[publish.turn] for publish in driver.frames if publish.turn
+    }
+    for turn, each in heard.items():
+        motion = [p.payload for p in driver.frames if p.turn == turn and p.kind is Kind.MOTION and p.payload]
+        assert each.frames == motion
+    said = [event_of(publish) for publish in driver.frames]
+    assert len(whole.interrupts) == sum(isinstance(event, events.Interrupted) for event in said)
+
+    for start in data.draw(st.lists(st.sampled_from(driver.entrances), max_size=3)):
+        check(listen(told, start, {}))
+    places = st.integers(0, len(told))
+    misses = data.draw(st.dictionaries(places, st.integers(1, 9), max_size=4))
+    check(listen(told, data.draw(st.sampled_from(driver.entrances)), misses))
+
+
+def test_a_client_that_comes_back_in_mid_turn_gets_it_from_its_start() -> None:
+    """Or, when that is gone, nothing of it; the next turn is whole."""
+    driver = Recorder()
+    driver.start()
+    driver.audio(1, b"ab", end=False, barge_in=False)
+    [*_, start] = driver.entrances
+    driver.audio(1, b"cd", end=True, barge_in=False)
+    driver.take(driver.machine.interrupt(0, 1, "viewer"))
+    driver.audio(2, b"ef", end=True, barge_in=False)
+    told = driver.told()
+
+    again, late = listen(told, start, {}), listen(told, start + 2, {})
+
+    assert [r.audio for r in again.controller.rounds] == [b"abcd", b"ef"]
+    assert [r.audio for r in late.controller.rounds] == [b"ef"]
+    assert late.interrupts == []
+
+
+def test_a_miss_closes_the_round() -> None:
+    """The avatar rests, what is left of the turn is skipped, and the client is told."""
+    driver = Recorder()
+    driver.start()
+    for pcm in (b"ab", b"cd", b"ef"):
+        driver.audio(1, pcm, end=pcm == b"ef", barge_in=False)
+    told = driver.told()
+
+    client = listen(told, 0, {len(told) - 2: 1})
+
+    assert [(r.audio, r.ended) for r in client.controller.rounds] == [(b"ab", True)]
+    assert len(client.said("status")) == 2, "once for the frames, once at the end"
