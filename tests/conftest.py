@@ -19,6 +19,7 @@ from tests.rigs.store import Store
 from relay_cli.stack import Child
 from relay_redis.client import RedisClient
 from relay_redis.local_server import LocalServer, distribution_binary, embedded_binary
+from relay_streams.scripts import SCHEMA
 from relay_telemetry import logs
 
 _KINDS = ("unit", "contract", "fuzz", "integration", "scenarios", "security", "faults", "e2e", "package")
@@ -124,7 +125,7 @@ def open_store(redis_server: LocalServer) -> Callable[[], object]:
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Store]:
-        async with RedisClient(redis_server.url, name="test", timeout_s=5) as client:
+        async with RedisClient(redis_server.url, SCHEMA, name="test", timeout_s=5) as client:
             await client.execute("FLUSHALL")
             yield Store(redis_server.url, client)
 

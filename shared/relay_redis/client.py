@@ -12,13 +12,13 @@ from typing import Self
 
 from relay_redis.cluster import Cluster
 from relay_redis.connection import CONNECTED, RECONNECT_WAIT, Endpoint, FixedEndpoint, settings_of
+from relay_redis.errors import Unavailable
 from relay_redis.node import Command, Node, Reply
+from relay_redis.schema import Key, Schema
+from relay_redis.script import Script
 from relay_redis.sentinel import SentinelEndpoint
-from relay_redis.slots import Key
 from relay_runtime.tasks import TaskScope
 from relay_settings.redis_url import RedisUrl
-from relay_streams.errors import Unavailable
-from relay_streams.scripts import Script
 
 __all__ = ["RECONNECT_WAIT", "Command", "RedisClient", "Reply", "endpoint_of"]
 
@@ -33,12 +33,15 @@ class RedisClient:
 
     Args:
         url: Where Redis is, as ``RedisUrl.parse`` reads it.
+        schema: The caller's scripts, and the types of its keys.
         name: What it is for, in logs and metrics.
         timeout_s: How long one command may take before its connection counts as dead.
         max_waiting: Most commands waiting for their reply or for the connection, on each server.
     """
 
-    def __init__(self, url: str, *, name: str, timeout_s: float = 2.0, max_waiting: int = 20_000) -> None:
+    def __init__(
+        self, url: str, schema: Schema, *, name: str, timeout_s: float = 2.0, max_waiting: int = 20_000
+    ) -> None:
         self._timeout_s = timeout_s
         self.name = name
         CONNECTED.labels(name)
@@ -49,11 +52,17 @@ class RedisClient:
         self._servers: Node | Cluster
         if parsed.topology == "cluster":
             self._servers = Cluster(
-                parsed, name=name, timeout_s=timeout_s, max_waiting=max_waiting, on_change=self._changed
+                parsed,
+                schema,
+                name=name,
+                timeout_s=timeout_s,
+                max_waiting=max_waiting,
+                on_change=self._changed,
             )
         else:
             self._servers = Node(
                 endpoint_of(parsed),
+                schema,
                 name=name,
                 timeout_s=timeout_s,
                 max_waiting=max_waiting,

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from relay_redis.connection import NodeEndpoint, settings_of
+from relay_redis.errors import Unavailable, Unencodable
 from relay_redis.node import Command, Node, Reply, Request
 from relay_redis.refusals import Refusal
-from relay_redis.slots import Key, SlotMap, slot_of
+from relay_redis.schema import Key, Schema
+from relay_redis.slots import SlotMap, slot_of
 from relay_runtime.tasks import TaskScope
 from relay_settings.redis_url import Address, RedisUrl
-from relay_streams.errors import Unavailable, Unencodable
 from relay_telemetry.counter import OPEN, counter, expect
 
 MAX_REDIRECTS = 5
@@ -34,6 +35,7 @@ class Cluster:
 
     Args:
         url: A Cluster URL.
+        schema: As for ``Node``.
         name: Of the link, in logs and metrics.
         timeout_s: How long one command may take before its connection counts as dead.
         max_waiting: Most commands waiting at each node, so that a dead one does not refuse others' keys.
@@ -43,6 +45,7 @@ class Cluster:
     def __init__(
         self,
         url: RedisUrl,
+        schema: Schema,
         *,
         name: str,
         timeout_s: float,
@@ -50,6 +53,7 @@ class Cluster:
         on_change: Callable[[Node], None],
     ) -> None:
         self._settings = settings_of(url.plain)
+        self._schema = schema
         self._name = name
         expect(REDIRECTS, client=name)
         self._timeout_s = timeout_s
@@ -178,6 +182,7 @@ class Cluster:
         if address not in self._nodes:
             node = Node(
                 NodeEndpoint(self._settings, address),
+                self._schema,
                 name=self._name,
                 timeout_s=self._timeout_s,
                 max_waiting=self._max_waiting,

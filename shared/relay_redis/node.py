@@ -9,15 +9,13 @@ from redis import exceptions
 from redis.asyncio.connection import Connection
 
 from relay_redis.connection import RECONNECT_WAIT, REFUSALS, Endpoint, Losses, use
+from relay_redis.errors import StoreError, Unavailable, Unencodable
 from relay_redis.refusals import LEAVE, Refusal
-from relay_redis.replies import BY_COMMAND, Check, anything
-from relay_redis.slots import Key
+from relay_redis.replies import anything
+from relay_redis.schema import Key, Schema
+from relay_redis.script import Script
 from relay_redis.transport import Command, Reply, RespTransport, pack
 from relay_runtime.tasks import first_of
-from relay_streams import scripts
-from relay_streams.errors import StoreError, Unavailable, Unencodable
-from relay_streams.key_types import purge_of
-from relay_streams.scripts import Script
 from relay_telemetry.counter import OPEN, counter, expect
 from relay_telemetry.throttle import Throttle
 
@@ -67,6 +65,7 @@ class Node:
 
     Args:
         endpoint: Where to connect, asked at each attempt.
+        schema: The scripts to load, and the types of keys.
         name: Of the link, in logs and metrics.
         timeout_s: How long one command may take before the connection counts as dead.
         max_waiting: Most commands waiting for their reply or for the connection.
@@ -78,6 +77,7 @@ class Node:
     def __init__(
         self,
         endpoint: Endpoint,
+        schema: Schema,
         *,
         name: str,
         timeout_s: float,
@@ -86,6 +86,8 @@ class Node:
         on_refusal: Callable[[Request, Refusal], bool] | None = None,
     ) -> None:
         self._endpoint = endpoint
+        self._schema = schema
+        self._checks = schema.checks
         self._name = name
         self._timeout_s = timeout_s
         self._max_waiting = max_waiting
@@ -200,9 +202,9 @@ class Node:
 
     async def _load_scripts(self, connection: Connection) -> None:
         """Make the scripts known. A server that does not let us gets them as text, one by one."""
-        commands = [("SCRIPT", "LOAD", script.text) for script in scripts.ALL]
+        commands = [("SCRIPT", "LOAD", script.text) for script in self._schema.scripts]
         await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-        refusals = [await _loaded(connection, script) for script in scripts.ALL]
+        refusals = [await _loaded(connection, script) for script in self._schema.scripts]
         if any(refusals) and self._throttle.admit("SCRIPT LOAD") is not None:
             log.warning("redis loads no scripts, they are sent as text", client=self._name, error=refusals[0])
 
@@ -257,7 +259,7 @@ class Node:
         # It stays in flight until it is done with: what raises here fails it with the connection.
         if type(reply) is Refusal:
             self._refused(request, reply)
-        elif not _CHECKS.get(command[1] if command[0] in _BY_SCRIPT else command[0], anything)(reply):
+        elif not self._checks.get(command[1] if command[0] in _BY_SCRIPT else command[0], anything)(reply):
             raise exceptions.InvalidResponse(f"redis answered {command[0]!r} with another's reply")
         elif request.write <= self._doubtful and command[0] == "WAIT":
             self._wait_again(request)
@@ -289,7 +291,7 @@ class Node:
 
     def _send_as_text(self, request: Request) -> bool:
         """Send a script that Redis does not have as text; Redis has it from then on."""
-        script = scripts.BY_NAME.get(request.command[1])
+        script = self._schema.by_call.get(request.command[1])
         if script is None or request.command[0] != "EVALSHA":
             return False
         SCRIPTS_SENT.labels(self._name).inc()
@@ -302,14 +304,16 @@ class Node:
 
     def _purge(self, request: Request) -> bool:
         """Remove keys of another type, once for each command that meets them, and send the command again."""
-        keys, types = purge_of(request.command)
-        if request.purged or not keys:
+        types = self._schema.types_of(request.command)
+        if request.purged or not types:
             return False
+        keys = list(types)
         request.purged = True
         PURGED.labels(self._name).inc()
         if self._throttle.admit("WRONGTYPE") is not None:
             log.warning("redis has keys of another type, removing them", client=self._name, keys=keys[:8])
-        purge = Request(("EVALSHA", scripts.PURGE.sha, len(keys), *keys, *types), request.key or keys[0])
+        sha = self._schema.purge.sha
+        purge = Request(("EVALSHA", sha, len(keys), *keys, *types.values()), request.key or keys[0])
         purge.purged = True
         purge.future.add_done_callback(_forget)
         self._send_again(purge)
@@ -377,8 +381,3 @@ async def _loaded(connection: Connection, script: Script) -> str:
 
 
 _BY_SCRIPT = ("EVALSHA", "EVAL")
-_CHECKS: dict[str | bytes | int, Check] = {
-    **BY_COMMAND,
-    **{name: script.reply for name, script in scripts.BY_NAME.items()},
-}
-"""What commands are answered with, by their name, or by the script's that they run."""

@@ -10,8 +10,8 @@ from typing import Final
 
 from redis import exceptions
 
+from relay_redis.errors import Refused, StoreError, Unavailable
 from relay_settings.redis_url import Address
-from relay_streams.errors import Refused, StoreError, Unavailable
 
 LIMIT: Final = 200
 """Most characters of an error reply in a log line, an error or a readiness reason."""

@@ -11,12 +11,11 @@ from redis.backoff import EqualJitterBackoff
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from relay_redis.connection import FAILOVERS, ask, at, connect, settings_of
+from relay_redis.errors import Unencodable
+from relay_redis.schema import Key
 from relay_settings.redis_url import Address, RedisUrl
-from relay_streams.errors import Unencodable
 from relay_telemetry.counter import OPEN, counter, expect
 from relay_telemetry.throttle import Throttle
-
-Key = str | bytes | int
 
 REFRESHES = counter(
     "relay_redis_map_refreshes_total",

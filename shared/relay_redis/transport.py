@@ -13,9 +13,9 @@ import hiredis
 from redis import exceptions
 from redis.asyncio.connection import Connection
 
+from relay_redis.errors import Unencodable
 from relay_redis.refusals import Refusal
 from relay_redis.replies import Command, Reply
-from relay_streams.errors import Unencodable
 
 __all__ = ["Command", "Reply", "RespTransport", "pack"]
 

@@ -23,6 +23,7 @@ from relay_redis.pubsub import PubSub
 from relay_runtime.tasks import TaskScope
 from relay_streams.notification import Entry
 from relay_streams.partition import PartitionReader, StreamSubscription
+from relay_streams.scripts import SCHEMA
 from relay_telemetry.counter import OPEN, counter, expect
 
 __all__ = ["Entry", "StreamConsumer", "StreamSubscription"]
@@ -73,7 +74,7 @@ class StreamConsumer:
     ) -> None:
         expect(STALLS, consumer=name)
         STALLED.labels(name)
-        self.client = RedisClient(url, name=f"{name}-pull", timeout_s=timeout_s)
+        self.client = RedisClient(url, SCHEMA, name=f"{name}-pull", timeout_s=timeout_s)
         self.pubsub = PubSub(url, self._hear, name=f"{name}-hints", timeout_s=timeout_s)
         self._name = name
         self._batch_entries = batch_entries

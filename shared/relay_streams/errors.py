@@ -1,49 +1,26 @@
-"""Errors of the store.
+"""Errors of conversations.
 
-- ``StoreError``
-    - ``Unavailable``: try the same again later
-    - ``Refused``: the command cannot succeed
-        - ``Unencodable``: it cannot even be sent
-    - ``Missing``: there is no such conversation
-    - ``Unreadable``: the conversation's record is damaged, or of a later version
-    - ``Ended``: the conversation is over
+The whole tree, with the errors of ``relay_redis.errors`` in brackets:
+
+- [``StoreError``]
+    - [``Unavailable``]: the same call may succeed later
+        - ``Unreplicated``, in ``relay_streams.uplink``: too few replicas have confirmed the write
+    - [``Refused``]: the command cannot succeed
+        - [``Unencodable``]: the command cannot be written
+    - ``Missing``: the conversation does not exist
+    - ``Unreadable``: the conversation's record is damaged, or a later version wrote it
+    - ``Ended``: the conversation has ended
     - ``Fenced``: another owner has taken over
-    - ``TailLost``: the store has lost frames that were acknowledged
-    - of speech, in ``relay_streams.uplink``: ``Busy``, ``Closed``, ``Mismatch``, ``Full``, ``Missed``; and
-      ``Unreplicated``, which is an ``Unavailable``
+    - ``TailLost``: Redis has lost frames that were acknowledged
+    - of turn input, in ``relay_streams.uplink``: ``SpeakerBusy``, ``TurnClosed``, ``InputMismatch``,
+      ``UplinkFull``, ``OffsetGap``
 """
 
-
-class StoreError(Exception):
-    """The root of everything the store raises."""
-
-    retryable = False
-    """Whether the same call may succeed later without any change."""
-
-
-class Unavailable(StoreError):
-    """Raised when Redis cannot be reached, does not answer in time, or does not take the command now.
-
-    The command may or may not have been applied. A missing permission and a command that the server does
-    not know count as well: somebody mends them while we run.
-    """
-
-    retryable = True
-
-
-class Refused(StoreError):
-    """Raised when the command cannot succeed on the data it meets: a defect of the caller or of the data."""
-
-
-class Unencodable(Refused, ValueError):
-    """Raised when a command cannot be written for Redis: it has text that is no Unicode, or no text at all.
-
-    Nothing was sent, and nobody else is affected.
-    """
+from relay_redis.errors import StoreError
 
 
 class Missing(StoreError):
-    """Raised when there is no such conversation."""
+    """Raised when the conversation does not exist."""
 
 
 class Unreadable(StoreError):
@@ -60,14 +37,14 @@ class Unreadable(StoreError):
 
 
 class Ended(StoreError):
-    """Raised when the conversation is over."""
+    """Raised when the conversation has ended."""
 
 
 class Fenced(StoreError):
     """Raised when an owner writes after another has taken over: nothing was written.
 
     Attributes:
-        generation: The term that holds the conversation now.
+        generation: The generation that owns the conversation now.
     """
 
     def __init__(self, generation: int) -> None:

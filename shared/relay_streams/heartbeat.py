@@ -16,11 +16,11 @@ import structlog
 from prometheus_client import Gauge
 
 from relay_redis.client import RedisClient
+from relay_redis.errors import StoreError, Unavailable
 from relay_redis.pubsub import PubSub
 from relay_redis.refusals import LIMIT, UNKNOWN_COMMAND
 from relay_runtime.tasks import TaskScope
 from relay_streams import scripts
-from relay_streams.errors import StoreError, Unavailable
 from relay_streams.keys import KeySpace
 
 FIT = Gauge("relay_redis_fit", "Whether the last heartbeat of a Redis client went through.", ["client"])

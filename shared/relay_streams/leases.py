@@ -12,9 +12,10 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from relay_redis.client import RedisClient, Reply
+from relay_redis.errors import StoreError
 from relay_streams import scripts
 from relay_streams.conversations import RECORD_FORMAT, Conversation, fields_of
-from relay_streams.errors import StoreError, Unreadable
+from relay_streams.errors import Unreadable
 from relay_streams.keys import CONSUMER_GROUP, ConversationKeys, KeySpace, PartitionKeys
 from relay_turns.machine import InputState
 

@@ -11,7 +11,7 @@ import structlog
 
 from relay_redis.client import Command, RedisClient, Reply
 from relay_redis.connection import RECONNECT_WAIT
-from relay_streams.errors import StoreError, Unavailable
+from relay_redis.errors import StoreError, Unavailable
 from relay_streams.notification import Entry, inline_entries
 from relay_telemetry.counter import counter
 from relay_telemetry.fast_counter import FastCounter

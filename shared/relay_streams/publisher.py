@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Self
 
 from relay_redis.client import RedisClient
-from relay_streams.errors import StoreError
+from relay_redis.errors import StoreError
 from relay_streams.leases import Lease, UplinkProgress
+from relay_streams.scripts import SCHEMA
 from relay_streams.writer import Writer, WriterLimits
 
 
@@ -33,7 +34,7 @@ class Publisher:
         retention_bytes: int = 32 * 1024 * 1024,
         republish_bytes: int = 2 * 1024 * 1024,
     ) -> None:
-        self.client = RedisClient(url, name="publish", timeout_s=timeout_s)
+        self.client = RedisClient(url, SCHEMA, name="publish", timeout_s=timeout_s)
         self._limits = WriterLimits(retention_bytes, republish_bytes)
         self._waiting: dict[Writer, None] = {}
 

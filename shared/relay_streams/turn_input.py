@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from prometheus_client import Counter, Histogram
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from relay_streams.errors import Missing, Unavailable
+from relay_redis.errors import Unavailable
+from relay_streams.errors import Missing
 from relay_streams.keys import ConversationKeys
 from relay_streams.uplink import Appended, OffsetGap, SpeakerFence, TurnInputState, Uplink, UplinkFull
 from relay_telemetry.counter import counter

@@ -8,10 +8,11 @@ from typing import NamedTuple, Self
 from prometheus_client import Counter
 
 from relay_redis.client import RedisClient, Reply
+from relay_redis.errors import StoreError, Unavailable
 from relay_settings.uplink import UplinkSettings
 from relay_streams import scripts
 from relay_streams.conversations import INPUT_STATES
-from relay_streams.errors import Ended, Fenced, Missing, StoreError, Unavailable
+from relay_streams.errors import Ended, Fenced, Missing
 from relay_streams.keys import ConversationKeys
 from relay_telemetry.counter import counter
 from relay_turns.machine import InputState

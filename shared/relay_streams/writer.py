@@ -16,8 +16,9 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from relay_redis.client import RECONNECT_WAIT, RedisClient, Reply
+from relay_redis.errors import StoreError
 from relay_streams import scripts
-from relay_streams.errors import Fenced, Missing, StoreError, TailLost
+from relay_streams.errors import Fenced, Missing, TailLost
 from relay_streams.leases import Lease, UplinkProgress, submit_restore
 from relay_streams.pending_batch import PendingBatch
 from relay_streams.retransmit import RetransmitBuffer

@@ -7,10 +7,10 @@ from typing import Any
 from tests.benchmarks.traffic import Pacer
 from tests.benchmarks.worker import serve
 
+from relay_redis.errors import StoreError
 from relay_runtime import heap
 from relay_streams import conversations
 from relay_streams.conversations import Conversation
-from relay_streams.errors import StoreError
 from relay_streams.keys import KeySpace
 from relay_streams.leases import Assignment, Leases, UplinkProgress
 from relay_streams.publisher import Publisher

@@ -16,6 +16,7 @@ from relay_client import Backend, Viewer
 from relay_redis.client import RedisClient
 from relay_redis.local_server import LocalServer
 from relay_simulator.motion import expected_payloads
+from relay_streams.scripts import SCHEMA
 from relay_wire import events
 from relay_wire.frame import Frame, Kind
 
@@ -131,7 +132,7 @@ def relay(redis_server: LocalServer):
     @asynccontextmanager
     async def made(**options: Any) -> AsyncIterator[Relay]:
         options = {"speed": 10.0, "settings": {}, **options}
-        async with RedisClient(redis_server.url, name="test") as client:
+        async with RedisClient(redis_server.url, SCHEMA, name="test") as client:
             await client.execute("FLUSHALL")  # what an earlier test left open would find new owners
         stack = Stack(redis_url=redis_server.url, **options)
         async with (

@@ -16,6 +16,7 @@ from relay_redis.local_server import LocalServer
 from relay_streams import conversations
 from relay_streams.conversations import Conversation
 from relay_streams.keys import KeySpace
+from relay_streams.scripts import SCHEMA
 from relay_telemetry.version import hot_path
 from relay_wire.frame import Codec
 
@@ -35,7 +36,7 @@ def last_line(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
 async def leave_a_conversation(redis_url: str) -> None:
     keys = KeySpace().conversation(str(ULID()))
     record = Conversation(keys.id, "open", "avatar", 16000, Codec.PCM_S16LE, 0)
-    async with RedisClient(redis_url, name="test") as client:
+    async with RedisClient(redis_url, SCHEMA, name="test") as client:
         await client.ready()
         await conversations.create(client, keys, record)
 

@@ -10,6 +10,7 @@ from relay_cli.stack import Stack
 from relay_client import Backend, RequestRefused
 from relay_redis.client import RedisClient
 from relay_streams.keys import KeySpace
+from relay_streams.scripts import SCHEMA
 from relay_wire import events
 from relay_wire.frame import Kind
 
@@ -58,7 +59,7 @@ async def test_two_relays_in_one_database(relay, speech, watching, eventually) -
                     owner = (await backend.read(theirs)).owner
                     await asyncio.sleep(0.01)
             assert owner == other.workers[0].addresses["worker"]
-            async with RedisClient(r.stack.redis_url, name="test") as client:
+            async with RedisClient(r.stack.redis_url, SCHEMA, name="test") as client:
                 keys = await client.execute("KEYS", "*")
         assert {key.split(b":")[0] for key in keys} == {b"relay", b"other"}
         assert all(key.startswith(b"other:") for key in keys if theirs.encode() in key)
@@ -215,7 +216,7 @@ async def test_an_owner_that_replaces_itself(relay, speech, watching, eventually
     async with relay(workers=1, speed=1.0) as r:
         conversation = await r.converse(avatar_id="again")
         seen = await r.watch(conversation)
-        async with watching(seen), RedisClient(r.stack.redis_url, name="test") as client:
+        async with watching(seen), RedisClient(r.stack.redis_url, SCHEMA, name="test") as client:
             await r.backend.post_turn(conversation, speech * 3)
             await eventually(lambda: seen.of(Kind.MOTION, 1))
             keys = KeySpace().conversation(conversation)

@@ -14,6 +14,7 @@ from relay_redis.client import RedisClient
 from relay_runtime.http import listen
 from relay_streams.conversations import fields_of
 from relay_streams.keys import KeySpace
+from relay_streams.scripts import SCHEMA
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
@@ -58,7 +59,7 @@ async def test_one_trace_from_backend_to_stream(relay, speech, watching, eventua
                 await eventually(lambda: 1 in seen.outcomes)
                 await r.backend.post_turn(conversation, speech)  # without a caller's context: not sampled
                 await eventually(lambda: 2 in seen.outcomes)
-                async with RedisClient(r.stack.redis_url, name="test") as client:
+                async with RedisClient(r.stack.redis_url, SCHEMA, name="test") as client:
                     reply = await client.execute(
                         "XRANGE", KeySpace().conversation(conversation).down, "-", "+"
                     )

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay_redis.client import RedisClient
+from relay_redis.errors import StoreError
 from relay_streams import conversations
 from relay_streams.conversations import Conversation
-from relay_streams.errors import StoreError
 from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.leases import Lease, Leases, UplinkProgress
 from relay_streams.publisher import Publisher

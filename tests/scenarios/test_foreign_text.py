@@ -12,12 +12,13 @@ from tests.rigs.store import UNHEARD
 
 from relay_redis.client import RedisClient
 from relay_redis.connection import RECONNECTS, VIOLATIONS
+from relay_redis.errors import StoreError
 from relay_redis.pubsub import PubSub
 from relay_streams import conversations, scripts
 from relay_streams.consumer import StreamConsumer
 from relay_streams.conversations import Conversation
-from relay_streams.errors import StoreError
 from relay_streams.publisher import Publisher
+from relay_streams.scripts import SCHEMA
 from relay_streams.uplink import InputMismatch, OffsetGap, SpeakerBusy, TurnClosed, Uplink, UplinkFull
 from relay_turns.effects import Publish
 from relay_wire.frame import Codec, Kind
@@ -84,7 +85,7 @@ async def test_nobody_sees_what_is_not_theirs(open_store, seed) -> None:
     foreign = Foreign(seed)
     async with (
         open_store() as store,
-        RedisClient(store.url, name="foreign", timeout_s=5) as client,
+        RedisClient(store.url, SCHEMA, name="foreign", timeout_s=5) as client,
         Publisher(store.url) as publisher,
         StreamConsumer(store.url, name="foreign") as consumer,
         PubSub(store.url, lambda _, __: None, name="foreign-queue") as pubsub,

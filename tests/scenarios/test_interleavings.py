@@ -22,10 +22,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from relay_redis.script import Script
 from relay_streams import scripts
 from relay_streams.conversations import RECORD_FORMAT
 from relay_streams.keys import KeySpace
-from relay_streams.scripts import Script
 
 KEYS = KeySpace(1).conversation("01JDMODEL")
 LEASE_MS = 600_000

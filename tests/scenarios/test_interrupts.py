@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from relay_redis.script import Script
 from relay_streams import scripts
 from relay_streams.keys import KeySpace
 from relay_turns.checkpoint import Phase
@@ -104,7 +105,7 @@ class Interrupts(RuleBasedStateMachine):
         fields = ("r", "viewer") if kind == "interrupt" else ("d", "hm")
         assert self.run(scripts.TELL, kind, "", 4096, 10_000_000, 4096, 10_000_000, *fields)[0] == b"ok"
 
-    def run(self, script: scripts.Script, *arguments: Any) -> Any:
+    def run(self, script: Script, *arguments: Any) -> Any:
         return self.client.execute_command("EVAL", script.text, 2, KEYS.meta, KEYS.up, *arguments)
 
     # --- the owner -----------------------------------------------------------------------------

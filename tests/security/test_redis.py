@@ -8,7 +8,8 @@ import pytest
 from relay_cli.stack import Stack
 from relay_client import Backend, Viewer
 from relay_redis.client import RedisClient
-from relay_streams.errors import Unavailable
+from relay_redis.errors import Unavailable
+from relay_streams.scripts import SCHEMA
 from relay_wire import events
 from relay_wire.frame import Kind
 
@@ -61,7 +62,7 @@ async def test_a_redis_that_cannot_be_trusted(tls_redis, wrong: str) -> None:
     user, host = ("relay:planted-secret-guess@" if wrong == "password" else ""), url.removeprefix("rediss://")
     scheme = "redis" if wrong == "plain" else "rediss"
     option = "" if wrong == "authority" else f"?ssl_ca_certs={ca_file}" * (wrong != "plain")
-    async with RedisClient(f"{scheme}://{user}{host}{option}", name="test", timeout_s=2) as client:
+    async with RedisClient(f"{scheme}://{user}{host}{option}", SCHEMA, name="test", timeout_s=2) as client:
         with pytest.raises(Unavailable) as refused:
             await client.execute("PING")
 

@@ -12,11 +12,12 @@ from tests.rigs.redis_process import Process, workshop
 from tests.rigs.redis_topologies import cluster_topology, sentinel_topology
 
 from relay_redis.client import RedisClient
+from relay_redis.errors import Unavailable
 from relay_redis.local_server import distribution_binary
 from relay_redis.pubsub import PubSub
 from relay_settings.redis_url import Credentials
 from relay_settings.store import StoreSettings
-from relay_streams.errors import Unavailable
+from relay_streams.scripts import SCHEMA
 
 OLD, NEW = "planted-secret-old", "planted-secret-new"
 STREAM = "relay:{p00}:c:x:down"
@@ -63,7 +64,7 @@ async def use_it(url: str, change: Callable[[], None], redis: Redis) -> None:
     """Links and subscriptions work, lose their password and every connection, and work again."""
     moved = asyncio.Event()
     async with (
-        RedisClient(url, name="test", timeout_s=5) as client,
+        RedisClient(url, SCHEMA, name="test", timeout_s=5) as client,
         PubSub(url, lambda _stream, _told: moved.set(), name="test-hints") as pubsub,
         asyncio.timeout(30),
     ):
@@ -141,7 +142,7 @@ async def test_a_provider_that_fails(redis, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "company_identity", SimpleNamespace(tokens=tokens))
     settings = StoreSettings.load(redis_url=redis.url, redis_credential_provider="company_identity:tokens")
 
-    async with RedisClient(settings.store_url, name="test") as client, asyncio.timeout(20):
+    async with RedisClient(settings.store_url, SCHEMA, name="test") as client, asyncio.timeout(20):
         await client.ready()
         assert await client.execute("ACL", "WHOAMI", key="x") == b"relay"
     assert outcomes == []
@@ -155,7 +156,7 @@ async def test_a_file_that_is_away_for_a_while(redis, monkeypatch, tmp_path, eve
     settings = await asyncio.to_thread(StoreSettings.load, redis_url=redis.url, redis_username="relay")
     await asyncio.to_thread(secret.unlink)
 
-    async with RedisClient(settings.store_url, name="test") as client:
+    async with RedisClient(settings.store_url, SCHEMA, name="test") as client:
         with pytest.raises(Unavailable) as refused:
             await client.execute("PING")
         assert "planted" not in str(refused.value)

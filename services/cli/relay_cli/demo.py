@@ -24,6 +24,7 @@ from relay_settings.environment import variable
 from relay_settings.store import StoreSettings
 from relay_simulator.motion import expected_payloads
 from relay_streams.keys import KeySpace
+from relay_streams.scripts import SCHEMA
 from relay_wire import samples
 from relay_wire.frame import Frame, Kind
 from relay_wire.pcm import AudioError, chunk_bytes, chunks, duration_ms
@@ -324,7 +325,7 @@ async def _frames_published(redis_url: str, conversation: str) -> int:
     """Frames that Redis has taken into the conversation's stream, those it no longer keeps included."""
     settings = StoreSettings.load(redis_url=redis_url)
     down = KeySpace.of(settings).conversation(conversation).down
-    async with RedisClient(settings.store_url, name="demo") as client:
+    async with RedisClient(settings.store_url, SCHEMA, name="demo") as client:
         await client.ready()
         info = await client.execute("XINFO", "STREAM", down)
     return int(info[info.index(b"entries-added") + 1])

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from relay_redis.client import RedisClient
+from relay_redis.errors import StoreError
 from relay_settings.base import Settings, SettingsError
 from relay_settings.catalogue import SERVICES
 from relay_settings.environment import variable
@@ -21,9 +22,9 @@ from relay_settings.host import is_ipv6
 from relay_settings.redis_url import RedisUrl
 from relay_settings.store import StoreSettings
 from relay_settings.unused import unused
-from relay_streams.errors import StoreError
 from relay_streams.installation import Disagreement, Installation
 from relay_streams.keys import KeySpace
+from relay_streams.scripts import SCHEMA
 from relay_telemetry.version import hot_path
 
 _SERVICES = ("gateway", "ingest", "control")
@@ -97,7 +98,7 @@ async def _redis() -> list[Finding]:
     except SettingsError as error:
         return [Finding("Redis", "fail", str(error), "mend RELAY_REDIS_URL")]
     where = RedisUrl.parse(settings.store_url).where
-    async with RedisClient(settings.store_url, name="doctor", timeout_s=_TIMEOUT_S) as client:
+    async with RedisClient(settings.store_url, SCHEMA, name="doctor", timeout_s=_TIMEOUT_S) as client:
         try:
             findings = [await check(client) for check in _REDIS_CHECKS]
             return [*findings, await _installation(client, KeySpace.of(settings))]

@@ -18,15 +18,17 @@ from relay_control.operation import Handler, Operation
 from relay_control.session_tokens import session_tokens
 from relay_control.speakers import Speakers
 from relay_redis.client import RedisClient
+from relay_redis.errors import StoreError, Unavailable, Unencodable
 from relay_runtime import http
 from relay_runtime.probe import answer_probes
 from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
 from relay_settings.control import ControlSettings
-from relay_streams.errors import Ended, Missing, StoreError, Unavailable, Unencodable, Unreadable
+from relay_streams.errors import Ended, Missing, Unreadable
 from relay_streams.heartbeat import Heartbeat
 from relay_streams.installation import installed
 from relay_streams.keys import KeySpace
+from relay_streams.scripts import SCHEMA
 from relay_streams.uplink import Unreplicated, UplinkFull
 from relay_wire import problems
 
@@ -115,7 +117,7 @@ async def main(settings: ControlSettings, process: Process) -> None:
     """Serve backends until nobody is sent here any more, and then until what is under way is done."""
     keys, timeout_s = KeySpace.of(settings), settings.redis_timeout_s
     async with (
-        RedisClient(settings.store_url, name="control", timeout_s=timeout_s) as client,
+        RedisClient(settings.store_url, SCHEMA, name="control", timeout_s=timeout_s) as client,
         installed(client, keys, timeout_s=timeout_s) as installation,
         Heartbeat(keys, (client,), interval_s=settings.redis_heartbeat_s, timeout_s=timeout_s) as heartbeat,
         AsyncExitStack() as stack,

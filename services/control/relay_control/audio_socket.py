@@ -14,9 +14,10 @@ from prometheus_client import Gauge
 from relay_control.audio_websocket import AudioSocketLimits, AudioWebSocket
 from relay_control.speech_queue import SpeechQueue
 from relay_control.trace_context import traceparent
+from relay_redis.errors import StoreError
 from relay_runtime.http import ErrorTable
 from relay_runtime.tasks import first_of
-from relay_streams.errors import Ended, Missing, StoreError
+from relay_streams.errors import Ended, Missing
 from relay_streams.keys import ConversationKeys
 from relay_streams.turn_input import CHUNKS_AT_ONCE, TurnInput, new_key
 from relay_streams.uplink import InputMismatch, SpeakerBusy, TurnClosed, Uplink, UplinkFull

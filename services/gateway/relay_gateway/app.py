@@ -14,16 +14,18 @@ from relay_gateway.fanout.replay import Replay
 from relay_gateway.handshake import grant_of, is_browser
 from relay_gateway.session import SessionStart, ViewerSessions
 from relay_redis.client import RedisClient
+from relay_redis.errors import StoreError, Unencodable
 from relay_runtime.http import application
 from relay_runtime.probe import answer_probes
 from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
 from relay_settings.gateway import GatewaySettings
 from relay_streams.consumer import StreamConsumer
-from relay_streams.errors import Missing, StoreError, Unencodable, Unreadable
+from relay_streams.errors import Missing, Unreadable
 from relay_streams.heartbeat import Heartbeat
 from relay_streams.installation import Installation, installed
 from relay_streams.keys import KeySpace
+from relay_streams.scripts import SCHEMA
 from relay_wire import problems
 from relay_wire.problems import Problem
 
@@ -132,7 +134,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     """A gateway with its connections to Redis, while the block runs."""
     url, timeout_s, keys = settings.store_url, settings.redis_timeout_s, KeySpace.of(settings)
     async with (
-        RedisClient(url, name="gateway", timeout_s=timeout_s) as client,
+        RedisClient(url, SCHEMA, name="gateway", timeout_s=timeout_s) as client,
         installed(client, keys, timeout_s=timeout_s) as installation,
         StreamConsumer(url, name="gateway", timeout_s=timeout_s, sweep_s=settings.gateway_poll_s) as consumer,
         Heartbeat(

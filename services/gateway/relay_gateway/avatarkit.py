@@ -19,10 +19,10 @@ from relay_gateway.session import SessionStart, ViewerSessions
 from relay_gateway.socket import Socket
 from relay_gateway.websocket import BINARY, joined
 from relay_redis.client import RedisClient
+from relay_redis.errors import StoreError
 from relay_settings.avatarkit import AvatarKitSettings
 from relay_settings.gateway import GatewaySettings
 from relay_streams.conversations import Conversation
-from relay_streams.errors import StoreError
 from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.uplink import UplinkLimits
 from relay_wire import problems

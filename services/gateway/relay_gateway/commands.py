@@ -8,7 +8,8 @@ from typing import get_args
 from prometheus_client import Counter
 
 from relay_auth.viewer_tokens import Role
-from relay_streams.errors import Ended, Missing, StoreError, Unavailable
+from relay_redis.errors import StoreError, Unavailable
+from relay_streams.errors import Ended, Missing
 from relay_streams.keys import ConversationKeys
 from relay_streams.turn_input import TurnInput, new_key
 from relay_streams.uplink import InputMismatch, SpeakerBusy, TurnClosed, Uplink, UplinkFull

@@ -9,9 +9,10 @@ from prometheus_client import Counter
 from ulid import ULID
 
 from relay_redis.client import RedisClient
+from relay_redis.errors import StoreError
 from relay_streams import conversations
 from relay_streams.conversations import PUSH, Conversation
-from relay_streams.errors import Ended, StoreError
+from relay_streams.errors import Ended
 from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.uplink import Uplink, UplinkLimits
 from relay_wire.frame import Codec

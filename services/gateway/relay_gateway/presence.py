@@ -13,8 +13,9 @@ from prometheus_client import Counter
 
 from relay_gateway.fanout.subscriber import Subscriber
 from relay_redis.client import RedisClient
+from relay_redis.errors import StoreError
 from relay_streams import conversations
-from relay_streams.errors import Missing, StoreError
+from relay_streams.errors import Missing
 from relay_streams.keys import ConversationKeys
 from relay_wire import events
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from relay_streams.errors import StoreError
+from relay_redis.errors import StoreError
 from relay_telemetry.counter import counter
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]

@@ -11,8 +11,8 @@ import structlog
 from prometheus_client import Counter
 
 from relay_ingest.error_boundary import ErrorBoundary
+from relay_redis.errors import StoreError
 from relay_settings.ingest import IngestSettings
-from relay_streams.errors import StoreError
 from relay_streams.keys import PartitionKeys
 from relay_streams.leases import Leases
 

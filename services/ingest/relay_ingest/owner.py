@@ -20,9 +20,9 @@ from relay_ingest.motion.failures import MotionFailure
 from relay_ingest.motion.vendor import Vendor
 from relay_ingest.observer import TurnObserver
 from relay_ingest.uplink_reader import UplinkReader, Verdict
+from relay_redis.errors import StoreError
 from relay_settings.ingest import IngestSettings
 from relay_streams.consumer import StreamConsumer
-from relay_streams.errors import StoreError
 from relay_streams.leases import Lease, UplinkProgress
 from relay_streams.publisher import Publisher
 from relay_streams.uplink import Uplink

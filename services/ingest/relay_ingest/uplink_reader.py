@@ -14,9 +14,9 @@ import structlog
 from prometheus_client import Counter
 
 from relay_ingest.error_boundary import ErrorBoundary
+from relay_redis.errors import StoreError
 from relay_streams.consumer import Entry, StreamConsumer
 from relay_streams.conversations import fields_of
-from relay_streams.errors import StoreError
 from relay_streams.leases import Lease
 from relay_streams.uplink import Uplink
 from relay_turns.machine import BARGE_IN

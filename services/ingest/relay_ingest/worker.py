@@ -20,18 +20,20 @@ from relay_ingest.motion.vendor import Vendor
 from relay_ingest.owner import CLOSED, DEFECT, UNREADABLE, Owner
 from relay_ingest.unowned import UnownedMonitor
 from relay_redis.client import RedisClient
+from relay_redis.errors import StoreError
 from relay_redis.pubsub import PubSub
 from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
 from relay_settings.ingest import IngestSettings
 from relay_streams import conversations
 from relay_streams.consumer import StreamConsumer
-from relay_streams.errors import Ended, Fenced, Missing, StoreError, Unreadable
+from relay_streams.errors import Ended, Fenced, Missing, Unreadable
 from relay_streams.heartbeat import Heartbeat
 from relay_streams.installation import Installation, installed
 from relay_streams.keys import KeySpace, PartitionKeys
 from relay_streams.leases import Assignment, Lease, Leases
 from relay_streams.publisher import Publisher
+from relay_streams.scripts import SCHEMA
 from relay_streams.uplink import Uplink, UplinkLimits
 from relay_telemetry.counter import counter, declared
 
@@ -333,7 +335,7 @@ async def worker(settings: IngestSettings) -> AsyncIterator[Worker]:
     url, timeout_s, keys = settings.store_url, settings.redis_timeout_s, KeySpace.of(settings)
     catalog = await asyncio.to_thread(AgentRegistry, settings)
     async with (
-        RedisClient(url, name="ingest", timeout_s=timeout_s) as client,
+        RedisClient(url, SCHEMA, name="ingest", timeout_s=timeout_s) as client,
         installed(client, keys, timeout_s=timeout_s) as installation,
         Publisher(
             url,

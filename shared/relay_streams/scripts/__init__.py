@@ -1,27 +1,19 @@
 """Scripts: the Lua files of this folder, one verb each, known to Redis by their SHA-1."""
 
-import hashlib
 import re
-from collections.abc import Mapping
 from importlib.resources import files
-from typing import Final, NamedTuple
+from typing import Final
 
 from relay_redis.replies import Check, number, pairs, three_numbers, two_lists, word
-
-
-class Script(NamedTuple):
-    """One Lua script: its name, its text, the digest EVALSHA calls it by, and what it answers."""
-
-    name: str
-    text: str
-    sha: str
-    reply: Check
+from relay_redis.schema import Schema
+from relay_redis.script import Script
+from relay_streams.key_types import type_of
 
 
 def _load(name: str, reply: Check, *, after: str = "") -> Script:
     folder = files("relay_streams").joinpath("scripts")
     text = "".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in (after, name) if part)
-    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), reply)
+    return Script.of(name, text, reply)
 
 
 ATTEND: Final = _load("attend", word("missing", ok=(int, int)))
@@ -55,10 +47,8 @@ ALL: Final = (
     RESTORE, SPEAK, TAKE, TELL,
 )  # fmt: skip
 
-BY_NAME: Final[Mapping[str | bytes | int, Script]] = {
-    name: script for script in ALL for name in (script.sha, script.text)
-}
-"""Scripts by what EVALSHA and EVAL call them."""
+SCHEMA: Final = Schema(ALL, purge=PURGE, type_of=type_of)
+"""What every client of the relay's Redis is constructed with."""
 
 _CALLED = re.compile(r"(?:call\(|\{)'(?:(XINFO|XGROUP)', ')?([A-Z]+)'")
 _SENT = ("DEL", "HGET", "HGETALL", "HMGET", "PTTL", "SCAN", "SCARD", "SET", "XACK", "XRANGE", "XREAD")

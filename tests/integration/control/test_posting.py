@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from relay_redis.client import RedisClient
+from relay_streams.scripts import SCHEMA
 from relay_streams.turn_input import CHUNKS_AT_ONCE, SKIPPED_BYTES
 from relay_wire import uplink
 
@@ -274,7 +275,10 @@ async def test_a_body_cut_in_the_middle(bench) -> None:
 async def test_redis_cut_while_posting(bench) -> None:
     """Outcomes unknown at random points, the opening too: the turn is in once, whatever was answered."""
     dice = random.Random(6)
-    async with bench(audio_chunk_ms=10) as b, RedisClient(b.store.url, name="saboteur") as saboteur:
+    async with (
+        bench(audio_chunk_ms=10) as b,
+        RedisClient(b.store.url, SCHEMA, name="saboteur") as saboteur,
+    ):
         # Another link than the door's, since that is the one being cut.
         for turn in range(1, 7):
             conversation = await b.create()

@@ -7,8 +7,9 @@ from tests.rigs.proxy import Proxy
 
 from relay_redis.client import RedisClient
 from relay_redis.connection import RECONNECTS
+from relay_redis.errors import Refused, Unavailable
 from relay_streams import scripts
-from relay_streams.errors import Refused, Unavailable
+from relay_streams.scripts import SCHEMA
 
 
 async def test_replies_come_in_order(open_store) -> None:
@@ -63,7 +64,7 @@ async def test_a_full_memory_is_retryable(open_store) -> None:
 
 async def test_it_comes_back(open_store, eventually) -> None:
     """A broken connection is opened again; what waits then goes out."""
-    async with open_store() as store, RedisClient(store.url, name="victim") as victim:
+    async with open_store() as store, RedisClient(store.url, SCHEMA, name="victim") as victim:
         await victim.ready()
         await store.cut("victim")
         await eventually(lambda: not victim.connected)
@@ -74,7 +75,7 @@ async def test_it_comes_back(open_store, eventually) -> None:
 
 async def test_what_was_under_way_fails_as_unknown(open_store) -> None:
     """A reply that never comes is Unavailable: the command may have been applied."""
-    async with open_store() as store, RedisClient(store.url, name="victim") as victim:
+    async with open_store() as store, RedisClient(store.url, SCHEMA, name="victim") as victim:
         await victim.ready()
         await store.client.execute("CLIENT", "PAUSE", "500", "WRITE")
         waiting = victim.submit(("SET", "k", "v"))
@@ -88,7 +89,10 @@ async def test_what_was_under_way_fails_as_unknown(open_store) -> None:
 
 async def test_no_reply_in_time(open_store) -> None:
     """A server that hangs is Unavailable within the timeout."""
-    async with open_store() as store, RedisClient(store.url, name="impatient", timeout_s=0.1) as client:
+    async with (
+        open_store() as store,
+        RedisClient(store.url, SCHEMA, name="impatient", timeout_s=0.1) as client,
+    ):
         await client.ready()
         await store.client.execute("CLIENT", "PAUSE", "400", "ALL")
         with pytest.raises(Unavailable):
@@ -110,7 +114,10 @@ async def test_cancelling_leaves_the_others_alone(open_store) -> None:
 
 async def test_it_does_not_queue_without_end(open_store) -> None:
     """At the limit a command is refused at once."""
-    async with open_store() as store, RedisClient(store.url, name="small", max_waiting=3) as client:
+    async with (
+        open_store() as store,
+        RedisClient(store.url, SCHEMA, name="small", max_waiting=3) as client,
+    ):
         futures = [client.submit(("PING",)) for _ in range(3)]
         with pytest.raises(Unavailable, match="already wait"):
             client.submit(("PING",))
@@ -119,7 +126,7 @@ async def test_it_does_not_queue_without_end(open_store) -> None:
 
 async def test_nobody_there() -> None:
     """A server that is not there is Unavailable within the timeout, and the link keeps trying."""
-    async with RedisClient("redis://127.0.0.1:1/0", name="nobody", timeout_s=0.2) as client:
+    async with RedisClient("redis://127.0.0.1:1/0", SCHEMA, name="nobody", timeout_s=0.2) as client:
         with pytest.raises(Unavailable):
             await client.execute("PING")
         assert not client.connected
@@ -137,21 +144,21 @@ async def test_scripts_that_the_server_forgot(open_store) -> None:
 async def test_other_schemes_are_refused() -> None:
     """A URL that is no Redis URL is named."""
     with pytest.raises(ValueError, match="must begin with redis://"):
-        RedisClient("http://127.0.0.1", name="x")
+        RedisClient("http://127.0.0.1", SCHEMA, name="x")
 
 
 async def test_leaving_at_any_moment(open_store) -> None:
     """A link that is closed while it connects is closed: no cancellation is lost on the way."""
     async with open_store() as store:
         for steps in range(40):
-            async with asyncio.timeout(5), RedisClient(store.url, name="brief"):
+            async with asyncio.timeout(5), RedisClient(store.url, SCHEMA, name="brief"):
                 for _ in range(steps):
                     await asyncio.sleep(0)
 
 
 async def test_a_server_that_became_a_replica(open_store, eventually) -> None:
     """READONLY is Unavailable and ends the connection; none stands until a primary is there."""
-    async with open_store() as store, RedisClient(store.url, name="demoted") as client:
+    async with open_store() as store, RedisClient(store.url, SCHEMA, name="demoted") as client:
         connected: list[bool] = []
         client.on_connect(lambda: connected.append(client.connected))
         await client.ready()
@@ -176,7 +183,7 @@ async def test_a_black_hole(open_store, eventually) -> None:
         port = int(store.url.split(":")[2].split("/")[0])
         async with (
             Proxy("127.0.0.1", port) as proxy,
-            RedisClient(proxy.url, name="lost", timeout_s=0.2) as client,
+            RedisClient(proxy.url, SCHEMA, name="lost", timeout_s=0.2) as client,
         ):
             await client.ready()
             await proxy.set_mode("black hole")
@@ -198,7 +205,10 @@ async def test_resets_and_refusals(open_store, eventually, mode) -> None:
     """The link notices at once, and is back when the way is."""
     async with open_store() as store:
         port = int(store.url.split(":")[2].split("/")[0])
-        async with Proxy("127.0.0.1", port) as proxy, RedisClient(proxy.url, name="lost") as client:
+        async with (
+            Proxy("127.0.0.1", port) as proxy,
+            RedisClient(proxy.url, SCHEMA, name="lost") as client,
+        ):
             await client.ready()
             await proxy.set_mode(mode)
             await eventually(lambda: not client.connected)
@@ -211,7 +221,7 @@ async def test_a_server_that_is_no_cluster(open_store) -> None:
     """A Cluster URL of one server is Unavailable, and says why."""
     async with open_store() as store:
         url = store.url.replace("redis://", "redis+cluster://")
-        async with RedisClient(url, name="none", timeout_s=0.2) as client:
+        async with RedisClient(url, SCHEMA, name="none", timeout_s=0.2) as client:
             with pytest.raises(Unavailable, match="cluster support disabled"):
                 await client.execute("GET", "k")
 
@@ -220,7 +230,10 @@ async def test_a_connection_that_breaks_again_and_again_is_one_line(open_store, 
     """The lines that follow closely are held back; the counter has them all."""
     async with open_store() as store:
         port = int(store.url.split(":")[2].split("/")[0])
-        async with Proxy("127.0.0.1", port) as proxy, RedisClient(proxy.url, name="flapping") as client:
+        async with (
+            Proxy("127.0.0.1", port) as proxy,
+            RedisClient(proxy.url, SCHEMA, name="flapping") as client,
+        ):
             before = RECONNECTS.labels("flapping")._value.get()
             for _ in range(5):
                 assert await client.execute("PING") == b"PONG"

@@ -11,13 +11,14 @@ from tests.rigs.resp import UNKNOWN, Resp
 
 from relay_redis.client import RedisClient
 from relay_redis.connection import REFUSALS, VIOLATIONS
+from relay_redis.errors import Refused, Unavailable, Unencodable
 from relay_redis.node import SCRIPTS_SENT
 from relay_redis.pubsub import PubSub
 from relay_streams import scripts
 from relay_streams.consumer import StreamConsumer
 from relay_streams.conversations import read
-from relay_streams.errors import Refused, Unavailable, Unencodable
 from relay_streams.publisher import Publisher
+from relay_streams.scripts import SCHEMA
 from relay_streams.uplink import Unreplicated, Uplink, UplinkLimits
 from relay_turns.effects import Publish
 from relay_wire.frame import Kind
@@ -57,7 +58,7 @@ async def test_a_reply_that_nobody_asked_for(open_store, eventually, reply) -> N
     async with (
         open_store() as store,
         Resp(store.url) as redis,
-        RedisClient(redis.url, name="unasked") as client,
+        RedisClient(redis.url, SCHEMA, name="unasked") as client,
         PubSub(redis.url, lambda stream, _: heard.append(stream), name="unasked-hints") as pubsub,
     ):
         pubsub.subscribe("stream")
@@ -81,7 +82,7 @@ async def test_a_greeting_that_nobody_asked_for(open_store, eventually) -> None:
     async with (
         open_store() as store,
         Resp(store.url) as redis,
-        RedisClient(redis.url, name="greeted", timeout_s=0.2) as client,
+        RedisClient(redis.url, SCHEMA, name="greeted", timeout_s=0.2) as client,
     ):
         redis.greeting = b"+OK\r\n"
         redis.send(b"+OK\r\n")
@@ -102,7 +103,7 @@ async def test_replies_of_another_shape(open_store, value) -> None:
     async with (
         open_store() as store,
         Resp(store.url) as redis,
-        RedisClient(redis.url, name="shapes", timeout_s=5) as client,
+        RedisClient(redis.url, SCHEMA, name="shapes", timeout_s=5) as client,
     ):
         keys = await store.create()
         await client.ready()
@@ -156,7 +157,7 @@ async def test_a_map_of_another_shape(open_store, eventually, topology, value) -
         url = f"redis+{topology}://127.0.0.1:{redis.port}" + ("/relay" if topology == "sentinel" else "")
         redis.instead |= {"SENTINEL": value, "CLUSTER": value}
         asked = "SENTINEL" if topology == "sentinel" else "CLUSTER"
-        async with RedisClient(url, name="odd", timeout_s=0.3) as client:
+        async with RedisClient(url, SCHEMA, name="odd", timeout_s=0.3) as client:
             await eventually(lambda: redis.commands.count(asked) > 2)
             with pytest.raises(Unavailable):
                 await client.execute("GET", "k")
@@ -167,7 +168,7 @@ async def test_a_role_of_another_shape(open_store, value) -> None:
     """No connection stands to what is no primary."""
     async with open_store() as store, Resp(store.url) as redis:
         redis.instead["ROLE"] = value
-        async with RedisClient(redis.url, name="odd", timeout_s=0.2) as client:
+        async with RedisClient(redis.url, SCHEMA, name="odd", timeout_s=0.2) as client:
             with pytest.raises(Unavailable):
                 await client.execute("PING")
             assert not client.connected
@@ -216,7 +217,7 @@ async def test_commands_that_cannot_be_written_while_nothing_stands(open_store) 
         port = int(store.url.split(":")[2].split("/")[0])
         async with (
             Proxy("127.0.0.1", port) as proxy,
-            RedisClient(proxy.url, name="down", timeout_s=5) as client,
+            RedisClient(proxy.url, SCHEMA, name="down", timeout_s=5) as client,
         ):
             await proxy.set_mode("refuse")
             waiting = [client.submit(("ECHO", text)) for text in ("a", "\udcff", "b")]
@@ -287,7 +288,11 @@ async def test_scripts_are_lost_during_traffic(open_store) -> None:
 
 async def test_what_is_sent_behind_a_lost_script_stays_behind_it(open_store) -> None:
     """A WAIT is sent again with the script, or it would say of its writes what it does not know."""
-    async with open_store() as store, Resp(store.url) as redis, RedisClient(redis.url, name="wait") as client:
+    async with (
+        open_store() as store,
+        Resp(store.url) as redis,
+        RedisClient(redis.url, SCHEMA, name="wait") as client,
+    ):
         keys = await store.create()
         await client.ready()
         await store.client.execute("SCRIPT", "FLUSH")

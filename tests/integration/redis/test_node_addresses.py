@@ -18,10 +18,11 @@ from tests.rigs.redis_topologies import (
 )
 
 from relay_redis.client import RedisClient
+from relay_redis.errors import Unavailable
 from relay_redis.local_server import distribution_binary
 from relay_redis.pubsub import PubSub
 from relay_settings.store import StoreSettings
-from relay_streams.errors import Unavailable
+from relay_streams.scripts import SCHEMA
 
 INSIDE = "redis.inside.invalid"
 """No client can look it up."""
@@ -74,7 +75,7 @@ async def test_a_cluster_behind_forwarders(cluster, eventually) -> None:
         keys = [f"relay:{{p{number:02d}}}:x" for number in range(16)]
         heard: set[bytes] = set()
         async with (
-            RedisClient(settings.store_url, name="test") as client,
+            RedisClient(settings.store_url, SCHEMA, name="test") as client,
             PubSub(settings.store_url, lambda stream, _told: heard.add(stream), name="test") as pubsub,
         ):
             for key in keys:
@@ -95,7 +96,7 @@ async def test_a_cluster_behind_forwarders(cluster, eventually) -> None:
 
 async def test_a_cluster_that_cannot_be_reached_without(cluster) -> None:
     """The announced name is the one thing that is wrong."""
-    async with RedisClient(cluster.url, name="test", timeout_s=0.5) as client:
+    async with RedisClient(cluster.url, SCHEMA, name="test", timeout_s=0.5) as client:
         with pytest.raises(Unavailable):
             await client.execute("GET", "x")
 
@@ -105,7 +106,7 @@ async def test_a_primary_that_sentinels_know_by_another_address(sentinels) -> No
     async with forwarders(sentinels.data) as ports:
         pairs = ",".join(f"127.0.0.1:{port}=localhost:{proxy.port}" for port, proxy in ports.items())
         settings = StoreSettings.load(redis_url=sentinels.url, redis_node_addresses=pairs)
-        async with RedisClient(settings.store_url, name="test", timeout_s=2) as client:
+        async with RedisClient(settings.store_url, SCHEMA, name="test", timeout_s=2) as client:
             await answers(client, "x")
             first = await sentinels.primary()
             assert ports[first.port].accepted > 0

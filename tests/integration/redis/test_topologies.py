@@ -22,12 +22,13 @@ from tests.rigs.store import Store
 from relay_redis.client import RedisClient
 from relay_redis.cluster import REDIRECTS
 from relay_redis.connection import FAILOVERS
+from relay_redis.errors import Unavailable
 from relay_redis.local_server import distribution_binary, embedded_binary
 from relay_redis.pubsub import PubSub
 from relay_streams.consumer import Entry, StreamConsumer
-from relay_streams.errors import Unavailable
 from relay_streams.heartbeat import Heartbeat
 from relay_streams.publisher import Publisher
+from relay_streams.scripts import SCHEMA
 from relay_streams.writer import Writer
 from relay_turns.effects import Publish
 from relay_wire.frame import Kind
@@ -128,7 +129,7 @@ async def relay(
 ) -> AsyncIterator[Relay]:
     """So many conversations, claimed, followed, and nothing said yet."""
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(RedisClient(url, name="test", timeout_s=timeout_s))
+        client = await stack.enter_async_context(RedisClient(url, SCHEMA, name="test", timeout_s=timeout_s))
         publisher = await stack.enter_async_context(Publisher(url, timeout_s=timeout_s))
         consumer = await stack.enter_async_context(
             StreamConsumer(url, name="test", timeout_s=timeout_s, sweep_s=sweep_s)
@@ -197,7 +198,7 @@ async def test_sentinel_fail_over(sentinel: SentinelTopology, eventually) -> Non
 
 async def test_a_primary_that_became_a_replica(sentinel: SentinelTopology, eventually) -> None:
     """READONLY drops the connection: the sentinels are asked again, and a replica is not good enough."""
-    async with RedisClient(sentinel.url, name="demoted", timeout_s=TIMEOUT_S) as client:
+    async with RedisClient(sentinel.url, SCHEMA, name="demoted", timeout_s=TIMEOUT_S) as client:
         await client.execute("SET", "k", "v")
         primary, [replica, _] = await sentinel.primary(), await sentinel.replicas()
         await primary.execute("REPLICAOF", "127.0.0.1", replica.port)
@@ -281,7 +282,7 @@ async def test_hints_follow_a_slot(cluster: ClusterTopology, eventually) -> None
     stream = "relay:{p03}:c:hinted:down"
     slot = slot_of(stream)
     async with (
-        RedisClient(cluster.url, name="test", timeout_s=TIMEOUT_S) as client,
+        RedisClient(cluster.url, SCHEMA, name="test", timeout_s=TIMEOUT_S) as client,
         PubSub(
             cluster.url, lambda stream, _: heard.append(stream), name="test", timeout_s=TIMEOUT_S
         ) as pubsub,
@@ -369,7 +370,7 @@ async def test_a_command_is_not_sent_on_for_ever(cluster: ClusterTopology) -> No
     slot = slot_of(key)
     source = await cluster.primary_of(slot)
     target = next(process for process in await cluster.primaries() if process is not source)
-    async with RedisClient(cluster.url, name="test", timeout_s=5) as client:
+    async with RedisClient(cluster.url, SCHEMA, name="test", timeout_s=5) as client:
         await client.ready()
         # The target is told nothing: it answers what is asked of it with MOVED, and the source with ASK.
         await source.execute("CLUSTER", "SETSLOT", slot, "MIGRATING", await target.execute("CLUSTER", "MYID"))
@@ -384,7 +385,7 @@ async def test_a_command_is_not_sent_on_for_ever(cluster: ClusterTopology) -> No
 async def test_no_node_is_there() -> None:
     """A cluster or sentinels that are not there are Unavailable within the timeout."""
     for url in ("redis+cluster://127.0.0.1:1,127.0.0.1:2", "redis+sentinel://127.0.0.1:1/relay"):
-        async with RedisClient(url, name="nobody", timeout_s=0.2) as client:
+        async with RedisClient(url, SCHEMA, name="nobody", timeout_s=0.2) as client:
             with pytest.raises(Unavailable):
                 await client.execute("GET", "k")
             assert not client.connected

@@ -17,6 +17,7 @@ from relay_redis.local_server import distribution_binary
 from relay_streams.consumer import StreamConsumer
 from relay_streams.heartbeat import FIT, Heartbeat
 from relay_streams.keys import KeySpace
+from relay_streams.scripts import SCHEMA
 
 Eventually = Callable[..., object]
 
@@ -33,7 +34,7 @@ class Part:
 @asynccontextmanager
 async def part(url: str, *, interval_s: float = 0.1, timeout_s: float = 0.5) -> AsyncIterator[Part]:
     async with (
-        RedisClient(url, name="beat", timeout_s=timeout_s) as client,
+        RedisClient(url, SCHEMA, name="beat", timeout_s=timeout_s) as client,
         StreamConsumer(url, name="beat", timeout_s=timeout_s, sweep_s=0.2) as consumer,
         Heartbeat(
             KeySpace(),

@@ -12,11 +12,12 @@ from tests.rigs.proxy import Proxy
 from relay_cli.doctor import examine
 from relay_gateway.app import gateway
 from relay_redis.client import RedisClient
+from relay_redis.errors import StoreError
 from relay_settings.gateway import GatewaySettings
 from relay_settings.ingest import IngestSettings
-from relay_streams.errors import StoreError
 from relay_streams.installation import Disagreement, Installation, installed
 from relay_streams.keys import KeySpace
+from relay_streams.scripts import SCHEMA
 
 SETTINGS = {
     "RELAY_TOKEN_SECRET": "planted-secret-" + "k" * 32,
@@ -80,14 +81,14 @@ async def test_redis_away_at_the_start(open_store, redis_server) -> None:
     async with open_store() as store, Proxy(host, int(port)) as proxy:
         await store.client.execute("SET", "relay:installation", b'{"partitions":16,"schema":1}')
         await proxy.set_mode("refuse")
-        async with RedisClient(proxy.url, name="late", timeout_s=0.2) as client:
+        async with RedisClient(proxy.url, SCHEMA, name="late", timeout_s=0.2) as client:
             async with installed(client, KeySpace(16), timeout_s=0.05) as installation:
                 assert "not compared yet" in installation.readiness()
                 await proxy.set_mode("pass")
                 await installation.agreed.wait()
                 assert installation.readiness() == ""
             await proxy.set_mode("refuse")
-        async with RedisClient(proxy.url, name="late", timeout_s=0.2) as client:
+        async with RedisClient(proxy.url, SCHEMA, name="late", timeout_s=0.2) as client:
             with pytest.raises(Disagreement, match="RELAY_PARTITIONS"):
                 async with installed(client, KeySpace(8), timeout_s=0.05) as installation:
                     await proxy.set_mode("pass")

@@ -231,7 +231,7 @@ async def test_a_claim_without_memory_leaves_the_offer(open_store) -> None:
     """A full store must not lose a conversation between the queue and its owner."""
     import pytest
 
-    from relay_streams.errors import Unavailable
+    from relay_redis.errors import Unavailable
 
     async with open_store() as store:
         keys = await store.create()

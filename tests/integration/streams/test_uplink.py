@@ -12,6 +12,7 @@ from relay_streams.conversations import read
 from relay_streams.errors import Ended, Missing
 from relay_streams.leases import UplinkProgress
 from relay_streams.publisher import Publisher
+from relay_streams.scripts import SCHEMA
 from relay_streams.uplink import (
     InputMismatch,
     OffsetGap,
@@ -265,7 +266,10 @@ def other_server(redis_server: LocalServer) -> Iterator[LocalServer]:
 
 async def test_replicas_must_have_it(open_store, redis_server, other_server) -> None:
     """Without them speech is not acknowledged; with them it is, and saying it again repeats nothing."""
-    async with open_store() as store, RedisClient(other_server.url, name="replica") as replica:
+    async with (
+        open_store() as store,
+        RedisClient(other_server.url, SCHEMA, name="replica") as replica,
+    ):
         keys = await store.create()
         up = Uplink(store.client, UplinkLimits(replicas=1, replicas_wait_ms=50))
         with pytest.raises(Unreplicated, match="0 of 1 replicas"):

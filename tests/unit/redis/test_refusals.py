@@ -5,11 +5,11 @@ import re
 import pytest
 from redis.exceptions import InvalidResponse
 
+from relay_redis.errors import Refused, Unavailable
 from relay_redis.refusals import LIMIT, REASONS, Refusal
+from relay_redis.script import Script
 from relay_settings.redis_url import Address
 from relay_streams import scripts
-from relay_streams.errors import Refused, Unavailable
-from relay_streams.scripts import Script
 
 _ANSWERS = re.compile(r"(?:return |settled\()\{'(\w+)'([^}]*)")
 

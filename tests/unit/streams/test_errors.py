@@ -2,15 +2,16 @@
 
 import inspect
 
+from relay_redis import errors as client_errors
+from relay_redis.errors import StoreError
 from relay_streams import errors, uplink
-from relay_streams.errors import StoreError
 
 
 def test_every_error_has_the_root() -> None:
     """Also those of speech; only what can pass by itself asks to be repeated."""
     raised = [
         found
-        for module in (errors, uplink)
+        for module in (client_errors, errors, uplink)
         for _, found in inspect.getmembers(module, inspect.isclass)
         if issubclass(found, Exception) and found.__module__ == module.__name__
     ]

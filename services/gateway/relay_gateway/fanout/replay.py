@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from relay_gateway.fanout.batch import shared_frame_of
 from relay_redis.client import RedisClient
+from relay_redis.errors import Unavailable
 from relay_streams import conversations
 from relay_streams.conversations import Conversation
-from relay_streams.errors import Missing, Unavailable
+from relay_streams.errors import Missing
 from relay_streams.keys import ConversationKeys
 from relay_turns.checkpoint import Phase
 from relay_wire import events, frame

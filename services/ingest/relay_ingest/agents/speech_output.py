@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay_ingest.agents.prebuffer import PREBUFFER_MS, prebuffered
+from relay_redis.errors import StoreError
 from relay_streams.conversations import Conversation
-from relay_streams.errors import StoreError
 from relay_streams.keys import ConversationKeys
 from relay_streams.turn_input import TurnInput, new_key
 from relay_streams.uplink import (
