@@ -17,7 +17,8 @@ from relay_ingest.agents.runner import AgentRunner
 from relay_ingest.error_boundary import ErrorBoundary, Spawn
 from relay_ingest.motion.client import MotionClient, MotionLimits
 from relay_ingest.motion.failures import MotionFailure
-from relay_ingest.motion.vendor import Vendor
+from relay_ingest.motion.pool import MotionPool
+from relay_ingest.motion.session import MotionConversation
 from relay_ingest.observer import TurnObserver
 from relay_ingest.uplink_reader import UplinkReader, Verdict
 from relay_redis.errors import StoreError
@@ -63,7 +64,7 @@ class Owner:
         publisher: Writes the down stream.
         up: Where the agent speaks, and what waits to be read can be asked about.
         catalog: The agents there are.
-        vendor: Makes Motion sessions.
+        pool: The source of Motion sessions.
         settings: The worker's.
         spawn: Starts a task that the worker owns.
         on_lost: Called once when another owner took over, or the store refused us.
@@ -78,7 +79,7 @@ class Owner:
         publisher: Publisher,
         up: Uplink,
         catalog: AgentRegistry,
-        vendor: Vendor,
+        pool: MotionPool,
         settings: IngestSettings,
         spawn: Spawn,
         on_lost: Callable[["Owner", StoreError], None],
@@ -103,12 +104,10 @@ class Owner:
         )
         self.writer = publisher.open(lease, heard=self._heard_so_far, on_lost=self._lost)
         self._motion = MotionClient(
-            vendor,
-            avatar_id=record.avatar_id,
-            sample_rate=record.sample_rate,
+            pool,
+            MotionConversation(record.id, record.avatar_id, record.sample_rate),
             listener=self,
             limits=MotionLimits.of(settings),
-            conversation=record.id,
             spawn=self._contained.spawn,
         )
         self._key = record.input_key if record.input_turn == record.turn else ""
@@ -291,7 +290,7 @@ class Owner:
         """Part of ``MotionListener``."""
         if self._stopped:
             return
-        error = events.Error(failure.code, failure.sentence, failure.retryable)
+        error = events.Error(failure.code, failure.message, failure.retryable)
         with self._contained("motion"):
             self._perform(self._machine.motion_failed(self._loop.time(), failure.code, error))
 
@@ -315,7 +314,7 @@ class Owner:
         for effect in effects:
             match effect:
                 case Speak(turn, pcm, end):
-                    self._motion.speak(turn, pcm, end=end)
+                    self._motion.send_audio(turn, pcm, end=end)
                 case Abandon(_, overdue=True):
                     self._motion.close()
                 case Abandon(turn):

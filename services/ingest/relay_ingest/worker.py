@@ -16,6 +16,7 @@ from relay_ingest.capacity import Capacity
 from relay_ingest.claim_schedule import ClaimSchedule
 from relay_ingest.error_boundary import ErrorBoundary, store_failed, store_may_fail
 from relay_ingest.maintenance import IndexMaintenance
+from relay_ingest.motion.pool import UnlimitedPool
 from relay_ingest.motion.vendor import Vendor
 from relay_ingest.owner import CLOSED, DEFECT, UNREADABLE, Owner
 from relay_ingest.unowned import UnownedMonitor
@@ -99,11 +100,11 @@ class Worker:
         self._client = client
         self._consumer = consumer
         self._publisher = publisher
-        self._vendor = vendor
         self._catalog = catalog
         self._uplink = Uplink(client, UplinkLimits.of(settings))
         self._spawn = partial(tasks.spawn, name="owner")
         self._contained = ErrorBoundary(self._spawn, lambda: None, worker=name)
+        self._pool = UnlimitedPool(vendor, close_s=settings.motion_close_s, spawn=self._contained.spawn)
         self._owners: dict[str, Owner] = {}
         self._draining = False
         self._partitions = {
@@ -280,7 +281,7 @@ class Worker:
             publisher=self._publisher,
             up=self._uplink,
             catalog=self._catalog,
-            vendor=self._vendor,
+            pool=self._pool,
             settings=self._settings,
             spawn=self._spawn,
             on_lost=self._lost,

@@ -10,7 +10,7 @@ from aiohttp import web
 from tests.rigs.ingest import Bench, open_bench
 
 from relay_ingest.error_boundary import DEFECTS
-from relay_ingest.motion.failures import SENTENCES
+from relay_ingest.motion.failures import MESSAGES
 from relay_ingest.worker import DEFERRED, ENDED
 from relay_runtime.http import listen
 from relay_streams import conversations
@@ -297,6 +297,6 @@ async def test_viewers_do_not_see_what_the_vendor_says(bench, caplog) -> None:
         assert await b.until_outcome(keys, 1) == "audio_only"
         told = [event for event in await b.said(keys) if isinstance(event, events.Error)]
         stored = b"".join(bytes(frame.payload) for frame in await b.frames(keys))
-    assert [error.message for error in told] == [SENTENCES[told[0].code]]
+    assert [error.message for error in told] == [MESSAGES[told[0].code]]
     assert b"10.1.2.3" not in stored
     assert b"right" not in stored

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -15,6 +16,8 @@ from spatius import AvatarSession
 
 from relay_ingest.motion.client import MESSAGE_BYTES, MotionClient, MotionLimits
 from relay_ingest.motion.failures import MotionFailure
+from relay_ingest.motion.pool import UnlimitedPool
+from relay_ingest.motion.session import MotionConversation
 from relay_ingest.motion.vendor import Vendor
 from relay_runtime.http import listen
 from relay_runtime.tasks import TaskScope
@@ -25,7 +28,7 @@ from relay_simulator.motion import expected_payloads
 
 RATE = 16000
 SECOND = bytes(index % 251 for index in range(2 * RATE))
-LIMITS = MotionLimits(idle_s=5, session_s=100, close_s=0.5, outbox_bytes=1_000_000)
+LIMITS = MotionLimits(idle_s=5, session_s=100, queue_bytes=1_000_000)
 
 
 @dataclass
@@ -58,6 +61,7 @@ class Bench:
     """The stand-in, and a conversation's Motion against it."""
 
     motion: MotionClient
+    pool: UnlimitedPool
     heard: Heard
     http: aiohttp.ClientSession
     url: str
@@ -120,11 +124,13 @@ def bench():
                 )
             )  # fmt: skip
             heard = Heard()
+            spawn = partial(tasks.spawn, name="motion")
+            pool = UnlimitedPool(vendor, close_s=0.5, spawn=spawn)
             motion = MotionClient(
-                vendor, avatar_id=avatar_id, sample_rate=sample_rate, listener=heard, limits=limits,
-                conversation="c", spawn=lambda coroutine: tasks.spawn(coroutine, name="motion"),
+                pool, MotionConversation("c", avatar_id, sample_rate),
+                listener=heard, limits=limits, spawn=spawn,
             )  # fmt: skip
-            yield Bench(motion, heard, http, url)
+            yield Bench(motion, pool, heard, http, url)
             motion.close()
 
     return made
@@ -133,8 +139,8 @@ def bench():
 async def test_motion_arrives_byte_for_byte(bench, eventually) -> None:
     """Every payload as it was sent, with its request's id, the last one marked."""
     async with bench() as b:
-        b.motion.speak(1, SECOND, end=False)
-        b.motion.speak(1, SECOND, end=True)
+        b.motion.send_audio(1, SECOND, end=False)
+        b.motion.send_audio(1, SECOND, end=True)
         await eventually(lambda: b.heard.lasts)
 
         req_id = b.heard.requests[1]
@@ -157,8 +163,8 @@ async def test_speech_that_is_there_at_once_goes_in_few_messages(bench, eventual
     async with bench() as b:
         for turn in (1, 2):
             for start in range(0, len(SECOND), chunk):
-                b.motion.speak(turn, SECOND[start : start + chunk], end=False)
-            b.motion.speak(turn, SECOND, end=True)
+                b.motion.send_audio(turn, SECOND[start : start + chunk], end=False)
+            b.motion.send_audio(turn, SECOND, end=True)
         await eventually(lambda: len(b.heard.lasts) == 2)
 
         assert sent == [(len(SECOND), False), (len(SECOND), True)] * 2
@@ -170,7 +176,7 @@ async def test_one_session_serves_many_turns(bench, eventually) -> None:
     """Each turn has a request of its own; the session is opened once."""
     async with bench() as b:
         for turn in range(1, 6):
-            b.motion.speak(turn, SECOND, end=True)
+            b.motion.send_audio(turn, SECOND, end=True)
             await eventually(lambda turn=turn: len(b.heard.lasts) == turn)
 
         assert len(set(b.heard.requests.values())) == 5
@@ -182,7 +188,7 @@ async def test_answers_that_overtake_the_send(bench, eventually) -> None:
     """However fast the answer, the listener knows the request before its first payload."""
     async with bench() as b:
         for turn in range(1, 21):
-            b.motion.speak(turn, SECOND, end=True)
+            b.motion.send_audio(turn, SECOND, end=True)
         await eventually(lambda: len(b.heard.lasts) == 20)
 
         known: set[str] = set()
@@ -197,10 +203,10 @@ async def test_answers_that_overtake_the_send(bench, eventually) -> None:
 async def test_an_abandoned_turn_does_not_leak_into_the_next(bench, eventually) -> None:
     """The open request is ended, so the next turn's audio opens another."""
     async with bench() as b:
-        b.motion.speak(1, SECOND, end=False)
+        b.motion.send_audio(1, SECOND, end=False)
         await eventually(lambda: 1 in b.heard.requests)
         b.motion.abandon(1)
-        b.motion.speak(2, SECOND, end=True)
+        b.motion.send_audio(2, SECOND, end=True)
         await eventually(lambda: 2 in b.heard.requests and b.heard.requests[2] in b.heard.lasts)
 
         assert b.heard.requests[1] != b.heard.requests[2]
@@ -212,9 +218,9 @@ async def test_an_abandoned_turn_does_not_leak_into_the_next(bench, eventually) 
 async def test_what_waits_of_an_abandoned_turn_is_dropped(bench, eventually) -> None:
     """Audio that was not sent yet never is."""
     async with bench() as b:
-        b.motion.speak(1, SECOND, end=False)
+        b.motion.send_audio(1, SECOND, end=False)
         b.motion.abandon(1)
-        b.motion.speak(2, SECOND, end=True)
+        b.motion.send_audio(2, SECOND, end=True)
         await eventually(lambda: b.heard.lasts)
 
         assert [r["audio_bytes"] for r in (await b.admin("GET", "requests"))["requests"]] == [len(SECOND)]
@@ -223,15 +229,13 @@ async def test_what_waits_of_an_abandoned_turn_is_dropped(bench, eventually) -> 
 
 async def test_an_idle_session_is_closed(bench, eventually) -> None:
     """Connected silence is billed; the next audio opens another."""
-    async with bench(
-        limits=MotionLimits(idle_s=0.1, session_s=100, close_s=0.5, outbox_bytes=1_000_000)
-    ) as b:
-        b.motion.speak(1, SECOND, end=True)
+    async with bench(limits=MotionLimits(idle_s=0.1, session_s=100, queue_bytes=1_000_000)) as b:
+        b.motion.send_audio(1, SECOND, end=True)
         await eventually(lambda: b.heard.lasts)
         async with asyncio.timeout(5):
             while await b.sessions():
                 await asyncio.sleep(0.01)
-        b.motion.speak(2, SECOND, end=True)
+        b.motion.send_audio(2, SECOND, end=True)
         await eventually(lambda: len(b.heard.lasts) == 2)
 
         assert await b.opened() == 2
@@ -240,13 +244,13 @@ async def test_an_idle_session_is_closed(bench, eventually) -> None:
 
 async def test_an_old_session_is_replaced_between_turns(bench, eventually) -> None:
     """Never within one."""
-    async with bench(limits=MotionLimits(idle_s=5, session_s=0.05, close_s=0.5, outbox_bytes=1_000_000)) as b:
-        b.motion.speak(1, SECOND, end=False)
+    async with bench(limits=MotionLimits(idle_s=5, session_s=0.05, queue_bytes=1_000_000)) as b:
+        b.motion.send_audio(1, SECOND, end=False)
         await asyncio.sleep(0.2)
-        b.motion.speak(1, SECOND, end=True)
+        b.motion.send_audio(1, SECOND, end=True)
         await eventually(lambda: b.heard.lasts)
         assert await b.opened() == 1
-        b.motion.speak(2, SECOND, end=True)
+        b.motion.send_audio(2, SECOND, end=True)
         await eventually(lambda: len(b.heard.lasts) == 2)
 
         assert await b.opened() == 2
@@ -283,7 +287,7 @@ async def test_failures(bench, eventually, at, fault, options, code, retryable) 
     """Each fault is one failure, in the vendor's words, with what to do about it."""
     async with bench() as b:
         await b.fault(at, fault, **options)
-        b.motion.speak(1, SECOND * 3, end=False)
+        b.motion.send_audio(1, SECOND * 3, end=False)
         await eventually(lambda: b.heard.failures)
 
         assert [(f.code, f.retryable) for f in b.heard.failures] == [(code, retryable)]
@@ -298,7 +302,7 @@ async def test_what_may_pass_is_tried_once_more(bench, eventually, at, fault) ->
     """With a fresh token; the turn has its motion all the same."""
     async with bench() as b:
         await b.fault(at, fault)
-        b.motion.speak(1, SECOND, end=True)
+        b.motion.send_audio(1, SECOND, end=True)
         await eventually(lambda: b.heard.lasts)
 
         assert b.heard.failures == []
@@ -308,9 +312,9 @@ async def test_after_a_failure_the_next_turn_has_motion(bench, eventually) -> No
     """The session is given up, and another is opened."""
     async with bench() as b:
         await b.fault("session", "close", code=1011, after_payloads=1)
-        b.motion.speak(1, SECOND * 3, end=True)
+        b.motion.send_audio(1, SECOND * 3, end=True)
         await eventually(lambda: b.heard.failures)
-        b.motion.speak(2, SECOND, end=True)
+        b.motion.send_audio(2, SECOND, end=True)
         await eventually(lambda: b.heard.lasts)
 
         assert b.heard.lasts == [b.heard.requests[2]]
@@ -324,7 +328,7 @@ async def test_oddities_pass_to_the_listener(bench, eventually, fault) -> None:
     """They are the turn machine's to judge: payloads arrive with the id they carry, and nothing fails."""
     async with bench() as b:
         await b.fault("session", fault, after_payloads=0)
-        b.motion.speak(1, SECOND, end=True)
+        b.motion.send_audio(1, SECOND, end=True)
         wanted = {"missing_end": 2, "late_frames": 3, "duplicate_end": 3, "interleaved": 3}.get(fault, 2)
         await eventually(lambda: sum(map(len, b.heard.payloads.values())) == wanted)
 
@@ -335,7 +339,7 @@ async def test_a_payload_over_the_frame_limit_still_arrives(bench, eventually) -
     """800 KiB pass the SDK; refusing them is the turn machine's business."""
     async with bench() as b:
         await b.fault("session", "huge", after_payloads=0)
-        b.motion.speak(1, SECOND, end=True)
+        b.motion.send_audio(1, SECOND, end=True)
         await eventually(lambda: b.heard.lasts)
 
         assert max(len(p) for p in b.heard.payloads[b.heard.requests[1]]) > 800 * 1024
@@ -345,12 +349,12 @@ async def test_closing_a_frozen_session_takes_no_time(bench, eventually) -> None
     """The SDK's close waits 10 s for a frozen peer; ours does not, and its late callbacks are unheard."""
     async with bench() as b:
         await b.fault("session", "freeze", after_payloads=0)
-        b.motion.speak(1, SECOND, end=True)
+        b.motion.send_audio(1, SECOND, end=True)
         await eventually(lambda: 1 in b.heard.requests)
         await asyncio.sleep(0.05)
         started = asyncio.get_running_loop().time()
         b.motion.close()
-        b.motion.speak(2, SECOND, end=True)
+        b.motion.send_audio(2, SECOND, end=True)
         await eventually(lambda: b.heard.lasts)
 
         assert asyncio.get_running_loop().time() - started < 3
@@ -359,14 +363,14 @@ async def test_closing_a_frozen_session_takes_no_time(bench, eventually) -> None
 
 async def test_a_peer_that_takes_no_audio(bench, eventually) -> None:
     """The outbox is bounded: beyond it motion is given up, since input is never paced."""
-    limits = MotionLimits(idle_s=5, session_s=100, close_s=0.2, outbox_bytes=10 * len(SECOND))
+    limits = MotionLimits(idle_s=5, session_s=100, queue_bytes=10 * len(SECOND))
     async with bench(limits=limits) as b:
         await b.fault("session", "freeze", after_payloads=0)
-        b.motion.speak(1, SECOND, end=False)
+        b.motion.send_audio(1, SECOND, end=False)
         await eventually(lambda: 1 in b.heard.requests)
         await asyncio.sleep(0.1)
         for _ in range(2000):
-            b.motion.speak(1, SECOND * 2, end=False)
+            b.motion.send_audio(1, SECOND * 2, end=False)
             await asyncio.sleep(0)
             if b.heard.failures:
                 break
@@ -377,9 +381,9 @@ async def test_a_peer_that_takes_no_audio(bench, eventually) -> None:
 async def test_wrong_credentials(bench, eventually) -> None:
     """A wrong API key is final, is told once, and is not tried again at once."""
     async with bench(api_key="wrong") as b:
-        b.motion.speak(1, SECOND, end=False)
+        b.motion.send_audio(1, SECOND, end=False)
         await eventually(lambda: b.heard.failures)
-        b.motion.speak(2, SECOND, end=False)
+        b.motion.send_audio(2, SECOND, end=False)
         await eventually(lambda: len(b.heard.failures) == 2)
 
         first, second = b.heard.failures
@@ -393,13 +397,13 @@ async def test_wrong_credentials(bench, eventually) -> None:
 async def test_a_key_that_no_header_can_carry(bench, eventually, api_key) -> None:
     """A wrong setting, which is said as such, and no state that motion is in; the key is in no text."""
     async with bench(api_key=api_key) as b:
-        b.motion.speak(1, SECOND, end=False)
+        b.motion.send_audio(1, SECOND, end=False)
         await eventually(lambda: b.heard.failures)
 
         failure = b.heard.failures[0]
         assert (failure.code, failure.retryable) == ("invalidConfiguration", False)
         assert api_key not in failure.detail
-        assert api_key not in failure.sentence
+        assert api_key not in failure.message
 
 
 async def test_the_environments_proxies_are_not_asked(bench, eventually, monkeypatch) -> None:
@@ -409,7 +413,7 @@ async def test_the_environments_proxies_are_not_asked(bench, eventually, monkeyp
     monkeypatch.setenv("NO_PROXY", "intranet.example")
     monkeypatch.delenv("no_proxy", raising=False)
     async with bench() as b:
-        b.motion.speak(1, SECOND, end=True)
+        b.motion.send_audio(1, SECOND, end=True)
         await eventually(lambda: b.heard.lasts or b.heard.failures)
 
         assert b.heard.failures == []
@@ -419,7 +423,7 @@ async def test_the_environments_proxies_are_not_asked(bench, eventually, monkeyp
 async def test_an_unknown_avatar(bench, eventually) -> None:
     """404 at the upgrade."""
     async with bench(avatar_id="nobody") as b:
-        b.motion.speak(1, SECOND, end=False)
+        b.motion.send_audio(1, SECOND, end=False)
         await eventually(lambda: b.heard.failures)
 
         assert (b.heard.failures[0].code, b.heard.failures[0].retryable) == ("avatarNotFound", False)
@@ -428,7 +432,7 @@ async def test_an_unknown_avatar(bench, eventually) -> None:
 async def test_a_rate_the_vendor_does_not_take(bench, eventually) -> None:
     """Refused at the handshake."""
     async with bench(sample_rate=11025) as b:
-        b.motion.speak(1, SECOND, end=False)
+        b.motion.send_audio(1, SECOND, end=False)
         await eventually(lambda: b.heard.failures)
 
         assert b.heard.failures[0].code in ("unsupportedSampleRate", "invalidRequest")
@@ -438,15 +442,15 @@ async def test_a_rate_the_vendor_does_not_take(bench, eventually) -> None:
 async def test_no_seat_left(bench, eventually) -> None:
     """A plan's limit shows as a refusal to bill, which is final for now."""
     async with bench(simulator_seats=1) as b:
-        b.motion.speak(1, SECOND, end=False)
+        b.motion.send_audio(1, SECOND, end=False)
         await eventually(lambda: 1 in b.heard.requests)
         other = Heard()
         async with TaskScope() as tasks:
             second = MotionClient(
-                b.motion._vendor, avatar_id="ava", sample_rate=RATE, listener=other, limits=LIMITS,
-                conversation="d", spawn=lambda coroutine: tasks.spawn(coroutine, name="motion"),
+                b.pool, MotionConversation("d", "ava", RATE), listener=other, limits=LIMITS,
+                spawn=partial(tasks.spawn, name="motion"),
             )  # fmt: skip
-            second.speak(1, SECOND, end=False)
+            second.send_audio(1, SECOND, end=False)
             await eventually(lambda: other.failures)
 
         assert other.failures[0].code == "billingRequired"
@@ -455,7 +459,7 @@ async def test_no_seat_left(bench, eventually) -> None:
 async def test_the_vendors_telemetry_is_off(bench, eventually) -> None:
     """No exporter was made, and nothing would be sent."""
     async with bench() as b:
-        b.motion.speak(1, SECOND, end=True)
+        b.motion.send_audio(1, SECOND, end=True)
         await eventually(lambda: b.heard.lasts)
 
         assert not spatius.telemetry.telemetry_enabled()

@@ -3,7 +3,8 @@
 import pytest
 from spatius import AvatarSDKError, AvatarSDKErrorCode, SessionTokenError
 
-from relay_ingest.motion.failures import LOG_CHARACTERS, PHASES, SENTENCES, failure_of, loggable
+from relay_ingest.motion.failures import LOG_CHARACTERS, MESSAGES, PHASES, loggable
+from relay_ingest.motion.vendor import failure_of
 
 KEY = "planted-vendor-key"
 FOREIGN = f"Cannot connect to host 10.1.2.3:443, X-Api-Key: {KEY}"
@@ -13,8 +14,8 @@ FOREIGN = f"Cannot connect to host 10.1.2.3:443, X-Api-Key: {KEY}"
 def test_every_code_has_a_sentence_of_ours(code: AvatarSDKErrorCode) -> None:
     """Whatever the vendor or the network said, viewers do not see it."""
     failure = failure_of(AvatarSDKError(code, FOREIGN, phase="websocket_connect"), KEY)
-    assert failure.code in SENTENCES
-    assert "10.1.2.3" not in failure.sentence
+    assert failure.code in MESSAGES
+    assert "10.1.2.3" not in failure.message
     assert "10.1.2.3" in failure.detail
     assert KEY not in failure.detail
 
@@ -31,7 +32,7 @@ def test_any_exception_has_a_known_code_and_phase(error: Exception) -> None:
     """They are labels, and viewers' codes."""
     for opening in (True, False):
         failure = failure_of(error, KEY, opening=opening)
-        assert failure.code in SENTENCES
+        assert failure.code in MESSAGES
         assert failure.phase in PHASES
         assert KEY not in failure.detail
 
