@@ -9,7 +9,7 @@ import aiohttp
 
 from relay_client.backoff import HEALTHY_S, Backoff
 from relay_client.errors import Closed, Refused, ViewerError
-from relay_wire import close_codes, events, frame, messages
+from relay_wire import close_codes, events, frame, messages, uplink
 from relay_wire.close_codes import ReconnectAdvice
 from relay_wire.frame import Codec, Flags, Frame, Kind
 from relay_wire.position import START, Position
@@ -167,15 +167,15 @@ class Viewer:
 
     async def interrupt(self) -> None:
         """Make the avatar stop. Like everything said, raises ``ConnectionError`` while not connected."""
-        await self._say(messages.Interrupt())
+        await self._say(uplink.Interrupt())
 
     async def send_text(self, text: str) -> None:
         """Send what the listener typed."""
-        await self._say(messages.Text(text))
+        await self._say(uplink.Text(text))
 
-    async def report_playback(self, turn: int, state: messages.PlaybackState, position_ms: int = 0) -> None:
+    async def report_playback(self, turn: int, state: uplink.PlaybackState, position_ms: int = 0) -> None:
         """Report how far a turn has been played."""
-        await self._say(messages.Playback(turn, state, position_ms))
+        await self._say(uplink.Playback(turn, state, position_ms))
 
     async def ping(self, ping_id: str = "") -> None:
         """Ask for a ``pong`` event."""
@@ -193,7 +193,7 @@ class Viewer:
         if connection is not None and connection.transport is not None:
             connection.transport.abort()
 
-    async def _say(self, message: messages.Message) -> None:
+    async def _say(self, message: messages.JsonMessage) -> None:
         await self._connected().send_str(messages.encode(message))
 
     def _connected(self) -> aiohttp.ClientWebSocketResponse:

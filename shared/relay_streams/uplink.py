@@ -16,7 +16,7 @@ from relay_streams.errors import Ended, Fenced, Missing
 from relay_streams.keys import ConversationKeys
 from relay_telemetry.counter import counter
 from relay_turns.machine import InputState
-from relay_wire.messages import PlaybackState
+from relay_wire import uplink
 
 REFUSALS = counter(
     "relay_uplink_refusals_total",
@@ -26,9 +26,6 @@ REFUSALS = counter(
 UNREPLICATED = Counter(
     "relay_uplink_unreplicated_total", "Speech that too few replicas had in time to acknowledge it."
 )
-
-_MAX_NUMBER = 2**32 - 1
-"""No turn and no position is larger; what a viewer reports may be."""
 
 
 class SpeakerBusy(StoreError):
@@ -264,46 +261,49 @@ class Uplink:
                 raise TurnClosed(turn)
         raise _refusal(reply)
 
-    async def interrupt(
-        self, keys: ConversationKeys, reason: str, *, term: SpeakerFence | None = None
+    async def append(
+        self, keys: ConversationKeys, entry: uplink.Message, fence: SpeakerFence | None = None
     ) -> int:
-        """Cancel every turn opened so far. Returns the last of them.
+        """Append an entry that is not speech. Returns the turn opened last.
 
-        Always taken; one more when nothing was said or asked since the last, which still waits, is that one.
+        An ``Interrupt``, which cancels every turn up to that one, and a ``Close`` are always accepted; while
+        one is unread, another is not appended, unless other entries than reports follow an interrupt. After a
+        ``Close`` nothing else is accepted. An entry that talks over the avatar, by the conversation's
+        ``talk_over``, has an interrupt appended before it.
+
+        Args:
+            keys: The conversation.
+            entry: The entry; the turn of an ``Interrupt`` is set here.
+            fence: Of an owner's agent; backends and viewers have none.
 
         Raises:
-            Fenced: It is an agent's, by its term, and its owner has been replaced.
+            UplinkFull: The queue is at its limit.
+            Fenced: The owner of the agent has been replaced.
         """
-        return await self._tell(keys, "interrupt", "r", reason, term=term)
+        _, kind, *fields = entry.encode()
+        limits = self._limits
+        reply = await self._client.run_script(
+            scripts.TELL,
+            (keys.meta, keys.up),
+            kind,
+            fence.generation if fence else "",
+            limits.entries,
+            limits.bytes,
+            *limits.viewers,
+            *fields,
+        )
+        match reply[0]:
+            case b"ok":
+                return int(reply[1])
+            case b"fenced":
+                raise Fenced(int(reply[1]))
+        raise _refusal(reply)
 
     async def last_stop(self, keys: ConversationKeys) -> Stop:
         """The last interrupt or barge-in, also while it waits in the stream behind speech."""
         stopped, reason = await self._client.execute("HMGET", keys.meta, "in_stopped", "in_stop_reason")
         upto = int(stopped) if stopped and stopped.isdigit() else 0
         return Stop(upto, (reason or b"").decode(errors="replace"))
-
-    async def report_playback(
-        self, keys: ConversationKeys, *, turn: int, state: PlaybackState, position_ms: int, viewer: str
-    ) -> None:
-        """Pass on a playback report of a viewer, by its connection; raises ``UplinkFull`` at the limit."""
-        turn, position_ms = min(turn, _MAX_NUMBER), min(position_ms, _MAX_NUMBER)
-        await self._tell(keys, "playback", "t", turn, "s", state, "p", position_ms, "v", viewer)
-
-    async def send_text(self, keys: ConversationKeys, text: str) -> None:
-        """Pass on a viewer's text; raises ``UplinkFull`` at the limit."""
-        await self._tell(keys, "text", "d", text)
-
-    async def send_microphone(self, keys: ConversationKeys, pcm: bytes, *, end: bool = False) -> None:
-        """Pass on microphone audio, with ``end`` the last for now; raises ``UplinkFull`` at the limit."""
-        await self._tell(keys, "mic", "d", pcm, *(("e", "1") if end else ()))
-
-    async def ask_for_sample(self, keys: ConversationKeys, clip: str) -> None:
-        """Pass on that a viewer wants to hear a clip; raises ``UplinkFull`` at the limit."""
-        await self._tell(keys, "sample", "d", clip)
-
-    async def close(self, keys: ConversationKeys, reason: str) -> None:
-        """Ask the owner to end the conversation. No speech is taken after this."""
-        await self._tell(keys, "close", "r", reason)
 
     async def _speak(
         self,
@@ -340,28 +340,6 @@ class Uplink:
             UNREPLICATED.inc()
             raise Unreplicated(f"{replicas} of {limits.replicas} replicas of Redis have the speech")
         return reply
-
-    async def _tell(
-        self, keys: ConversationKeys, kind: str, *fields: str | bytes | int, term: SpeakerFence | None = None
-    ) -> int:
-        generation = term.generation if term else ""
-        limits = self._limits
-        reply = await self._client.run_script(
-            scripts.TELL,
-            (keys.meta, keys.up),
-            kind,
-            generation,
-            limits.entries,
-            limits.bytes,
-            *limits.viewers,
-            *fields,
-        )
-        match reply[0]:
-            case b"ok":
-                return int(reply[1])
-            case b"fenced":
-                raise Fenced(int(reply[1]))
-        raise _refusal(reply)
 
 
 def _refusal(reply: Reply) -> Exception:

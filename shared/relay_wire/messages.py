@@ -1,17 +1,18 @@
-"""Messages: what a viewer's client says to the gateway, as JSON text with a ``type`` field."""
+"""Client messages: what a viewer's client sends to the gateway, as JSON text with a ``type`` field.
 
-from typing import Literal, NamedTuple
+A message for the owner is decoded straight into its uplink entry; ``Ping`` is for the gateway itself. The
+private classes read the messages whose JSON differs from the entry.
+"""
 
 import msgspec
 
 from relay_wire.decoding import UNREADABLE, reason
 from relay_wire.events import PongId
 from relay_wire.numbers import Number, nearest, whole
-
-PlaybackState = Literal["started", "stalled", "finished"]
+from relay_wire.uplink import ClipRequest, Interrupt, Microphone, Playback, PlaybackState, Text
 
 MAX_PING_ID = 128
-"""Characters of a ping's id, which comes back in the answer."""
+"""Longest id of a ping, in characters; the answer carries it."""
 
 
 class MessageError(ValueError):
@@ -19,67 +20,39 @@ class MessageError(ValueError):
 
 
 class ReportError(MessageError):
-    """Raised when a text is a playback report that cannot be understood: nothing is lost but itself."""
-
-
-class Interrupt(msgspec.Struct, frozen=True, tag="interrupt"):
-    """The listener wants the avatar to stop: what is spoken or waits to be spoken is cancelled."""
-
-
-class Text(msgspec.Struct, frozen=True, tag="text"):
-    """Something the listener typed."""
-
-    text: str
-
-
-class Playback(msgspec.Struct, frozen=True, tag="playback"):
-    """How far the client's playback of a turn is; it decides when the next turn may begin."""
-
-    turn: int
-    state: PlaybackState
-    position_ms: int = 0
+    """Raised when a playback report is malformed. It can be ignored: only the report itself is lost."""
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
-    """Answered by the ``pong`` event with the same id, whatever scalar that is."""
+    """Answered by the ``pong`` event with the same id, any JSON scalar."""
 
     id: PongId = ""
 
 
-class Microphone(NamedTuple):
-    """What the listener says: mono PCM16 at the conversation's rate. On the socket it is a binary frame."""
-
-    pcm: bytes
-    end: bool = False
-    """The listener has stopped talking."""
-
-
-class ClipRequest(NamedTuple):
-    """A clip the avatar is to speak, by name. Only the vendor's clients ask for it."""
-
-    clip: str
-
-
-class Utterance(NamedTuple):
-    """The avatar's speech, from a client that brings its own: the binary host protocol's."""
+class Utterance(msgspec.Struct, frozen=True):
+    """A viewer's own speech for the avatar; only the AvatarKit binary protocol has it."""
 
     pcm: bytes
     end: bool
 
 
-Message = Interrupt | Text | Playback | Ping
-Said = Message | Microphone | ClipRequest | Utterance
-"""All a viewer can say, in whatever protocol."""
+JsonMessage = Interrupt | Text | Playback | Ping
+ClientMessage = JsonMessage | Microphone | ClipRequest | Utterance
+"""All messages of viewers, in any dialect. In the relay's own protocol ``Microphone`` is a binary frame."""
 
 
-class _Report(msgspec.Struct, frozen=True, tag="playback"):
-    """A playback report as clients write it."""
+class _Interrupt(msgspec.Struct, frozen=True, tag="interrupt"):
+    """Without the entry's turn and reason, which are not the client's to set."""
+
+
+class _Playback(msgspec.Struct, frozen=True, tag="playback"):
+    """With numbers as other languages write them, and without the connection."""
 
     turn: Number
     state: PlaybackState
     position_ms: Number | None = 0
 
-    def read(self) -> Playback:
+    def entry(self) -> Playback:
         return Playback(whole(self.turn), self.state, nearest(self.position_ms or 0))
 
 
@@ -87,36 +60,41 @@ class _Head(msgspec.Struct, frozen=True):
     type: str
 
 
-_DECODER = msgspec.json.Decoder(Interrupt | Text | _Report | Ping)
+_DECODER = msgspec.json.Decoder(_Interrupt | Text | _Playback | Ping)
 _HEAD_DECODER = msgspec.json.Decoder(_Head)
 _ENCODER = msgspec.json.Encoder()
 
 
-def encode(message: Message) -> str:
-    """Write a message as the text the gateway expects."""
+def encode(message: JsonMessage) -> str:
+    """Encode a message as the gateway expects it."""
     return _ENCODER.encode(message).decode()
 
 
-def decode(text: str) -> Message:
-    """Read a message. Whole numbers may be written as fractions; a position is rounded.
+def decode(text: str) -> JsonMessage:
+    """Decode a message. Whole numbers may be written as fractions; a position is rounded.
 
     Raises:
         ReportError: A playback report with a field that is missing or of the wrong type.
-        MessageError: Not JSON, an unknown type, or the same of another message.
+        MessageError: Not JSON, an unknown type, or a malformed message of another type.
     """
     try:
-        message = _DECODER.decode(text)
-        if isinstance(message, Ping):
-            _check_id(message.id)
-        return message.read() if isinstance(message, _Report) else message
+        message: _Interrupt | Text | _Playback | Ping = _DECODER.decode(text)
+        match message:
+            case Ping(id):
+                _check_id(id)
+            case _Interrupt():
+                return Interrupt()
+            case _Playback():
+                return message.entry()
     except UNREADABLE as error:
         refusal = ReportError if _is_report(text) else MessageError
         raise refusal(f"not a message: {reason(error)}") from None
+    return message
 
 
 def _is_report(text: str) -> bool:
     try:
-        return _HEAD_DECODER.decode(text).type == Playback.__struct_config__.tag
+        return _HEAD_DECODER.decode(text).type == _Playback.__struct_config__.tag
     except UNREADABLE:
         return False
 

@@ -1,35 +1,52 @@
-"""Uplink entries: what the ``up`` stream carries to the owner, as flat fields that redis-cli can show.
+"""Uplink entries: the one definition of what the ``up`` stream carries to a conversation's owner.
 
-========  =====================================================================
-field     meaning
-========  =====================================================================
-k         kind: speech, interrupt, playback, text, mic, sample, close
-t         turn; for an interrupt the last turn it cancels
-o         speech: byte offset of this chunk in its turn
-c         what was ever appended before this entry: bytes, bytes of viewers, entries of viewers; what waits
-          is counted with it
-d         speech and mic: PCM, none where a silent turn is held open; text and sample: UTF-8
-e         speech: "1" on the last chunk of the turn; mic: "1" when the listener has stopped talking
-b         speech: "1" when the turn barges in
-s         playback: started, stalled or finished
-v         playback: who reports, by connection
-p         playback: position in milliseconds
-r         interrupt and close: reason
-key       speech: what the turn was opened with, on its first chunk
-traceparent  W3C trace context of the turn, on its first chunk
-========  =====================================================================
+Entries are flat stream fields, which redis-cli can show. ``encode`` of an entry returns them, ``decode``
+reads them. Speech is encoded by a script, which knows the turn and the offset; its ``encode`` here states
+what the script writes.
+
+===========  ==================================================================
+field        meaning
+===========  ==================================================================
+k            kind: speech, interrupt, playback, text, mic, sample, close
+c            ``bytes viewer-bytes viewer-entries`` appended before this entry since
+             the conversation began; written by the scripts, which bound the stream
+             by it, and not read here
+t            turn; interrupt: the last turn it cancels, written by the script
+o            speech: byte offset of this chunk in its turn
+d            speech, mic: PCM, empty where a silent turn is held open;
+             text, sample: UTF-8
+e            speech: "1" on the last chunk of the turn;
+             mic: "1" when the listener has stopped talking
+b            speech: "1" when the turn barges in
+s            playback: started, stalled or finished
+p            playback: position in milliseconds
+v            playback: the viewer's connection
+r            interrupt, close: reason
+key          speech: idempotency key of the turn, on its first chunk
+traceparent  speech: W3C trace context of the turn, on its first chunk
+===========  ==================================================================
+
+A new entry is a class here, in ``Entry`` (docs: CONTRIBUTING.md, "How to add a client message").
 """
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple, get_args
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Literal, Self, get_args
+
+import msgspec
 
 from relay_wire import text
-from relay_wire.messages import PlaybackState
+
+PlaybackState = Literal["started", "stalled", "finished"]
+Fields = tuple[str | bytes | int, ...]
+"""Names and values of one stream entry, alternating."""
+EncodedFields = Mapping[bytes, bytes]
+"""The same as Redis returns them."""
 
 _MAX_TURN = 2**32 - 1
-"""What fits a frame."""
+"""The largest turn of a frame; also the largest position of a playback report."""
 _MAX_OFFSET = 2**53
-"""Up to here the scripts' numbers are whole."""
+"""The largest integer that the scripts count exactly."""
 _PLAYBACK_STATES: dict[str, PlaybackState] = {state: state for state in get_args(PlaybackState)}
 
 
@@ -37,7 +54,37 @@ class UplinkError(ValueError):
     """Raised when a stream entry is not an uplink entry."""
 
 
-class SpeechChunk(NamedTuple):
+class Priority(IntEnum):
+    """The order in which a full queue of entries drops them: the lowest first."""
+
+    AUDIO = 0
+    """Microphone audio that more audio follows."""
+    REQUEST = 1
+    """What asks for an answer; the end of microphone audio, too."""
+    CONTROL = 2
+    """What must not be dropped."""
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """Properties of every entry, for bounded queues and for the script that appends it."""
+
+    @property
+    def kind(self) -> str:
+        """Field ``k``."""
+        return str(self.__struct_config__.tag)
+
+    @property
+    def priority(self) -> Priority:
+        """When a full queue may drop it."""
+        return Priority.CONTROL
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of its audio or text."""
+        return 0
+
+
+class SpeechChunk(_Entry, frozen=True, tag="speech"):
     """A chunk of a turn's audio, in order; the first opens the turn, the one with ``end`` closes it."""
 
     turn: int
@@ -48,107 +95,204 @@ class SpeechChunk(NamedTuple):
     traceparent: str = ""
     key: str = ""
 
+    @property
+    def size_bytes(self) -> int:
+        """Size of its audio."""
+        return len(self.pcm)
 
-class Interrupt(NamedTuple):
-    """Cancel every turn up to this one, spoken or waiting."""
+    def encode(self) -> Fields:
+        """The stream fields, without ``c``."""
+        return (
+            "k", self.kind, "t", self.turn, "o", self.offset, "d", self.pcm,
+            *_flag("e", set_=self.end), *_flag("b", set_=self.barge_in),
+            *(("traceparent", self.traceparent) if self.traceparent else ()),
+            *(("key", self.key) if self.key else ()),
+        )  # fmt: skip
 
-    upto: int
-    reason: str
+    @classmethod
+    def decode(cls, fields: EncodedFields) -> Self:
+        """Read the stream fields."""
+        return cls(
+            turn=_turn(fields),
+            offset=_number(fields[b"o"], _MAX_OFFSET),
+            pcm=fields[b"d"],
+            end=fields.get(b"e") == b"1",
+            barge_in=fields.get(b"b") == b"1",
+            traceparent=text.traceparent(fields.get(b"traceparent", b"").decode("ascii", "replace")),
+            key=_key(fields.get(b"key", b"")),
+        )
 
 
-class Playback(NamedTuple):
-    """A viewer's report of how far it has played a turn."""
+class Interrupt(_Entry, frozen=True, omit_defaults=True, tag="interrupt"):
+    """Cancel every turn up to this one, playing or waiting."""
+
+    upto: int = 0
+    """Set when it is appended, to the turn opened last."""
+    reason: str = ""
+
+    def encode(self) -> Fields:
+        """The stream fields, without ``c``."""
+        return ("k", self.kind, "t", self.upto, "r", self.reason)
+
+    @classmethod
+    def decode(cls, fields: EncodedFields) -> Self:
+        """Read the stream fields."""
+        return cls(_turn(fields), fields[b"r"].decode())
+
+
+class Playback(_Entry, frozen=True, omit_defaults=True, tag="playback"):
+    """A viewer's report of how far it has played a turn; it decides when the next turn may begin."""
 
     turn: int
     state: PlaybackState
     position_ms: int
     viewer: str = ""
-    """Who reports: one connection of one viewer."""
+    """The connection that reports."""
+
+    def encode(self) -> Fields:
+        """The stream fields, without ``c``; numbers within their limits."""
+        turn, position_ms = min(self.turn, _MAX_TURN), max(0, min(self.position_ms, _MAX_TURN))
+        return ("k", self.kind, "t", turn, "s", self.state, "p", position_ms, "v", self.viewer)
+
+    @classmethod
+    def decode(cls, fields: EncodedFields) -> Self:
+        """Read the stream fields."""
+        return cls(
+            turn=_turn(fields),
+            state=_PLAYBACK_STATES[fields[b"s"].decode()],
+            position_ms=_number(fields[b"p"], _MAX_OFFSET),
+            viewer=fields.get(b"v", b"").decode(),
+        )
 
 
-class Text(NamedTuple):
-    """Text a viewer typed."""
+class Text(_Entry, frozen=True, tag="text"):
+    """Text that a viewer typed."""
 
     text: str
 
+    @property
+    def priority(self) -> Priority:
+        """A request."""
+        return Priority.REQUEST
 
-class Microphone(NamedTuple):
-    """A viewer's microphone audio."""
+    @property
+    def size_bytes(self) -> int:
+        """Size of its text in UTF-8."""
+        return len(self.text.encode())
+
+    def encode(self) -> Fields:
+        """The stream fields, without ``c``."""
+        return ("k", self.kind, "d", self.text)
+
+    @classmethod
+    def decode(cls, fields: EncodedFields) -> Self:
+        """Read the stream fields."""
+        return cls(fields[b"d"].decode())
+
+
+class Microphone(_Entry, frozen=True, tag="mic"):
+    """A viewer's microphone audio: mono PCM16 at the conversation's rate."""
 
     pcm: bytes
     end: bool = False
+    """The listener has stopped talking."""
+
+    @property
+    def priority(self) -> Priority:
+        """Audio; a request with ``end``, since the answer waits for it."""
+        return Priority.REQUEST if self.end else Priority.AUDIO
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of its audio."""
+        return len(self.pcm)
+
+    def encode(self) -> Fields:
+        """The stream fields, without ``c``."""
+        return ("k", self.kind, "d", self.pcm, *_flag("e", set_=self.end))
+
+    @classmethod
+    def decode(cls, fields: EncodedFields) -> Self:
+        """Read the stream fields."""
+        return cls(fields[b"d"], fields.get(b"e") == b"1")
 
 
-class ClipRequest(NamedTuple):
-    """A clip that a viewer wants to hear, by name."""
+class ClipRequest(_Entry, frozen=True, tag="sample"):
+    """A clip for the avatar to speak, by name. Only AvatarKit clients send it."""
 
     clip: str
 
+    @property
+    def priority(self) -> Priority:
+        """A request."""
+        return Priority.REQUEST
 
-class Close(NamedTuple):
-    """The conversation is to end."""
+    @property
+    def size_bytes(self) -> int:
+        """Size of the name in UTF-8."""
+        return len(self.clip.encode())
+
+    def encode(self) -> Fields:
+        """The stream fields, without ``c``."""
+        return ("k", self.kind, "d", self.clip)
+
+    @classmethod
+    def decode(cls, fields: EncodedFields) -> Self:
+        """Read the stream fields."""
+        return cls(fields[b"d"].decode())
+
+
+class Close(_Entry, frozen=True, tag="close"):
+    """End the conversation."""
 
     reason: str
 
+    def encode(self) -> Fields:
+        """The stream fields, without ``c``."""
+        return ("k", self.kind, "r", self.reason)
 
-Entry = SpeechChunk | Interrupt | Playback | Text | Microphone | ClipRequest | Close
+    @classmethod
+    def decode(cls, fields: EncodedFields) -> Self:
+        """Read the stream fields."""
+        return cls(fields[b"r"].decode())
+
+
+Message = Interrupt | Playback | Text | Microphone | ClipRequest | Close
+"""Entries besides speech."""
+Entry = SpeechChunk | Message
+
+_KINDS: dict[bytes, type[Entry]] = {
+    str(kind.__struct_config__.tag).encode(): kind for kind in get_args(Entry)
+}
+
+
+def decode(fields: EncodedFields) -> Entry:
+    """Read the fields of one stream entry.
+
+    Raises:
+        UplinkError: An unknown kind, or a field that is missing or malformed.
+    """
+    try:
+        return _KINDS[fields[b"k"]].decode(fields)
+    except (KeyError, ValueError) as error:
+        raise UplinkError(f"not an uplink entry: {error!r}") from None
+
+
+def _flag(name: str, *, set_: bool) -> Fields:
+    return (name, "1") if set_ else ()
 
 
 def _number(data: bytes, limit: int) -> int:
-    # int() would also take signs, spaces and underscores.
+    # int() also accepts signs, spaces and underscores.
     if not data.isdigit() or len(data) > 20 or int(data) > limit:
         raise ValueError(f"not a number up to {limit}: {data[:32]!r}")
     return int(data)
 
 
-def _turn(fields: Mapping[bytes, bytes]) -> int:
+def _turn(fields: EncodedFields) -> int:
     return _number(fields[b"t"], _MAX_TURN)
 
 
-def decode(fields: Mapping[bytes, bytes]) -> Entry:
-    """Read the fields of one stream entry.
-
-    Raises:
-        UplinkError: An unknown kind, or a field that is missing or has no meaning.
-    """
-    try:
-        return _DECODERS[fields[b"k"]](fields)
-    except (KeyError, ValueError) as error:
-        raise UplinkError(f"not an uplink entry: {error!r}") from None
-
-
 def _key(field: bytes) -> str:
-    """What names an opening is optional: one that cannot be read costs no audio."""
+    """The key; empty where it is unreadable: it is optional, and must not cost the audio of its chunk."""
     return field.decode() if field.isascii() else ""
-
-
-def _speech(fields: Mapping[bytes, bytes]) -> SpeechChunk:
-    return SpeechChunk(
-        turn=_turn(fields),
-        offset=_number(fields[b"o"], _MAX_OFFSET),
-        pcm=fields[b"d"],
-        end=fields.get(b"e") == b"1",
-        barge_in=fields.get(b"b") == b"1",
-        traceparent=text.traceparent(fields.get(b"traceparent", b"").decode("ascii", "replace")),
-        key=_key(fields.get(b"key", b"")),
-    )
-
-
-def _playback(fields: Mapping[bytes, bytes]) -> Playback:
-    return Playback(
-        turn=_turn(fields),
-        state=_PLAYBACK_STATES[fields[b"s"].decode()],
-        position_ms=_number(fields[b"p"], _MAX_OFFSET),
-        viewer=fields.get(b"v", b"").decode(),
-    )
-
-
-_DECODERS: dict[bytes, Callable[[Mapping[bytes, bytes]], Entry]] = {
-    b"speech": _speech,
-    b"interrupt": lambda fields: Interrupt(_turn(fields), fields[b"r"].decode()),
-    b"playback": _playback,
-    b"text": lambda fields: Text(fields[b"d"].decode()),
-    b"mic": lambda fields: Microphone(fields[b"d"], fields.get(b"e") == b"1"),
-    b"sample": lambda fields: ClipRequest(fields[b"d"].decode()),
-    b"close": lambda fields: Close(fields[b"r"].decode()),
-}

@@ -97,10 +97,10 @@ TARGETS = {
         _text(messages.decode),
         (messages.MessageError,),
         (
-            messages.encode(messages.Interrupt()).encode(),
-            messages.encode(messages.Text("hello")).encode(),
+            messages.encode(uplink.Interrupt()).encode(),
+            messages.encode(uplink.Text("hello")).encode(),
             messages.encode(messages.Ping("1")).encode(),
-            messages.encode(messages.Playback(1, "started", 2)).encode(),
+            messages.encode(uplink.Playback(1, "started", 2)).encode(),
         ),
     ),
     "client": Target(

@@ -21,6 +21,7 @@ from relay_streams.publisher import Publisher
 from relay_streams.scripts import SCHEMA
 from relay_streams.uplink import InputMismatch, OffsetGap, SpeakerBusy, TurnClosed, Uplink, UplinkFull
 from relay_turns.effects import Publish
+from relay_wire import uplink
 from relay_wire.frame import Codec, Kind
 
 ATTEMPTS = 2000
@@ -127,11 +128,11 @@ async def test_nobody_sees_what_is_not_theirs(open_store, seed) -> None:
                 keys, key=text(), offset=0, pcm=data(), end=True, traceparent=text(), barge_in=True
             ),
             lambda: up.find(keys, key=text()),
-            lambda: up.interrupt(keys, text()),
-            lambda: up.send_text(keys, text()),
-            lambda: up.send_microphone(keys, data()),
-            lambda: up.ask_for_sample(keys, text()),
-            lambda: up.report_playback(keys, turn=1, state=text(), position_ms=1, viewer=text()),
+            lambda: up.append(keys, uplink.Interrupt(reason=text())),
+            lambda: up.append(keys, uplink.Text(text())),
+            lambda: up.append(keys, uplink.Microphone(data())),
+            lambda: up.append(keys, uplink.ClipRequest(text())),
+            lambda: up.append(keys, uplink.Playback(1, text(), 1, text())),
             lambda: conversations.create(client, keys, names(keys, text())),
             lambda: conversations.create(client, store.keys.conversation(text()), names(keys, text())),
             publish,

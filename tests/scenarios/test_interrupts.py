@@ -102,7 +102,7 @@ class Interrupts(RuleBasedStateMachine):
 
     @rule(kind=st.sampled_from(["interrupt", "text", "mic", "sample"]))
     def viewer_says(self, kind: str) -> None:
-        fields = ("r", "viewer") if kind == "interrupt" else ("d", "hm")
+        fields = ("t", 0, "r", "viewer") if kind == "interrupt" else ("d", "hm")
         assert self.run(scripts.TELL, kind, "", 4096, 10_000_000, 4096, 10_000_000, *fields)[0] == b"ok"
 
     def run(self, script: Script, *arguments: Any) -> Any:

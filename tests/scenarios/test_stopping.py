@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.rigs.ingest import Bench, open_bench
 
-from relay_wire import events
+from relay_wire import events, uplink
 from relay_wire.frame import Kind
 
 RATE = 16000
@@ -33,7 +33,7 @@ async def test_what_was_interrupted_before_anybody_owned_it_is_never_spoken(benc
     async with bench() as b:
         keys = await b.store.create()
         await b.up.speak(keys, offset=0, pcm=FORTY_SECONDS, end=True, entry_bytes=len(TENTH))
-        await b.up.interrupt(keys, "viewer")
+        await b.up.append(keys, uplink.Interrupt(reason="viewer"))
         async with b.worker():
             await b.up.speak(keys, offset=0, pcm=TENTH, end=True)
             assert await b.until_outcome(keys, 2) == "complete"
@@ -50,7 +50,7 @@ async def test_an_interrupt_overtakes_what_waits(bench, barge_in: bool) -> None:
         stop = (
             b.up.speak(keys, offset=0, pcm=TENTH, end=True, barge_in=True)
             if barge_in
-            else b.up.interrupt(keys, "viewer")
+            else b.up.append(keys, uplink.Interrupt(reason="viewer"))
         )
         await asyncio.gather(
             b.up.speak(
@@ -80,10 +80,10 @@ async def test_an_interrupt_after_the_computed_end_is_told_once(bench) -> None:
             # The next turn shows that the machine takes this one for over.
             await b.up.speak(keys, offset=0, pcm=TENTH, end=True)
             assert await b.until_outcome(keys, 2) == "complete"
-            await b.up.interrupt(keys, "viewer")
+            await b.up.append(keys, uplink.Interrupt(reason="viewer"))
             await b.until(keys, events.Interrupted("viewer"))
         async with b.worker():
-            await b.up.interrupt(keys, "viewer")
+            await b.up.append(keys, uplink.Interrupt(reason="viewer"))
             await b.up.speak(keys, offset=0, pcm=TENTH, end=True)
             assert await b.until_outcome(keys, 3) == "complete"
         told = [
@@ -113,10 +113,10 @@ async def test_one_viewer_that_has_finished_ends_nothing_for_another(bench) -> N
         keys = await b.store.create()
         await b.up.speak(keys, offset=0, pcm=TENTH * 5, end=True)
         assert await b.until_outcome(keys, 1) == "complete"
-        await b.up.report_playback(keys, turn=1, state="stalled", position_ms=0, viewer="late")
-        await b.up.report_playback(keys, turn=1, state="finished", position_ms=500, viewer="quick")
+        await b.up.append(keys, uplink.Playback(1, "stalled", 0, "late"))
+        await b.up.append(keys, uplink.Playback(1, "finished", 500, "quick"))
         await b.up.speak(keys, offset=0, pcm=TENTH, end=True)
-        await b.up.report_playback(keys, turn=1, state="finished", position_ms=500, viewer="late")
+        await b.up.append(keys, uplink.Playback(1, "finished", 500, "late"))
         assert await b.until_outcome(keys, 2) == "complete"
         frames = await b.frames(keys)
         first = min(f.published_at_us for f in frames if f.turn == 1 and f.kind is Kind.AUDIO)

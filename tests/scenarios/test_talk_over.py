@@ -35,11 +35,11 @@ async def test_what_interrupts(open_store, talk_over, interrupted_by) -> None:
             }[kind]
             for _ in range(2):
                 if kind == "text":
-                    await up.send_text(keys, "hi")
+                    await up.append(keys, uplink.Text("hi"))
                 elif kind == "sample":
-                    await up.ask_for_sample(keys, "hi")
+                    await up.append(keys, uplink.ClipRequest("hi"))
                 else:
-                    await up.send_microphone(keys, b"hi")
+                    await up.append(keys, uplink.Microphone(b"hi"))
             first = [uplink.Interrupt(1, "viewer")] if kind in interrupted_by else []
             assert await said(store, keys) == [TURN, *first, entry, entry], "once per turn"
 
@@ -49,9 +49,9 @@ async def test_silence_interrupts_nothing(open_store) -> None:
     async with open_store() as store:
         up = Uplink(store.client)
         keys = await store.create(talk_over="always")
-        await up.send_microphone(keys, b"hi")
+        await up.append(keys, uplink.Microphone(b"hi"))
         await up.speak(keys, offset=0, pcm=b"aa", end=True)
-        await up.send_microphone(keys, b"", end=True)
+        await up.append(keys, uplink.Microphone(b"", end=True))
         assert await said(store, keys) == [uplink.Microphone(b"hi"), TURN, uplink.Microphone(b"", end=True)]
 
 
@@ -61,7 +61,7 @@ async def test_talking_over_an_open_turn_cuts_it(open_store) -> None:
         up = Uplink(store.client)
         keys = await store.create(talk_over="requests")
         await up.speak(keys, offset=0, pcm=b"aa", end=False)
-        await up.send_text(keys, "stop")
+        await up.append(keys, uplink.Text("stop"))
         with pytest.raises(TurnClosed):
             await up.speak(keys, turn=1, offset=2, pcm=b"aa", end=False)
 
@@ -73,7 +73,7 @@ async def test_an_agent_that_missed_an_interrupt_opens_nothing(open_store) -> No
         keys = await store.create(agent="echo")
         generation = (await store.claim(keys)).generation
         unaware = SpeakerFence(generation, "0-0")
-        await up.interrupt(keys, "viewer")
+        await up.append(keys, uplink.Interrupt(reason="viewer"))
         with pytest.raises(TurnClosed):
             await up.speak(keys, offset=0, pcm=b"aa", end=True, term=unaware)
         aware = SpeakerFence(generation, await last_id(store, keys))

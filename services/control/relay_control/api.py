@@ -44,6 +44,7 @@ from relay_wire.decoding import UNREADABLE, reason
 from relay_wire.frame import Codec
 from relay_wire.pcm import SAMPLE_RATES, chunk_bytes, duration_ms
 from relay_wire.problems import Problem
+from relay_wire.uplink import Close, Interrupt
 
 CREATED = Counter("relay_control_conversations_total", "Conversations created.")
 TOKENS = counter("relay_control_tokens_total", "Viewer tokens made.", role=Role)
@@ -190,7 +191,7 @@ class Api:
     async def _delete(self, request: web.Request) -> web.Response:
         record = await self._record(request)
         if record.state == "open":
-            await self._uplink.close(self._keys.conversation(record.id), "deleted")
+            await self._uplink.append(self._keys.conversation(record.id), Close("deleted"))
             record = record._replace(state="closing")
         return json_response(self._shown(record), status=202)
 
@@ -246,12 +247,12 @@ class Api:
         except UplinkFull:
             detail = "too much waits to be spoken; post again with the same key to go on"
             if not repeatable:
-                await self._uplink.interrupt(speech.keys, "uplink_full")
+                await self._uplink.append(speech.keys, Interrupt(reason="uplink_full"))
                 detail = "too much waits to be spoken; the turn was cancelled"
             raise Problem(problems.UPLINK_FULL, detail, retry_after_s=5) from None
 
     async def _interrupt(self, request: web.Request) -> web.Response:
-        turn = await self._uplink.interrupt(self._conversation(request), "backend")
+        turn = await self._uplink.append(self._conversation(request), Interrupt(reason="backend"))
         return json_response(TurnsInterrupted(turn), status=202)
 
     async def _audio(self, request: web.Request) -> web.StreamResponse:
@@ -306,7 +307,7 @@ class Api:
             return await conversations.read(self._client, keys)
         except Unreadable as error:
             if error.fields:
-                await self._uplink.close(keys, "unreadable_record")
+                await self._uplink.append(keys, Close("unreadable_record"))
             raise
 
     def _conversation(self, request: web.Request) -> ConversationKeys:

@@ -27,6 +27,7 @@ from relay_wire.close_codes import BAD_MESSAGE, RESTART, CloseCode, ReconnectAdv
 from relay_wire.pcm import AudioError, Unsupported, check_rate, chunk_bytes
 from relay_wire.samples import SampleReader
 from relay_wire.send_buffer import BufferTruncated
+from relay_wire.uplink import Interrupt
 
 SPEAKERS = Gauge("relay_control_speakers", "Open audio sockets.")
 DISCARDED_BYTES = counter(
@@ -220,7 +221,7 @@ class AudioSocket:
                 self._deaf = None
                 if message is self._interrupt:
                     self._interrupted.clear()
-                turn = await self._uplink.interrupt(self._keys, "backend")
+                turn = await self._uplink.append(self._keys, Interrupt(reason="backend"))
                 await self._tell(audio_socket.Interrupted(turn))
 
     async def _start(self, start: audio_socket.Start) -> None:

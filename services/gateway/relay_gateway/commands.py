@@ -1,4 +1,4 @@
-"""The uplink: what viewers say, passed on to the owner when it may be."""
+"""Viewer commands: messages of a viewer, on their way to the uplink."""
 
 import secrets
 from collections.abc import Callable
@@ -15,20 +15,19 @@ from relay_streams.turn_input import TurnInput, new_key
 from relay_streams.uplink import InputMismatch, SpeakerBusy, TurnClosed, Uplink, UplinkFull
 from relay_telemetry.counter import counter
 from relay_wire import events
-from relay_wire.messages import ClipRequest, Interrupt, Microphone, Ping, Playback, Said, Text, Utterance
+from relay_wire.messages import ClientMessage, Ping, Utterance
+from relay_wire.uplink import Interrupt, Message, Playback
 
 MESSAGES = counter(
     "relay_gateway_messages_total",
     "Messages from viewers.",
-    kind=(kind.__name__.lower() for kind in get_args(Said)),
+    kind=(kind.__name__.lower() for kind in get_args(ClientMessage)),
 )
-BAD_MESSAGES = Counter("relay_gateway_bad_messages_total", "Messages that could not be understood.")
-BAD_REPORTS = Counter(
-    "relay_gateway_bad_reports_total", "Playback reports that could not be understood, and were passed over."
-)
+BAD_MESSAGES = Counter("relay_gateway_bad_messages_total", "Malformed messages.")
+BAD_REPORTS = Counter("relay_gateway_bad_reports_total", "Malformed playback reports, which were ignored.")
 DROPPED = counter(
     "relay_gateway_uplink_dropped_total",
-    "Messages the uplink did not take.",
+    "Messages that did not enter the uplink.",
     reason=(
         "uplink_full",
         "store_unavailable",
@@ -43,19 +42,19 @@ DROPPED = counter(
 
 _CHUNK_BYTES = 64 * 1024
 _TAIL_BYTES = 1024 * 1024
-"""Kept of a viewer's own speech, in case Redis loses it."""
+"""Size of the send buffer of a viewer's own speech, in case Redis loses some."""
 
 
 class ViewerCommands:
-    """One viewer's way to the owner.
+    """Handles one viewer's messages: answers pings, and appends the others to the uplink as its role allows.
 
     Args:
         uplink: Appends to up streams.
         keys: The viewer's conversation.
         role: What its token allows.
-        speech_wait_s: How long its own speech waits for room, or for Redis; nothing else of it is read
-            meanwhile.
-        say: Sends an event back to it.
+        speech_wait_s: How long its own speech waits for room, or for Redis; no other message of it is
+            handled meanwhile.
+        send_event: Sends an event back to it.
         reachable: Whether Redis is connected.
     """
 
@@ -66,65 +65,70 @@ class ViewerCommands:
         role: Role,
         *,
         speech_wait_s: float,
-        say: Callable[[events.GatewayEvent], None],
+        send_event: Callable[[events.GatewayEvent], None],
         reachable: Callable[[], bool],
     ) -> None:
         self._uplink = uplink
         self._keys = keys
         self._role = role
         self._speech_wait_s = speech_wait_s
-        self._say = say
+        self._send_event = send_event
         self._reachable = reachable
         self._away = False
+        """Whether Redis did not answer the last message."""
         self._connection = secrets.token_hex(4)
-        """Tells this viewer's reports from those of others."""
+        """Distinguishes this viewer's playback reports from those of others."""
 
-    async def take(self, said: Said) -> None:
-        """Pass on what was said. What the uplink cannot take is answered with an ``error`` event."""
-        MESSAGES.labels(type(said).__name__.lower()).inc()
+    async def handle(self, message: ClientMessage) -> None:
+        """Act on a message. What the uplink rejects is answered with an ``error`` event."""
+        MESSAGES.labels(type(message).__name__.lower()).inc()
+        if isinstance(message, Ping):
+            self._send_event(events.Pong(message.id))
+        elif self._role is Role.SPEAK:
+            await self._append(message)
+        elif isinstance(message, Playback):
+            DROPPED.labels("listener_report").inc()  # Without effect, so that a listener's token is harmless.
+        else:
+            self._reject("forbidden", "the token's role is to listen", retryable=False)
+
+    def reject_message(self, why: str) -> None:
+        """Answer a malformed message."""
+        self._send_event(events.Error("bad_message", why, retryable=False))
+
+    async def _append(self, message: Message | Utterance) -> None:
         try:
-            await self._pass_on(said)
+            if isinstance(message, Utterance):
+                await self._speech.say(message.pcm, end=message.end)
+            else:
+                self._check_reachable()
+                await self._uplink.append(self._keys, self._completed(message))
         except UplinkFull:
-            self._drop("uplink_full", "too much waits for the avatar", retryable=True)
+            self._reject("uplink_full", "too much waits for the avatar", retryable=True)
         except Unavailable:
             self._away = True
-            self._drop("store_unavailable", "the relay cannot take messages now", retryable=True)
+            self._reject("store_unavailable", "the relay cannot take messages now", retryable=True)
         except (SpeakerBusy, TurnClosed, InputMismatch) as error:
-            self._drop("turn_over", str(error), retryable=False)
+            self._reject("turn_over", str(error), retryable=False)
         except (Ended, Missing):
-            self._drop("conversation_ended", "the conversation is over", retryable=False)
+            self._reject("conversation_ended", "the conversation is over", retryable=False)
         except StoreError:
-            # Redis refuses this command, by its rights or its state; others it may take.
-            self._drop("store_refused", "the relay cannot take this message now", retryable=True)
+            # Redis refuses this command, by its rights or its state; it may accept others.
+            self._reject("store_refused", "the relay cannot take this message now", retryable=True)
 
-    def refuse(self, why: str) -> None:
-        """Tell the viewer that a message was bad."""
-        self._say(events.Error("bad_message", why, retryable=False))
-
-    async def _pass_on(self, said: Said) -> None:
-        match said:
-            case Ping(id):
-                self._say(events.Pong(id))
-            case Playback() if self._role is not Role.SPEAK:
-                DROPPED.labels("listener_report").inc()  # They decide nothing; anybody may have such a token.
+    def _completed(self, message: Message) -> Message:
+        """The entry with the fields that only the gateway knows."""
+        match message:
+            case Interrupt():
+                return Interrupt(reason="viewer")
             case Playback(turn, state, position_ms):
-                await self._up.report_playback(
-                    self._keys,
-                    turn=turn,
-                    state=state,
-                    position_ms=max(position_ms, 0),
-                    viewer=self._connection,
-                )
-            case Interrupt() if self._may_speak():
-                await self._up.interrupt(self._keys, "viewer")
-            case Text(text) if self._may_speak():
-                await self._up.send_text(self._keys, text)
-            case Microphone(pcm, end) if self._may_speak():
-                await self._up.send_microphone(self._keys, pcm, end=end)
-            case ClipRequest(clip) if self._may_speak():
-                await self._up.ask_for_sample(self._keys, clip)
-            case Utterance(pcm, end) if self._may_speak():
-                await self._speech.say(pcm, end=end)
+                return Playback(turn, state, position_ms, self._connection)
+        return message
+
+    def _check_reachable(self) -> None:
+        # Only one message waits for the time-out while Redis is away; the pings behind it must not.
+        if self._away and not self._reachable():
+            raise Unavailable("Redis is still away")
+        self._away = False
 
     @cached_property
     def _speech(self) -> TurnInput:
@@ -139,19 +143,6 @@ class ViewerCommands:
             viewer=True,
         )
 
-    @property
-    def _up(self) -> Uplink:
-        # One message waits in vain for Redis; those behind it, and the pings among them, must not.
-        if self._away and not self._reachable():
-            raise Unavailable("Redis is still away")
-        self._away = False
-        return self._uplink
-
-    def _may_speak(self) -> bool:
-        if self._role is not Role.SPEAK:
-            self._drop("forbidden", "the token's role is to listen", retryable=False)
-        return self._role is Role.SPEAK
-
-    def _drop(self, reason: str, text: str, *, retryable: bool) -> None:
+    def _reject(self, reason: str, text: str, *, retryable: bool) -> None:
         DROPPED.labels(reason).inc()
-        self._say(events.Error(reason, text, retryable))
+        self._send_event(events.Error(reason, text, retryable))

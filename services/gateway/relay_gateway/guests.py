@@ -16,6 +16,7 @@ from relay_streams.errors import Ended
 from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.uplink import Uplink, UplinkLimits
 from relay_wire.frame import Codec
+from relay_wire.uplink import Close
 
 VISITS = Counter("relay_gateway_visits_total", "Conversations made for viewers that brought none.")
 LEFT_OPEN = Counter("relay_gateway_visits_left_open_total", "Of these, how many could not be ended.")
@@ -66,7 +67,7 @@ class GuestConversations:
 
     async def _end(self, keys: ConversationKeys) -> None:
         try:
-            await self._uplink.close(keys, "viewer_left")
+            await self._uplink.append(keys, Close("viewer_left"))
         except Ended:
             pass
         except StoreError as error:

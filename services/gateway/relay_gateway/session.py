@@ -227,7 +227,7 @@ class ViewerSessions:
             keys,
             role,
             speech_wait_s=self._settings.uplink_wait_s,
-            say=subscriber.say,
+            send_event=subscriber.say,
             reachable=lambda: self._client.connected,
         )
 
@@ -256,17 +256,17 @@ class ViewerSessions:
                 if isinstance(said, bytes):
                     socket.write(said)
                 elif said is not None:
-                    await uplink.take(said)
+                    await uplink.handle(said)
             except BadReport as error:
                 # Players report all the time: one answer says it, and the picture goes on.
                 BAD_REPORTS.inc()
                 if not bad_reports:
-                    uplink.refuse(str(error))
+                    uplink.reject_message(str(error))
                 bad_reports += 1
             except BadMessage as error:
                 bad += 1
                 BAD_MESSAGES.inc()
-                uplink.refuse(str(error))
+                uplink.reject_message(str(error))
                 if bad >= self._settings.bad_messages:
                     socket.close(BAD_MESSAGE, str(error))
             if socket.congested:

@@ -235,9 +235,12 @@ class Owner:
             self._observer.begin(speech)
             if speech.barge_in and not speech.key.startswith(speech_output.KEYS):
                 self._agent.hear(agent_events.Interrupted(BARGE_IN))
-        turn, offset, pcm, end, barge_in, *_ = speech
         now = self._said_at = self._loop.time()
-        self._perform(self._machine.audio(now, turn, pcm, offset=offset, end=end, barge_in=barge_in))
+        self._perform(
+            self._machine.audio(
+                now, speech.turn, speech.pcm, offset=speech.offset, end=speech.end, barge_in=speech.barge_in
+            )
+        )
 
     def on_stop(self, upto: int, reason: str) -> None:
         """Part of ``Reader``."""

@@ -37,6 +37,7 @@ from relay_streams.publisher import Publisher
 from relay_streams.scripts import SCHEMA
 from relay_streams.uplink import Uplink, UplinkLimits
 from relay_telemetry.counter import counter, declared
+from relay_wire.uplink import Close
 
 IDLE = "idle"
 """Why a conversation ends that nobody uses."""
@@ -212,7 +213,7 @@ class Worker:
         with store_may_fail("end"), suppress(Missing, Ended):
             attendance = await conversations.attend(self._client, owner.lease.keys)
             if attendance.unseen_s > self._settings.conversation_idle_s:
-                await self._uplink.close(owner.lease.keys, IDLE)
+                await self._uplink.append(owner.lease.keys, Close(IDLE))
             else:
                 owner.watched(attendance.unseen_s)
 

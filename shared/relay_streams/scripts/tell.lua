@@ -4,7 +4,7 @@
 -- ARGV  1 kind: interrupt, playback, text, mic, sample or close
 --       2 generation of the owner whose agent says it, or ''
 --       3 most entries waiting   4 most bytes   5 most entries of viewers   6 most bytes of them
---       7... further fields and values
+--       7... further fields and values; of an interrupt first t, whose value is set here
 --
 -- Returns {'ok', last turn opened} | {'full'} | {'ended'} | {'missing'} | {'fenced', generation}.
 -- An interrupt is stamped with the last turn opened and cuts its input; a close ends input for good.
@@ -19,7 +19,7 @@
 --   in_quiet     what up_in is as long as nothing but reports has come after the last interrupt
 --   in_close     the up entry of the last close
 local meta, up, kind = KEYS[1], KEYS[2], ARGV[1]
-local FIRST = 7
+local FIRST = kind == 'interrupt' and 9 or 7
 local record = redis.call('HMGET', meta, 'state', 'in_turn', 'up_in', 'in_state', 'in_stopped', 'talk_over',
   'generation', 'up_base', 'in_stop', 'in_quiet', 'in_close', 'up')
 if not record[1] then return {'missing'} end

@@ -47,7 +47,7 @@ async def test_listeners_may_not_speak(bench) -> None:
     async with bench() as b:
         headers = {"Authorization": f"Bearer {b.token(Role.LISTEN)}"}
         async with await b.connect(headers=headers) as socket:
-            for message in (messages.Interrupt(), messages.Text("x"), messages.Playback(1, "started")):
+            for message in (uplink.Interrupt(), uplink.Text("x"), uplink.Playback(1, "started", 0)):
                 await socket.send_str(messages.encode(message))
             await socket.send_str(messages.encode(messages.Ping()))
             heard: list[Any] = []

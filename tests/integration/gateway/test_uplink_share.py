@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from relay_streams.uplink import Uplink, UplinkLimits
-from relay_wire import frame, messages
+from relay_wire import frame, messages, uplink
 from relay_wire.frame import Codec, Flags, Frame, Kind
 
 MIB = 2**20
@@ -28,8 +28,8 @@ async def test_many_sockets_and_no_worker(bench, kind: str) -> None:
                 if kind == "microphone":
                     await socket.send_bytes(sound)
                 else:
-                    await socket.send_str(messages.encode(messages.Interrupt()))
-                    await socket.send_str(messages.encode(messages.Playback(1, "started", turn)))
+                    await socket.send_str(messages.encode(uplink.Interrupt()))
+                    await socket.send_str(messages.encode(uplink.Playback(1, "started", turn)))
 
         await asyncio.gather(*map(shout, sockets))
         for socket in sockets:

@@ -18,7 +18,7 @@ from relay_streams.conversations import RECORD_FORMAT, Conversation
 from relay_streams.errors import Missing, Unreadable
 from relay_streams.publisher import Publisher
 from relay_turns.checkpoint import Checkpoint, Phase
-from relay_wire import events
+from relay_wire import events, uplink
 from relay_wire.frame import Codec, Flags, Kind
 
 TENTH = b"\x01\x02" * 1600
@@ -257,13 +257,13 @@ async def test_what_scripts_read_may_be_damaged(bench, field: str) -> None:
         async with b.worker():
             turn = (await b.up.speak(keys, offset=0, pcm=TENTH, end=False)).turn
             await b.until(keys, events.TurnStarted())
-            await b.up.interrupt(keys, "viewer")
+            await b.up.append(keys, uplink.Interrupt(reason="viewer"))
             await b.until_outcome(keys, turn)
             sums = await b.store.client.execute("HGET", keys.meta, "up_in")
             await damage(b.store, keys, **{"in_quiet": sums, field: "junk"})
-            await b.up.interrupt(keys, "viewer")
+            await b.up.append(keys, uplink.Interrupt(reason="viewer"))
             await speaks(b, keys)
-            await b.up.close(keys, "deleted")
+            await b.up.append(keys, uplink.Close("deleted"))
             await until_ended(b, keys, "deleted")
 
 

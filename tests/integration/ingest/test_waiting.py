@@ -11,7 +11,7 @@ from tests.rigs.ingest import Bench, open_bench
 from relay_ingest.unowned import UNOWNED, UNOWNED_SECONDS
 from relay_ingest.worker import ENDED
 from relay_streams import conversations
-from relay_wire import events
+from relay_wire import events, uplink
 
 TENTH = b"\x01\x02" * 1600
 
@@ -51,7 +51,7 @@ async def test_what_waits_for_an_owner_is_measured(bench, eventually) -> None:
         await b.up.close(first, "deleted")
         await eventually(lambda: UNOWNED._value.get() == 1)
         for keys in (second, third):
-            await b.up.close(keys, "deleted")
+            await b.up.append(keys, uplink.Close("deleted"))
         await eventually(lambda: UNOWNED._value.get() == 0)
         assert UNOWNED_SECONDS._value.get() == 0
 
@@ -79,7 +79,7 @@ async def test_idle_conversations_leave_their_place(bench) -> None:
         await b.up.speak(several[0], offset=0, pcm=TENTH, end=True)
         assert await b.until_outcome(several[0], 1) == "complete"
         assert not await owned(b, one_more)
-        await b.up.close(several[1], "deleted")
+        await b.up.append(several[1], uplink.Close("deleted"))
         await until_owned(b, one_more)
 
 
@@ -94,7 +94,7 @@ async def test_a_conversation_that_nobody_uses_ends(bench) -> None:
             (await b.said(forgotten))[-1], events.ConversationEnded
         ):
             await conversations.attend(b.store.client, watched, watched=True)
-            await b.up.report_playback(spoken, turn=0, state="started", position_ms=0, viewer="v")
+            await b.up.append(spoken, uplink.Playback(0, "started", 0, "v"))
             await asyncio.sleep(0.05)
         assert (await b.said(forgotten))[-1] == events.ConversationEnded("idle")
         assert ENDED.labels("idle")._value.get() == before + 1

@@ -21,6 +21,7 @@ from relay_streams.publisher import Publisher
 from relay_streams.scripts import SCHEMA
 from relay_streams.uplink import Unreplicated, Uplink, UplinkLimits
 from relay_turns.effects import Publish
+from relay_wire import uplink
 from relay_wire.frame import Kind
 
 UNASKED = [
@@ -110,7 +111,7 @@ async def test_replies_of_another_shape(open_store, value) -> None:
         before = count(VIOLATIONS, "shapes", "protocol")
         redis.instead |= {"EVALSHA": value, "HGETALL": "{'odd'}" if value != "nil" else "1"}
         calls: list[Callable[[], Awaitable[object]]] = [
-            partial(Uplink(client).interrupt, keys, "user"),
+            partial(Uplink(client).append, keys, uplink.Interrupt(reason="user")),
             partial(read, client, keys),
             partial(client.run_script, scripts.CLAIM, (keys.meta,), "x"),
             partial(client.run_script, scripts.SPEAK, (keys.meta,), "x"),
@@ -123,7 +124,7 @@ async def test_replies_of_another_shape(open_store, value) -> None:
 
         assert count(VIOLATIONS, "shapes", "protocol") == before + len(calls)
         redis.instead.clear()
-        await Uplink(client).interrupt(keys, "user")
+        await Uplink(client).append(keys, uplink.Interrupt(reason="user"))
 
 
 async def test_reads_of_another_shape(open_store, eventually) -> None:
@@ -297,8 +298,8 @@ async def test_what_is_sent_behind_a_lost_script_stays_behind_it(open_store) -> 
         await client.ready()
         await store.client.execute("SCRIPT", "FLUSH")
         redis.commands.clear()
-        uplink = Uplink(client, UplinkLimits(replicas=1, replicas_wait_ms=1))
-        speaking = uplink.speak(keys, key="k", offset=0, pcm=b"aa", end=True)
+        up = Uplink(client, UplinkLimits(replicas=1, replicas_wait_ms=1))
+        speaking = up.speak(keys, key="k", offset=0, pcm=b"aa", end=True)
         spoken, other = await asyncio.gather(speaking, client.execute("ECHO", "x"), return_exceptions=True)
 
         assert isinstance(spoken, Unreplicated)

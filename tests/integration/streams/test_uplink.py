@@ -86,7 +86,7 @@ async def test_turns_do_not_interleave(open_store) -> None:
             return_exceptions=True,
         )
 
-        assert sorted(type(result).__name__ for result in results) == ["SpeakerBusy"] * 4 + ["Spoken"]
+        assert sorted(type(result).__name__ for result in results) == ["Appended"] + ["SpeakerBusy"] * 4
         assert all(result.turn == 1 for result in results)
         await up.speak(keys, turn=1, offset=2, pcm=b"", end=True)
         assert await up.speak(keys, turn=0, offset=0, pcm=b"bb", end=True) == (2, 2)
@@ -295,10 +295,10 @@ async def test_an_interrupt_names_the_last_turn_and_closes_it(open_store) -> Non
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client)
-        assert await up.interrupt(keys, "viewer") == 0
+        assert await up.append(keys, uplink.Interrupt(reason="viewer")) == 0
         await up.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
 
-        assert await up.interrupt(keys, "viewer") == 1
+        assert await up.append(keys, uplink.Interrupt(reason="viewer")) == 1
         with pytest.raises(TurnClosed):
             await up.speak(keys, turn=1, offset=4, pcm=b"bb", end=False)
         assert (await up.speak(keys, turn=0, offset=0, pcm=b"cc", end=False)).turn == 2
@@ -310,9 +310,9 @@ async def test_reports_pass_through(open_store) -> None:
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client)
-        await up.report_playback(keys, turn=3, state="finished", position_ms=99, viewer="v1")
-        await up.send_text(keys, "héllo")
-        await up.send_microphone(keys, b"\x00\xff")
+        await up.append(keys, uplink.Playback(3, "finished", 99, "v1"))
+        await up.append(keys, uplink.Text("héllo"))
+        await up.append(keys, uplink.Microphone(b"\x00\xff"))
 
         assert await said(store, keys) == [
             uplink.Playback(3, "finished", 99, "v1"), uplink.Text("héllo"), uplink.Microphone(b"\x00\xff"),
@@ -330,9 +330,9 @@ async def test_waiting_is_bounded_in_count(open_store) -> None:
         with pytest.raises(UplinkFull):
             await up.speak(keys, turn=1, offset=6, pcm=b"aa", end=False)
         with pytest.raises(UplinkFull):
-            await up.send_text(keys, "hi")
+            await up.append(keys, uplink.Text("hi"))
 
-        assert await up.interrupt(keys, "viewer") == 1
+        assert await up.append(keys, uplink.Interrupt(reason="viewer")) == 1
         await store.client.execute("XTRIM", keys.up, "MAXLEN", "0")
         assert (await up.speak(keys, turn=0, offset=0, pcm=b"aa", end=False)).turn == 2
 
@@ -393,20 +393,20 @@ async def test_closing_ends_input(open_store) -> None:
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client)
-        await up.close(keys, "deleted")
+        await up.append(keys, uplink.Close("deleted"))
         for attempt in (
             up.speak(keys, turn=0, offset=0, pcm=b"aa", end=False),
-            up.interrupt(keys, "x"),
-            up.send_text(keys, "x"),
+            up.append(keys, uplink.Interrupt(reason="x")),
+            up.append(keys, uplink.Text("x")),
         ):
             with pytest.raises(Ended):
                 await attempt
-        await up.close(keys, "deleted")
+        await up.append(keys, uplink.Close("deleted"))
 
         assert (await read(store.client, keys)).state == "closing"
         assert await said(store, keys) == [uplink.Close("deleted")], "the owner has not read the first"
         await store.client.execute("DEL", keys.up)
-        await up.close(keys, "deleted")
+        await up.append(keys, uplink.Close("deleted"))
         assert await said(store, keys) == [uplink.Close("deleted")], "Redis had lost the first"
 
 
@@ -418,6 +418,6 @@ async def test_an_unknown_conversation(open_store) -> None:
         with pytest.raises(Missing):
             await up.speak(keys, turn=0, offset=0, pcm=b"aa", end=False)
         with pytest.raises(Missing):
-            await up.interrupt(keys, "x")
+            await up.append(keys, uplink.Interrupt(reason="x"))
 
         assert await store.client.execute("DBSIZE") == 0

@@ -19,12 +19,10 @@ async def consume(store, keys, *, upto: int = -1) -> None:
 
 
 SAYINGS = {
-    "text": lambda up, keys, size: up.send_text(keys, "x" * size),
-    "mic": lambda up, keys, size: up.send_microphone(keys, bytes(size)),
-    "sample": lambda up, keys, size: up.ask_for_sample(keys, "x" * size),
-    "playback": lambda up, keys, size: up.report_playback(
-        keys, turn=1, state="started", position_ms=10**size, viewer="v"
-    ),
+    "text": lambda up, keys, size: up.append(keys, uplink.Text("x" * size)),
+    "mic": lambda up, keys, size: up.append(keys, uplink.Microphone(bytes(size))),
+    "sample": lambda up, keys, size: up.append(keys, uplink.ClipRequest("x" * size)),
+    "playback": lambda up, keys, size: up.append(keys, uplink.Playback(1, "started", 10**size, "v")),
 }
 
 
@@ -54,7 +52,7 @@ async def test_what_viewers_say_is_bounded_in_count(open_store, kind: str) -> No
         assert len(await said(store, keys)) == 5
         spoken = await up.speak(keys, key="k", offset=0, pcm=bytes(200), end=True, entry_bytes=10)
         assert spoken.offset == 150, "15 entries more"
-        assert await up.interrupt(keys, "backend") == 1
+        assert await up.append(keys, uplink.Interrupt(reason="backend")) == 1
 
 
 async def test_a_viewers_own_speech_is_of_the_viewers_share(open_store) -> None:
@@ -67,7 +65,7 @@ async def test_a_viewers_own_speech_is_of_the_viewers_share(open_store) -> None:
         )
         assert viewer.offset == 50_000
         with pytest.raises(UplinkFull):
-            await up.send_text(keys, "hi")
+            await up.append(keys, uplink.Text("hi"))
         spoken = await up.speak(keys, key="b", offset=0, pcm=bytes(50_000), end=True, barge_in=True)
         assert spoken == (2, 50_000)
 
@@ -79,9 +77,9 @@ async def test_speech_leaves_the_viewers_their_share(open_store) -> None:
         up = Uplink(store.client, UplinkLimits(entries=100))
         await up.speak(keys, key="b", offset=0, pcm=bytes(600), end=True, entry_bytes=10)
         for _ in range(40):
-            await up.send_text(keys, "hi")
+            await up.append(keys, uplink.Text("hi"))
         with pytest.raises(UplinkFull):
-            await up.send_text(keys, "hi")
+            await up.append(keys, uplink.Text("hi"))
 
 
 async def test_what_the_owner_has_read_makes_room(open_store) -> None:
@@ -92,7 +90,7 @@ async def test_what_the_owner_has_read_makes_room(open_store) -> None:
         for _ in range(5):
             with pytest.raises(UplinkFull):
                 for _ in range(100):
-                    await up.send_microphone(keys, bytes(1000))
+                    await up.append(keys, uplink.Microphone(bytes(1000)))
             waiting = len(await said(store, keys))
             assert 18 <= waiting <= 21
             await consume(store, keys)
@@ -105,10 +103,10 @@ async def test_a_message_that_just_fits(open_store) -> None:
         keys = await store.create()
         up = Uplink(store.client, UplinkLimits(bytes=2000))
         for _ in range(3):
-            await up.send_microphone(keys, bytes(499))  # and one byte of the field's name
+            await up.append(keys, uplink.Microphone(bytes(499)))  # and one byte of the field's name
             with pytest.raises(UplinkFull):
-                await up.send_microphone(keys, bytes(500))
-            await up.send_microphone(keys, bytes(499))
+                await up.append(keys, uplink.Microphone(bytes(500)))
+            await up.append(keys, uplink.Microphone(bytes(499)))
             await store.client.execute("XTRIM", keys.up, "MAXLEN", 0)
 
 
@@ -119,9 +117,9 @@ async def test_interrupts_of_which_one_is_enough(open_store) -> None:
         up = Uplink(store.client)
         await up.speak(keys, key="k", offset=0, pcm=b"aa", end=True)
         for index in range(1000):
-            assert await up.interrupt(keys, "viewer") == 1
+            assert await up.append(keys, uplink.Interrupt(reason="viewer")) == 1
             if index % 100 == 0:
-                await up.report_playback(keys, turn=1, state="started", position_ms=index, viewer="v")
+                await up.append(keys, uplink.Playback(1, "started", index, "v"))
         interrupts = [entry for entry in await said(store, keys) if isinstance(entry, uplink.Interrupt)]
         assert interrupts == [uplink.Interrupt(1, "viewer")]
         assert (await read(store.client, keys)).input_turn == 1
@@ -133,12 +131,12 @@ async def test_an_interrupt_of_something_new_counts(open_store, new: str) -> Non
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client)
-        await up.interrupt(keys, "viewer")
+        await up.append(keys, uplink.Interrupt(reason="viewer"))
         if new == "speech":
             await up.speak(keys, key="k", offset=0, pcm=b"aa", end=True)
         else:
             await SAYINGS[new](up, keys, 2)
-        await up.interrupt(keys, "viewer")
+        await up.append(keys, uplink.Interrupt(reason="viewer"))
         assert [type(entry).__name__ for entry in await said(store, keys)].count("Interrupt") == 2
 
 
@@ -147,12 +145,12 @@ async def test_an_interrupt_that_was_read_is_no_longer_the_same(open_store) -> N
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client)
-        await up.interrupt(keys, "viewer")
+        await up.append(keys, uplink.Interrupt(reason="viewer"))
         await consume(store, keys)
-        await up.interrupt(keys, "viewer")
+        await up.append(keys, uplink.Interrupt(reason="viewer"))
         assert len(await said(store, keys)) == 2
         await store.client.execute("DEL", keys.up)
-        await up.interrupt(keys, "viewer")
+        await up.append(keys, uplink.Interrupt(reason="viewer"))
         assert await said(store, keys) == [uplink.Interrupt(0, "viewer")]
 
 
@@ -163,9 +161,9 @@ async def test_requests_and_interrupts_in_turn(open_store) -> None:
         up = Uplink(store.client, UplinkLimits(entries=100))
         full = 0
         for _ in range(200):
-            await up.interrupt(keys, "viewer")
+            await up.append(keys, uplink.Interrupt(reason="viewer"))
             try:
-                await up.send_text(keys, "hi")
+                await up.append(keys, uplink.Text("hi"))
             except UplinkFull:
                 full += 1
         assert len(await said(store, keys)) <= 51
@@ -180,11 +178,11 @@ async def test_a_store_that_lost_the_counters(open_store) -> None:
         up = Uplink(store.client, UplinkLimits(bytes=10_000))
         with pytest.raises(UplinkFull):
             for _ in range(100):
-                await up.send_text(keys, "x" * 500)
+                await up.append(keys, uplink.Text("x" * 500))
         await store.client.execute("HDEL", keys.meta, "up_in", "up_base")
         with pytest.raises(UplinkFull):
             for _ in range(100):
-                await up.send_text(keys, "x" * 500)
+                await up.append(keys, uplink.Text("x" * 500))
         assert len(await said(store, keys)) <= 20
         await store.client.execute("DEL", keys.up)
-        await up.send_text(keys, "x" * 500)
+        await up.append(keys, uplink.Text("x" * 500))

@@ -7,11 +7,11 @@ from relay_gateway.dialects.dialect import BadMessage
 from relay_gateway.fanout.batch import Batch
 from relay_gateway.websocket import TEXT, joined
 from relay_streams.conversations import Conversation
-from relay_wire import events, messages
+from relay_wire import events, messages, uplink
 from relay_wire.avatarkit import messages as clients
 from relay_wire.avatarkit import texts
 from relay_wire.avatarkit.rounds import Rounds
-from relay_wire.messages import Said
+from relay_wire.messages import ClientMessage
 from relay_wire.position import Position
 
 UNKNOWN = Counter("relay_gateway_unknown_messages_total", "Messages of types that no client we know has.")
@@ -30,7 +30,7 @@ class AvatarKitJson:
         self._record = record
         self._rounds = Rounds()
 
-    def read(self, message: WSMessage) -> Said | bytes | None:
+    def read(self, message: WSMessage) -> ClientMessage | bytes | None:
         """What of it means something to us."""
         if message.type is not WSMsgType.TEXT:
             raise BadMessage("messages here are JSON text")
@@ -68,20 +68,20 @@ class AvatarKitJson:
         return None
 
 
-def _meaning(said: clients.Message | clients.Unknown) -> Said | None:
+def _meaning(said: clients.Message | clients.Unknown) -> ClientMessage | None:
     """The same in our own words; None when it needs no answer and no owner."""
-    meaning: Said | None = None
+    meaning: ClientMessage | None = None
     match said:
         case clients.MicAudio(pcm):
-            meaning = messages.Microphone(pcm or b"")
+            meaning = uplink.Microphone(pcm or b"")
         case clients.MicEnd():
-            meaning = messages.Microphone(b"", end=True)
+            meaning = uplink.Microphone(b"", end=True)
         case clients.Text(text) | clients.TextQuery(text):
-            meaning = messages.Text(text)
+            meaning = uplink.Text(text)
         case clients.Interrupt():
-            meaning = messages.Interrupt()
+            meaning = uplink.Interrupt()
         case clients.Ping():
             meaning = messages.Ping()
         case clients.PlaySample(clip):
-            meaning = messages.ClipRequest(clip)
+            meaning = uplink.ClipRequest(clip)
     return meaning

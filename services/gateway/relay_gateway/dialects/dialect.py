@@ -6,7 +6,7 @@ from aiohttp import WSMessage
 
 from relay_gateway.fanout.batch import Batch
 from relay_wire import events
-from relay_wire.messages import Said
+from relay_wire.messages import ClientMessage
 from relay_wire.position import Position
 
 
@@ -25,7 +25,7 @@ class Dialect(Protocol):
     def over(self) -> bool:
         """Whether the viewer has all it came for."""
 
-    def read(self, message: WSMessage) -> Said | bytes | None:
+    def read(self, message: WSMessage) -> ClientMessage | bytes | None:
         """What a viewer says; or the answer, when the dialect has it; or nothing of interest.
 
         Raises:

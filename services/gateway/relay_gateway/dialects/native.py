@@ -7,8 +7,9 @@ from relay_gateway.fanout.batch import Batch
 from relay_gateway.websocket import BINARY, joined
 from relay_wire import events, frame, messages
 from relay_wire.frame import Codec, Flags, Frame, Kind
-from relay_wire.messages import Said
+from relay_wire.messages import ClientMessage
 from relay_wire.position import Position
+from relay_wire.uplink import Microphone
 
 
 class Native:
@@ -16,7 +17,7 @@ class Native:
 
     over = False
 
-    def read(self, message: WSMessage) -> Said:
+    def read(self, message: WSMessage) -> ClientMessage:
         """JSON text, or microphone audio in a frame."""
         try:
             if message.type is WSMsgType.TEXT:
@@ -30,7 +31,7 @@ class Native:
             raise BadMessage(
                 f"viewers send microphone audio, kind {Kind.MICROPHONE:d}, not {received.kind:d}"
             )
-        return messages.Microphone(bytes(received.payload), received.is_end)
+        return Microphone(bytes(received.payload), received.is_end)
 
     def frames(self, batch: Batch) -> bytes:
         """As they are."""

@@ -23,6 +23,7 @@ from relay_streams.uplink import (
 from relay_telemetry.counter import counter
 from relay_wire.pcm import BYTES_PER_SAMPLE, chunk_bytes
 from relay_wire.send_buffer import BufferTruncated
+from relay_wire.uplink import Interrupt
 
 KEYS = "agent:"
 """How the keys of agents' turns begin; no door takes such a key."""
@@ -99,7 +100,7 @@ class SpeechOutput:
 
     async def interrupt(self) -> None:
         """Cancel every turn opened so far. Raises one of ``REFUSALS``."""
-        await self._uplink.interrupt(self._keys, "agent", term=self._term())
+        await self._uplink.append(self._keys, Interrupt(reason="agent"), fence=self._term())
 
     async def say(self, chunks: AsyncIterator[bytes], *, barge_in: bool, real_time: bool) -> None:
         """Speak a turn; no audio, no turn. However it ends, so does the turn, with the audio that is in.

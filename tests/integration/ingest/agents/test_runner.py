@@ -13,7 +13,7 @@ from tests.rigs.ingest import Bench, open_bench
 
 from relay_ingest.agents.events import Interrupted, Started, Text
 from relay_ingest.agents.runner import FAILURES
-from relay_wire import events
+from relay_wire import events, uplink
 from relay_wire.frame import Kind
 
 RATE = 16000
@@ -51,7 +51,7 @@ async def test_the_example_answers(bench, examples) -> None:
     """A package's agent, found by its name: a transcript at once, then a turn with motion."""
     async with bench(agents=("toner",)) as b, b.worker():
         keys = await b.converse("toner")
-        await b.up.send_text(keys, "hello")
+        await b.up.append(keys, uplink.Text("hello"))
 
         assert await b.until_outcome(keys, 1) == "complete"
         assert events.Transcript("user", "hello") in await b.said(keys)
@@ -67,8 +67,8 @@ async def test_echo_repeats_what_it_heard(bench) -> None:
         for turn in (1, 2):
             spoken = [bytes([turn, index]) * 800 for index in range(10)]
             for pcm in spoken:
-                await b.up.send_microphone(keys, pcm)
-            await b.up.send_microphone(keys, b"", end=True)
+                await b.up.append(keys, uplink.Microphone(pcm))
+            await b.up.append(keys, uplink.Microphone(b"", end=True))
 
             assert await b.until_outcome(keys, turn) == "complete"
             assert await b.audio(keys, turn) == b"".join(spoken)
@@ -92,11 +92,11 @@ async def test_clips_are_played(bench, clips: Path) -> None:
     """By name, the last one asked for; what does not exist is told and harms nothing."""
     async with bench(agent_clips_dir=str(clips)) as b, b.worker():
         keys = await b.converse("clips", talk_over="requests")
-        await b.up.ask_for_sample(keys, "../hello")
+        await b.up.append(keys, uplink.ClipRequest("../hello"))
         await b.until(keys, events.Error("unknown_clip", "there is no such clip", retryable=False))
-        await b.up.ask_for_sample(keys, "hello")
+        await b.up.append(keys, uplink.ClipRequest("hello"))
         assert await b.until_outcome(keys, 1) == "complete"
-        await b.up.ask_for_sample(keys, "bye.pcm")
+        await b.up.append(keys, uplink.ClipRequest("bye.pcm"))
         assert await b.until_outcome(keys, 2) == "complete"
 
         assert await b.audio(keys, 1) == TENTH * 10
@@ -120,8 +120,8 @@ async def test_a_failing_agent(bench, examples, agent, text, code, settings) -> 
     before = failures.get()
     async with bench(agents=("raises", "exits", "hangs"), **settings) as b, b.worker():
         keys = await b.converse(agent)
-        await b.up.send_text(keys, text)
-        await b.up.send_text(keys, "and then?")
+        await b.up.append(keys, uplink.Text(text))
+        await b.up.append(keys, uplink.Text("and then?"))
         async with asyncio.timeout(20):
             while not (errors := [e for e in await b.said(keys) if isinstance(e, events.Error)]):
                 await asyncio.sleep(0.01)
@@ -144,7 +144,7 @@ async def test_a_flooding_agent(bench, examples) -> None:
         assert await b.until_outcome(noisy, 1) in ("complete", "audio_only")
         assert await b.audio(noisy, 1) == TENTH * 20
 
-        await b.up.send_microphone(other, TENTH, end=True)
+        await b.up.append(other, uplink.Microphone(TENTH, end=True))
         assert await b.until_outcome(other, 1) == "complete"
         assert await b.store.client.execute("XLEN", noisy.up) <= 4096 + 1
 
@@ -153,16 +153,16 @@ async def test_an_interrupt_closes_the_speech(bench, examples, eventually) -> No
     """The running generator is closed, the viewers are told once, and nothing more of it is heard."""
     async with bench(agents=("slow",)) as b, b.worker():
         keys = await b.converse("slow")
-        await b.up.send_text(keys, "one")
+        await b.up.append(keys, uplink.Text("one"))
         examples.Slow.gate.release()
         async with asyncio.timeout(10):
             while not await b.audio(keys, 1):
                 await asyncio.sleep(0.01)
-        await b.up.interrupt(keys, "viewer")
+        await b.up.append(keys, uplink.Interrupt(reason="viewer"))
         await eventually(lambda: examples.Slow.spoken)
         assert (examples.Slow.spoken, examples.Slow.closed) == ([False], ["one"])
 
-        await b.up.send_text(keys, "two")
+        await b.up.append(keys, uplink.Text("two"))
         for _ in range(10):
             examples.Slow.gate.release()
         assert await b.until_outcome(keys, 2) == "complete"
@@ -182,7 +182,7 @@ async def test_a_backend_barges_in(bench, examples, eventually) -> None:
     """The agent's speech is closed, also one that has not begun; the backend's turn is heard."""
     async with bench(agents=("slow",)) as b, b.worker():
         keys = await b.converse("slow")
-        await b.up.send_text(keys, "one")
+        await b.up.append(keys, uplink.Text("one"))
         await eventually(lambda: Text("one") in examples.Slow.events)
         await b.up.speak(keys, offset=0, pcm=TENTH, end=True, barge_in=True)
         await eventually(lambda: examples.Slow.spoken)
@@ -198,7 +198,7 @@ async def test_an_owner_change_in_the_middle(bench, examples, eventually) -> Non
     """
     async with bench(agents=("slow",), lease_ms=60_000) as b, b.worker(worker_name="old") as old:
         keys = await b.converse("slow")
-        await b.up.send_text(keys, "one")
+        await b.up.append(keys, uplink.Text("one"))
         examples.Slow.gate.release()
         async with asyncio.timeout(10):
             while not await b.audio(keys, 1):
@@ -213,7 +213,7 @@ async def test_an_owner_change_in_the_middle(bench, examples, eventually) -> Non
 
             assert await b.until_outcome(keys, 1) == "audio_only"
             assert await b.audio(keys, 1) == TENTH
-            await b.up.send_text(keys, "two")
+            await b.up.append(keys, uplink.Text("two"))
             for _ in range(10):
                 examples.Slow.gate.release()
             assert await b.until_outcome(keys, 2) == "complete"

@@ -159,7 +159,7 @@ async def test_what_is_refused(bench) -> None:
         with pytest.raises(SpeakerBusy):
             await b.say(b.source(SECOND))
         await up.speak(b.keys, turn=1, offset=len(SECOND), pcm=b"", end=True)
-        await up.interrupt(b.keys, "viewer")
+        await up.append(b.keys, uplink.Interrupt(reason="viewer"))
         with pytest.raises(TurnClosed):
             await b.say(b.source(SECOND))
         await b.store.registry().release(b.lease)
