@@ -1,6 +1,6 @@
 # Each target does its own set-up. ARGS="..." is passed on: make demo ARGS="--json --turns 3"
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults soak check format bench autobahn sdk-test livekit-test fuzz reference clean
+.PHONY: help demo test coverage faults soak check format bench autobahn sdk-test livekit-test fuzz reference clean
 READY := .venv/.ready
 BIN := .venv/bin
 
@@ -27,6 +27,9 @@ demo: $(RUNS) ## Run the whole relay here and compare what every viewer got (ARG
 
 test: $(RUNS) ## Run the tests (ARGS goes to pytest)
 	@$(WITH) $(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(ARGS)
+
+coverage: $(READY) ## Run the tests, and compare what they reach with each package's floor (ARGS goes to pytest)
+	@scripts/coverage $(ARGS)
 
 faults: $(RUNS) ## Break a running relay in every way there is, and compare (ARGS="--help")
 	@$(WITH) $(BIN)/python -m tests.faults.run $(ARGS)

@@ -18,7 +18,7 @@ from relay_wire import samples
 from relay_wire.pcm import AudioError, Unsupported, chunks
 from relay_wire.problems import Problem
 from relay_wire.samples import SampleReader
-from relay_wire.wav import MOST_CHUNKS, NotAWav
+from relay_wire.wav import MOST_CHUNKS, NotAWav, WavReader
 
 PCM = bytes(range(250)) * 8
 LIST = b"LIST" + struct.pack("<I", 10) + b"INFOsilent"
@@ -404,3 +404,9 @@ def test_chunks_are_the_whole(pcm: bytes, size: int) -> None:
 
     assert b"".join(pieces) == pcm
     assert all(len(piece) <= size for piece in pieces)
+
+
+def test_a_first_piece_that_begins_no_wav() -> None:
+    """It is refused before a whole header has come."""
+    with pytest.raises(NotAWav, match="not a PCM WAV file"):
+        WavReader().feed(b"abcd")

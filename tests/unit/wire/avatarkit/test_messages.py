@@ -123,3 +123,18 @@ def test_ready_has_the_fields_of_all_generations() -> None:
         "outputSampleRate": 24000,
         "missing": [],
     }
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (
+            events.Reconnect(1000, "drain"),
+            [{"type": "status", "message": "this gateway is leaving: please connect again"}],
+        ),
+        (events.Pong(), [{"type": "pong"}]),
+    ],
+)
+def test_events_of_the_gateway(event: events.Event, expected: list[object]) -> None:
+    """Those that no stream has become texts, too."""
+    assert [json.loads(text) for text in texts.of_event(event)] == expected
