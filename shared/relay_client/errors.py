@@ -77,7 +77,7 @@ class RequestRefused(BackendError):
 
     Attributes:
         status: The HTTP status.
-        problem: The problem's name, as in docs/reference/protocol.md; empty when a proxy answered.
+        problem: The problem's name, as in docs/reference/control-api.md; empty when a proxy answered.
         detail: What is wrong with this request.
         retry_after_s: When the same request may succeed, as far as control says.
     """
@@ -131,7 +131,7 @@ class SpeechRefused(SpeechError):
     """Raised when control does not accept the turn, or no more of it.
 
     Attributes:
-        code: The ``error`` code of the audio socket, as in docs/reference/protocol.md: ``turn-open``,
+        code: The ``error`` code of the audio socket, as in docs/reference/audio-socket.md: ``turn-open``,
             ``unsupported-audio``, ``mismatch``, ``conversation-ended``, and others.
     """
 

@@ -1,6 +1,6 @@
 """Frames: a payload behind its 32-byte header, as the stream stores it and the socket carries it.
 
-Layout, big-endian (the same table with examples is in ``docs/reference/protocol.md``):
+Layout, big-endian (the same table with examples is in ``docs/reference/viewer-protocol.md``):
 
 ======  ====  ===============================================================
 offset  type  field

@@ -4,7 +4,12 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+FOLDERS = [
+    folder for folder in sorted((ROOT / "docs").iterdir()) if folder.is_dir() and folder.name != "images"
+]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 _FENCED = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
@@ -46,13 +51,19 @@ def test_every_relative_link_leads_to_a_file_and_a_heading() -> None:
     assert {page: targets for page, targets in links.items() if targets} == {}
 
 
-def test_every_page_of_the_reference_is_in_its_index() -> None:
-    folder = ROOT / "docs" / "reference"
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_every_page_is_in_the_index_of_its_folder(folder: Path) -> None:
     index = (folder / "README.md").read_text("utf-8")
+    pages = [page.relative_to(folder) for page in sorted(folder.rglob("*.md")) if page.name != "README.md"]
 
-    missing = [page.name for page in folder.glob("*.md") if f"({page.name})" not in index]
+    assert pages
+    assert [page for page in pages if f"({page.as_posix()})" not in index] == []
 
-    assert missing == ["README.md"]
+
+def test_every_folder_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text("utf-8")
+
+    assert [folder.name for folder in FOLDERS if f"({folder.name}/README.md)" not in index] == []
 
 
 def test_a_link_that_leads_nowhere_is_found(tmp_path) -> None:

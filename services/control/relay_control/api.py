@@ -144,7 +144,7 @@ class Api:
                     problems.UNKNOWN_CONVERSATION, problems.CONVERSATION_ENDED, problems.UPGRADE_REQUIRED,
                     problems.NO_OWNER, problems.OVERLOADED,
                 ),
-                description="Turns as they are synthesised; docs/reference/protocol.md has its messages.",
+                description="Turns as they are synthesised; docs/reference/audio-socket.md has the messages.",
             ),
         ]  # fmt: skip
 
