@@ -16,7 +16,7 @@ _GUARDED = (problems.UNAUTHORIZED, problems.FORBIDDEN, problems.RATE_LIMITED)
 _METHODS_WITH_BODY = ("POST", "PUT", "PATCH")
 _ABOUT = """Create conversations, speak into them, make viewer tokens.
 
-Live speech goes over a WebSocket, `/v1/conversations/{id}/audio`, which docs/reference/audio-socket.md describes.
+Live speech goes over a WebSocket, `/v1/conversations/{id}/audio`: docs/reference/audio-socket.md.
 Every error is a problem object (RFC 9457); its `type` ends in the name of the problem.
 """
 
