@@ -9,8 +9,8 @@ from relay_redis.client import RedisClient
 from relay_streams import scripts
 from relay_streams.errors import Missing, Unreadable
 from relay_streams.keys import ConversationKeys, KeySpace
-from relay_turns.checkpoint import Checkpoint
-from relay_turns.machine import InputState
+from relay_turns.phase import InputState
+from relay_turns.state import TurnState
 from relay_wire.frame import Codec
 from relay_wire.position import START, Position
 
@@ -55,7 +55,7 @@ class Conversation(NamedTuple):
     """Where that turn begins."""
     turn_before: Position = START
     """Where the one before it begins."""
-    checkpoint: Checkpoint = Checkpoint()
+    checkpoint: TurnState = TurnState()
     """The turn machine's state at the tail."""
     up: str = "0-0"
     """The last up entry consumed."""
@@ -256,7 +256,7 @@ _FIELDS: dict[str, _Field] = {
     "turn": _Field(b"turn", _turn, b"0"),
     "turn_first": _Field(b"turn_first", _position, b"0-0"),
     "turn_before": _Field(b"turn_before", _position, b"0-0"),
-    "checkpoint": _Field(b"checkpoint", Checkpoint.decode, b""),
+    "checkpoint": _Field(b"checkpoint", TurnState.decode, b""),
     "up": _Field(b"up", _entry_id, b"0-0"),
     "input_turn": _Field(b"in_turn", _turn, b"0"),
     "input_state": _Field(b"in_state", INPUT_STATES.__getitem__, b"ended"),

@@ -17,7 +17,7 @@ from relay_streams import scripts
 from relay_streams.conversations import RECORD_FORMAT, Conversation, fields_of
 from relay_streams.errors import Unreadable
 from relay_streams.keys import CONSUMER_GROUP, ConversationKeys, KeySpace, PartitionKeys
-from relay_turns.machine import InputState
+from relay_turns.phase import InputState
 
 _MAX_DEFER_MS = 60_000
 _SCANNED_AT_ONCE = 500

@@ -15,7 +15,7 @@ from relay_streams.conversations import INPUT_STATES
 from relay_streams.errors import Ended, Fenced, Missing
 from relay_streams.keys import ConversationKeys
 from relay_telemetry.counter import counter
-from relay_turns.machine import InputState
+from relay_turns.phase import InputState
 from relay_wire import uplink
 
 REFUSALS = counter(

@@ -1,4 +1,4 @@
-"""Effects: what the turn machine decides and its shell performs."""
+"""Effects: decisions of the turn machine, as values for its caller to perform."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ class Publish(NamedTuple):
     end: bool = False
 
 
-class Speak(NamedTuple):
+class SendAudio(NamedTuple):
     """Send audio of a turn to Motion Server; with ``end`` the request is complete."""
 
     turn: int
@@ -24,15 +24,15 @@ class Speak(NamedTuple):
 
 
 class Abandon(NamedTuple):
-    """Nothing more of this turn's motion is wanted: end its request, drop what waits to be sent."""
+    """End the turn's motion request and discard its unsent audio: no more of its motion is published."""
 
     turn: int
     overdue: bool = False
-    """Motion Server owed an answer and did not give it: its session is not to be trusted either."""
+    """Motion Server owed an answer and did not send it: its session is to be closed, too."""
 
 
 class Discard(NamedTuple):
-    """Something arrived that may not be published. Count it."""
+    """Count an input that may not be published."""
 
     what: str
     reason: str
@@ -43,6 +43,12 @@ DISCARDS = {
     "motion": ("too_large", "other_turn", "audio_only", "after_end", "before_audio", "empty"),
     "playback": ("other_turn", "too_many"),
 }
-"""What can be discarded, and why."""
+"""The inputs that can be discarded, and the reasons."""
 
-Effect = Publish | Speak | Abandon | Discard
+Effect = Publish | SendAudio | Abandon | Discard
+
+
+class Deferred(NamedTuple):
+    """Answer to audio of a turn that may not begin yet. Nothing has changed: offer the audio again later."""
+
+    turn: int

@@ -1,4 +1,4 @@
-"""The turn machine: decides what may be published when, and what Motion Server is told.
+"""The turn machine: decides what is published when, and what is sent to Motion Server.
 
 Pure: no I/O, no clock, no task. Every input that depends on time takes ``now``, in seconds of any
 clock that only goes forward. Every input returns the effects to perform, in order.
@@ -9,153 +9,82 @@ The rules it keeps, whatever happens in whatever order:
 - every turn that starts has exactly one END audio and exactly one ``turn_ended``, in every outcome;
 - motion of another turn, of a cancelled turn, or after the motion's own end is discarded and counted;
 - an empty motion payload is published only as the switch to audio-only, and no motion follows it;
-- a turn whose motion does not come in time goes on as audio;
+- a turn whose motion does not come in time continues as audio;
 - a turn waits until the one before it has finished playing, unless it barges in: until the end computed
   from its audio, and longer while a viewer reports that it is behind. No report ends it for the others;
-- an interrupt of the last turn is published once, whatever the clock says, since viewers may still hear
+- an interrupt of the last turn is published once, whatever the clock says, since viewers may still play
   it; only an interrupt can follow a turn's ``turn_ended``, and nothing of a later turn precedes it;
-- what is sent to Motion Server is never paced: audio goes on as it comes.
+- audio for Motion Server is never paced: it is sent as it comes.
 """
 
-from enum import Enum
-from typing import Literal
+from msgspec.structs import replace
 
-import msgspec
-
-from relay_turns.checkpoint import Checkpoint, Phase
-from relay_turns.effects import Abandon, Discard, Effect, Publish, Speak
+from relay_turns.effects import Abandon, Deferred, Discard, Effect, Publish, SendAudio
+from relay_turns.phase import Phase
+from relay_turns.playback import TurnPlayback
+from relay_turns.rules import Rules
+from relay_turns.state import LocalState, TurnState
 from relay_wire import events
 from relay_wire.frame import MAX_MOTION_BYTES, Kind
 from relay_wire.pcm import duration_ms
-from relay_wire.playback import Playback, PlaybackLimits
 from relay_wire.position import Position
 
 BARGE_IN = "barge_in"
 """The reason of an interrupt by a turn that barges in."""
-InputState = Literal["open", "ended", "cut"]
-"""A turn's audio: still coming, complete, or cancelled."""
-
-
-class Admission(Enum):
-    """What happens to audio of a turn if it is offered now."""
-
-    NOW = "now"
-    LATER = "later"
-    """The turn before it is still speaking or playing: offer it again after the next change."""
-    NEVER = "never"
-    """The turn is over or was cancelled before it began."""
-
-
-class Rules(msgspec.Struct, frozen=True):
-    """The machine's settings. Times are in seconds, sizes of audio in milliseconds."""
-
-    sample_rate: int
-    first_motion_timeout_s: float = 5.0
-    """From enough audio for a first window until the first motion."""
-    motion_stall_timeout_s: float = 10.0
-    """From enough audio for a further window, or the end of input, until the next motion."""
-    input_timeout_s: float = 30.0
-    """From one chunk of a turn to the next."""
-    playback: PlaybackLimits = PlaybackLimits(grace_s=0.5, report_s=10.0, viewers=64)
-    """How long a turn is waited for that is out, but still played."""
-    first_window_ms: int = 500
-    """Audio Motion Server wants before it answers at first (facts 3 and 12)."""
-    next_window_ms: int = 4000
-    """Audio after which an answer is surely due: twice the window seen (facts 3)."""
 
 
 class TurnMachine:
-    """The turns of one conversation, during one owner's term.
+    """The turns of one conversation, during one generation.
 
     Args:
         rules: The settings.
-        checkpoint: Where the owner before this one left off.
+        state: The last owner's state.
     """
 
-    def __init__(self, rules: Rules, checkpoint: Checkpoint | None = None) -> None:
-        was = checkpoint or Checkpoint()
-        self.turn = was.turn
-        self.phase = was.phase
+    def __init__(self, rules: Rules, state: TurnState | None = None) -> None:
+        self.state = state or TurnState()
+        """The state after the effects returned so far. Each change replaces it."""
         self._rules = rules
-        self._cancelled = was.cancelled
-        self._interrupted = was.interrupted
-        self._audio_bytes = was.audio_bytes
-        # Where the turn's next chunk begins: after a hole it is ahead of the bytes published.
-        self._offset = was.offset
-        self._audio_ended = was.audio_ended
-        self._motion_ended = was.motion_ended
-        self._motion_seen = False
-        self._audio_only = was.audio_only
-        # An audio-only switch decided before the turn's first audio waits for it: audio comes first.
-        self._switch_due = was.switch_due
-        self._failed = was.failed
-        self._playing_ms = was.playing_ms
-        self._request: str | None = None
-        self._unanswered_bytes = 0
-        self._answer_due: float | None = None
-        self._input_due: float | None = None
-        self._first_audio_at = 0.0
-        self._playback = self._play(0.0)
+        self._local = LocalState()
+        self._playback = self._expected_playback(0.0)
 
-    # --- what the shell asks -------------------------------------------------------------------
+    @property
+    def turn(self) -> int:
+        """The turn that began last, 0 before the first."""
+        return self.state.turn
 
-    def admission(self, turn: int, *, barge_in: bool = False) -> Admission:
-        """Whether audio of this turn may be given to ``audio`` now."""
-        if self.phase is Phase.CLOSED or turn <= self._cancelled or turn < self.turn:
-            return Admission.NEVER
-        if turn == self.turn:
-            return Admission.NOW if self.input_state == "open" else Admission.NEVER
-        return Admission.NOW if barge_in or self.phase is Phase.IDLE else Admission.LATER
+    @property
+    def phase(self) -> Phase:
+        """Where the conversation stands."""
+        return self.state.phase
 
     @property
     def deadline(self) -> float | None:
         """When ``tick`` has something to do, if nothing else happens; None when nothing waits."""
-        if self.phase is Phase.PLAYING:
+        if self.phase == "playing":
             return self._playback.ends_at
-        if self.phase is not Phase.SPEAKING:
+        if self.phase != "speaking":
             return None
-        return min((due for due in (self._input_due, self._answer_due) if due is not None), default=None)
-
-    @property
-    def offset(self) -> int:
-        """Bytes of the turn's audio that were taken."""
-        return self._offset
-
-    @property
-    def input_state(self) -> InputState:
-        """What became of the turn's audio."""
-        if self.phase is Phase.SPEAKING and not self._audio_ended:
-            return "open"
-        return "cut" if self.turn <= self._cancelled else "ended"
-
-    def checkpoint(self) -> Checkpoint:
-        """The state after the effects returned so far."""
-        return Checkpoint(
-            turn=self.turn,
-            phase=self.phase,
-            cancelled=self._cancelled,
-            interrupted=self._interrupted,
-            audio_bytes=self._audio_bytes,
-            offset=self._offset,
-            audio_ended=self._audio_ended,
-            motion_ended=self._motion_ended,
-            audio_only=self._audio_only,
-            switch_due=self._switch_due,
-            failed=self._failed,
-            playing_ms=self._playing_ms,
-        )
+        dues = (self._local.input_due, self._local.answer_due)
+        return min((due for due in dues if due is not None), default=None)
 
     # --- inputs --------------------------------------------------------------------------------
 
-    def begin_term(self, now: float, after: Position) -> list[Effect]:
-        """This owner takes over: the first input, once. A turn that was being spoken goes on as audio."""
+    def start(self, now: float, after: Position) -> list[Effect]:
+        """Begin this owner's generation: the first input, once. A turn that was speaking continues as audio.
+
+        Args:
+            now: The time.
+            after: The last frame of the generation before.
+        """
         effects: list[Effect] = [self._event(events.OwnerChanged(after=str(after)), turn=0)]
-        if self.phase is Phase.PLAYING:
-            self._playback = self._play(now)
-        elif self.phase is Phase.SPEAKING:
-            self._first_audio_at = now
-            self._input_due = None if self._audio_ended else now + self._rules.input_timeout_s
-            effects += self._without_motion(now, "owner_changed")
+        if self.phase == "playing":
+            self._playback = self._expected_playback(now)
+        elif self.phase == "speaking":
+            self._local.first_audio_at = now
+            if not self.state.audio_ended:
+                self._expect_input(now)
+            effects += self._continue_without_motion(now, "owner_changed")
         return effects
 
     def audio(
@@ -167,83 +96,80 @@ class TurnMachine:
         offset: int | None = None,
         end: bool = False,
         barge_in: bool = False,
-    ) -> list[Effect]:
+        may_begin: bool = True,
+    ) -> list[Effect] | Deferred:
         """Audio of a turn arrived: it is published first, then sent to Motion Server.
 
-        With ``end`` the turn's input is complete; ``pcm`` may then be empty. Audio that is not
-        admitted now is discarded, and so is what comes a second time by its ``offset`` in the turn,
-        in bytes (None: it follows what came before). What is missing before it is told.
+        Audio of a turn that is over, or was cancelled before it began, is discarded.
+
+        Args:
+            now: The time.
+            turn: The turn.
+            pcm: The audio; may be empty.
+            offset: Where it begins in the turn, in bytes; None: it follows the audio before. What has come
+                already is discarded, and an event reports what is missing.
+            end: The turn's input is complete.
+            barge_in: The turn interrupts those before it; else it waits until they have finished playing.
+            may_begin: Whether a turn may begin now.
+
+        Returns:
+            The effects; or ``Deferred``, which has changed nothing, when the turn may not begin yet.
         """
-        if self.admission(turn, barge_in=barge_in) is not Admission.NOW:
+        state = self.state
+        is_over = turn == state.turn and state.input_state != "open"
+        if is_over or self.phase == "closed" or turn <= state.cancelled or turn < state.turn:
             return [Discard("audio", "not_admitted")]
-        effects = [] if turn == self.turn else self._begin(now, turn, barge_in=barge_in)
-        if offset is not None and offset > self._offset:
-            effects += self._missing(offset)
-        elif offset is not None and offset < self._offset:
-            pcm = pcm[self._offset - offset :]
-            if not pcm and not end:
-                return [*effects, Discard("audio", "repeated")]
-        if not pcm and not end:
-            # Its speaker is silent and alive.
-            self._input_due = now + self._rules.input_timeout_s
-            return [*effects, Discard("audio", "empty")]
-        effects.append(self._publish(Kind.AUDIO, pcm, end=end))
-        if self._audio_bytes == 0:
-            self._first_audio_at = now
-        self._audio_bytes += len(pcm)
-        self._offset += len(pcm)
-        self._input_due = None if end else now + self._rules.input_timeout_s
-        self._audio_ended = end
-        if self._switch_due:
-            effects += self._switch(self._switch_due)
-        if self._wants_motion and self._audio_bytes > 0:
-            effects.append(Speak(turn, pcm, end))
-            self._expect_answer(now, len(pcm))
-        return effects + self._end_if_complete(now)
+        if turn == state.turn:
+            return self._append(now, pcm, offset=offset, end=end)
+        if not may_begin or not (barge_in or self.phase == "idle"):
+            return Deferred(turn)
+        begun = self._begin(now, turn, barge_in=barge_in)
+        return begun + self._append(now, pcm, offset=offset, end=end)
 
     def request_opened(self, turn: int, req_id: str) -> None:
         """Motion Server knows this turn's request by this id; motion with another id is not of this turn."""
-        if turn == self.turn and self.phase is Phase.SPEAKING:
-            self._request = req_id
+        if turn == self.turn and self.phase == "speaking":
+            self._local.request = req_id
 
     def motion(self, now: float, req_id: str, payload: bytes, *, last: bool) -> list[Effect]:
         """A motion payload of a request arrived."""
-        refusal = self._refusal(req_id, payload)
+        refusal = self._motion_refusal(req_id, payload)
         if refusal:
             return [Discard("motion", refusal)]
         if len(payload) > MAX_MOTION_BYTES:
-            return [Discard("motion", "too_large"), *self._without_motion(now, "motion_too_large")]
+            return [Discard("motion", "too_large"), *self._continue_without_motion(now, "motion_too_large")]
         effects: list[Effect] = [self._publish(Kind.MOTION, payload, end=last)]
-        self._motion_seen = True
-        self._motion_ended = last
-        self._unanswered_bytes = 0
-        self._answer_due = None
-        if not last and self._audio_ended:
-            self._answer_due = now + self._rules.motion_stall_timeout_s
+        local = self._local
+        local.motion_seen = True
+        local.unanswered_bytes = 0
+        local.answer_due = None
+        if last:
+            self.state = replace(self.state, motion_ended=True)
+        elif self.state.audio_ended:
+            local.answer_due = now + self._rules.motion_stall_timeout_s
         return effects + self._end_if_complete(now)
 
     def motion_failed(self, now: float, reason: str, error: events.Error | None = None) -> list[Effect]:
-        """Motion Server will send no more for the running turn: it goes on as audio."""
+        """Motion Server will send no more for the running turn: it continues as audio."""
         effects: list[Effect] = [self._event(error)] if error else []
-        if self.phase is Phase.SPEAKING and self._wants_motion:
-            effects += self._without_motion(now, reason)
-        return effects
+        return effects + self._continue_without_motion(now, reason)
 
-    def tell(self, event: events.StreamEvent) -> list[Effect]:
-        """Say something besides: inside the turn while it is spoken, else outside any."""
-        if self.phase is Phase.CLOSED:
+    def emit(self, event: events.StreamEvent) -> list[Effect]:
+        """Publish an event: in the current turn while that is speaking, else in none."""
+        if self.phase == "closed":
             return []
-        return [self._event(event, turn=None if self.phase is Phase.SPEAKING else 0)]
+        return [self._event(event, turn=None if self.phase == "speaking" else 0)]
 
     def interrupt(self, now: float, upto: int, reason: str) -> list[Effect]:
         """Cancel the turns up to this one: the last that began stops, the waiting ones never begin."""
-        self._cancelled = max(self._cancelled, upto)
-        if self.phase is Phase.CLOSED or not self._interrupted < self.turn <= upto:
+        state = self.state
+        self.state = replace(state, cancelled=max(state.cancelled, upto))
+        if self.phase == "closed" or not state.interrupted < state.turn <= upto:
             return []
-        self._interrupted = self.turn
-        if self.phase is Phase.SPEAKING:
+        self.state = replace(self.state, interrupted=state.turn)
+        if self.phase == "speaking":
             return self._stop(now, reason)
-        self.phase = Phase.IDLE
+        self.state = replace(self.state, phase="idle")
         return [self._event(events.Interrupted(reason))]
 
     def playback(
@@ -253,146 +179,176 @@ class TurnMachine:
 
         That it has finished ends the wait for this viewer, and the grace given to all.
         """
-        if self.phase is not Phase.PLAYING or turn != self.turn:
+        if self.phase != "playing" or turn != self.turn:
             return [Discard("playback", "other_turn")]
         left_ms = self._media_ms - min(max(position_ms, 0), self._media_ms)
         if state == "finished":
-            self._playback.finished(viewer)
+            self._playback.finish(viewer)
         elif not self._playback.report(viewer, now + left_ms / 1000):
             return [Discard("playback", "too_many")]
         return self.tick(now)
 
     def tick(self, now: float) -> list[Effect]:
         """Time passed: to be called at ``deadline``; calling it earlier or later does no harm."""
-        if self.phase is Phase.PLAYING and now >= self._playback.ends_at:
-            self.phase = Phase.IDLE
-        if self.phase is not Phase.SPEAKING:
+        if self.phase == "playing" and now >= self._playback.ends_at:
+            self.state = replace(self.state, phase="idle")
+        if self.phase != "speaking":
             return []
-        if self._input_due is not None and now >= self._input_due:
-            self._failed = True
+        local = self._local
+        if local.input_due is not None and now >= local.input_due:
+            self.state = replace(self.state, failed=True)
             error = events.Error("input_timeout", "the turn's audio stopped before its end", retryable=True)
-            return [self._event(error), *self.audio(now, self.turn, b"", end=True)]
-        if self._answer_due is not None and now >= self._answer_due:
-            reason = "motion_stalled" if self._motion_seen else "motion_timeout"
-            return self._without_motion(now, reason, overdue=True)
+            return [self._event(error), *self._append(now, b"", end=True)]
+        if local.answer_due is not None and now >= local.answer_due:
+            reason = "motion_stalled" if local.motion_seen else "motion_timeout"
+            return self._continue_without_motion(now, reason, overdue=True)
         return []
 
     def close(self, now: float, reason: str) -> list[Effect]:
         """The conversation ends: the running turn stops, and nothing is published after this."""
         effects = self.interrupt(now, self.turn, reason)
         effects.append(self._event(events.ConversationEnded(reason), turn=0))
-        self.phase = Phase.CLOSED
+        self.state = replace(self.state, phase="closed")
         return effects
 
     # --- the turn's life -----------------------------------------------------------------------
 
     def _begin(self, now: float, turn: int, *, barge_in: bool) -> list[Effect]:
         effects = self.interrupt(now, self.turn, BARGE_IN) if barge_in else []
-        self.turn = turn
-        self.phase = Phase.SPEAKING
-        self._audio_bytes = self._offset = 0
-        self._audio_ended = self._motion_ended = self._motion_seen = self._audio_only = False
-        self._switch_due = ""
-        self._failed = False
-        self._playing_ms = 0
-        self._request = None
-        self._unanswered_bytes = 0
-        self._answer_due = None
-        self._input_due = now + self._rules.input_timeout_s
+        self.state = self.state.begin(turn)
+        self._local = LocalState()
+        self._expect_input(now)
         return [*effects, self._event(events.TurnStarted())]
+
+    def _append(self, now: float, pcm: bytes, *, offset: int | None = None, end: bool) -> list[Effect]:
+        effects: list[Effect] = []
+        if offset is not None and offset > self.state.offset:
+            effects += self._skip_missing(offset)
+        elif offset is not None and offset < self.state.offset:
+            pcm = pcm[self.state.offset - offset :]
+            if not pcm and not end:
+                return [Discard("audio", "repeated")]
+        if not pcm and not end:
+            # Its speaker is silent and alive.
+            self._expect_input(now)
+            return [*effects, Discard("audio", "empty")]
+        effects.append(self._publish(Kind.AUDIO, pcm, end=end))
+        self._count_audio(now, len(pcm), end=end)
+        if self.state.switch_due:
+            effects += self._switch_to_audio_only(self.state.switch_due)
+        if self.state.expects_motion and self.state.audio_bytes > 0:
+            effects.append(SendAudio(self.turn, pcm, end))
+            self._expect_answer(now, len(pcm))
+        return effects + self._end_if_complete(now)
+
+    def _skip_missing(self, offset: int) -> list[Effect]:
+        text = f"{offset - self.state.offset} bytes of the turn's audio are lost"
+        self.state = replace(self.state, offset=offset, failed=True)
+        return [self._event(events.Error("audio_missing", text, retryable=False))]
+
+    def _count_audio(self, now: float, size_bytes: int, *, end: bool) -> None:
+        state = self.state
+        if state.audio_bytes == 0:
+            self._local.first_audio_at = now
+        self.state = replace(
+            state,
+            audio_bytes=state.audio_bytes + size_bytes,
+            offset=state.offset + size_bytes,
+            audio_ended=end,
+        )
+        if end:
+            self._local.input_due = None
+        else:
+            self._expect_input(now)
 
     def _stop(self, now: float, reason: str) -> list[Effect]:
         effects: list[Effect] = []
-        if not self._audio_ended:
+        if not self.state.audio_ended:
             # Before `interrupted`: audio after a client's interrupt() would open a new round (facts 4.3).
             effects.append(self._publish(Kind.AUDIO, b"", end=True))
-        if self._wants_motion:
+        if self.state.expects_motion:
             effects.append(Abandon(self.turn))
         effects.append(self._event(events.Interrupted(reason)))
         return effects + self._end(now, "interrupted")
 
     def _end_if_complete(self, now: float) -> list[Effect]:
+        state = self.state
         # A turn without a single sample has no motion to wait for.
-        if not self._audio_ended or (self._wants_motion and self._audio_bytes > 0):
+        if not state.audio_ended or (state.expects_motion and state.audio_bytes > 0):
             return []
-        if self._failed:
+        if state.failed:
             return self._end(now, "failed")
-        return self._end(now, "audio_only" if self._audio_only else "complete")
+        return self._end(now, "audio_only" if state.audio_only else "complete")
 
     def _end(self, now: float, outcome: events.Outcome) -> list[Effect]:
         if outcome == "interrupted":
-            self.phase = Phase.IDLE
+            self.state = replace(self.state, phase="idle")
         else:
-            played_ms = int(max(now - self._first_audio_at, 0) * 1000)
-            self._playing_ms = max(self._media_ms - played_ms, 0)
-            self.phase = Phase.PLAYING
-            self._playback = self._play(now)
+            played_ms = int(max(now - self._local.first_audio_at, 0) * 1000)
+            self.state = replace(self.state, phase="playing", playing_ms=max(self._media_ms - played_ms, 0))
+            self._playback = self._expected_playback(now)
         return [self._event(events.TurnEnded(outcome))]
 
-    def _play(self, now: float) -> Playback:
-        return Playback(now + self._playing_ms / 1000, self._rules.playback)
+    def _expected_playback(self, now: float) -> TurnPlayback:
+        return TurnPlayback(now + self.state.playing_ms / 1000, self._rules.playback)
 
-    def _without_motion(self, now: float, reason: str, *, overdue: bool = False) -> list[Effect]:
-        """Go on as audio, unless the turn's motion is complete or already switched off."""
-        if not self._wants_motion:
+    def _continue_without_motion(self, now: float, reason: str, *, overdue: bool = False) -> list[Effect]:
+        """Continue the speaking turn as audio, unless its motion is complete or switched off already."""
+        state = self.state
+        if self.phase != "speaking" or not state.expects_motion:
             return []
         abandon = Abandon(self.turn, overdue)
-        self._audio_only = True
-        self._answer_due = None
-        if self._audio_bytes == 0 and not self._audio_ended:
-            self._switch_due = reason
+        self._local.answer_due = None
+        self.state = replace(state, audio_only=True)
+        if state.audio_bytes == 0 and not state.audio_ended:
+            self.state = replace(self.state, switch_due=reason)
             return [abandon]
-        return [abandon, *self._switch(reason), *self._end_if_complete(now)]
+        return [abandon, *self._switch_to_audio_only(reason), *self._end_if_complete(now)]
 
-    def _switch(self, reason: str) -> list[Effect]:
-        self._switch_due = ""
+    def _switch_to_audio_only(self, reason: str) -> list[Effect]:
+        self.state = replace(self.state, switch_due="")
         return [self._event(events.AudioOnly(reason)), self._publish(Kind.MOTION, b"", end=True)]
-
-    def _missing(self, offset: int) -> list[Effect]:
-        self._failed = True
-        text = f"{offset - self._offset} bytes of the turn's audio are lost"
-        self._offset = offset
-        return [self._event(events.Error("audio_missing", text, retryable=False))]
 
     # --- facts about the running turn ----------------------------------------------------------
 
     @property
-    def _wants_motion(self) -> bool:
-        return not (self._motion_ended or self._audio_only)
-
-    @property
     def _media_ms(self) -> int:
-        return duration_ms(self._audio_bytes, self._rules.sample_rate)
+        return duration_ms(self.state.audio_bytes, self._rules.sample_rate)
 
-    def _refusal(self, req_id: str, payload: bytes) -> str:
-        if self.phase is not Phase.SPEAKING or req_id != self._request:
+    def _motion_refusal(self, req_id: str, payload: bytes) -> str:
+        if self.phase != "speaking" or req_id != self._local.request:
             return "other_turn"
-        if self._audio_only:
+        if self.state.audio_only:
             return "audio_only"
-        if self._motion_ended:
+        if self.state.motion_ended:
             return "after_end"
-        if self._audio_bytes == 0:
+        if self.state.audio_bytes == 0:
             return "before_audio"
         return "" if payload else "empty"
 
+    def _expect_input(self, now: float) -> None:
+        self._local.input_due = now + self._rules.input_timeout_s
+
     def _expect_answer(self, now: float, size_bytes: int) -> None:
         """Start the watchdog once Motion Server has enough audio to owe an answer."""
-        self._unanswered_bytes += size_bytes
-        rules = self._rules
-        window_ms = rules.next_window_ms if self._motion_seen else rules.first_window_ms
-        enough = duration_ms(self._unanswered_bytes, rules.sample_rate) >= window_ms
-        if self._answer_due is None and (enough or self._audio_ended):
-            timeout_s = rules.motion_stall_timeout_s if self._motion_seen else rules.first_motion_timeout_s
-            self._answer_due = now + timeout_s
+        rules, local = self._rules, self._local
+        local.unanswered_bytes += size_bytes
+        window_ms = rules.next_window_ms if local.motion_seen else rules.first_window_ms
+        is_enough = duration_ms(local.unanswered_bytes, rules.sample_rate) >= window_ms
+        if local.answer_due is None and (is_enough or self.state.audio_ended):
+            timeout_s = rules.motion_stall_timeout_s if local.motion_seen else rules.first_motion_timeout_s
+            local.answer_due = now + timeout_s
+
+    # --- frames --------------------------------------------------------------------------------
 
     def _publish(self, kind: Kind, payload: bytes, *, end: bool) -> Publish:
         return Publish(kind, self.turn, payload, self._media_ms, end)
 
     def _event(self, event: events.StreamEvent, *, turn: int | None = None) -> Publish:
-        inside = turn is None
+        is_inside = turn is None
         return Publish(
             Kind.EVENT,
-            self.turn if inside else 0,
+            self.turn if is_inside else 0,
             events.encode(event),
-            self._media_ms if inside else 0,
+            self._media_ms if is_inside else 0,
         )

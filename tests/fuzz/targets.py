@@ -12,7 +12,7 @@ from relay_auth.viewer_tokens import Role, TokenError, mint, verify
 from relay_control.media import samples_of
 from relay_streams.conversations import Conversation
 from relay_streams.errors import Missing, Unreadable
-from relay_turns.checkpoint import Checkpoint
+from relay_turns.state import TurnState
 from relay_wire import audio_socket, events, frame, messages, uplink
 from relay_wire.avatarkit import host, texts
 from relay_wire.avatarkit import messages as clients
@@ -147,7 +147,7 @@ TARGETS = {
             ),
         ),
     ),
-    "checkpoint": Target(Checkpoint.decode, (msgspec.MsgspecError,), (b"", Checkpoint(turn=1).encode())),
+    "checkpoint": Target(TurnState.decode, (msgspec.MsgspecError,), (b"", TurnState(turn=1).encode())),
     "wav": Target(lambda data: samples_of(data, "audio/wav", 16000), (Problem,), (_WAV,)),
     "token": Target(
         _text(lambda token: verify(KEYS.by_kid, token)),

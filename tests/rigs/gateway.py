@@ -19,8 +19,8 @@ from relay_runtime.http import listen
 from relay_settings.gateway import GatewaySettings
 from relay_streams.publisher import Publisher
 from relay_streams.writer import Writer
-from relay_turns.checkpoint import Checkpoint
 from relay_turns.effects import Publish
+from relay_turns.state import TurnState
 from relay_wire import events, frame, uplink
 from relay_wire.frame import Frame, Kind
 
@@ -60,7 +60,7 @@ class Bench:
     # --- the owner's side ----------------------------------------------------------------------
 
     def publish(
-        self, *events_: events.StreamEvent, turn: int = 0, checkpoint: Checkpoint | None = None
+        self, *events_: events.StreamEvent, turn: int = 0, checkpoint: TurnState | None = None
     ) -> None:
         state = checkpoint.encode() if checkpoint else b""
         for event in events_:

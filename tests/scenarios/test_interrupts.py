@@ -16,9 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from relay_redis.script import Script
 from relay_streams import scripts
 from relay_streams.keys import KeySpace
-from relay_turns.checkpoint import Phase
-from relay_turns.effects import Effect, Publish
-from relay_turns.machine import Admission, Rules, TurnMachine
+from relay_turns.effects import Deferred, Effect, Publish
+from relay_turns.machine import TurnMachine
+from relay_turns.rules import Rules
 from relay_wire import events, uplink
 from relay_wire.frame import Kind
 from relay_wire.position import START
@@ -55,7 +55,7 @@ class Interrupts(RuleBasedStateMachine):
         self.stopped: set[int] = set()
         """Turns whose interrupt was told."""
         self.now = 0.0
-        self.take(self.machine.begin_term(self.now, START))
+        self.take(self.machine.start(self.now, START))
         self.read = 0
         self.held: int | None = None
         self.heard = "0-0"
@@ -117,23 +117,22 @@ class Interrupts(RuleBasedStateMachine):
                 continue
             self.read, count = index + 1, count - 1
             self.act(index, entry_id, uplink.decode(fields))
-            if self.held is not None and self.machine.phase is Phase.IDLE:
+            if self.held is not None and self.machine.phase == "idle":
                 self.read, self.held = self.held, None
                 return
 
     def act(self, index: int, entry_id: str, said: uplink.Entry) -> None:
         if isinstance(said, uplink.SpeechChunk):
-            admission = self.machine.admission(said.turn, barge_in=said.barge_in)
-            if admission is Admission.LATER:
+            before = self.machine.turn
+            effects = self.machine.audio(
+                self.now, said.turn, said.pcm, offset=said.offset, end=said.end, barge_in=said.barge_in
+            )
+            if isinstance(effects, Deferred):
                 self.held = index if self.held is None else self.held
                 return
-            if admission is Admission.NOW and said.turn > self.machine.turn:
+            if self.machine.turn != before:
                 self.held = None
-            self.take(
-                self.machine.audio(
-                    self.now, said.turn, said.pcm, offset=said.offset, end=said.end, barge_in=said.barge_in
-                )
-            )
+            self.take(effects)
         elif number(entry_id) > number(self.heard) and isinstance(said, uplink.Interrupt):
             self.hear_interrupt(said.upto, said.reason)
         self.heard = max(self.heard, entry_id, key=number)
@@ -153,14 +152,14 @@ class Interrupts(RuleBasedStateMachine):
 
     @rule()
     def motion_is_complete(self) -> None:
-        if self.machine.phase is Phase.SPEAKING:
+        if self.machine.phase == "speaking":
             self.take(self.machine.motion_failed(self.now, "none"))
 
     @rule(seconds=st.floats(0.1, 3))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
         self.take(self.machine.tick(self.now))
-        if self.held is not None and self.machine.phase is Phase.IDLE:
+        if self.held is not None and self.machine.phase == "idle":
             self.read, self.held = self.held, None
 
     def take(self, effects: list[Effect]) -> None:

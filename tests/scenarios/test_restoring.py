@@ -10,8 +10,8 @@ from relay_streams.errors import Fenced
 from relay_streams.leases import UplinkProgress
 from relay_streams.publisher import Publisher
 from relay_streams.uplink import Uplink
-from relay_turns.checkpoint import Checkpoint
 from relay_turns.effects import Publish
+from relay_turns.state import TurnState
 from relay_wire.frame import Kind
 from relay_wire.position import Position
 
@@ -36,19 +36,19 @@ async def test_a_lost_tail_is_written_again(open_store) -> None:
         await append(writer, audio(), audio())
         go_back = await store.snapshot(lease.keys)
         await append(writer, audio())
-        await append(writer, audio(), audio(), checkpoint=Checkpoint(turn=5).encode(), up="7-7")
+        await append(writer, audio(), audio(), checkpoint=TurnState(turn=5).encode(), up="7-7")
         before = await store.entries(lease.keys.down)
         await go_back()
         assert len(await store.entries(lease.keys.down)) == 2
 
-        await append(writer, audio(), checkpoint=Checkpoint(turn=6).encode())
+        await append(writer, audio(), checkpoint=TurnState(turn=6).encode())
 
         after = await store.entries(lease.keys.down)
         assert after[:5] == before
         assert [entry for entry, _ in after] == [f"{lease.generation}-{seq}" for seq in range(1, 7)]
         record = await read(store.client, lease.keys)
         assert (record.tail, record.up) == (Position(lease.generation, 6), "7-7")
-        assert record.checkpoint == Checkpoint(turn=6)
+        assert record.checkpoint == TurnState(turn=6)
         assert writer.backlog_bytes == 0
         assert store.lost == []
 
@@ -60,7 +60,7 @@ async def test_a_silent_owner_restores_the_tail_too(open_store) -> None:
         go_back = await store.snapshot(keys)
         lease = await store.claim(keys)
         writer = store.writer(publisher, lease)
-        await append(writer, audio(), audio(), checkpoint=Checkpoint(turn=2).encode(), up="7-7")
+        await append(writer, audio(), audio(), checkpoint=TurnState(turn=2).encode(), up="7-7")
         before = await store.entries(keys.down)
         await go_back()
 
@@ -72,7 +72,7 @@ async def test_a_silent_owner_restores_the_tail_too(open_store) -> None:
         assert await store.entries(keys.down) == before
         record = await read(store.client, keys)
         assert (record.generation, record.owner) == (lease.generation, "worker")
-        assert record.checkpoint == Checkpoint(turn=2)
+        assert record.checkpoint == TurnState(turn=2)
 
 
 @pytest.mark.parametrize("loss", ["record", "stream", "everything"])
@@ -81,7 +81,7 @@ async def test_a_store_that_lost_its_data_is_filled_again(open_store, loss) -> N
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create(sample_rate=24000))
         writer = store.writer(publisher, lease)
-        await append(writer, audio(), audio(), checkpoint=Checkpoint(turn=2).encode(), up="7-7")
+        await append(writer, audio(), audio(), checkpoint=TurnState(turn=2).encode(), up="7-7")
         before, was = await store.entries(lease.keys.down), await read(store.client, lease.keys)
         match loss:
             case "record":

@@ -20,7 +20,7 @@ from relay_ingest.motion.failures import MotionFailure
 from relay_ingest.motion.pool import MotionPool
 from relay_ingest.motion.session import MotionConversation
 from relay_ingest.observer import TurnObserver
-from relay_ingest.uplink_reader import UplinkReader, Verdict
+from relay_ingest.uplink_reader import Accepted, UplinkReader
 from relay_redis.errors import StoreError
 from relay_settings.ingest import IngestSettings
 from relay_streams.consumer import StreamConsumer
@@ -28,9 +28,9 @@ from relay_streams.leases import Lease, UplinkProgress
 from relay_streams.publisher import Publisher
 from relay_streams.uplink import Uplink
 from relay_telemetry.counter import OPEN, counter, expect
-from relay_turns.checkpoint import Phase
-from relay_turns.effects import DISCARDS, Abandon, Discard, Effect, Publish, Speak
-from relay_turns.machine import BARGE_IN, Admission, Rules, TurnMachine
+from relay_turns.effects import DISCARDS, Abandon, Deferred, Discard, Effect, Publish, SendAudio
+from relay_turns.machine import BARGE_IN, TurnMachine
+from relay_turns.rules import Rules
 from relay_wire import events, uplink
 
 DISCARDED = counter(
@@ -102,7 +102,7 @@ class Owner:
         self._contained = ErrorBoundary(
             spawn, self._fail, conversation=record.id, generation=lease.generation
         )
-        self.writer = publisher.open(lease, heard=self._heard_so_far, on_lost=self._lost)
+        self.writer = publisher.open(lease, heard=self._uplink_progress, on_lost=self._lost)
         self._motion = MotionClient(
             pool,
             MotionConversation(record.id, record.avatar_id, record.sample_rate),
@@ -114,7 +114,7 @@ class Owner:
         """What the turn was opened with."""
         term_s = (lease.generation - record.first_generation) / 1000
         is_new = term_s < settings.conversation_active_s or record.input_turn > record.turn
-        self._said_at = self._loop.time() - (0.0 if is_new else settings.conversation_active_s)
+        self._active_at = self._loop.time() - (0.0 if is_new else settings.conversation_active_s)
         self._retiring = False
         self._boundary = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -126,19 +126,19 @@ class Owner:
             catalog=catalog,
             uplink=up,
             settings=settings,
-            heard=lambda: self._intake.heard,
-            publish=self._tell,
+            heard=lambda: self._uplink.last_handled,
+            publish=self._emit,
             is_behind=self.is_behind,
             spawn=self._contained.spawn,
         )
-        self._intake = UplinkReader(lease, consumer=consumer, up=up, contained=self._contained, reader=self)
+        self._uplink = UplinkReader(lease, consumer=consumer, up=up, contained=self._contained, handler=self)
         with self._contained("start"):
-            if self._machine.phase is Phase.CLOSED:
+            if self._machine.phase == "closed":
                 # The owner before us published the last frame and could not finish.
                 self._loop.call_soon(on_closed, self, CLOSED)
             else:
                 self._begin()
-                self.on_stop(record.stopped, record.stop_reason)
+                self.on_cancel(record.stopped, record.stop_reason)
                 if lease.replaced:
                     self._close(UNREADABLE)
 
@@ -150,20 +150,20 @@ class Owner:
     @property
     def silent_s(self) -> float:
         """For how long nothing was said in the conversation, or done in it."""
-        if self._machine.phase in (Phase.SPEAKING, Phase.PLAYING):
+        if self._machine.phase in ("speaking", "playing"):
             return 0.0
-        return self._loop.time() - self._said_at
+        return self._loop.time() - self._active_at
 
     def watched(self, ago_s: float) -> None:
         """Somebody watched it so long ago: until then it was not idle."""
-        self._said_at = self._loop.time() - ago_s
+        self._active_at = self._loop.time() - ago_s
 
     def stop(self) -> None:
         """Touch the conversation no more: neither the streams nor Motion Server. Safe to call again."""
         if self._stopped:
             return
         self._stopped = True
-        self._intake.close()
+        self._uplink.close()
         self._motion.close()
         self._agent.stop()
         self.writer.close()
@@ -191,11 +191,11 @@ class Owner:
     def _begin(self) -> None:
         """Publish the term's first frames, unless they are out."""
         if not self.writer.tail.seq:
-            self._perform(self._machine.begin_term(self._loop.time(), self.lease.conversation.tail))
+            self.perform(self._machine.start(self._loop.time(), self.lease.conversation.tail))
 
     def _close(self, reason: str) -> None:
         """Publish the last frames."""
-        self._perform(self._machine.close(self._loop.time(), reason))
+        self.perform(self._machine.close(self._loop.time(), reason))
         self._agent.hear(agent_events.Ended(reason))
         self._on_closed(self, reason)
 
@@ -204,13 +204,13 @@ class Owner:
         if self._failed or self._stopped:
             return
         self._failed = True
-        self._intake.close()
+        self._uplink.close()
         # Where the state is what cannot be worked with, another begins.
         for machine in (self._machine, TurnMachine(self._rules)):
             self._machine = machine
             try:
                 self._begin()
-                self._perform(machine.tell(events.Error(DEFECT, "the relay failed", retryable=False)))
+                self.perform(machine.emit(events.Error(DEFECT, "the relay failed", retryable=False)))
                 self._close(DEFECT)
             except Exception as further:  # noqa: BLE001  # the root of a callback, as above
                 self._contained.report("end", further)
@@ -220,59 +220,60 @@ class Owner:
 
     # --- inputs: the up stream -----------------------------------------------------------------
 
-    def judge(self, speech: uplink.SpeechChunk) -> Verdict:
-        """Part of ``Reader``."""
-        admission = self._machine.admission(speech.turn, barge_in=speech.barge_in)
-        begins = speech.turn > self._machine.turn and admission is Admission.NOW
-        if admission is Admission.LATER or (self._retiring and begins):
-            return "wait"
-        return "begin" if begins else "go_on"
-
-    def on_speech(self, speech: uplink.SpeechChunk) -> None:
-        """Part of ``Reader``."""
-        if self.judge(speech) == "begin":
+    def offer(self, speech: uplink.SpeechChunk) -> Accepted | Deferred:
+        """Part of ``UplinkHandler``."""
+        now, before = self._loop.time(), self._machine.turn
+        effects = self._machine.audio(
+            now,
+            speech.turn,
+            speech.pcm,
+            offset=speech.offset,
+            end=speech.end,
+            barge_in=speech.barge_in,
+            may_begin=not self._retiring,
+        )
+        if isinstance(effects, Deferred):
+            return effects
+        self._active_at = now
+        begins = self._machine.turn != before
+        if begins:
             self._key = speech.key
             self._observer.begin(speech)
             if speech.barge_in and not speech.key.startswith(speech_output.KEYS):
                 self._agent.hear(agent_events.Interrupted(BARGE_IN))
-        now = self._said_at = self._loop.time()
-        self._perform(
-            self._machine.audio(
-                now, speech.turn, speech.pcm, offset=speech.offset, end=speech.end, barge_in=speech.barge_in
-            )
-        )
+        return Accepted(effects, begins)
 
-    def on_stop(self, upto: int, reason: str) -> None:
-        """Part of ``Reader``."""
+    def on_cancel(self, upto: int, reason: str) -> None:
+        """Part of ``UplinkHandler``."""
         if effects := self._machine.interrupt(self._loop.time(), upto, reason):
-            self._perform(effects)
+            self.perform(effects)
 
-    def on_said(self, said: uplink.Entry) -> None:
-        """Part of ``Reader``."""
-        self._said_at = self._loop.time()
-        match said:
+    def on_entry(self, entry: uplink.Entry) -> None:
+        """Part of ``UplinkHandler``."""
+        self._active_at = self._loop.time()
+        match entry:
             case uplink.Interrupt(upto, reason):
-                self.on_stop(upto, reason)
+                self.on_cancel(upto, reason)
                 self._agent.hear(agent_events.Interrupted(reason))
             case uplink.Playback(turn, state, position_ms, viewer):
                 now = self._loop.time()
-                self._perform(self._machine.playback(now, turn, state, position_ms, viewer=viewer))
+                self.perform(self._machine.playback(now, turn, state, position_ms, viewer=viewer))
             case uplink.Close(reason):
                 self._close(reason)
             case uplink.Text() | uplink.Microphone() | uplink.ClipRequest():
-                self._agent.hear(said)
+                self._agent.hear(entry)
 
     def may_resume(self) -> bool:
-        """Part of ``Reader``."""
-        return not self._retiring and self._machine.phase is Phase.IDLE
+        """Part of ``UplinkHandler``."""
+        return not self._retiring and self._machine.phase == "idle"
 
     def is_behind(self) -> bool:
-        """Part of ``Reader``."""
+        """Part of ``UplinkHandler``."""
         return self.writer.backlog_bytes > _PAUSE_BYTES
 
-    def _heard_so_far(self) -> UplinkProgress:
-        machine = self._machine
-        return UplinkProgress(self._intake.read, machine.turn, machine.offset, machine.input_state, self._key)
+    def _uplink_progress(self) -> UplinkProgress:
+        state = self._machine.state
+        return UplinkProgress(self._uplink.last_read, state.turn, state.offset, state.input_state, self._key)
 
     # --- inputs: Motion Server -----------------------------------------------------------------
 
@@ -285,9 +286,9 @@ class Owner:
         """Part of ``MotionListener``."""
         now = self._loop.time()
         with self._contained("motion"):
-            self._perform(self._machine.motion(now, req_id, payload, last=last))
+            self.perform(self._machine.motion(now, req_id, payload, last=last))
             if self.writer.backlog_bytes > self._settings.backlog_bytes:
-                self._perform(self._machine.motion_failed(now, "backlog"))
+                self.perform(self._machine.motion_failed(now, "backlog"))
 
     def motion_failed(self, failure: MotionFailure) -> None:
         """Part of ``MotionListener``."""
@@ -295,28 +296,29 @@ class Owner:
             return
         error = events.Error(failure.code, failure.message, failure.retryable)
         with self._contained("motion"):
-            self._perform(self._machine.motion_failed(self._loop.time(), failure.code, error))
+            self.perform(self._machine.motion_failed(self._loop.time(), failure.code, error))
 
     # --- inputs: the agent ---------------------------------------------------------------------
 
-    def _tell(self, event: events.StreamEvent) -> None:
+    def _emit(self, event: events.StreamEvent) -> None:
         if not self._stopped:
             with self._contained("agent"):
-                self._perform(self._machine.tell(event))
+                self.perform(self._machine.emit(event))
 
     # --- effects -------------------------------------------------------------------------------
 
-    def _perform(self, effects: list[Effect]) -> None:
+    def perform(self, effects: list[Effect]) -> None:
+        """Write the state with the frames to publish, and carry out the rest. Part of ``UplinkHandler``."""
         publishes = [effect for effect in effects if isinstance(effect, Publish)]
         self.writer.append(
             publishes,
-            checkpoint=self._machine.checkpoint().encode(),
-            up=self._intake.cursor,
+            checkpoint=self._machine.state.encode(),
+            up=self._uplink.cursor,
             traceparent=self._observer.traceparent,
         )
         for effect in effects:
             match effect:
-                case Speak(turn, pcm, end):
+                case SendAudio(turn, pcm, end):
                     self._motion.send_audio(turn, pcm, end=end)
                 case Abandon(_, overdue=True):
                     self._motion.close()
@@ -330,7 +332,7 @@ class Owner:
         self._set_timer()
 
     def _mark_boundary(self) -> None:
-        if self._machine.phase is Phase.SPEAKING:
+        if self._machine.phase == "speaking":
             self._boundary.clear()
         else:
             self._boundary.set()
@@ -346,8 +348,8 @@ class Owner:
     def _on_time(self) -> None:
         self._timer = None
         with self._contained("timer"):
-            self._perform(self._machine.tick(self._loop.time()))
-            self._intake.resume()
+            self.perform(self._machine.tick(self._loop.time()))
+            self._uplink.resume()
 
     # --- the end -------------------------------------------------------------------------------
 

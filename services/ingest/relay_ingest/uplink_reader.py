@@ -1,14 +1,15 @@
-"""The intake: reads a conversation's up stream for its owner, in order, but for what stops speech.
+"""Uplink reader: reads a conversation's up stream for its owner, in order, except for interrupts.
 
-Speech that waits for its turn stays in the stream. The intake reads past it, since interrupts and reports lie
-behind it, and reads it again when its time has come. An interrupt acts before the speech it overtakes: as
-soon as it is read, and where much waits to be read, as soon as the record tells of it.
+Speech of a turn that may not begin yet stays in the stream. The reader reads past it, since interrupts and
+playback reports lie behind it, and reads it again when the turn may begin. An interrupt acts before the
+speech it overtakes: as soon as it is read, and where many entries wait, as soon as the record names the
+cancelled turn.
 """
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Literal, Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 from prometheus_client import Counter
@@ -19,52 +20,59 @@ from relay_streams.consumer import Entry, StreamConsumer
 from relay_streams.conversations import fields_of
 from relay_streams.leases import Lease
 from relay_streams.uplink import Uplink
+from relay_turns.effects import Deferred, Effect
 from relay_turns.machine import BARGE_IN
 from relay_wire import uplink
 
 BAD_ENTRIES = Counter("relay_ingest_bad_entries_total", "Up entries that could not be read.")
 
-Verdict = Literal["begin", "go_on", "wait"]
-"""Speech begins a turn, belongs to one that began, or one that is over; or has to wait."""
-
 _PAUSE_S = 0.05
 _MANY_ENTRIES = 16
-"""So many at once say that more may wait to be read."""
+"""A read of this many entries suggests that more wait to be read."""
 
 log = structlog.get_logger(__name__)
 
 
+class Accepted(NamedTuple):
+    """The turn machine's answer to speech that need not wait."""
+
+    effects: list[Effect]
+    """To be performed once the reader's cursor has passed the speech."""
+    begins: bool
+    """Whether the speech began its turn."""
+
+
 class UplinkHandler(Protocol):
-    """What an intake needs of the owner."""
+    """The owner, as its uplink reader uses it."""
 
-    def judge(self, speech: uplink.SpeechChunk) -> Verdict:
-        """What becomes of speech if it is taken now."""
+    def offer(self, speech: uplink.SpeechChunk) -> Accepted | Deferred:
+        """Give speech to the turn machine. Deferred speech is offered again."""
 
-    def on_speech(self, speech: uplink.SpeechChunk) -> None:
-        """Speech that need not wait."""
+    def perform(self, effects: list[Effect]) -> None:
+        """Perform effects of accepted speech, and store the reader's cursor with them."""
 
-    def on_said(self, said: uplink.Entry) -> None:
-        """Anything else, once."""
+    def on_entry(self, entry: uplink.Entry) -> None:
+        """Handle any other entry, once."""
 
-    def on_stop(self, upto: int, reason: str) -> None:
-        """Turns are cancelled. It is told of again, as what it is, in its order."""
+    def on_cancel(self, upto: int, reason: str) -> None:
+        """Cancel turns, ahead of the entry that says so: ``on_entry`` gets that in its order."""
 
     def may_resume(self) -> bool:
-        """Whether speech that waits may be judged again."""
+        """Whether deferred speech may be offered again."""
 
     def is_behind(self) -> bool:
-        """Whether no more is to be read now."""
+        """Whether reading has to pause."""
 
 
 class UplinkReader:
-    """Reads from where the owner before left off, until closed.
+    """Reads from the stored cursor on, until closed.
 
     Args:
-        lease: The term.
+        lease: The conversation's lease.
         consumer: Reads the stream.
-        up: Can be asked what waits in it.
-        contained: Around what runs here.
-        reader: The owner.
+        up: Knows the last turn that was cancelled.
+        contained: Catches what is raised here.
+        handler: The owner.
     """
 
     def __init__(
@@ -74,116 +82,121 @@ class UplinkReader:
         consumer: StreamConsumer,
         up: Uplink,
         contained: ErrorBoundary,
-        reader: UplinkHandler,
+        handler: UplinkHandler,
     ) -> None:
         self._keys = lease.keys
         self._up = up
         self._contained = contained
-        self._reader = reader
+        self._handler = handler
         self._loop = asyncio.get_running_loop()
         self.cursor = lease.conversation.up
-        """The last entry that is done with: what comes after it would be the next owner's."""
-        self._heard = _order(self.cursor)
-        """The last entry acted on. What is not speech is not acted on again when it is read a second time."""
-        self._waiting_after: str | None = None
-        """Where the speech begins that waits for its turn."""
-        self._looking: asyncio.Task[None] | None = None
-        self._following = consumer.follow(
+        """The last entry that needs no further reading: the next owner reads what comes after it."""
+        self._handled = _order(self.cursor)
+        """The last entry handled. Entries other than speech are skipped when they are read a second time."""
+        self._deferred_after: str | None = None
+        """The entry before the first deferred speech."""
+        self._lookup: asyncio.Task[None] | None = None
+        self._subscription = consumer.follow(
             self._keys.up, self._keys.partition, self.cursor, self._on_entries, contained.failed("uplink")
         )
 
     @property
-    def heard(self) -> str:
-        """The last entry acted on."""
-        return "{}-{}".format(*self._heard)
+    def last_handled(self) -> str:
+        """The last entry handled."""
+        return "{}-{}".format(*self._handled)
 
     @property
-    def read(self) -> str:
+    def last_read(self) -> str:
         """The last entry read."""
-        return self._following.cursor.decode()
+        return self._subscription.cursor.decode()
 
     def close(self) -> None:
-        """Read no more. Safe to call again."""
-        self._following.close()
+        """Stop reading. Safe to call again."""
+        self._subscription.close()
 
     def resume(self) -> bool:
-        """Read the waiting speech again once its turn may begin. True when it is being read."""
-        if self._waiting_after is None or not self._reader.may_resume():
+        """Read deferred speech again if its turn may begin. True when it will be read again."""
+        if self._deferred_after is None or not self._handler.may_resume():
             return False
-        self._following.seek(self._waiting_after)
-        self._waiting_after = None
+        self._subscription.seek(self._deferred_after)
+        self._deferred_after = None
         return True
 
     def _on_entries(self, entries: Sequence[Entry]) -> None:
-        decoded = [(entry.decode(), self._decode(entry, fields)) for entry, fields in entries]
-        for _, said in decoded:
-            if isinstance(said, uplink.Interrupt):
-                self._reader.on_stop(said.upto, said.reason)
-            elif isinstance(said, uplink.SpeechChunk) and said.barge_in:
-                self._reader.on_stop(said.turn - 1, BARGE_IN)
-        for entry, said in decoded:
-            self._take(entry, said)
-            if self._following.closed or self.resume():
+        decoded = [(entry_id.decode(), self._decode(entry_id, fields)) for entry_id, fields in entries]
+        for _, entry in decoded:
+            if isinstance(entry, uplink.Interrupt):
+                self._handler.on_cancel(entry.upto, entry.reason)
+            elif isinstance(entry, uplink.SpeechChunk) and entry.barge_in:
+                self._handler.on_cancel(entry.turn - 1, BARGE_IN)
+        for entry_id, entry in decoded:
+            if isinstance(entry, uplink.SpeechChunk):
+                self._offer(entry_id, entry)
+            else:
+                self._handle(entry_id, entry)
+            if self._subscription.closed or self.resume():
                 return
         if len(entries) >= _MANY_ENTRIES:
             self._look_ahead()
         self._pause_if_behind()
 
-    def _decode(self, entry: bytes, fields: Sequence[bytes]) -> uplink.Entry | None:
+    def _decode(self, entry_id: bytes, fields: Sequence[bytes]) -> uplink.Entry | None:
         try:
             return uplink.decode(fields_of(list(fields)))
         except uplink.UplinkError as error:
             BAD_ENTRIES.inc()
             log.warning(
-                "an up entry could not be read",
-                conversation=self._keys.id, entry=entry.decode(), error=str(error),
+                "uplink entry unreadable",
+                conversation=self._keys.id, entry=entry_id.decode(), error=str(error),
             )  # fmt: skip
             return None
 
-    def _take(self, entry: str, said: uplink.Entry | None) -> None:
-        if isinstance(said, uplink.SpeechChunk):
-            verdict = self._reader.judge(said)
-            if verdict == "wait":
-                if self._waiting_after is None:
-                    self._waiting_after = self.cursor
-                return
-            if verdict == "begin":
-                self._waiting_after = None  # A turn that barges in leaves those before it unspoken.
-            self._consumed(entry)
-            self._reader.on_speech(said)
-        else:
-            is_new = _order(entry) > self._heard
-            self._consumed(entry)
-            if said is not None and is_new:
-                self._reader.on_said(said)
+    def _offer(self, entry_id: str, speech: uplink.SpeechChunk) -> None:
+        answer = self._handler.offer(speech)
+        if isinstance(answer, Deferred):
+            if self._deferred_after is None:
+                self._deferred_after = self.cursor
+            return
+        if answer.begins:
+            self._deferred_after = (
+                None  # Of the turns before one that barges in, nothing is published any more.
+            )
+        self._mark_handled(entry_id)
+        self._handler.perform(answer.effects)
 
-    def _consumed(self, entry: str) -> None:
-        self._heard = max(self._heard, _order(entry))
-        if self._waiting_after is None:
-            self.cursor = entry
+    def _handle(self, entry_id: str, entry: uplink.Entry | None) -> None:
+        is_new = _order(entry_id) > self._handled
+        self._mark_handled(entry_id)
+        if entry is not None and is_new:
+            self._handler.on_entry(entry)
 
-    # --- when much waits -----------------------------------------------------------------------
+    def _mark_handled(self, entry_id: str) -> None:
+        self._handled = max(self._handled, _order(entry_id))
+        if self._deferred_after is None:
+            self.cursor = entry_id
+
+    # --- when many entries wait ----------------------------------------------------------------
 
     def _look_ahead(self) -> None:
-        if self._looking is None or self._looking.done():
-            self._looking = self._contained.spawn(self._stop_early())
+        if self._lookup is None or self._lookup.done():
+            self._lookup = self._contained.spawn(self._cancel_early())
 
-    async def _stop_early(self) -> None:
+    async def _cancel_early(self) -> None:
         with suppress(StoreError):
             stop = await self._up.last_stop(self._keys)
-            if not self._following.closed:
-                self._reader.on_stop(*stop)
+            if not self._subscription.closed:
+                self._handler.on_cancel(*stop)
                 self.resume()
 
     def _pause_if_behind(self) -> None:
-        if self._reader.is_behind():
-            self._following.pause()
+        if self._handler.is_behind():
+            self._subscription.pause()
             self._look_ahead()
             self._loop.call_later(_PAUSE_S, self._unpause)
 
     def _unpause(self) -> None:
-        if not self._following.closed:
-            self._following.resume()
+        if not self._subscription.closed:
+            self._subscription.resume()
             self._pause_if_behind()
 
 

@@ -4,7 +4,7 @@ import pytest
 from tests.rigs.gateway import collect, seqs
 
 from relay_client import Refused
-from relay_turns.checkpoint import Checkpoint, Phase
+from relay_turns.state import TurnState
 from relay_wire import events, frame
 from relay_wire.frame import Kind
 from relay_wire.position import Position
@@ -53,15 +53,15 @@ async def test_a_turn_that_plays_is_heard_from_its_start(bench) -> None:
 
         await b.turn(1)
         for turn, (phase, playing_ms, begins) in enumerate(
-            [(Phase.SPEAKING, 0, True), (Phase.PLAYING, 60_000, True), (Phase.PLAYING, 0, False),
-             (Phase.IDLE, 0, False), (Phase.CLOSED, 0, False)], start=2
+            [("speaking", 0, True), ("playing", 60_000, True), ("playing", 0, False),
+             ("idle", 0, False), ("closed", 0, False)], start=2
         ):  # fmt: skip
             at = b.writer.tail.seq + 1
             b.publish(events.TurnStarted(), turn=turn)
             b.publish(
                 events.Transcript("assistant", "x"),
                 turn=turn,
-                checkpoint=Checkpoint(turn, phase, playing_ms=playing_ms),
+                checkpoint=TurnState(turn, phase, playing_ms=playing_ms),
             )
             await b.writer.drained()
             for start in ("", "?from=turn"):
@@ -73,7 +73,7 @@ async def test_an_interrupted_turn_is_not_said_again(bench) -> None:
     """Nobody hears it any more, so who comes hears what follows."""
     async with bench() as b:
         await b.turn(1)
-        b.publish(events.Interrupted("viewer"), turn=1, checkpoint=Checkpoint(1, cancelled=1))
+        b.publish(events.Interrupted("viewer"), turn=1, checkpoint=TurnState(1, cancelled=1))
         await b.writer.drained()
         async with b.viewer("turn") as viewer:
             await b.turn(2)

@@ -17,7 +17,7 @@ from relay_streams import conversations
 from relay_streams.conversations import RECORD_FORMAT, Conversation
 from relay_streams.errors import Missing, Unreadable
 from relay_streams.publisher import Publisher
-from relay_turns.checkpoint import Checkpoint, Phase
+from relay_turns.state import TurnState
 from relay_wire import events, uplink
 from relay_wire.frame import Codec, Flags, Kind
 
@@ -161,7 +161,7 @@ async def test_an_impossible_state_ends_its_conversation_only(bench) -> None:
     """The record can be read, but its owner cannot work with it."""
     async with bench() as b:
         impossible, well = await b.store.create(), await b.store.create()
-        checkpoint = Checkpoint(turn=1, phase=Phase.SPEAKING, audio_bytes=10**15).encode()
+        checkpoint = TurnState(turn=1, phase="speaking", audio_bytes=10**15).encode()
         await damage(b.store, impossible, turn=1, checkpoint=checkpoint)
         before = DEFECTS.labels("start")._value.get()
         async with b.worker():

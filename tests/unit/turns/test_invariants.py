@@ -7,9 +7,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay_turns.checkpoint import Checkpoint, Phase
-from relay_turns.effects import Abandon, Discard, Effect, Publish, Speak
-from relay_turns.machine import Admission, Rules, TurnMachine
+from relay_turns.effects import Abandon, Deferred, Discard, Effect, Publish, SendAudio
+from relay_turns.machine import TurnMachine
+from relay_turns.rules import Rules
+from relay_turns.state import TurnState
 from relay_wire import events
 from relay_wire.frame import Kind
 from relay_wire.pcm import duration_ms
@@ -41,7 +42,7 @@ STEPS: dict[str, st.SearchStrategy[Any]] = {
         st.integers(-9, 9999),
     ),
     "failed": st.just(()),
-    "tell": st.just(()),
+    "emit": st.just(()),
     "interrupt": st.tuples(weighted((4, 0), (1, -1), (2, 1))),
     "take_over": st.just(()),
 }
@@ -51,7 +52,7 @@ inputs = weighted(
     (4, "wait"),
     (3, "playback"),
     (1, "failed"),
-    (1, "tell"),
+    (1, "emit"),
     (1, "interrupt"),
     (1, "take_over"),
 ).flatmap(lambda name: STEPS[name].map(lambda values: (name, *values)))
@@ -76,26 +77,25 @@ class Driver:
     """The turn of each request Motion Server has seen, in order; a request's id is its index."""
 
     def start(self) -> None:
-        self.take(self.machine.begin_term(self.now, Position(0, 0)))
+        self.take(self.machine.start(self.now, Position(0, 0)))
 
     def feed(self, step: tuple[Any, ...]) -> None:
         current = self.machine.turn
         match step:
             case ("audio", delta, size, end, barge_in):
                 pcm = bytes([len(self.frames) % 251]) * size
-                open_turn = current
-                if self.machine.admission(current) is not Admission.NOW:
-                    open_turn = max(current, self.cancelled) + 1
+                is_open = self.machine.state.input_state == "open"
+                open_turn = current if is_open else max(current, self.cancelled) + 1
                 self.audio(max(open_turn + delta, 1), pcm, end=end, barge_in=barge_in)
             case ("motion", back, size, last):
                 self.motion(len(self.requests) - 1 + back, size, last=last)
-            case (("failed" | "tell") as what,):
+            case (("failed" | "emit") as what,):
                 error = events.Error("x", "y", retryable=True)
                 failed = what == "failed"
                 self.take(
                     self.machine.motion_failed(self.now, "failed", error)
                     if failed
-                    else self.machine.tell(error)
+                    else self.machine.emit(error)
                 )
             case ("interrupt", delta):
                 self.cancelled = max(self.cancelled, current + delta)
@@ -111,17 +111,22 @@ class Driver:
                 self.now += seconds
                 self.take(self.machine.tick(self.now))
             case ("take_over",):
-                checkpoint = Checkpoint.decode(self.machine.checkpoint().encode())
+                checkpoint = TurnState.decode(self.machine.state.encode())
                 self.machine = TurnMachine(RULES, checkpoint)
                 self.generation += 1
-                self.take(self.machine.begin_term(self.now, Position(self.generation, 9)))
+                self.take(self.machine.start(self.now, Position(self.generation, 9)))
 
     def audio(self, turn: int, pcm: bytes, *, end: bool, barge_in: bool) -> None:
-        admission = self.machine.admission(turn, barge_in=barge_in)
-        starts = turn > self.machine.turn
+        was = self.machine.state
         effects = self.machine.audio(self.now, turn, pcm, end=end, barge_in=barge_in)
-        if admission is not Admission.NOW:
-            assert effects == [Discard("audio", "not_admitted")]
+        starts = turn > was.turn
+        if isinstance(effects, Deferred):
+            assert starts and not barge_in and was.phase in ("speaking", "playing")  # noqa: PT018
+            assert self.machine.state is was, "deferred audio changes nothing"
+            return
+        if effects == [Discard("audio", "not_admitted")]:
+            assert turn <= max(was.turn, self.cancelled), "only what is over is not admitted"
+            assert turn != was.turn or was.input_state != "open"
             return
         self.admitted[turn] += pcm
         if starts and barge_in:
@@ -130,7 +135,7 @@ class Driver:
             self.began_cancelled.append(turn)
         self.take(effects)
         for index, effect in enumerate(effects):
-            if isinstance(effect, Speak):
+            if isinstance(effect, SendAudio):
                 assert (effect.turn, effect.pcm, effect.end) == (turn, pcm, end)
                 before = effects[:index]
                 assert any(
@@ -147,11 +152,11 @@ class Driver:
 
     def take(self, effects: list[Effect]) -> None:
         for effect in effects:
-            assert isinstance(effect, Publish | Speak | Abandon | Discard)
+            assert isinstance(effect, Publish | SendAudio | Abandon | Discard)
             if isinstance(effect, Publish):
                 self.frames.append(effect)
                 self.times.append(self.now)
-        if self.machine.phase in (Phase.SPEAKING, Phase.PLAYING):
+        if self.machine.phase in ("speaking", "playing"):
             assert self.machine.deadline is not None, "nothing is waited for without a bound"
 
     def finish(self) -> None:
@@ -161,7 +166,7 @@ class Driver:
                 break
             self.now = max(self.now, self.machine.deadline)
             self.take(self.machine.tick(self.now))
-        assert self.machine.phase is Phase.IDLE, "left alone, every turn ends"
+        assert self.machine.phase == "idle", "left alone, every turn ends"
         self.take(self.machine.close(self.now, "deleted"))
 
 

@@ -2,12 +2,13 @@
 
 import pytest
 
-from relay_turns.checkpoint import Checkpoint, Phase
-from relay_turns.effects import Abandon, Discard, Effect, Publish, Speak
-from relay_turns.machine import Admission, Rules, TurnMachine
+from relay_turns.effects import Abandon, Deferred, Discard, Effect, Publish, SendAudio
+from relay_turns.machine import TurnMachine
+from relay_turns.playback import PlaybackLimits
+from relay_turns.rules import Rules
+from relay_turns.state import TurnState
 from relay_wire import events
 from relay_wire.frame import MAX_MOTION_BYTES, Kind
-from relay_wire.playback import PlaybackLimits
 from relay_wire.position import START, Position
 
 RATE = 16000
@@ -27,8 +28,13 @@ def machine() -> TurnMachine:
     return TurnMachine(RULES)
 
 
-def said(effects: list[Effect]) -> list[str]:
-    """Effects in short: what is published, spoken, abandoned, discarded."""
+NOT_ADMITTED = ["discard audio not_admitted"]
+
+
+def said(effects: list[Effect] | Deferred) -> list[str]:
+    """Effects in short: what is published, sent, abandoned, discarded; or that audio is deferred."""
+    if isinstance(effects, Deferred):
+        return ["deferred"]
     words = []
     for effect in effects:
         match effect:
@@ -38,13 +44,18 @@ def said(effects: list[Effect]) -> list[str]:
                 words.append(f"{type(event).__name__} {detail}".strip())
             case Publish(kind, _, payload, _, end):
                 words.append(f"{kind.name.lower()} {len(payload)}{' END' if end else ''}")
-            case Speak(_, pcm, end):
-                words.append(f"speak {len(pcm)}{' end' if end else ''}")
+            case SendAudio(_, pcm, end):
+                words.append(f"send {len(pcm)}{' end' if end else ''}")
             case Abandon(_, overdue):
                 words.append("abandon overdue" if overdue else "abandon")
             case Discard(what, reason):
                 words.append(f"discard {what} {reason}")
     return words
+
+
+def begins(machine: TurnMachine, turn: int, now: float = 0.0) -> bool:
+    """Whether audio of a turn begins it."""
+    return said(machine.audio(now, turn, SECOND))[:1] == ["TurnStarted"]
 
 
 def speaking(machine: TurnMachine, turn: int = 1, now: float = 0.0) -> None:
@@ -55,12 +66,12 @@ def speaking(machine: TurnMachine, turn: int = 1, now: float = 0.0) -> None:
 
 def test_a_whole_turn(machine: TurnMachine) -> None:
     """Audio is published before it is spoken; motion follows; both ends end the turn."""
-    assert said(machine.audio(0, 1, SECOND)) == ["TurnStarted", "audio 32000", "speak 32000"]
+    assert said(machine.audio(0, 1, SECOND)) == ["TurnStarted", "audio 32000", "send 32000"]
     machine.request_opened(1, "r")
     assert said(machine.motion(1, "r", b"m1", last=False)) == ["motion 2"]
-    assert said(machine.audio(1, 1, b"ab", end=True)) == ["audio 2 END", "speak 2 end"]
+    assert said(machine.audio(1, 1, b"ab", end=True)) == ["audio 2 END", "send 2 end"]
     assert said(machine.motion(2, "r", b"m2", last=True)) == ["motion 2 END", "TurnEnded complete"]
-    assert machine.phase is Phase.PLAYING
+    assert machine.phase == "playing"
 
 
 def test_motion_may_end_before_audio(machine: TurnMachine) -> None:
@@ -190,7 +201,7 @@ def test_input_that_stops(machine: TurnMachine) -> None:
     speaking(machine)
     machine.motion(1, "req-1", b"m", last=False)
 
-    assert said(machine.tick(30)) == ["Error input_timeout", "audio 0 END", "speak 0 end"]
+    assert said(machine.tick(30)) == ["Error input_timeout", "audio 0 END", "send 0 end"]
     assert said(machine.motion(31, "req-1", b"m", last=True)) == ["motion 1 END", "TurnEnded failed"]
 
 
@@ -201,7 +212,7 @@ def test_an_interrupted_turn_is_closed_in_order(machine: TurnMachine) -> None:
     effects = machine.interrupt(1, 1, "viewer")
 
     assert said(effects) == ["audio 0 END", "abandon", "Interrupted viewer", "TurnEnded interrupted"]
-    assert machine.phase is Phase.IDLE
+    assert machine.phase == "idle"
     assert said(machine.motion(2, "req-1", b"m", last=False)) == ["discard motion other_turn"]
     assert said(machine.audio(2, 1, b"ab")) == ["discard audio not_admitted"]
 
@@ -221,9 +232,9 @@ def test_an_interrupt_cancels_turns_that_wait(machine: TurnMachine) -> None:
     speaking(machine)
     machine.interrupt(1, 3, "backend")
 
-    assert machine.admission(2) is Admission.NEVER
-    assert machine.admission(3) is Admission.NEVER
-    assert machine.admission(4) is Admission.NOW
+    assert said(machine.audio(1, 2, SECOND)) == NOT_ADMITTED
+    assert said(machine.audio(1, 3, SECOND)) == NOT_ADMITTED
+    assert begins(machine, 4)
 
 
 def test_an_interrupt_of_an_earlier_turn_is_late(machine: TurnMachine) -> None:
@@ -239,12 +250,12 @@ def test_the_next_turn_waits_for_playback(machine: TurnMachine) -> None:
     machine.request_opened(1, "r")
     machine.motion(1, "r", b"m", last=True)
 
-    assert machine.admission(2) is Admission.LATER
+    assert said(machine.audio(0, 2, SECOND)) == ["deferred"]
     assert machine.deadline == 3.5
     machine.tick(3.4)
-    assert machine.admission(2) is Admission.LATER
+    assert said(machine.audio(0, 2, SECOND)) == ["deferred"]
     machine.tick(3.5)
-    assert machine.admission(2) is Admission.NOW
+    assert begins(machine, 2)
 
 
 def playing(machine: TurnMachine, turn: int = 1, seconds: int = 3) -> None:
@@ -261,10 +272,10 @@ def test_a_viewer_that_finished_early_ends_nothing_for_others(machine: TurnMachi
     assert said(machine.playback(1, 7, "finished", 0)) == ["discard playback other_turn"]
     assert machine.deadline == 3.5
     machine.playback(1, 1, "finished", 3000, viewer="a")
-    assert machine.admission(2) is Admission.LATER
+    assert said(machine.audio(0, 2, SECOND)) == ["deferred"]
     assert machine.deadline == 3
     machine.tick(3)
-    assert machine.admission(2) is Admission.NOW
+    assert begins(machine, 2)
 
 
 def test_a_viewer_that_finished_within_the_grace_ends_it(machine: TurnMachine) -> None:
@@ -272,7 +283,7 @@ def test_a_viewer_that_finished_within_the_grace_ends_it(machine: TurnMachine) -
     playing(machine)
     machine.playback(3.1, 1, "finished", 3000, viewer="a")
 
-    assert machine.admission(2) is Admission.NOW
+    assert begins(machine, 2)
 
 
 def test_the_last_of_the_viewers_is_waited_for(machine: TurnMachine) -> None:
@@ -286,7 +297,7 @@ def test_the_last_of_the_viewers_is_waited_for(machine: TurnMachine) -> None:
     machine.playback(5, 1, "finished", 3000, viewer="later")
     assert machine.deadline == 5.5
     machine.playback(5.1, 1, "finished", 3000, viewer="late")
-    assert machine.admission(2) is Admission.NOW
+    assert begins(machine, 2)
 
 
 def test_only_so_many_viewers_are_waited_for(machine: TurnMachine) -> None:
@@ -310,8 +321,8 @@ def test_an_interrupt_of_the_last_turn_is_told_at_any_time(machine: TurnMachine,
     assert said(effects) == ["Interrupted viewer"]
     assert [effect.turn for effect in effects if isinstance(effect, Publish)] == [1]
     assert said(machine.interrupt(at, 1, "viewer")) == []
-    resumed = TurnMachine(RULES, Checkpoint.decode(machine.checkpoint().encode()))
-    resumed.begin_term(at, START)
+    resumed = TurnMachine(RULES, TurnState.decode(machine.state.encode()))
+    resumed.start(at, START)
     assert said(resumed.interrupt(at, 5, "backend")) == []
 
 
@@ -349,7 +360,7 @@ def test_barge_in_does_not_wait(machine: TurnMachine) -> None:
 
     assert said(effects) == [
         "audio 0 END", "abandon", "Interrupted barge_in", "TurnEnded interrupted",
-        "TurnStarted", "audio 2", "speak 2",
+        "TurnStarted", "audio 2", "send 2",
     ]  # fmt: skip
     assert [effect.turn for effect in effects if isinstance(effect, Publish)] == [1, 1, 1, 2, 2]
 
@@ -383,19 +394,19 @@ def test_closing(machine: TurnMachine) -> None:
     assert said(machine.close(1, "deleted")) == [
         "audio 0 END", "abandon", "Interrupted deleted", "TurnEnded interrupted", "ConversationEnded deleted",
     ]  # fmt: skip
-    assert machine.admission(2) is Admission.NEVER
+    assert said(machine.audio(0, 2, SECOND)) == NOT_ADMITTED
     assert machine.deadline is None
 
 
 class TestTakeOver:
-    """The next owner goes on from the checkpoint."""
+    """The next owner continues from the checkpoint."""
 
     def next_owner(self, machine: TurnMachine) -> TurnMachine:
-        return TurnMachine(RULES, Checkpoint.decode(machine.checkpoint().encode()))
+        return TurnMachine(RULES, TurnState.decode(machine.state.encode()))
 
     def test_a_new_conversation(self, machine: TurnMachine) -> None:
         """The first owner says that it is the first."""
-        assert machine.begin_term(0, START) == [
+        assert machine.start(0, START) == [
             Publish(Kind.EVENT, 0, events.encode(events.OwnerChanged("0-0")), 0)
         ]
 
@@ -405,7 +416,7 @@ class TestTakeOver:
         machine.motion(1, "req-1", b"m", last=False)
         after = self.next_owner(machine)
 
-        assert said(after.begin_term(100, Position(5, 9))) == [
+        assert said(after.start(100, Position(5, 9))) == [
             "OwnerChanged", "abandon", "AudioOnly owner_changed", "motion 0 END",
         ]  # fmt: skip
         effects = after.audio(101, 1, b"ab", end=True)
@@ -417,15 +428,15 @@ class TestTakeOver:
         machine.audio(0, 1, SECOND, end=True)
         after = self.next_owner(machine)
 
-        assert said(after.begin_term(100, Position(5, 9)))[1:] == [
+        assert said(after.start(100, Position(5, 9)))[1:] == [
             "abandon", "AudioOnly owner_changed", "motion 0 END", "TurnEnded audio_only",
         ]  # fmt: skip
 
     def test_before_the_first_audio(self) -> None:
         """The switch waits for audio: audio comes before any motion, even an empty one."""
-        after = TurnMachine(RULES, Checkpoint(turn=1, phase=Phase.SPEAKING))
+        after = TurnMachine(RULES, TurnState(turn=1, phase="speaking"))
 
-        assert said(after.begin_term(0, Position(5, 9))) == ["OwnerChanged", "abandon"]
+        assert said(after.start(0, Position(5, 9))) == ["OwnerChanged", "abandon"]
         assert said(after.audio(1, 1, b"ab")) == ["audio 2", "AudioOnly owner_changed", "motion 0 END"]
 
     def test_while_playing(self, machine: TurnMachine) -> None:
@@ -435,8 +446,8 @@ class TestTakeOver:
         machine.motion(0, "r", b"m", last=True)
         after = self.next_owner(machine)
 
-        assert said(after.begin_term(100, Position(5, 9))) == ["OwnerChanged"]
-        assert after.admission(2) is Admission.LATER
+        assert said(after.start(100, Position(5, 9))) == ["OwnerChanged"]
+        assert said(after.audio(0, 2, SECOND)) == ["deferred"]
         assert after.deadline == 103.5
 
     def test_an_interrupt_is_not_repeated(self, machine: TurnMachine) -> None:
@@ -444,43 +455,43 @@ class TestTakeOver:
         speaking(machine)
         machine.interrupt(1, 2, "viewer")
         after = self.next_owner(machine)
-        after.begin_term(100, Position(5, 9))
+        after.start(100, Position(5, 9))
 
         assert said(after.interrupt(101, 2, "viewer")) == []
-        assert after.admission(2) is Admission.NEVER
+        assert said(after.audio(0, 2, SECOND)) == NOT_ADMITTED
 
     def test_the_next_turn_has_motion_again(self, machine: TurnMachine) -> None:
         """Audio-only does not outlive its turn."""
         speaking(machine)
         after = self.next_owner(machine)
-        after.begin_term(100, Position(5, 9))
+        after.start(100, Position(5, 9))
         after.audio(100, 1, b"", end=True)
         after.tick(200)
 
-        assert said(after.audio(200, 2, SECOND)) == ["TurnStarted", "audio 32000", "speak 32000"]
+        assert said(after.audio(200, 2, SECOND)) == ["TurnStarted", "audio 32000", "send 32000"]
 
 
 def test_audio_that_comes_again_is_taken_once(machine: TurnMachine) -> None:
     """A speaker that repeats after a fail-over: what was taken is cut off by its offset."""
-    assert said(machine.audio(0, 1, b"abcd", offset=0)) == ["TurnStarted", "audio 4", "speak 4"]
+    assert said(machine.audio(0, 1, b"abcd", offset=0)) == ["TurnStarted", "audio 4", "send 4"]
     assert said(machine.audio(0, 1, b"abcd", offset=0)) == ["discard audio repeated"]
-    assert said(machine.audio(0, 1, b"cdef", offset=2)) == ["audio 2", "speak 2"]
-    assert said(machine.audio(0, 1, b"ef", offset=4, end=True)) == ["audio 0 END", "speak 0 end"]
-    assert machine.offset == 6
-    assert machine.input_state == "ended"
+    assert said(machine.audio(0, 1, b"cdef", offset=2)) == ["audio 2", "send 2"]
+    assert said(machine.audio(0, 1, b"ef", offset=4, end=True)) == ["audio 0 END", "send 0 end"]
+    assert machine.state.offset == 6
+    assert machine.state.input_state == "ended"
 
 
 def test_missing_audio_is_told(machine: TurnMachine) -> None:
     """A hole in a turn's audio is an error and fails the turn; what follows is spoken."""
     machine.audio(0, 1, b"abcd", offset=0)
-    assert said(machine.audio(0, 1, b"ij", offset=8)) == ["Error audio_missing", "audio 2", "speak 2"]
-    again = TurnMachine(RULES, Checkpoint.decode(machine.checkpoint().encode()))
-    again.begin_term(0, START)
+    assert said(machine.audio(0, 1, b"ij", offset=8)) == ["Error audio_missing", "audio 2", "send 2"]
+    again = TurnMachine(RULES, TurnState.decode(machine.state.encode()))
+    again.start(0, START)
     assert said(again.audio(0, 1, b"kl", offset=10, end=True)) == ["audio 2 END", "TurnEnded failed"]
 
 
 def test_a_turn_whose_beginning_is_missing(machine: TurnMachine) -> None:
     """The first chunk seen is not the first: the turn begins, and says what is missing."""
     assert said(machine.audio(0, 1, b"cd", offset=2)) == [
-        "TurnStarted", "Error audio_missing", "audio 2", "speak 2",
+        "TurnStarted", "Error audio_missing", "audio 2", "send 2",
     ]  # fmt: skip

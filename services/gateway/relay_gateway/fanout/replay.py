@@ -12,7 +12,6 @@ from relay_streams import conversations
 from relay_streams.conversations import Conversation
 from relay_streams.errors import Missing
 from relay_streams.keys import ConversationKeys
-from relay_turns.checkpoint import Phase
 from relay_wire import events, frame
 from relay_wire.position import START, Position
 from relay_wire.problems import BAD_POSITION, CONVERSATION_ENDED, NOT_RESTORED, POSITION_AHEAD, Problem
@@ -109,8 +108,8 @@ class Replay:
     async def _is_current(self, keys: ConversationKeys, record: Conversation) -> bool:
         """Whether the last turn is still being spoken, or played: that is computed from when it ended."""
         checkpoint = record.checkpoint
-        if checkpoint.phase is not Phase.PLAYING:
-            return checkpoint.phase is Phase.SPEAKING
+        if checkpoint.phase != "playing":
+            return checkpoint.phase == "speaking"
         last = await self._client.execute("XRANGE", keys.down, str(record.tail), str(record.tail))
         if not last or not shared_frame_of(*last[0]):
             return False

@@ -13,7 +13,8 @@ from tests.rigs.gateway import Bench
 
 from relay_auth.viewer_tokens import Role
 from relay_turns.effects import Effect, Publish
-from relay_turns.machine import Rules, TurnMachine
+from relay_turns.machine import TurnMachine
+from relay_turns.rules import Rules
 from relay_wire import events, uplink
 
 OPTIONS: dict[str, Any] = {"compat": True, "compat_query_token": True, "avatar_id": "ava"}

@@ -17,7 +17,8 @@ from relay_gateway.dialects.avatarkit_json import UNKNOWN
 from relay_settings.base import SettingsError
 from relay_settings.gateway import GatewaySettings
 from relay_turns.effects import Effect, Publish
-from relay_turns.machine import Rules, TurnMachine
+from relay_turns.machine import TurnMachine
+from relay_turns.rules import Rules
 from relay_wire import events, frame, uplink
 from relay_wire.avatarkit import texts
 from relay_wire.frame import Kind
@@ -35,7 +36,7 @@ class Speaker:
 
     def take(self, effects: list[Effect]) -> None:
         publishes = [effect for effect in effects if isinstance(effect, Publish)]
-        self.bench.writer.append(publishes, checkpoint=self.machine.checkpoint().encode())
+        self.bench.writer.append(publishes, checkpoint=self.machine.state.encode())
 
     async def say(self, turn: int, *, end: bool = True, pcm: bytes = PCM) -> None:
         """Audio of a turn, and motion at both its ends."""

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from tests.rigs.avatar_client import AvatarClient
 from tests.unit.turns.test_invariants import Driver, event_of, inputs
 
-from relay_turns.checkpoint import Phase
 from relay_turns.effects import Effect, Publish
 from relay_wire import events, frame
 from relay_wire.avatarkit.rounds import Rounds
@@ -25,7 +24,7 @@ class Recorder(Driver):
     def take(self, effects: list[Effect]) -> None:
         super().take(effects)
         behind = len(self.frames)
-        speaking = self.machine.phase is Phase.SPEAKING
+        speaking = self.machine.phase == "speaking"
         self.entrances.append(self.turn_start(behind) if speaking else behind)
 
     def turn_start(self, behind: int) -> int:

@@ -1,0 +1,83 @@
+"""State of the turn machine: what one owner leaves to the next, and what only the current one knows."""
+
+import msgspec
+
+from relay_turns.phase import InputState, Phase
+
+
+class TurnState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The conversation's turns up to now. It is the checkpoint: stored as it is, in the frames' atomic write.
+
+    A field with a default belongs to one turn unless ``begin`` carries it over: the next turn begins with the
+    default, and every owner continues with the stored value. The names are those of the stored JSON.
+    """
+
+    turn: int = 0
+    """The turn that began last, 0 before the first."""
+    phase: Phase = "idle"
+    cancelled: int = 0
+    """The greatest turn that an interrupt cancelled. Carried over: it may be a turn that has not begun."""
+    interrupted: int = 0
+    """The last turn whose interrupt was published. Carried over."""
+    audio_bytes: int = 0
+    """Published audio of the turn."""
+    offset: int = 0
+    """Where the turn's next chunk begins, in bytes: after lost audio it is ahead of ``audio_bytes``."""
+    audio_ended: bool = False
+    motion_ended: bool = False
+    audio_only: bool = False
+    """The turn continues without motion."""
+    switch_due: str = ""
+    """Why the turn is to become audio-only after its first audio: audio comes before the switch."""
+    failed: bool = False
+    """Audio of the turn is missing."""
+    playing_ms: int = 0
+    """How long viewers were still going to play when the turn ended."""
+
+    def begin(self, turn: int) -> "TurnState":
+        """The state in which a turn begins."""
+        return TurnState(turn, "speaking", cancelled=self.cancelled, interrupted=self.interrupted)
+
+    @property
+    def input_state(self) -> InputState:
+        """The state of the turn's audio."""
+        if self.phase == "speaking" and not self.audio_ended:
+            return "open"
+        return "cut" if self.turn <= self.cancelled else "ended"
+
+    @property
+    def expects_motion(self) -> bool:
+        """Whether motion of the turn may still be published."""
+        return not (self.motion_ended or self.audio_only)
+
+    def encode(self) -> bytes:
+        """Write the checkpoint, as JSON."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "TurnState":
+        """Read a checkpoint; an empty one is the state of a new conversation.
+
+        Raises:
+            ValueError: The bytes are not a checkpoint.
+            RecursionError: They are nested too deeply to be read.
+        """
+        return msgspec.json.decode(data, type=cls) if data else cls()
+
+
+class LocalState(msgspec.Struct):
+    """What only the current owner knows of the turn: its motion request, and times on the owner's clock.
+
+    A turn begins with a new one, and so does an owner.
+    """
+
+    request: str | None = None
+    """The id of the turn's request at Motion Server."""
+    motion_seen: bool = False
+    unanswered_bytes: int = 0
+    """Audio sent to Motion Server since its last motion."""
+    answer_due: float | None = None
+    """When motion must have come, if Motion Server owes any."""
+    input_due: float | None = None
+    """When the turn's next chunk must have come, if one is missing."""
+    first_audio_at: float = 0.0
