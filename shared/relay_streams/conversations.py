@@ -6,9 +6,11 @@ from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
 
 from relay_redis.client import RedisClient
-from relay_streams import scripts
 from relay_streams.errors import Missing, Unreadable
 from relay_streams.keys import ConversationKeys, KeySpace
+from relay_streams.scripts.attend import Attendance, attend
+from relay_streams.scripts.call import run
+from relay_streams.scripts.create import create as create_call
 from relay_turns.phase import InputState
 from relay_turns.state import TurnState
 from relay_wire.frame import Codec
@@ -73,7 +75,7 @@ class Conversation(NamedTuple):
     """Why."""
 
     def founding_fields(self) -> list[str | int]:
-        """Names and values the record begins with, in turn."""
+        """The fields of a new record: names and values, alternating."""
         return [
             "format", RECORD_FORMAT,
             "state", self.state,
@@ -129,49 +131,30 @@ class Conversation(NamedTuple):
 
 
 async def create(client: RedisClient, keys: ConversationKeys, record: Conversation) -> bool:
-    """Create a conversation and put it up for an owner, atomically.
+    """Create a conversation and queue it for an owner, atomically.
 
     Returns:
-        Whether it is new: False when the id is taken, and then nothing changed, so a retry is safe.
+        Whether it is new. False when the id exists; nothing was written then, so a retry is safe.
 
     Raises:
-        Unavailable: Redis cannot take it now.
+        Unavailable: Redis cannot run it now.
     """
-    return bool(
-        await client.run_script(
-            scripts.CREATE,
-            (keys.meta, keys.unowned, keys.made(record.creator)),
-            record.id,
-            *record.founding_fields(),
-        )
-    )
+    return await run(client, create_call(keys, creator=record.creator, fields=record.founding_fields()))
 
 
-class Attendance(NamedTuple):
-    """Who attends to a conversation."""
-
-    waits_s: float | None
-    """For how long it has waited for an owner; None when it has one."""
-    unseen_s: float
-    """For how long no viewer has watched it, as far as gateways have said."""
-
-
-async def attend(client: RedisClient, keys: ConversationKeys, *, watched: bool = False) -> Attendance:
-    """Ask who attends to a conversation.
+async def attendance(client: RedisClient, keys: ConversationKeys, *, watched: bool = False) -> Attendance:
+    """Read who attends to a conversation.
 
     Args:
-        client: Where to ask.
+        client: Runs the script.
         keys: The conversation.
-        watched: Viewers watch it here: that is noted.
+        watched: Note that viewers watch it at the caller.
 
     Raises:
         Missing: There is no such conversation.
-        Unavailable: Redis cannot take it now.
+        Unavailable: Redis cannot run it now.
     """
-    reply = await client.run_script(scripts.ATTEND, (keys.meta, keys.lease), "1" if watched else "")
-    if reply[0] != b"ok":
-        raise Missing(f"no record of conversation {keys.id}")
-    return Attendance(None if reply[1] < 0 else reply[1] / 1000, reply[2] / 1000)
+    return await run(client, attend(keys, watched=watched))
 
 
 async def count_live(client: RedisClient, space: KeySpace, creator: str) -> int:
@@ -199,7 +182,7 @@ async def read(client: RedisClient, keys: ConversationKeys) -> Conversation:
 
 
 def fields_of(flat: list[bytes]) -> dict[bytes, bytes]:
-    """Names and values in turn, as a mapping."""
+    """Alternating names and values, as a mapping."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 

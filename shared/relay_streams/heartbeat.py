@@ -22,6 +22,8 @@ from relay_redis.refusals import LIMIT, UNKNOWN_COMMAND
 from relay_runtime.tasks import TaskScope
 from relay_streams import scripts
 from relay_streams.keys import KeySpace
+from relay_streams.scripts.call import run
+from relay_streams.scripts.heartbeat import Denied, heartbeat
 
 FIT = Gauge("relay_redis_fit", "Whether the last heartbeat of a Redis client went through.", ["client"])
 
@@ -310,12 +312,10 @@ async def _write(
     Raises:
         Unavailable: It was not written: the server refuses, or the user lacks a permission.
     """
-    reply = await client.run_script(
-        scripts.HEARTBEAT, (key,), value, KEEP_MS, "1" if publish else "", *commands
-    )
-    if reply[0] == b"denied":
-        raise Unavailable(f"NOPERM this user may not use {reply[1].decode(errors='replace')}"[:LIMIT])
-    if reply[1] != value.encode():
+    beat = await run(client, heartbeat(key, value=value, keep_ms=KEEP_MS, publish=publish, commands=commands))
+    if isinstance(beat, Denied):
+        raise Unavailable(f"NOPERM this user may not use {beat.commands}"[:LIMIT])
+    if beat.value != value.encode():
         client.drop(key)
         raise Unavailable("another's reply came back")
-    return int(reply[2])
+    return beat.receivers

@@ -1,32 +1,42 @@
-"""Ownership: leases, the queue of conversations that need an owner, and take-over.
+"""Leases: who owns a conversation, the queue of conversations without an owner, and take-over.
 
-A worker owns a conversation while it renews its lease. When it stops, the lease runs out, any
-worker's sweep puts the conversation up, and one of them claims it with a larger generation. From
-that moment on the store refuses whatever the old owner still writes.
+A worker owns a conversation while it renews its lease. When it stops, the lease expires, a scan of any
+worker returns the conversation to the queue, and one worker claims it with a greater generation. From
+that moment Redis refuses every write of the old owner.
 """
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple
 
 from relay_redis.client import RedisClient, Reply
 from relay_redis.errors import StoreError
-from relay_streams import scripts
 from relay_streams.conversations import RECORD_FORMAT, Conversation, fields_of
-from relay_streams.errors import Unreadable
 from relay_streams.keys import CONSUMER_GROUP, ConversationKeys, KeySpace, PartitionKeys
+from relay_streams.scripts.call import run
+from relay_streams.scripts.claim import claim
+from relay_streams.scripts.defer import defer
+from relay_streams.scripts.dequeue import dequeue
+from relay_streams.scripts.expire import Queue, expire
+from relay_streams.scripts.finish import finish
+from relay_streams.scripts.reap import reap
+from relay_streams.scripts.release import release
+from relay_streams.scripts.renew import Held, Unrenewed, renew
+from relay_streams.scripts.repair import repair
+from relay_streams.scripts.restore import restore
 from relay_turns.phase import InputState
+
+__all__ = ["Assignment", "Lease", "Leases", "Queue", "Renewal", "UplinkProgress", "submit_restore"]
 
 _MAX_DEFER_MS = 60_000
 _SCANNED_AT_ONCE = 500
 _SCAN_PAUSE_S = 0.02
-"""Between steps through the keys, so that looking for what is lost delays nobody."""
+"""Between two SCAN commands, so that a repair delays no other command."""
 
 
 class Assignment(NamedTuple):
-    """A conversation that needs an owner, as the queue handed it to this worker."""
+    """A conversation without an owner, handed to this worker by the queue."""
 
     queue: str
     """The queue's key."""
@@ -35,65 +45,55 @@ class Assignment(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """A term just claimed, with the record it begins from."""
+    """A new ownership, with the record it begins from."""
 
     keys: ConversationKeys
     generation: int
     value: str
+    """The value of the lease's key."""
     conversation: Conversation
     lease_ms: int
     replaced: Mapping[bytes, bytes] = MappingProxyType({})
-    """By field of the record that cannot be read, the value that stands in for it: it is to be ended."""
-
-
-class Queue(NamedTuple):
-    """What waits in a partition's queue."""
-
-    put_up: int
-    """Conversations that were put up now, since their lease ran out."""
-    waiting: int
-    """Conversations that wait for an owner."""
-    oldest_s: float
-    """How long the first of them has waited."""
+    """Replacements of the record's fields that cannot be read; with any, the conversation must end."""
 
 
 class UplinkProgress(NamedTuple):
-    """What an owner has taken from the up stream: a store that loses data must not fall behind it."""
+    """What an owner has read of the uplink: a Redis that has lost data is brought to at least this."""
 
     cursor: str
-    """The last entry read."""
+    """The last entry."""
     turn: int
-    """The last turn whose speech was taken."""
+    """The last turn with speech."""
     offset: int
-    """Bytes of it."""
+    """Bytes of that turn."""
     state: InputState
     """Whether more of it is to come."""
     key: str
-    """What it was opened with."""
+    """The key it was opened with."""
 
 
 class Renewal(NamedTuple):
-    """What became of leases that were not renewed."""
+    """The leases that were not renewed."""
 
     lost: list[str]
     """Conversations that another worker owns."""
     gone: list[str]
-    """Conversations whose record, or our claim in it, the store has lost."""
+    """Conversations whose record, or our claim in it, Redis has lost."""
     failures: list[StoreError]
-    """Why partitions could not be renewed now."""
+    """Errors of partitions that could not be renewed."""
 
 
 class Leases:
-    """One worker's dealings in ownership. Every method is one atomic script per partition.
+    """The leases of one worker. Each method is one atomic script per partition.
 
-    All methods but ``renew`` raise ``Unavailable`` when Redis cannot take them now; repeating any is safe.
+    All methods but ``renew`` raise ``Unavailable`` when Redis cannot run them now; each is safe to repeat.
 
     Args:
-        client: Where to run the scripts.
+        client: Runs the scripts.
         keys: The key space.
         owner: This worker's name; unique among living workers.
         lease_ms: How long a claim holds without renewal.
-        reclaim_ms: After how long an offer another worker took and did not settle is taken from it.
+        reclaim_ms: How long an assignment may be pending at another worker before this one may have it.
     """
 
     def __init__(
@@ -105,201 +105,168 @@ class Leases:
         self.lease_ms = lease_ms
         self._reclaim_ms = reclaim_ms
 
-    async def take(self, partition: PartitionKeys, room: int) -> list[Assignment]:
-        """Take up to ``room`` conversations from a partition's queue. An unsettled offer comes back."""
-        flat = await self._client.run_script(
-            scripts.TAKE, (partition.unowned,), CONSUMER_GROUP, self.owner, room, self._reclaim_ms
-        )
-        return [
-            Assignment(partition.unowned, entry.decode(), conversation.decode(errors="replace"))
-            for entry, conversation in zip(flat[::2], flat[1::2], strict=True)
-        ]
+    async def dequeue(self, partition: PartitionKeys, limit: int) -> list[Assignment]:
+        """Read up to ``limit`` assignments of a partition. One that is not acknowledged is assigned again."""
+        call = dequeue(partition, consumer=self.owner, limit=limit, reclaim_ms=self._reclaim_ms)
+        return [Assignment(partition.unowned, *assigned) for assigned in await run(self._client, call)]
 
-    async def claim(self, offer: Assignment) -> Lease | None:
-        """Become the owner of an offered conversation and settle the offer.
+    async def claim(self, assignment: Assignment) -> Lease | None:
+        """Become the owner of an assigned conversation and acknowledge the assignment.
 
         Returns:
-            The new term, or None when there is nothing to own: it ended, is unknown, or is held. When the
-            record is damaged, ``Lease.replaced`` says so.
+            The lease, or None when there is nothing to own: the conversation has ended, is unknown or has an
+            owner. ``Lease.replaced`` names what is damaged in its record.
 
         Raises:
-            Unreadable: A later version of the relay wrote the record. The offer stands.
+            Unreadable: A later version of the relay wrote the record. The assignment stays pending.
         """
-        keys = self._keys.conversation(offer.conversation)
-        if keys.unowned != offer.queue:
-            # No script can touch both; whoever put it there has another idea of the partitions.
-            await self._client.execute("XACK", offer.queue, CONSUMER_GROUP, offer.entry)
+        keys = self._keys.conversation(assignment.conversation)
+        if keys.unowned != assignment.queue:
+            # No script can touch both partitions: another partition count wrote this entry.
+            await self._client.execute("XACK", assignment.queue, CONSUMER_GROUP, assignment.entry)
             return None
-        reply = await self._client.run_script(
-            scripts.CLAIM,
-            (keys.meta, keys.lease, keys.leases, keys.down, keys.unowned),
-            keys.id,
-            self.owner,
-            self.lease_ms,
-            CONSUMER_GROUP,
-            offer.entry,
-            RECORD_FORMAT,
+        claimed = await run(
+            self._client,
+            claim(
+                keys,
+                owner=self.owner,
+                lease_ms=self.lease_ms,
+                record_format=RECORD_FORMAT,
+                entry=assignment.entry,
+            ),
         )
-        if reply[0] == b"later":
-            raise Unreadable(keys.id)
-        if reply[0] != b"ok":
+        if claimed is None:
             return None
-        record, replaced = Conversation.salvage(keys.id, fields_of(reply[4:]), tail=reply[3])
-        return Lease(keys, int(reply[1]), reply[2].decode(), record, self.lease_ms, replaced)
+        record, replaced = Conversation.salvage(keys.id, claimed.fields, tail=claimed.last_entry)
+        return Lease(keys, claimed.generation, claimed.lease, record, self.lease_ms, replaced)
 
-    async def defer(self, offer: Assignment) -> float:
-        """Put off a conversation that cannot be owned here now, each time for twice as long.
+    async def defer(self, assignment: Assignment) -> float:
+        """Return an assigned conversation to the queue after a delay, twice as long each time.
 
         Returns:
-            In how many seconds it is offered again.
+            The delay in seconds.
         """
-        keys = self._keys.conversation(offer.conversation)
-        names = (keys.meta, keys.leases, keys.unowned)
-        limits = (self._reclaim_ms, _MAX_DEFER_MS)
-        wait_ms = await self._client.run_script(
-            scripts.DEFER, names, keys.id, *limits, CONSUMER_GROUP, offer.entry
+        call = defer(
+            self._keys.conversation(assignment.conversation),
+            entry=assignment.entry,
+            first_wait_ms=self._reclaim_ms,
+            max_wait_ms=_MAX_DEFER_MS,
         )
-        return float(wait_ms) / 1000
+        return await run(self._client, call) / 1000
 
     async def renew(self, leases: Iterable[Lease]) -> Renewal:
-        """Renew leases, one call per partition, all at once: one that fails delays no other.
+        """Renew leases, one call per partition, concurrently: one that fails delays no other.
 
-        Returns the ids of those that were not renewed, and what failed; it raises nothing.
+        Raises nothing: the result has the leases that were not renewed, and the errors.
         """
         by_partition: dict[int, list[Lease]] = {}
         for lease in leases:
             by_partition.setdefault(lease.keys.partition, []).append(lease)
         renewal = Renewal([], [], [])
-        replies = await asyncio.gather(*map(self._renew, by_partition.values()), return_exceptions=True)
-        for reply in replies:
-            if isinstance(reply, StoreError):
-                renewal.failures.append(reply)
-            elif isinstance(reply, BaseException):
-                raise reply
+        outcomes = await asyncio.gather(*map(self._renew, by_partition.values()), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, StoreError):
+                renewal.failures.append(outcome)
+            elif isinstance(outcome, BaseException):
+                raise outcome
             else:
-                renewal.lost.extend(name.decode() for name in reply[0])
-                renewal.gone.extend(name.decode() for name in reply[1])
+                renewal.lost.extend(outcome.lost)
+                renewal.gone.extend(outcome.gone)
         return renewal
 
-    async def _renew(self, held: list[Lease]) -> Reply:
-        names = [held[0].keys.leases]
-        arguments: list[str | int] = [self.lease_ms]
-        for lease in held:
-            names += (lease.keys.lease, lease.keys.meta)
-            arguments += (lease.keys.id, lease.value, lease.generation)
-        return await self._client.run_script(scripts.RENEW, names, *arguments)
+    async def _renew(self, leases: list[Lease]) -> Unrenewed:
+        held = [Held(lease.keys, lease.value, lease.generation) for lease in leases]
+        return await run(self._client, renew(held, lease_ms=self.lease_ms))
 
     async def release(self, lease: Lease) -> bool:
-        """Give a conversation up for another owner to take at once; False when it was lost already."""
-        keys = lease.keys
-        names = (keys.lease, keys.leases, keys.unowned)
-        return bool(await self._client.run_script(scripts.RELEASE, names, keys.id, lease.value))
+        """Return a conversation to the queue at once; False when the lease was lost already."""
+        return await run(self._client, release(lease.keys, lease=lease.value))
 
     async def finish(self, lease: Lease, *, keep_frames_ms: int, keep_record_ms: int) -> bool:
-        """End a conversation whose last frame is published; False when it was lost already."""
-        keys = lease.keys
-        made = keys.made(lease.conversation.creator)
-        names = (keys.meta, keys.lease, keys.leases, keys.down, keys.up, made)
-        replaced = {**lease.replaced, **await self._damage(lease)}
-        return bool(
-            await self._client.run_script(
-                scripts.FINISH,
-                names,
-                keys.id,
-                lease.value,
-                keep_frames_ms,
-                keep_record_ms,
-                *chain.from_iterable(replaced.items()),
-            )
+        """End a conversation whose last frame is published; False when the lease was lost already."""
+        call = finish(
+            lease.keys,
+            creator=lease.conversation.creator,
+            lease=lease.value,
+            keep_frames_ms=keep_frames_ms,
+            keep_record_ms=keep_record_ms,
+            replaced={**lease.replaced, **await self._damage(lease)},
         )
+        return await run(self._client, call)
 
     async def _damage(self, lease: Lease) -> Mapping[bytes, bytes]:
-        """What cannot be read of the record now, and what stands in for it: as ``Lease.replaced``."""
+        """The record's fields that cannot be read now, with their replacements: as ``Lease.replaced``."""
         fields = fields_of(await self._client.execute("HGETALL", lease.keys.meta))
         tail = str(lease.conversation.tail).encode()
         return Conversation.salvage(lease.keys.id, fields, tail=tail)[1] if fields else {}
 
     async def expire(self, partition: PartitionKeys, limit: int = 100) -> Queue:
-        """Put up to ``limit`` conversations whose lease ran out up for a new owner."""
-        names = (partition.leases, partition.unowned)
-        put_up, waiting, oldest_ms = await self._client.run_script(
-            scripts.EXPIRE, names, limit, CONSUMER_GROUP
-        )
-        return Queue(put_up, waiting, oldest_ms / 1000)
+        """Return up to ``limit`` conversations whose lease has expired to the queue."""
+        return await run(self._client, expire(partition, limit=limit))
 
     async def begin_upkeep(self, partition: PartitionKeys, for_s: float) -> bool:
-        """Become the worker that looks after a partition's indexes, for so long; False when another is."""
+        """Become the worker that maintains a partition's indexes, for ``for_s``; False when another is."""
         key, wait_ms = partition.upkeep, max(1, int(for_s * 1000))
         reply = await self._client.execute("SET", key, self.owner, "NX", "PX", wait_ms, key=partition.unowned)
         if reply is None and await self._client.execute("PTTL", key, key=partition.unowned) < 0:
-            await self._client.execute("DEL", key, key=partition.unowned)  # Nobody's: it would stay for ever.
+            # A key without expiry would block the upkeep forever.
+            await self._client.execute("DEL", key, key=partition.unowned)
         return reply is not None
 
     async def repair(self, partition: PartitionKeys, lost_s: float) -> int:
-        """Put conversations up that no index knows and that have been without an owner for so long.
+        """Queue conversations that no index has and that have had no owner for ``lost_s``.
 
-        It goes through the keys of the partition's server in small steps. Returns how many were put up.
+        Scans the keys of the partition's server in small steps. Returns how many were queued.
         """
-        cursor, put_up = b"0", 0
+        cursor, queued = b"0", 0
         while True:
             cursor, names = await self._client.execute(
                 "SCAN", cursor, "MATCH", partition.metas, "COUNT", _SCANNED_AT_ONCE, key=partition.unowned
             )
             for name in names:
-                put_up += await self._repair(name.decode(errors="replace"), lost_s)
+                queued += await self._repair(name.decode(errors="replace"), lost_s)
             if cursor == b"0":
-                return put_up
+                return queued
             await asyncio.sleep(_SCAN_PAUSE_S)
 
-    async def _repair(self, meta: str, lost_s: float) -> int:
+    async def _repair(self, meta: str, lost_s: float) -> bool:
         keys = self._keys.conversation(meta.split(":c:", 1)[1].removesuffix(":meta"))
         if keys.meta != meta:
-            return 0
-        creator = await self._client.execute("HGET", keys.meta, "creator")
-        made = keys.made((creator or b"").decode(errors="replace"))
-        names = (keys.meta, keys.lease, keys.leases, keys.unowned, made)
-        return int(await self._client.run_script(scripts.REPAIR, names, keys.id, int(lost_s * 1000)))
+            return False
+        creator = (await self._client.execute("HGET", keys.meta, "creator")) or b""
+        call = repair(keys, creator=creator.decode(errors="replace"), lost_ms=int(lost_s * 1000))
+        return await run(self._client, call)
 
     async def reap(self, partition: PartitionKeys, gone_s: float, *, leaving: bool = False) -> int:
-        """Remove names of workers from a queue that gave no sign for so long; ours, too, when leaving.
+        """Remove workers idle for ``gone_s`` from a queue's consumer group; ours too when ``leaving``.
 
-        Returns how many. One that has offers stays until they are another's.
+        Returns how many. One with pending assignments stays until another worker has them.
         """
         own = self.owner if leaving else ""
-        return int(
-            await self._client.run_script(
-                scripts.REAP, (partition.unowned,), CONSUMER_GROUP, own, int(gone_s * 1000)
-            )
-        )
+        return await run(self._client, reap(partition, leaving=own, idle_ms=int(gone_s * 1000)))
 
 
 def submit_restore(
-    client: RedisClient, lease: Lease, *, floor: int, heard: UplinkProgress
+    client: RedisClient, lease: Lease, *, floor: int, progress: UplinkProgress
 ) -> asyncio.Future[Reply]:
-    """Ask the store to take up a living owner's term again, with everything but its frames.
+    """Queue the call that writes a living owner's ownership again, with everything but its frames.
 
     Args:
-        client: Where to ask.
-        lease: The term.
-        floor: The frame before the oldest that the owner can write again.
-        heard: What it has taken from the up stream.
+        client: Runs the script.
+        lease: The ownership.
+        floor: The seq before the oldest frame that the owner can write again.
+        progress: What it has read of the uplink.
 
     Returns:
-        ``[b"ok", seq]``: the owner writes again what comes after it; or ``[b"fenced", generation]``.
+        The future reply, for ``scripts.restore.read``.
     """
-    keys = lease.keys
-    return client.submit_script(
-        scripts.RESTORE,
-        (keys.meta, keys.lease, keys.leases, keys.down, keys.up),
-        keys.id,
-        lease.generation,
-        lease.value,
-        lease.lease_ms,
-        floor,
-        heard.cursor,
-        heard.turn,
-        heard.offset,
-        heard.state,
-        heard.key,
-        *lease.conversation.founding_fields(),
+    call = restore(
+        lease.keys,
+        generation=lease.generation,
+        lease=lease.value,
+        lease_ms=lease.lease_ms,
+        floor=floor,
+        fields=lease.conversation.founding_fields(),
+        **progress._asdict(),
     )
+    return client.submit_script(call.script, call.keys, *call.arguments)

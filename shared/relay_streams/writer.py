@@ -17,11 +17,12 @@ from prometheus_client import Counter, Histogram
 
 from relay_redis.client import RECONNECT_WAIT, RedisClient, Reply
 from relay_redis.errors import StoreError
-from relay_streams import scripts
 from relay_streams.errors import Fenced, Missing, TailLost
 from relay_streams.leases import Lease, UplinkProgress, submit_restore
 from relay_streams.pending_batch import PendingBatch
 from relay_streams.retransmit import RetransmitBuffer
+from relay_streams.scripts import publish as publish_script
+from relay_streams.scripts import restore as restore_script
 from relay_telemetry.counter import counter
 from relay_telemetry.fast_counter import FastCounter, FastCounters
 from relay_turns.effects import Publish
@@ -244,25 +245,27 @@ class Writer:
         self._send()
 
     def _send(self) -> None:
-        keys = self.lease.keys
         first, last = self._calling[0], self._calling[-1]
-        up = next((append.up for append in reversed(self._calling) if append.up), "")
-        trim_to = next((append.trim_to for append in reversed(self._calling) if append.trim_to), "")
-        arguments: list[str | bytes | int] = [
-            self.lease.generation,
-            first.first_seq,
-            last.turn,
-            str(last.turn_first),
-            str(last.turn_before),
-            str(trim_to),
-            up,
-            last.checkpoint,
-        ]
+        up, trim_to = "", None
+        frames: list[str | bytes | int] = []
         for append in self._calling:
+            up, trim_to = append.up or up, append.trim_to or trim_to
             for frame in append.frames:
-                arguments += (frame, append.traceparent)
+                frames += (frame, append.traceparent)
+        call = publish_script.publish(
+            self.lease.keys,
+            generation=self.lease.generation,
+            first_seq=first.first_seq,
+            turn=last.turn,
+            turn_first=last.turn_first,
+            turn_before=last.turn_before,
+            trim_to=trim_to,
+            up=up,
+            checkpoint=last.checkpoint,
+            frames=frames,
+        )
         try:
-            reply = self._client.submit_script(scripts.PUBLISH, (keys.meta, keys.down, keys.up), *arguments)
+            reply = self._client.submit_script(call.script, call.keys, *call.arguments)
         except StoreError as error:
             self._retry(error, partial(self._repeat, self._calling))
             return
@@ -272,17 +275,17 @@ class Writer:
         # A restore overtakes the call under way: its frames are written again, its answer is old.
         if self._closed or reply.cancelled() or calling is not self._calling:
             return
-        error = reply.exception() or _refusal(reply.result())
-        if error is None:
+        outcome = _outcome(reply, publish_script.read)
+        if isinstance(outcome, int):
             self._acknowledge()
-        elif self._is_loss(error):
-            self.restore(type(error).__name__.lower())
-        elif isinstance(error, StoreError) and error.retryable:
-            self._retry(error, partial(self._repeat, calling))
+        elif self._is_loss(outcome):
+            self.restore(type(outcome).__name__.lower())
+        elif outcome.retryable:
+            self._retry(outcome, partial(self._repeat, calling))
         else:
-            self._lose(error if isinstance(error, StoreError) else StoreError(repr(error)))
+            self._lose(outcome)
 
-    def _is_loss(self, error: BaseException) -> bool:
+    def _is_loss(self, error: StoreError) -> bool:
         """Whether the store has lost what it had acknowledged, be it our claim."""
         fenced_by_the_past = isinstance(error, Fenced) and error.generation < self.lease.generation
         return fenced_by_the_past or isinstance(error, TailLost | Missing)
@@ -332,7 +335,7 @@ class Writer:
         if self._closed:
             return
         try:
-            reply = submit_restore(self._client, self.lease, floor=self._floor, heard=self._heard())
+            reply = submit_restore(self._client, self.lease, floor=self._floor, progress=self._heard())
         except StoreError as error:
             self._retry(error, self._send_restore)
             return
@@ -341,15 +344,15 @@ class Writer:
     def _settle_restore(self, reply: asyncio.Future[Reply]) -> None:
         if self._closed or reply.cancelled():
             return
-        error = reply.exception() or _refusal(reply.result())
-        if error is None:
+        outcome = _outcome(reply, restore_script.read)
+        if isinstance(outcome, int):
             self._restoring = False
             self._failures = 0
-            self._rewind(int(reply.result()[1]))
-        elif isinstance(error, StoreError) and error.retryable:
-            self._retry(error, self._send_restore)
+            self._rewind(outcome)
+        elif outcome.retryable:
+            self._retry(outcome, self._send_restore)
         else:
-            self._lose(error if isinstance(error, StoreError) else StoreError(repr(error)))
+            self._lose(outcome)
 
     @property
     def _floor(self) -> int:
@@ -387,13 +390,12 @@ class Writer:
         self._drained = None
 
 
-def _refusal(reply: Reply) -> StoreError | None:
-    match reply[0]:
-        case b"ok":
-            return None
-        case b"fenced":
-            return Fenced(int(reply[1]))
-        case b"behind":
-            return TailLost(int(reply[1]))
-        case _:
-            return Missing("the conversation's record is gone")
+def _outcome(reply: asyncio.Future[Reply], read: Callable[[Reply], int]) -> int | StoreError:
+    """The seq in a script's reply, or why there is none."""
+    error = reply.exception()
+    if error is not None:
+        return error if isinstance(error, StoreError) else StoreError(repr(error))
+    try:
+        return read(reply.result())
+    except StoreError as refusal:
+        return refusal

@@ -45,7 +45,7 @@ class Store:
     async def claim(self, keys: ConversationKeys, owner: str = "worker", **options: int) -> Lease:
         """Own a conversation."""
         registry = self.registry(owner, **options)
-        offers = await registry.take(self.keys.shared(keys.partition), 10)
+        offers = await registry.dequeue(self.keys.shared(keys.partition), 10)
         for offer in offers:
             lease = await registry.claim(offer)
             if lease is not None and offer.conversation == keys.id:

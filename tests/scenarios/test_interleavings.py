@@ -7,7 +7,7 @@ two of them. The checks are of the stream, from outside.
 import itertools
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import redis
@@ -22,12 +22,22 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from relay_redis.script import Script
-from relay_streams import scripts
 from relay_streams.conversations import RECORD_FORMAT
+from relay_streams.errors import Fenced, Missing, TailLost
 from relay_streams.keys import KeySpace
+from relay_streams.scripts.call import Call
+from relay_streams.scripts.claim import claim
+from relay_streams.scripts.create import create
+from relay_streams.scripts.expire import expire
+from relay_streams.scripts.publish import publish
+from relay_streams.scripts.release import release
+from relay_streams.scripts.renew import Held, renew
+from relay_streams.scripts.restore import restore
+from relay_wire.position import Position
 
 KEYS = KeySpace(1).conversation("01JDMODEL")
+SHARED = KeySpace(1).shared(0)
+T = TypeVar("T")
 LEASE_MS = 600_000
 """Leases run out when the test says so."""
 
@@ -38,14 +48,16 @@ class Store:
     def __init__(self, client: Any) -> None:
         self.client = client
 
-    def run(self, script: Script, keys: tuple[str, ...], *arguments: Any) -> Any:
+    def run(self, call: Call[T]) -> T:
         """One step."""
-        return self.client.execute_command("EVAL", script.text, len(keys), *keys, *arguments)
+        keys = call.keys
+        reply = self.client.execute_command("EVAL", call.script.text, len(keys), *keys, *call.arguments)
+        return call.read(reply)
 
     def begin(self, spoken: int) -> None:
         """A new conversation with so many entries of speech waiting."""
         self.client.flushall()
-        self.run(scripts.CREATE, (KEYS.meta, KEYS.unowned, KEYS.made("")), KEYS.id, "state", "open")
+        self.run(create(KEYS, creator="", fields=("state", "open")))
         for index in range(1, spoken + 1):
             self.client.execute_command("XADD", KEYS.up, f"{index}-0", "d", index)
 
@@ -53,7 +65,7 @@ class Store:
         """Time passes, and a sweep notices."""
         self.client.delete(KEYS.lease)
         self.client.execute_command("ZADD", KEYS.leases, "XX", 0, KEYS.id)
-        self.run(scripts.EXPIRE, (KEYS.leases, KEYS.unowned), 10, "ingest")
+        self.run(expire(SHARED, limit=10))
 
     def frames(self) -> list[tuple[tuple[int, int], bytes]]:
         """The stream: positions and bytes."""
@@ -96,16 +108,12 @@ class Owner:
         """Become the owner, if nobody is."""
         if self.owns:
             return False
-        reply = self.store.run(
-            scripts.CLAIM, (KEYS.meta, KEYS.lease, KEYS.leases, KEYS.down, KEYS.unowned),
-            KEYS.id, self.name, LEASE_MS, "ingest", "", RECORD_FORMAT,
-        )  # fmt: skip
-        if reply[0] != b"ok":
+        claimed = self.store.run(claim(KEYS, owner=self.name, lease_ms=LEASE_MS, record_format=RECORD_FORMAT))
+        if claimed is None:
             return False
-        assert int(reply[1]) > self.generation, "a term was issued twice"
-        record = dict(zip(reply[4::2], reply[5::2], strict=True))
-        self.generation, self.fenced, self.frames, self.acknowledged = int(reply[1]), False, [], 0
-        self.heard = int(record.get(b"up", b"0-0").split(b"-")[0])
+        assert claimed.generation > self.generation, "a generation was issued twice"
+        self.generation, self.fenced, self.frames, self.acknowledged = claimed.generation, False, [], 0
+        self.heard = int(claimed.fields.get(b"up", b"0-0").split(b"-")[0])
         return True
 
     def publish(self, count: int = 1, *, trim: bool = False) -> None:
@@ -125,36 +133,52 @@ class Owner:
         """Append what is not acknowledged; repeating it is what a worker does when no reply came."""
         if not self.owns:
             return
-        position = f"{self.generation}-{len(self.frames)}"
+        position = Position(self.generation, len(self.frames))
         frames = [part for frame in self.frames[self.acknowledged :] for part in (frame, "")]
-        reply = self.store.run(
-            scripts.PUBLISH, (KEYS.meta, KEYS.down, KEYS.up), self.generation, self.acknowledged + 1,
-            1, position, position, position if trim else "", f"{self.heard}-0" if self.heard else "", "{}",
-            *frames,
-        )  # fmt: skip
-        self.settle(reply)
-
-    def settle(self, reply: Any) -> None:
-        """What a writer does with the answer."""
-        lost = reply[0] in (b"behind", b"missing")
-        if reply[0] == b"ok":
-            self.acknowledged = len(self.frames)
-        elif lost or int(reply[1]) < self.generation:
+        call = publish(
+            KEYS,
+            generation=self.generation,
+            first_seq=self.acknowledged + 1,
+            turn=1,
+            turn_first=position,
+            turn_before=position,
+            trim_to=position if trim else None,
+            up=f"{self.heard}-0" if self.heard else "",
+            checkpoint=b"{}",
+            frames=frames,
+        )
+        try:
+            self.store.run(call)
+        except (TailLost, Missing):
             self.restore()
+        except Fenced as error:
+            if error.generation < self.generation:
+                self.restore()
+            else:
+                self.fenced = True
         else:
-            self.fenced = True
+            self.acknowledged = len(self.frames)
 
     def restore(self) -> None:
         """Bring the store level and write again."""
-        reply = self.store.run(
-            scripts.RESTORE, (KEYS.meta, KEYS.lease, KEYS.leases, KEYS.down, KEYS.up),
-            KEYS.id, self.generation, f"{self.name} {self.generation}", LEASE_MS,
-            0, f"{self.heard}-0", 1, self.heard, "open", "", "state", "open",
-        )  # fmt: skip
-        if reply[0] == b"fenced":
+        call = restore(
+            KEYS,
+            generation=self.generation,
+            lease=f"{self.name} {self.generation}",
+            lease_ms=LEASE_MS,
+            floor=0,
+            cursor=f"{self.heard}-0",
+            turn=1,
+            offset=self.heard,
+            state="open",
+            key="",
+            fields=("state", "open"),
+        )
+        try:
+            self.acknowledged = self.store.run(call)
+        except Fenced:
             self.fenced = True
         else:
-            self.acknowledged = int(reply[1])
             self.append()
 
     def renew(self) -> None:
@@ -162,9 +186,7 @@ class Owner:
         if not self.owns:
             return
         value = f"{self.name} {self.generation}"
-        lost, gone = self.store.run(
-            scripts.RENEW, (KEYS.leases, KEYS.lease, KEYS.meta), LEASE_MS, KEYS.id, value, self.generation
-        )
+        lost, gone = self.store.run(renew([Held(KEYS, value, self.generation)], lease_ms=LEASE_MS))
         self.fenced = bool(lost)
         if gone:
             self.restore()
@@ -173,7 +195,7 @@ class Owner:
         """Hand over."""
         if self.owns:
             value = f"{self.name} {self.generation}"
-            self.store.run(scripts.RELEASE, (KEYS.lease, KEYS.leases, KEYS.unowned), KEYS.id, value)
+            self.store.run(release(KEYS, lease=value))
             self.fenced = True
 
 

@@ -181,7 +181,7 @@ class Api:
     async def _read(self, request: web.Request) -> web.Response:
         keys = self._conversation(request)
         record, attendance = await asyncio.gather(
-            self._record_of(keys), conversations.attend(self._client, keys)
+            self._record_of(keys), conversations.attendance(self._client, keys)
         )
         waits_s = attendance.waits_s
         if waits_s is not None:
@@ -321,7 +321,7 @@ class Api:
         """The record of a conversation that has an owner, or will soon have."""
         keys = self._conversation(request)
         record, attendance = await asyncio.gather(
-            self._record_of(keys), conversations.attend(self._client, keys)
+            self._record_of(keys), conversations.attendance(self._client, keys)
         )
         waits_s = attendance.waits_s or 0.0
         if record.state == "open" and waits_s > self._settings.owner_wait_s:

@@ -85,7 +85,7 @@ class Presence:
     async def _attend(self, watched: _Watched) -> None:
         waits_s: float | None = None
         try:
-            waits_s = (await conversations.attend(self._client, watched.keys, watched=True)).waits_s
+            waits_s = (await conversations.attendance(self._client, watched.keys, watched=True)).waits_s
         except Missing:
             waits_s = self._patience_s  # Redis has lost it: its owner restores it, if there is one.
         except StoreError as error:

@@ -174,7 +174,7 @@ class Worker:
                         )
                     self._offers.sweep(unowned, self._due())
                     self._work.set()
-                EXPIRED.inc(sum(queue.put_up for queue in queues))
+                EXPIRED.inc(sum(queue.requeued for queue in queues))
                 self._waiting.measure(queues, owned=len(self._owners), active=self._active)
 
     async def renew(self) -> None:
@@ -211,7 +211,7 @@ class Worker:
 
     async def _end_if_idle(self, owner: Owner) -> None:
         with store_may_fail("end"), suppress(Missing, Ended):
-            attendance = await conversations.attend(self._client, owner.lease.keys)
+            attendance = await conversations.attendance(self._client, owner.lease.keys)
             if attendance.unseen_s > self._settings.conversation_idle_s:
                 await self._uplink.append(owner.lease.keys, Close(IDLE))
             else:
@@ -239,7 +239,7 @@ class Worker:
     async def _take_from(self, partition: PartitionKeys) -> None:
         room = min(self._capacity.room(self._active, len(self._owners)), _TAKEN_AT_ONCE)
         if room > 0 and not self._draining:
-            offers = await self._registry.take(partition, room)
+            offers = await self._registry.dequeue(partition, room)
             for offer in offers:
                 await self._claim(offer)
             if len(offers) == room:

@@ -1,36 +1,29 @@
-"""Scripts: the Lua files of this folder, one verb each, known to Redis by their SHA-1."""
+"""Scripts: the Lua files of this folder, one verb each, and beside each the function that builds its call."""
 
 import re
-from importlib.resources import files
 from typing import Final
 
-from relay_redis.replies import Check, number, pairs, three_numbers, two_lists, word
+from relay_redis.replies import word
 from relay_redis.schema import Schema
-from relay_redis.script import Script
 from relay_streams.key_types import type_of
+from relay_streams.scripts.attend import ATTEND
+from relay_streams.scripts.claim import CLAIM
+from relay_streams.scripts.create import CREATE
+from relay_streams.scripts.defer import DEFER
+from relay_streams.scripts.dequeue import DEQUEUE
+from relay_streams.scripts.expire import EXPIRE
+from relay_streams.scripts.finish import FINISH
+from relay_streams.scripts.heartbeat import HEARTBEAT
+from relay_streams.scripts.lua import load
+from relay_streams.scripts.publish import PUBLISH
+from relay_streams.scripts.purge import PURGE
+from relay_streams.scripts.reap import REAP
+from relay_streams.scripts.release import RELEASE
+from relay_streams.scripts.renew import RENEW
+from relay_streams.scripts.repair import REPAIR
+from relay_streams.scripts.restore import RESTORE
 
-
-def _load(name: str, reply: Check, *, after: str = "") -> Script:
-    folder = files("relay_streams").joinpath("scripts")
-    text = "".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in (after, name) if part)
-    return Script.of(name, text, reply)
-
-
-ATTEND: Final = _load("attend", word("missing", ok=(int, int)))
-CLAIM: Final = _load("claim", word("held", "ended", "missing", "later", ok=(bytes, bytes, bytes)))
-CREATE: Final = _load("create", number)
-DEFER: Final = _load("defer", number)
-EXPIRE: Final = _load("expire", three_numbers)
-FINISH: Final = _load("finish", number)
-HEARTBEAT: Final = _load("heartbeat", word(ok=(bytes, int), denied=(bytes,)))
-PUBLISH: Final = _load("publish", word("missing", ok=(int,), fenced=(bytes,), behind=(int,)))
-PURGE: Final = _load("purge", number)
-REAP: Final = _load("reap", number)
-RELEASE: Final = _load("release", number)
-RENEW: Final = _load("renew", two_lists)
-REPAIR: Final = _load("repair", number)
-RESTORE: Final = _load("restore", word(ok=(int,), fenced=(bytes,)))
-SPEAK: Final = _load(
+SPEAK: Final = load(
     "speak",
     word(
         "unknown", "full", "ended", "missing",
@@ -39,12 +32,11 @@ SPEAK: Final = _load(
     ),
     after="room",
 )  # fmt: skip
-TAKE: Final = _load("take", pairs)
-TELL: Final = _load("tell", word("full", "ended", "missing", ok=(int,), fenced=(bytes,)), after="room")
+TELL: Final = load("tell", word("full", "ended", "missing", ok=(int,), fenced=(bytes,)), after="room")
 
 ALL: Final = (
-    ATTEND, CLAIM, CREATE, DEFER, EXPIRE, FINISH, HEARTBEAT, PUBLISH, PURGE, REAP, RELEASE, RENEW, REPAIR,
-    RESTORE, SPEAK, TAKE, TELL,
+    ATTEND, CLAIM, CREATE, DEFER, DEQUEUE, EXPIRE, FINISH, HEARTBEAT, PUBLISH, PURGE, REAP, RELEASE, RENEW,
+    REPAIR, RESTORE, SPEAK, TELL,
 )  # fmt: skip
 
 SCHEMA: Final = Schema(ALL, purge=PURGE, type_of=type_of)
@@ -58,7 +50,7 @@ COMMANDS: Final = tuple(
         {" ".join(filter(None, words)) for script in ALL for words in _CALLED.findall(script.text)} | {*_SENT}
     )
 )
-"""What a link needs a permission for, besides scripts: what these call, and what is sent as it is."""
+"""The commands that a client needs a permission for, besides those that run scripts."""
 
 SUBSCRIBING: Final = ("SSUBSCRIBE", "SUNSUBSCRIBE")
-"""What a subscription needs one for."""
+"""The commands that a pub/sub connection needs a permission for."""

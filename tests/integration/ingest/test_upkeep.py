@@ -66,7 +66,7 @@ async def test_what_is_indexed_is_left_alone(bench) -> None:
         for keys in (owned, ended):
             [offer] = [
                 offer
-                for offer in await registry.take(b.store.keys.shared(keys.partition), 10)
+                for offer in await registry.dequeue(b.store.keys.shared(keys.partition), 10)
                 if offer.conversation == keys.id
             ]
             lease = await registry.claim(offer)
@@ -84,7 +84,7 @@ async def test_names_of_workers_go_with_them(bench) -> None:
         keys = await b.store.create()
         await b.store.client.execute("XADD", keys.unowned, "*", "c", "somebody-elses")
         dead = b.store.registry("dead")
-        [first, *_] = await dead.take(b.store.keys.shared(keys.partition), 10)
+        [first, *_] = await dead.dequeue(b.store.keys.shared(keys.partition), 10)
         assert first.conversation == keys.id
         assert await dead.reap(b.store.keys.shared(keys.partition), 0) == 0, "its offers would be lost"
         for _ in range(3):

@@ -29,7 +29,7 @@ def bench(open_store):
 
 
 async def owned(b: Bench, keys: Any) -> bool:
-    return (await conversations.attend(b.store.client, keys)).waits_s is None
+    return (await conversations.attendance(b.store.client, keys)).waits_s is None
 
 
 async def until_owned(b: Bench, *several: Any) -> None:
@@ -45,7 +45,7 @@ async def test_what_waits_for_an_owner_is_measured(bench, eventually) -> None:
         await until_owned(b, first)
         second, third = await b.store.create(), await b.store.create()
         await eventually(lambda: UNOWNED._value.get() == 2 and UNOWNED_SECONDS._value.get() > 0)
-        waits = [(await conversations.attend(b.store.client, second)).waits_s or 0.0 for _ in range(2)]
+        waits = [(await conversations.attendance(b.store.client, second)).waits_s or 0.0 for _ in range(2)]
         assert 0 < waits[0] <= waits[1]
 
         await b.up.close(first, "deleted")
@@ -66,7 +66,7 @@ async def test_a_conversation_whose_owner_died_waits_from_the_end_of_its_lease(b
         assert await owned(b, keys)
         await b.store.client.execute("DEL", keys.lease)
         await b.store.client.execute("HSET", keys.meta, "leased", 1)
-        assert ((await conversations.attend(b.store.client, keys)).waits_s or 0) > 1_000_000
+        assert ((await conversations.attendance(b.store.client, keys)).waits_s or 0) > 1_000_000
 
 
 async def test_idle_conversations_leave_their_place(bench) -> None:
@@ -93,7 +93,7 @@ async def test_a_conversation_that_nobody_uses_ends(bench) -> None:
         while not await b.said(forgotten) or not isinstance(
             (await b.said(forgotten))[-1], events.ConversationEnded
         ):
-            await conversations.attend(b.store.client, watched, watched=True)
+            await conversations.attendance(b.store.client, watched, watched=True)
             await b.up.append(spoken, uplink.Playback(0, "started", 0, "v"))
             await asyncio.sleep(0.05)
         assert (await b.said(forgotten))[-1] == events.ConversationEnded("idle")

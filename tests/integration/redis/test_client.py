@@ -8,8 +8,9 @@ from tests.rigs.proxy import Proxy
 from relay_redis.client import RedisClient
 from relay_redis.connection import RECONNECTS
 from relay_redis.errors import Refused, Unavailable
-from relay_streams import scripts
 from relay_streams.scripts import SCHEMA
+from relay_streams.scripts.call import run
+from relay_streams.scripts.expire import Queue, expire
 
 
 async def test_replies_come_in_order(open_store) -> None:
@@ -136,9 +137,8 @@ async def test_scripts_that_the_server_forgot(open_store) -> None:
     """SCRIPT FLUSH does no harm."""
     async with open_store() as store:
         await store.client.execute("SCRIPT", "FLUSH")
-        names = ("relay:{p00}:leases", "relay:{p00}:unowned")
 
-        assert await store.client.run_script(scripts.EXPIRE, names, 10, "ingest") == [0, 0, 0]
+        assert await run(store.client, expire(store.keys.shared(0), limit=10)) == Queue(0, 0, 0)
 
 
 async def test_other_schemes_are_refused() -> None:

@@ -19,6 +19,10 @@ from relay_streams.consumer import StreamConsumer
 from relay_streams.conversations import read
 from relay_streams.publisher import Publisher
 from relay_streams.scripts import SCHEMA
+from relay_streams.scripts.call import run
+from relay_streams.scripts.claim import claim
+from relay_streams.scripts.expire import expire
+from relay_streams.scripts.renew import Held, renew
 from relay_streams.uplink import Unreplicated, Uplink, UplinkLimits
 from relay_turns.effects import Publish
 from relay_wire import uplink
@@ -113,9 +117,9 @@ async def test_replies_of_another_shape(open_store, value) -> None:
         calls: list[Callable[[], Awaitable[object]]] = [
             partial(Uplink(client).append, keys, uplink.Interrupt(reason="user")),
             partial(read, client, keys),
-            partial(client.run_script, scripts.CLAIM, (keys.meta,), "x"),
+            partial(run, client, claim(keys, owner="x", lease_ms=1, record_format=1)),
             partial(client.run_script, scripts.SPEAK, (keys.meta,), "x"),
-            partial(client.run_script, scripts.RENEW, (keys.meta,), "x"),
+            partial(run, client, renew([Held(keys, "x", 1)], lease_ms=1)),
         ]
         for call in calls:
             with pytest.raises(Unavailable, match=r"another's reply|broke"):
@@ -200,7 +204,7 @@ async def test_a_command_that_cannot_be_written(open_store, argument) -> None:
         replies = await asyncio.gather(
             store.client.execute("ECHO", "a"),
             store.client.execute("ECHO", argument),
-            store.client.run_script(scripts.EXPIRE, ("a", "b"), argument),
+            run(store.client, expire(store.keys.shared(0), limit=argument)),
             store.client.execute("ECHO", "b"),
             return_exceptions=True,
         )
@@ -383,7 +387,7 @@ async def test_a_refusal_is_no_fence(open_store, eventually, words) -> None:
         writer.append([motion()], checkpoint=b"{}")
         await eventually(lambda: redis.commands.count("EVALSHA") > 2)
         with pytest.raises(Unavailable) as refused:
-            await publisher.client.run_script(scripts.EXPIRE, ("a", "b"), 1)
+            await run(publisher.client, expire(store.keys.shared(0), limit=1))
         assert words.split(",")[0] in str(refused.value) or "broke" in str(refused.value)
         assert "planted" not in str(refused.value)
         redis.instead.clear()
@@ -424,7 +428,7 @@ async def test_an_index_of_another_type_stops_nothing(open_store, index: str) ->
             one for one in [await store.create(creator="somebody") for _ in range(60)]
             if one.partition == keys.partition
         )  # fmt: skip
-        offers = await store.registry().take(store.keys.shared(keys.partition), 100)
+        offers = await store.registry().dequeue(store.keys.shared(keys.partition), 100)
 
         assert second.id in {offer.conversation for offer in offers}
 

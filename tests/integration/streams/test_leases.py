@@ -7,7 +7,7 @@ from relay_streams.keys import CONSUMER_GROUP
 
 
 async def offers_of(store, keys, owner: str = "worker", **options: int) -> list[str]:
-    offers = await store.registry(owner, **options).take(store.keys.shared(keys.partition), 10)
+    offers = await store.registry(owner, **options).dequeue(store.keys.shared(keys.partition), 10)
     return [offer.conversation for offer in offers]
 
 
@@ -53,7 +53,7 @@ async def test_only_one_owner(open_store) -> None:
         await store.claim(keys)
         await store.client.execute("XADD", keys.unowned, "*", "c", keys.id)
         other = store.registry("other")
-        [offer] = await other.take(store.keys.shared(keys.partition), 10)
+        [offer] = await other.dequeue(store.keys.shared(keys.partition), 10)
 
         assert await other.claim(offer) is None
         assert await store.client.execute("XPENDING", keys.unowned, CONSUMER_GROUP) == [0, None, None, None]
@@ -64,7 +64,7 @@ async def test_two_workers_claim_at_once(open_store) -> None:
     async with open_store() as store:
         keys = await store.create()
         first, second = store.registry("first"), store.registry("second")
-        [offer] = await first.take(store.keys.shared(keys.partition), 10)
+        [offer] = await first.dequeue(store.keys.shared(keys.partition), 10)
 
         leases = await asyncio.gather(first.claim(offer), second.claim(offer))
 
@@ -80,9 +80,9 @@ async def test_a_dead_owner_is_replaced(open_store, eventually) -> None:
         found = 0
         async with asyncio.timeout(5):
             while not found:
-                found = (await registry.expire(store.keys.shared(keys.partition))).put_up
+                found = (await registry.expire(store.keys.shared(keys.partition))).requeued
                 await asyncio.sleep(0.01)
-        assert (await registry.expire(store.keys.shared(keys.partition))).put_up == 0
+        assert (await registry.expire(store.keys.shared(keys.partition))).requeued == 0
         heir = await store.claim(keys, "heir")
 
         assert heir.generation > lease.generation
@@ -97,7 +97,9 @@ async def test_renewal_keeps_it(open_store) -> None:
         for _ in range(15):
             assert await registry.renew(leases) == ([], [], [])
             await asyncio.sleep(0.03)
-        expired = [(await registry.expire(store.keys.shared(p))).put_up for p in range(store.keys.partitions)]
+        expired = [
+            (await registry.expire(store.keys.shared(p))).requeued for p in range(store.keys.partitions)
+        ]
 
         assert sum(expired) == 0
 
@@ -142,8 +144,8 @@ async def test_room_is_respected(open_store) -> None:
         partition = store.keys.shared(many[0].partition)
         here = [keys.id for keys in many if keys.partition == partition.partition]
 
-        taken = await store.registry("first").take(partition, 2)
-        rest = await store.registry("second").take(partition, 100)
+        taken = await store.registry("first").dequeue(partition, 2)
+        rest = await store.registry("second").dequeue(partition, 100)
 
         assert [offer.conversation for offer in [*taken, *rest]] == here
         assert len(taken) == 2
@@ -221,7 +223,7 @@ async def test_what_is_over_is_not_claimed(open_store) -> None:
         )
         for conversation in (keys.id, unknown):
             await store.client.execute("XADD", keys.unowned, "*", "c", conversation)
-        offers = await registry.take(store.keys.shared(keys.partition), 10)
+        offers = await registry.dequeue(store.keys.shared(keys.partition), 10)
 
         assert [await registry.claim(offer) for offer in offers] == [None, None]
         assert await store.client.execute("XPENDING", keys.unowned, CONSUMER_GROUP) == [0, None, None, None]
@@ -237,13 +239,13 @@ async def test_a_claim_without_memory_leaves_the_offer(open_store) -> None:
         keys = await store.create()
         registry = store.registry(reclaim_ms=0)
         partition = store.keys.shared(keys.partition)
-        [offer] = await registry.take(partition, 10)
+        [offer] = await registry.dequeue(partition, 10)
         await store.client.execute("CONFIG", "SET", "maxmemory", "1")
         try:
             with pytest.raises(Unavailable):
                 await registry.claim(offer)
         finally:
             await store.client.execute("CONFIG", "SET", "maxmemory", "0")
-        [again] = await registry.take(partition, 10)
+        [again] = await registry.dequeue(partition, 10)
 
         assert await registry.claim(again) is not None

@@ -10,6 +10,7 @@ from relay_redis.refusals import LIMIT, REASONS, Refusal
 from relay_redis.script import Script
 from relay_settings.redis_url import Address
 from relay_streams import scripts
+from relay_streams.scripts.publish import PUBLISH
 
 _ANSWERS = re.compile(r"(?:return |settled\()\{'(\w+)'([^}]*)")
 
@@ -29,7 +30,7 @@ def test_every_word_of_a_script_is_known(script: Script) -> None:
     "reply", [None, 1, b"ok", [], [None], [[b"ok"]], [b"ok"], [b"ok", b"1"], [b"other", 1]]
 )
 def test_what_no_publishing_answers(reply: object) -> None:
-    assert not scripts.PUBLISH.reply(reply)
+    assert not PUBLISH.reply(reply)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,35 @@
+"""Attend: who attends to a conversation."""
+
+from functools import partial
+from typing import Final, NamedTuple
+
+from relay_redis.replies import Reply, word
+from relay_streams.errors import Missing
+from relay_streams.keys import ConversationKeys
+from relay_streams.scripts.call import Call
+from relay_streams.scripts.lua import load
+
+ATTEND: Final = load("attend", word("missing", ok=(int, int)))
+
+
+class Attendance(NamedTuple):
+    """Who attends to a conversation."""
+
+    waits_s: float | None
+    """For how long it has waited for an owner; None when it has one."""
+    unseen_s: float
+    """For how long no gateway has noted a viewer."""
+
+
+def attend(keys: ConversationKeys, *, watched: bool = False) -> Call[Attendance]:
+    """Read the attendance; with ``watched`` also note that viewers watch.
+
+    The call raises ``Missing`` when there is no such conversation.
+    """
+    return Call(ATTEND, (keys.meta, keys.lease), ("1" if watched else "",), partial(_read, keys.id))
+
+
+def _read(conversation: str, reply: Reply) -> Attendance:
+    if reply[0] != b"ok":
+        raise Missing(f"no record of conversation {conversation}")
+    return Attendance(None if reply[1] < 0 else reply[1] / 1000, reply[2] / 1000)

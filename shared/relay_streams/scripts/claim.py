@@ -1,0 +1,52 @@
+"""Claim: a worker becomes the owner of a conversation."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Final, NamedTuple
+
+from relay_redis.replies import Reply, word
+from relay_streams.errors import Unreadable
+from relay_streams.keys import CONSUMER_GROUP, ConversationKeys
+from relay_streams.scripts.call import Call
+from relay_streams.scripts.lua import load
+
+CLAIM: Final = load("claim", word("held", "ended", "missing", "later", ok=(bytes, bytes, bytes)))
+
+
+class Claimed(NamedTuple):
+    """A new ownership."""
+
+    generation: int
+    lease: str
+    """The value of the lease's key."""
+    last_entry: bytes
+    """The last id of the down stream."""
+    fields: Mapping[bytes, bytes]
+    """The record."""
+
+
+def claim(
+    keys: ConversationKeys, *, owner: str, lease_ms: int, record_format: int, entry: str = ""
+) -> Call[Claimed | None]:
+    """Claim a conversation, and acknowledge the queue entry that assigned it.
+
+    The result is None when there is nothing to own: the conversation has ended, is unknown or has an owner.
+    The call raises ``Unreadable`` when the record's format is greater than ``record_format``; the entry stays
+    pending then.
+    """
+    return Call(
+        CLAIM,
+        (keys.meta, keys.lease, keys.leases, keys.down, keys.unowned),
+        (keys.id, owner, lease_ms, CONSUMER_GROUP, entry, record_format),
+        partial(_read, keys.id),
+    )
+
+
+def _read(conversation: str, reply: Reply) -> Claimed | None:
+    if reply[0] == b"later":
+        raise Unreadable(conversation)
+    if reply[0] != b"ok":
+        return None
+    return Claimed(
+        int(reply[1]), reply[2].decode(), reply[3], dict(zip(reply[4::2], reply[5::2], strict=True))
+    )

@@ -1,0 +1,73 @@
+"""Publish: an owner's frames, and everything that must agree with them, in one write."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from relay_redis.replies import Reply, word
+from relay_streams.errors import Fenced, Missing, TailLost
+from relay_streams.keys import ConversationKeys
+from relay_streams.scripts.call import Argument, Call
+from relay_streams.scripts.lua import load
+from relay_wire.position import Position
+
+PUBLISH: Final = load("publish", word("missing", ok=(int,), fenced=(bytes,), behind=(int,)))
+
+
+def publish(
+    keys: ConversationKeys,
+    *,
+    generation: int,
+    first_seq: int,
+    turn: int,
+    turn_first: Position,
+    turn_before: Position,
+    trim_to: Position | None,
+    up: str,
+    checkpoint: bytes,
+    frames: Sequence[Argument],
+) -> Call[int]:
+    """Append frames. The result is the seq of the last one; frames that the stream has already are skipped.
+
+    The call raises ``Fenced``, ``TailLost`` or ``Missing``: nothing was written.
+
+    Args:
+        keys: The conversation.
+        generation: The owner's.
+        first_seq: Of the first frame.
+        turn: The current turn after the frames.
+        turn_first: The position of its first frame.
+        turn_before: The position of the first frame of the turn before.
+        trim_to: The oldest frame to keep, if that has changed.
+        up: The uplink cursor, if that has changed.
+        checkpoint: The turn machine's state after the frames.
+        frames: Frame and traceparent, alternating; the traceparent may be empty.
+    """
+    return Call(
+        PUBLISH,
+        (keys.meta, keys.down, keys.up),
+        (
+            generation,
+            first_seq,
+            turn,
+            str(turn_first),
+            str(turn_before),
+            str(trim_to) if trim_to is not None else "",
+            up,
+            checkpoint,
+            *frames,
+        ),
+        read,
+    )
+
+
+def read(reply: Reply) -> int:
+    """The last seq in a reply. Raises ``Fenced``, ``TailLost`` or ``Missing``."""
+    match reply[0]:
+        case b"ok":
+            return int(reply[1])
+        case b"fenced":
+            raise Fenced(int(reply[1]))
+        case b"behind":
+            raise TailLost(int(reply[1]))
+        case _:
+            raise Missing("the conversation's record is gone")

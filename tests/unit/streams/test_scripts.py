@@ -1,0 +1,109 @@
+"""Script calls: each script's KEYS and ARGV are as many as its text reads, and replies become results."""
+
+import re
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from relay_streams import scripts
+from relay_streams.errors import Fenced, Missing, TailLost, Unreadable
+from relay_streams.keys import KeySpace
+from relay_streams.scripts.attend import Attendance, attend
+from relay_streams.scripts.call import Call
+from relay_streams.scripts.claim import Claimed, claim
+from relay_streams.scripts.create import create
+from relay_streams.scripts.defer import defer
+from relay_streams.scripts.dequeue import dequeue
+from relay_streams.scripts.expire import Queue, expire
+from relay_streams.scripts.finish import finish
+from relay_streams.scripts.heartbeat import Beat, Denied, heartbeat
+from relay_streams.scripts.publish import publish
+from relay_streams.scripts.reap import reap
+from relay_streams.scripts.release import release
+from relay_streams.scripts.renew import Held, Unrenewed, renew
+from relay_streams.scripts.repair import repair
+from relay_streams.scripts.restore import restore
+from relay_wire.position import START, Position
+
+SPACE = KeySpace(1)
+KEYS = SPACE.conversation("01JDCALLS")
+SHARED = SPACE.shared(0)
+
+PUBLISH = publish(
+    KEYS, generation=1, first_seq=1, turn=1, turn_first=Position(1, 1), turn_before=START, trim_to=None,
+    up="", checkpoint=b"{}", frames=[b"frame", ""],
+)  # fmt: skip
+RESTORE = restore(
+    KEYS, generation=1, lease="worker 1", lease_ms=1, floor=0, cursor="0-0", turn=1, offset=0, state="open",
+    key="", fields=["state", "open"],
+)  # fmt: skip
+CLAIM = claim(KEYS, owner="worker", lease_ms=1, record_format=1)
+HEARTBEAT = heartbeat("key", value="1", keep_ms=1, publish=True, commands=["GET"])
+RENEW = renew([Held(KEYS, "worker 1", 1)], lease_ms=1)
+CALLS: list[Call[Any]] = [
+    attend(KEYS), CLAIM, create(KEYS, creator="", fields=["state", "open"]),
+    defer(KEYS, entry="1-0", first_wait_ms=1, max_wait_ms=2),
+    dequeue(SHARED, consumer="worker", limit=1, reclaim_ms=1), expire(SHARED, limit=1),
+    finish(KEYS, creator="", lease="worker 1", keep_frames_ms=1, keep_record_ms=1, replaced={b"up": b"0"}),
+    HEARTBEAT, PUBLISH, reap(SHARED, leaving="", idle_ms=1),
+    release(KEYS, lease="worker 1"), RENEW, repair(KEYS, creator="", lost_ms=1), RESTORE,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.script.name)
+def test_a_call_has_what_its_script_reads(call: Call[Any]) -> None:
+    """Every index that the text reads of KEYS and ARGV exists; a script that reads further takes lists."""
+    text = call.script.text
+    keys = {int(index) for index in re.findall(r"KEYS\[(\d+)\]", text)}
+    arguments = {int(index) for index in re.findall(r"ARGV\[(\d+)\]", text)}
+    assert max(keys, default=1) == len(call.keys) or "#KEYS" in text
+    assert max(arguments, default=1) <= len(call.arguments)
+    assert len(set(call.keys)) == len(call.keys)
+
+
+def test_every_script_has_a_module_beside_it() -> None:
+    """Its name is the script's, and it has a function of that name."""
+    for script in scripts.ALL:
+        if script.name not in ("speak", "tell", "purge"):
+            assert callable(getattr(import_module(f"relay_streams.scripts.{script.name}"), script.name))
+
+
+@pytest.mark.parametrize(
+    ("call", "reply", "result"),
+    [
+        (attend(KEYS), [b"ok", -1, 2000], Attendance(None, 2.0)),
+        (attend(KEYS), [b"ok", 1000, 0], Attendance(1.0, 0.0)),
+        (CLAIM, [b"held"], None),
+        (CLAIM, [b"ok", b"7", b"w 7", b"5-1", b"a", b"b"], Claimed(7, "w 7", b"5-1", {b"a": b"b"})),
+        (dequeue(SHARED, consumer="w", limit=1, reclaim_ms=1), [b"1-0", b"id"], [("1-0", "id")]),
+        (expire(SHARED, limit=1), [1, 2, 3000], Queue(1, 2, 3.0)),
+        (HEARTBEAT, [b"ok", b"1", 2], Beat(b"1", 2)),
+        (HEARTBEAT, [b"denied", b"GET, SET"], Denied("GET, SET")),
+        (PUBLISH, [b"ok", 3], 3),
+        (RENEW, [[b"a"], [b"b"]], Unrenewed(["a"], ["b"])),
+        (RESTORE, [b"ok", 4], 4),
+    ],
+)  # fmt: skip
+def test_what_a_reply_means(call: Call[Any], reply: Any, result: object) -> None:
+    """The script's check accepts it, and it becomes the result."""
+    assert call.script.reply(reply)
+    assert call.read(reply) == result
+
+
+@pytest.mark.parametrize(
+    ("call", "reply", "error"),
+    [
+        (attend(KEYS), [b"missing"], Missing),
+        (CLAIM, [b"later"], Unreadable),
+        (PUBLISH, [b"fenced", b"9"], Fenced),
+        (PUBLISH, [b"behind", 2], TailLost),
+        (PUBLISH, [b"missing"], Missing),
+        (RESTORE, [b"fenced", b"9"], Fenced),
+    ],
+)
+def test_a_refusal_is_raised(call: Call[Any], reply: Any, error: type[Exception]) -> None:
+    """The script's check accepts it, and it becomes an error."""
+    assert call.script.reply(reply)
+    with pytest.raises(error):
+        call.read(reply)
