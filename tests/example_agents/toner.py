@@ -2,15 +2,15 @@
 
 from collections.abc import AsyncIterator
 
-from relay_ingest.agents import Agent, AgentSession, Text
+from relay_ingest.agents.api import Agent, AgentSession, Text
 
 
 class Toner(Agent):
-    async def converse(self, stage: AgentSession) -> None:
-        async for event in stage:
+    async def run(self, session: AgentSession) -> None:
+        async for event in session:
             if isinstance(event, Text):
-                await stage.transcript("user", event.text)
-                await stage.speak(tones(event.text, stage.sample_rate))
+                await session.transcript("user", event.text)
+                await session.speak(tones(event.text, session.sample_rate))
 
 
 async def tones(text: str, sample_rate: int) -> AsyncIterator[bytes]:

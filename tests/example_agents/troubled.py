@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import ClassVar
 
-from relay_ingest.agents import Agent, AgentSession, Event, Started, Text
+from relay_ingest.agents.api import Agent, AgentSession, Event, Started, Text
 
 TENTH = b"\x01\x02" * 1600
 
@@ -12,10 +12,10 @@ TENTH = b"\x01\x02" * 1600
 class Raises(Agent):
     """In the middle of its first speech."""
 
-    async def converse(self, stage: AgentSession) -> None:
-        async for event in stage:
+    async def run(self, session: AgentSession) -> None:
+        async for event in session:
             if isinstance(event, Text):
-                await stage.speak(self._broken())
+                await session.speak(self._broken())
 
     async def _broken(self) -> AsyncIterator[bytes]:
         yield TENTH
@@ -25,8 +25,8 @@ class Raises(Agent):
 class Exits(Agent):
     """As a program would, that finds its settings wrong."""
 
-    async def converse(self, stage: AgentSession) -> None:
-        async for event in stage:
+    async def run(self, session: AgentSession) -> None:
+        async for event in session:
             if isinstance(event, Text):
                 raise SystemExit(event.text)
 
@@ -34,11 +34,11 @@ class Exits(Agent):
 class Hangs(Agent):
     """Reads nothing, or its speech makes a pause for ever."""
 
-    async def converse(self, stage: AgentSession) -> None:
-        async for event in stage:
+    async def run(self, session: AgentSession) -> None:
+        async for event in session:
             match event:
                 case Text("speak"):
-                    await stage.speak(self._endless_pause())
+                    await session.speak(self._endless_pause())
                 case Text():
                     await asyncio.Event().wait()
 
@@ -50,15 +50,15 @@ class Hangs(Agent):
 class Floods(Agent):
     """Never stops talking, in every way there is."""
 
-    async def converse(self, stage: AgentSession) -> None:
+    async def run(self, session: AgentSession) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._write(stage))
+            tasks.create_task(self._write(session))
             while True:
-                await stage.speak(self._endless())
+                await session.speak(self._endless())
 
-    async def _write(self, stage: AgentSession) -> None:
+    async def _write(self, session: AgentSession) -> None:
         while True:
-            await stage.transcript("assistant", "x" * 100_000)
+            await session.transcript("assistant", "x" * 100_000)
 
     async def _endless(self) -> AsyncIterator[bytes]:
         while True:
@@ -73,13 +73,13 @@ class Slow(Agent):
     closed: ClassVar[list[str]] = []
     gate: ClassVar[asyncio.Semaphore]
 
-    async def converse(self, stage: AgentSession) -> None:
-        async for event in stage:
+    async def run(self, session: AgentSession) -> None:
+        async for event in session:
             self.events.append(event)
             if isinstance(event, Started):
-                await stage.transcript("assistant", f"resumed={event.resumed}")
+                await session.transcript("assistant", f"resumed={event.resumed}")
             elif isinstance(event, Text):
-                self.spoken.append(await stage.speak(self._chunks(event.text)))
+                self.spoken.append(await session.speak(self._chunks(event.text)))
 
     async def _chunks(self, text: str) -> AsyncIterator[bytes]:
         try:
@@ -93,10 +93,10 @@ class Slow(Agent):
 class Paced(Agent):
     """Says as many seconds as it is told to, in real time."""
 
-    async def converse(self, stage: AgentSession) -> None:
-        async for event in stage:
+    async def run(self, session: AgentSession) -> None:
+        async for event in session:
             if isinstance(event, Text):
-                await stage.speak(self._chunks(int(event.text)))
+                await session.speak(self._chunks(int(event.text)))
 
     async def _chunks(self, seconds: int) -> AsyncIterator[bytes]:
         for _ in range(seconds * 10):

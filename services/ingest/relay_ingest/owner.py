@@ -63,7 +63,7 @@ class Owner:
         consumer: Reads the up stream.
         publisher: Writes the down stream.
         up: Where the agent speaks, and what waits to be read can be asked about.
-        catalog: The agents there are.
+        registry: The agents of this worker.
         pool: The source of Motion sessions.
         settings: The worker's.
         spawn: Starts a task that the worker owns.
@@ -78,7 +78,7 @@ class Owner:
         consumer: StreamConsumer,
         publisher: Publisher,
         up: Uplink,
-        catalog: AgentRegistry,
+        registry: AgentRegistry,
         pool: MotionPool,
         settings: IngestSettings,
         spawn: Spawn,
@@ -123,14 +123,15 @@ class Owner:
         self._failed = False
         self._agent = AgentRunner(
             lease,
-            catalog=catalog,
+            registry=registry,
             uplink=up,
             settings=settings,
-            heard=lambda: self._uplink.last_handled,
+            last_entry=lambda: self._uplink.last_handled,
             publish=self._emit,
-            is_behind=self.is_behind,
+            is_backlogged=self.is_behind,
             spawn=self._contained.spawn,
         )
+        self._agent.start()
         self._uplink = UplinkReader(lease, consumer=consumer, up=up, contained=self._contained, handler=self)
         with self._contained("start"):
             if self._machine.phase == "closed":
@@ -196,7 +197,7 @@ class Owner:
     def _close(self, reason: str) -> None:
         """Publish the last frames."""
         self.perform(self._machine.close(self._loop.time(), reason))
-        self._agent.hear(agent_events.Ended(reason))
+        self._agent.enqueue(agent_events.Ended(reason))
         self._on_closed(self, reason)
 
     def _fail(self) -> None:
@@ -240,7 +241,7 @@ class Owner:
             self._key = speech.key
             self._observer.begin(speech)
             if speech.barge_in and not speech.key.startswith(speech_output.KEYS):
-                self._agent.hear(agent_events.Interrupted(BARGE_IN))
+                self._agent.enqueue(agent_events.Interrupted(BARGE_IN))
         return Accepted(effects, begins)
 
     def on_cancel(self, upto: int, reason: str) -> None:
@@ -254,14 +255,14 @@ class Owner:
         match entry:
             case uplink.Interrupt(upto, reason):
                 self.on_cancel(upto, reason)
-                self._agent.hear(agent_events.Interrupted(reason))
+                self._agent.enqueue(agent_events.Interrupted(reason))
             case uplink.Playback(turn, state, position_ms, viewer):
                 now = self._loop.time()
                 self.perform(self._machine.playback(now, turn, state, position_ms, viewer=viewer))
             case uplink.Close(reason):
                 self._close(reason)
             case uplink.Text() | uplink.Microphone() | uplink.ClipRequest():
-                self._agent.hear(entry)
+                self._agent.enqueue(entry)
 
     def may_resume(self) -> bool:
         """Part of ``UplinkHandler``."""

@@ -89,7 +89,7 @@ class Worker:
         consumer: StreamConsumer,
         publisher: Publisher,
         vendor: Vendor,
-        catalog: AgentRegistry,
+        agents: AgentRegistry,
         tasks: TaskScope,
     ) -> None:
         self.name = name
@@ -101,7 +101,7 @@ class Worker:
         self._client = client
         self._consumer = consumer
         self._publisher = publisher
-        self._catalog = catalog
+        self._agents = agents
         self._uplink = Uplink(client, UplinkLimits.of(settings))
         self._spawn = partial(tasks.spawn, name="owner")
         self._contained = ErrorBoundary(self._spawn, lambda: None, worker=name)
@@ -281,7 +281,7 @@ class Worker:
             consumer=self._consumer,
             publisher=self._publisher,
             up=self._uplink,
-            catalog=self._catalog,
+            registry=self._agents,
             pool=self._pool,
             settings=self._settings,
             spawn=self._spawn,
@@ -335,7 +335,7 @@ def _unique_name() -> str:
 async def worker(settings: IngestSettings) -> AsyncIterator[Worker]:
     """A worker with its connections to Redis, taking conversations while the block runs."""
     url, timeout_s, keys = settings.store_url, settings.redis_timeout_s, KeySpace.of(settings)
-    catalog = await asyncio.to_thread(AgentRegistry, settings)
+    agents = await asyncio.to_thread(AgentRegistry, settings)
     async with (
         RedisClient(url, SCHEMA, name="ingest", timeout_s=timeout_s) as client,
         installed(client, keys, timeout_s=timeout_s) as installation,
@@ -364,7 +364,7 @@ async def worker(settings: IngestSettings) -> AsyncIterator[Worker]:
             consumer=consumer,
             publisher=publisher,
             vendor=Vendor(settings),
-            catalog=catalog,
+            agents=agents,
             tasks=tasks,
         )
         async with (

@@ -1,13 +1,28 @@
-"""The agent: the one class to write."""
+"""The API of agents: the class to write, the session it is given, and the events it receives."""
 
 from abc import ABC, abstractmethod
 
+from relay_ingest.agents.events import ClipRequest, Ended, Event, Interrupted, Microphone, Started, Text
 from relay_ingest.agents.session import AgentSession
+from relay_ingest.agents.speech_output import AgentTimeout
 from relay_settings.agents import AgentSettings
+
+__all__ = [
+    "Agent",
+    "AgentSession",
+    "AgentTimeout",
+    "ClipRequest",
+    "Ended",
+    "Event",
+    "Interrupted",
+    "Microphone",
+    "Started",
+    "Text",
+]
 
 
 class Agent(ABC):
-    """Answers the viewers of one conversation, during one owner's term.
+    """Answers the viewers of one conversation, for as long as one worker owns it.
 
     Args:
         settings: The operator's.
@@ -17,10 +32,11 @@ class Agent(ABC):
         self.settings = settings
 
     @abstractmethod
-    async def converse(self, stage: AgentSession) -> None:
-        """Listen and speak until there is nothing more to do; usually a loop over the stage's events.
+    async def run(self, session: AgentSession) -> None:
+        """Receive events and speak until there is nothing more to do; usually a loop over the session.
 
-        It runs on the worker's event loop, beside all its conversations, so it must never block.
-        Returning is fine: nobody answers then. What it raises is told to viewers as ``agent_failed``.
-        It is cancelled when the conversation changes owners; when it ends, only if it takes too long.
+        It runs on the worker's event loop, beside all its conversations, so it must never block. After it has
+        returned, the conversation has no agent any more. What it raises reaches viewers as an ``error`` event
+        ``agent_failed``, without its text. It is cancelled when the conversation changes owners; when the
+        conversation ends, only if it takes longer than ``RELAY_AGENT_TIMEOUT_S``.
         """

@@ -1,4 +1,4 @@
-"""What an agent hears of."""
+"""Events: what an agent receives."""
 
 from typing import NamedTuple
 
@@ -8,23 +8,23 @@ __all__ = ["ClipRequest", "Ended", "Event", "Interrupted", "Microphone", "Starte
 
 
 class Started(NamedTuple):
-    """The first event: the agent has the conversation."""
+    """The first event: the agent runs."""
 
     resumed: bool
-    """Another worker had it before, with an agent of its own, whose memory is gone."""
+    """Whether another worker owned the conversation before; the memory of its agent is lost."""
 
 
 class Interrupted(NamedTuple):
-    """Somebody said stop: a viewer, the backend, or the agent itself.
+    """A viewer, the backend or the agent itself has interrupted.
 
-    What was being said is over, also when it had not begun. It may come when nothing was.
+    Speech that plays or waits has ended. It may arrive when there was none.
     """
 
     reason: str
 
 
 class Ended(NamedTuple):
-    """The last event: the conversation is over."""
+    """The last event: the conversation has ended."""
 
     reason: str
 

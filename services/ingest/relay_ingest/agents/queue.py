@@ -1,4 +1,4 @@
-"""The inbox: what an agent has not read yet, within bounds. Pure."""
+"""Event queue: the events that an agent has not read, within bounds. Pure."""
 
 from collections import deque
 
@@ -6,13 +6,13 @@ from relay_ingest.agents.events import ClipRequest, Event, Interrupted, Micropho
 
 
 class EventQueue:
-    """A queue of events that drops the oldest rather than wait: first microphone audio, then requests.
+    """A queue that drops the oldest event rather than block: first microphone audio, then requests.
 
-    The conversation's beginning, its end and the latest interrupt are never dropped, nor is the end of
-    what was said while there is other audio to drop.
+    The first event, the last event and the latest interrupt are never dropped, nor is the end of microphone
+    audio while there is other audio to drop.
 
     Args:
-        limit_events: Most events that wait.
+        limit_events: Most events in the queue.
         limit_bytes: Most bytes of audio and text in them.
     """
 
@@ -21,21 +21,21 @@ class EventQueue:
         self._limit_bytes = limit_bytes
         self._events: deque[Event] = deque()
         self._size_bytes = 0
-        self._since: float | None = None
+        self._unread_since: float | None = None
 
     @property
-    def interrupted(self) -> bool:
-        """Whether an interrupt waits to be read."""
+    def has_interrupt(self) -> bool:
+        """Whether the queue has an interrupt."""
         return any(isinstance(event, Interrupted) for event in self._events)
 
     def put(self, event: Event, now: float) -> list[Event]:
-        """Add an event. Returns those that were dropped for it, maybe itself."""
+        """Add an event. Returns the events dropped for it, which may include itself."""
         if isinstance(event, Interrupted):
-            self._events = deque(waiting for waiting in self._events if not isinstance(waiting, Interrupted))
+            self._events = deque(queued for queued in self._events if not isinstance(queued, Interrupted))
         self._events.append(event)
         self._size_bytes += _size_bytes(event)
-        if self._since is None:
-            self._since = now
+        if self._unread_since is None:
+            self._unread_since = now
         dropped = []
         while self._is_over() and (victim := self._victim()) is not None:
             dropped.append(victim)
@@ -43,23 +43,23 @@ class EventQueue:
             self._size_bytes -= _size_bytes(victim)
         return dropped
 
-    def take(self, now: float) -> Event | None:
-        """The oldest event; None when there is none."""
-        self._since = now if len(self._events) > 1 else None
+    def get(self, now: float) -> Event | None:
+        """Remove the oldest event; None when the queue is empty."""
+        self._unread_since = now if len(self._events) > 1 else None
         if not self._events:
             return None
         event = self._events.popleft()
         self._size_bytes -= _size_bytes(event)
         return event
 
-    def neglected_s(self, now: float) -> float:
-        """For how long nothing was read although something waits."""
-        return now - self._since if self._since is not None else 0.0
+    def unread_s(self, now: float) -> float:
+        """How long the queue has had events while none was read."""
+        return now - self._unread_since if self._unread_since is not None else 0.0
 
-    def excuse(self, now: float) -> None:
-        """Count neglect from now on: the reader had something else to do."""
-        if self._since is not None:
-            self._since = now
+    def restart_unread(self, now: float) -> None:
+        """Count the time without a read from now on: the reader was busy with other work."""
+        if self._unread_since is not None:
+            self._unread_since = now
 
     def _is_over(self) -> bool:
         return len(self._events) > self._limit_events or self._size_bytes > self._limit_bytes

@@ -1,4 +1,4 @@
-"""The catalog: which agents conversations can name."""
+"""Agent registry: the agents that conversations can name."""
 
 from collections.abc import Iterable
 from importlib.metadata import entry_points
@@ -12,7 +12,7 @@ from relay_settings.base import SettingsError
 from relay_streams.conversations import PUSH
 
 GROUP = "avatar_relay.agents"
-"""The entry point group other packages offer their agents in."""
+"""The group of entry points in which packages offer agents."""
 
 _BUILT_IN: dict[str, type[Agent]] = {PUSH: Push, "clips": Clips, "echo": Echo}
 
@@ -22,26 +22,26 @@ class UnknownAgent(LookupError):
 
 
 class AgentRegistry:
-    """The agents a worker has: only those its settings name are ever imported.
+    """The agents that the settings name; no other is imported.
 
-    Reading it touches files and imports packages, so it is made before the event loop has work to do.
+    The constructor reads files and imports packages, so call it in a thread.
 
     Args:
         settings: The operator's.
 
     Raises:
-        SettingsError: One that is named is not installed, or is no agent.
+        SettingsError: An agent that the settings name is not installed, or is no ``Agent``.
     """
 
     def __init__(self, settings: AgentSettings) -> None:
         self._settings = settings
         self._kinds = {name: _find(name) for name in {PUSH, *settings.agents}}
 
-    def make(self, name: str) -> Agent:
+    def create(self, name: str) -> Agent:
         """A new agent.
 
         Raises:
-            UnknownAgent: There is none by that name.
+            UnknownAgent: There is none of this name.
             Exception: Whatever the agent's constructor raises.
         """
         try:
@@ -54,17 +54,17 @@ class AgentRegistry:
 def _find(name: str) -> type[Agent]:
     if name in _BUILT_IN:
         return _BUILT_IN[name]
-    offered = entry_points(group=GROUP)
-    if name not in offered.names:
-        raise SettingsError(f"RELAY_AGENTS: no agent {name!r}; {_known(offered.names)}")
+    installed = entry_points(group=GROUP)
+    if name not in installed.names:
+        raise SettingsError(f"RELAY_AGENTS: no agent {name!r}; {_known(installed.names)}")
     try:
-        kind = offered[name].load()
+        kind = installed[name].load()
     except Exception as error:  # any package's import
         raise SettingsError(f"RELAY_AGENTS: agent {name!r} cannot be imported: {error!r}") from error
     if not (isinstance(kind, type) and issubclass(kind, Agent)):
-        raise SettingsError(f"RELAY_AGENTS: {name!r} is not a subclass of relay_ingest.agents.Agent")
+        raise SettingsError(f"RELAY_AGENTS: {name!r} is not a subclass of relay_ingest.agents.api.Agent")
     return kind
 
 
-def _known(offered: Iterable[str]) -> str:
-    return f"there are {', '.join(sorted({*_BUILT_IN, *offered}))}"
+def _known(installed: Iterable[str]) -> str:
+    return f"there are {', '.join(sorted({*_BUILT_IN, *installed}))}"

@@ -1,4 +1,4 @@
-"""The host: runs a conversation's agent beside its owner, and keeps what it does wrong from harming it."""
+"""Agent runner: runs a conversation's agent beside its owner, and contains the agent's failures."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -11,7 +11,7 @@ from relay_ingest.agents.events import Ended, Event, Started
 from relay_ingest.agents.queue import EventQueue
 from relay_ingest.agents.registry import AgentRegistry, UnknownAgent
 from relay_ingest.agents.session import AgentSession
-from relay_ingest.agents.speech_output import Overdue, SpeechLimits, SpeechOutput
+from relay_ingest.agents.speech_output import AgentTimeout, SpeechLimits, SpeechOutput
 from relay_runtime.tasks import first_of
 from relay_settings.ingest import IngestSettings
 from relay_streams.leases import Lease
@@ -22,35 +22,35 @@ from relay_wire.position import START
 
 FAILURES = counter(
     "relay_agent_failures_total",
-    "Agents that were stopped.",
+    "Agents stopped after a failure.",
     reason=("unknown_agent", "agent_timeout", "agent_failed"),
 )
-UNHEARD = counter(
-    "relay_agent_unheard_total",
-    "Events that no agent was there to hear.",
+UNDELIVERED = counter(
+    "relay_agent_undelivered_total",
+    "Events of conversations whose agent had returned or was stopped.",
     event=[kind.__name__.lower() for kind in get_args(Event)],
 )
 
-_LOOKS = 4
-"""How often per ``agent_timeout_s`` is looked for neglected events."""
+_CHECKS_PER_TIMEOUT = 4
+"""How often in ``agent_timeout_s`` the time without a read is checked."""
 
 log = structlog.get_logger(__name__)
 
 
 class AgentRunner:
-    """One conversation's agent, during one owner's term. It starts at once.
+    """One conversation's agent, for as long as one worker owns the conversation.
 
-    An agent that raises or hangs is stopped and told of with an ``error`` event; the conversation goes on
-    as with ``push``.
+    An agent that raises or hangs is stopped, and viewers receive an ``error`` event; the conversation
+    continues as with ``push``.
 
     Args:
-        lease: The term.
-        catalog: The agents there are.
-        uplink: Where it speaks.
+        lease: The ownership of the conversation.
+        registry: The agents of this worker.
+        uplink: Where the agent's speech is appended.
         settings: The worker's.
-        heard: The last up entry that the owner acted on.
-        publish: Publishes an event of its own.
-        is_behind: Whether the store is behind with what was published.
+        last_entry: The last uplink entry that the owner has acted on.
+        publish: Publishes an event to viewers.
+        is_backlogged: Whether Redis is behind with the conversation's frames.
         spawn: Starts a task that the worker owns.
     """
 
@@ -58,25 +58,26 @@ class AgentRunner:
         self,
         lease: Lease,
         *,
-        catalog: AgentRegistry,
+        registry: AgentRegistry,
         uplink: Uplink,
         settings: IngestSettings,
-        heard: Callable[[], str],
+        last_entry: Callable[[], str],
         publish: Callable[[events.StreamEvent], None],
-        is_behind: Callable[[], bool],
+        is_backlogged: Callable[[], bool],
         spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
     ) -> None:
-        record = lease.conversation
-        self._name = record.agent
-        self._catalog = catalog
+        self._record = lease.conversation
+        self._registry = registry
         self._publish = publish
-        self._ended = False
+        self._spawn = spawn
         self._timeout_s = settings.agent_timeout_s
-        voice = SpeechOutput(
+        self._ended = False
+        self._task: asyncio.Task[None] | None = None
+        self._output = SpeechOutput(
             uplink,
             lease.keys,
-            sample_rate=record.sample_rate,
-            term=lambda: SpeakerFence(lease.generation, heard()),
+            sample_rate=self._record.sample_rate,
+            fence=lambda: SpeakerFence(lease.generation, last_entry()),
             limits=SpeechLimits(
                 chunk_s=settings.agent_timeout_s,
                 speech_s=settings.agent_speech_s,
@@ -84,30 +85,35 @@ class AgentRunner:
             ),
             spawn=spawn,
         )
-        voice.close_former(record)
-        self._stage = AgentSession(
-            conversation=record.id,
-            sample_rate=record.sample_rate,
-            inbox=EventQueue(limit_events=settings.agent_events, limit_bytes=settings.agent_inbox_bytes),
-            voice=voice,
+        self._session = AgentSession(
+            conversation=self._record.id,
+            sample_rate=self._record.sample_rate,
+            queue=EventQueue(limit_events=settings.agent_events, limit_bytes=settings.agent_inbox_bytes),
+            output=self._output,
             publish=publish,
-            is_behind=is_behind,
+            is_backlogged=is_backlogged,
         )
-        self._stage.hear(Started(resumed=record.tail != START))
-        self._task = spawn(self._run())
 
-    def hear(self, event: Event) -> None:
-        """Let the agent know of something, if there is one."""
-        if self._task.done():
-            UNHEARD.labels(type(event).__name__.lower()).inc()
+    def start(self) -> None:
+        """End the turn that a former owner's agent left open, and start the agent."""
+        self._output.end_former_turn(self._record)
+        self._session.enqueue(Started(resumed=self._record.tail != START))
+        self._task = self._spawn(self._run())
+
+    def enqueue(self, event: Event) -> None:
+        """Pass an event to the agent, if it runs."""
+        if self._task is None or self._task.done():
+            UNDELIVERED.labels(type(event).__name__.lower()).inc()
             return
         self._ended = isinstance(event, Ended)
-        self._stage.hear(event)
+        self._session.enqueue(event)
 
     def stop(self) -> None:
-        """The term is over: the agent is cancelled. After the conversation's end it may finish first, within
-        ``agent_timeout_s``. Safe to call again.
+        """Cancel the agent; after the conversation's end, only when ``agent_timeout_s`` has passed. Safe to
+        call again.
         """
+        if self._task is None:
+            return
         if self._ended:
             asyncio.get_running_loop().call_later(self._timeout_s, self._task.cancel)
         else:
@@ -115,36 +121,37 @@ class AgentRunner:
 
     async def _run(self) -> None:
         try:
-            agent = self._catalog.make(self._name)
-            await first_of(agent=self._converse(agent), watch=self._watch())
+            agent = self._registry.create(self._record.agent)
+            await first_of(agent=self._run_agent(agent), watchdog=self._watch_reads())
         except UnknownAgent:
             self._fail("unknown_agent", "the conversation's agent is not installed here")
-        except Overdue as overdue:
-            self._fail("agent_timeout", f"the conversation's agent was stopped: {overdue}")
-        except Exception as error:  # noqa: BLE001  # an agent's defects are its own
+        except AgentTimeout as error:
+            self._fail("agent_timeout", f"the conversation's agent was stopped: {error}")
+        except Exception as error:  # noqa: BLE001  # an agent may raise anything
             self._fail("agent_failed", "the conversation's agent failed")
             # A traceback is read from source files.
             await asyncio.to_thread(
-                log.error, "an agent raised", agent=self._name, conversation=self._stage.conversation,
+                log.error,
+                "agent raised",
+                agent=self._record.agent,
+                conversation=self._record.id,
                 exc_info=error,
-            )  # fmt: skip
+            )
 
-    async def _converse(self, agent: Agent) -> None:
+    async def _run_agent(self, agent: Agent) -> None:
         try:
-            await agent.converse(self._stage)
+            await agent.run(self._session)
         except SystemExit as error:
             # It would end the worker: an event loop passes it on at once.
             raise RuntimeError("the agent called for the process to exit") from error
 
-    async def _watch(self) -> None:
+    async def _watch_reads(self) -> None:
         while True:
-            await asyncio.sleep(self._timeout_s / _LOOKS)
-            if self._stage.neglected_s() > self._timeout_s:
-                raise Overdue("it does not read its events")
+            await asyncio.sleep(self._timeout_s / _CHECKS_PER_TIMEOUT)
+            if self._session.unread_s() > self._timeout_s:
+                raise AgentTimeout("it does not read its events")
 
     def _fail(self, code: str, text: str) -> None:
         FAILURES.labels(code).inc()
-        log.warning(
-            "the agent was stopped", conversation=self._stage.conversation, agent=self._name, code=code
-        )
+        log.warning("agent stopped", conversation=self._record.id, agent=self._record.agent, code=code)
         self._publish(events.Error(code, text, retryable=False))

@@ -1,4 +1,4 @@
-"""The voice: an agent's way into the uplink, where its speech becomes turns like a backend's."""
+"""Speech output: an agent's audio on its way into the uplink, where it becomes turns like a backend's."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
@@ -6,9 +6,9 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from relay_ingest.agents.prebuffer import PREBUFFER_MS, prebuffered
-from relay_redis.errors import StoreError
+from relay_redis.errors import Refused, StoreError, Unavailable
 from relay_streams.conversations import Conversation
+from relay_streams.errors import Ended, Fenced, Missing, Unreadable
 from relay_streams.keys import ConversationKeys
 from relay_streams.turn_input import TurnInput, new_key
 from relay_streams.uplink import (
@@ -26,29 +26,33 @@ from relay_wire.send_buffer import BufferTruncated
 from relay_wire.uplink import Interrupt
 
 KEYS = "agent:"
-"""How the keys of agents' turns begin; no door takes such a key."""
-REFUSALS = (SpeakerBusy, TurnClosed, UplinkFull, InputMismatch, OffsetGap, BufferTruncated, StoreError)
-REFUSED = counter(
-    "relay_agent_refused_total",
-    "Speeches of agents that were refused or cut.",
+"""Prefix of the keys of agents' turns; control accepts no such key."""
+PREBUFFER_MS = 4000
+"""How far ahead of playback a client must be so that its motion does not run out (facts 3)."""
+_TURN_ERRORS = (SpeakerBusy, TurnClosed, UplinkFull, InputMismatch, OffsetGap, BufferTruncated)
+_STORE_ERRORS = (Unavailable, Missing, Ended, Fenced, Refused, Unreadable)
+REJECTIONS = (*_TURN_ERRORS, StoreError)
+"""What may prevent an agent's speech and is no fault of the agent."""
+REJECTED = counter(
+    "relay_agent_rejected_total",
+    "Speeches of agents that were rejected, interrupted or cut.",
     reason=(
-        "interrupted", "toolong", "busy", "closed", "full", "mismatch", "missed", "forgotten",
-        "unavailable", "missing", "ended", "fenced", "refused", "unreadable",
+        "interrupted", "speechtoolong", *(kind.__name__.lower() for kind in (*_TURN_ERRORS, *_STORE_ERRORS)),
     ),
 )  # fmt: skip
 _CHUNK_MS = 100
 _TAIL_BYTES = 256 * 1024
-"""What is kept of a speech in case Redis loses its end."""
+"""How much appended audio is kept in case Redis loses it."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 
-class Overdue(Exception):
-    """Raised when an agent does not do in time what it owes."""
+class AgentTimeout(Exception):
+    """Raised when an agent reads no event, or yields no audio, for ``RELAY_AGENT_TIMEOUT_S``."""
 
 
-class TooLong(Exception):
-    """Raised when a speech was cut at its longest."""
+class SpeechTooLong(Exception):
+    """Raised when a speech was cut at the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +60,22 @@ class SpeechLimits:
     """Bounds of a speech."""
 
     chunk_s: float
-    """How long its next chunk may take."""
+    """Longest wait for its next chunk."""
     speech_s: float
-    """Its longest audio."""
+    """Longest audio."""
     wait_s: float
-    """How long the uplink may be full, or Redis away."""
+    """How long the uplink may be full, or Redis unreachable."""
 
 
 class SpeechOutput:
-    """Speaks for an agent during one owner's term. One speech at a time.
+    """Appends an agent's speech to the uplink, for as long as one worker owns the conversation. One speech at
+    a time.
 
     Args:
-        uplink: Where speech goes.
+        uplink: Where speech is appended.
         keys: The conversation.
         sample_rate: Its sample rate.
-        term: By what right it speaks, now.
+        fence: The fence of an append made now.
         limits: The bounds.
         spawn: Starts a task that the worker owns.
     """
@@ -81,45 +86,47 @@ class SpeechOutput:
         keys: ConversationKeys,
         *,
         sample_rate: int,
-        term: Callable[[], SpeakerFence],
+        fence: Callable[[], SpeakerFence],
         limits: SpeechLimits,
         spawn: Spawn,
     ) -> None:
         self._uplink = uplink
         self._keys = keys
         self._sample_rate = sample_rate
-        self._term = term
+        self._fence = fence
         self._limits = limits
         self._spawn = spawn
         self._closing: asyncio.Task[None] | None = None
+        """Ends a turn that was left open; the next one waits for it."""
 
-    def close_former(self, record: Conversation) -> None:
-        """End the turn that the agent of an owner before us left open, with the audio it has."""
+    def end_former_turn(self, record: Conversation) -> None:
+        """End the turn that the agent of the former owner left open, with the audio it has."""
         if record.input_state == "open" and record.input_key.startswith(KEYS):
-            self._closing = self._spawn(self._close(record.input_key))
+            self._closing = self._spawn(self._end_turn(record.input_key))
 
     async def interrupt(self) -> None:
-        """Cancel every turn opened so far. Raises one of ``REFUSALS``."""
-        await self._uplink.append(self._keys, Interrupt(reason="agent"), fence=self._term())
+        """Cancel every turn opened so far. Raises one of ``REJECTIONS``."""
+        await self._uplink.append(self._keys, Interrupt(reason="agent"), fence=self._fence())
 
-    async def say(self, chunks: AsyncIterator[bytes], *, barge_in: bool, real_time: bool) -> None:
-        """Speak a turn; no audio, no turn. However it ends, so does the turn, with the audio that is in.
+    async def stream(self, audio: bytes | AsyncIterator[bytes], *, barge_in: bool, real_time: bool) -> None:
+        """Append a turn; without audio there is none. However it ends, the turn ends with the audio appended.
 
         Args:
-            chunks: PCM, cut anywhere; a generator is closed in the end.
-            barge_in: Cancel what is spoken or waits, instead of waiting for it.
-            real_time: The chunks come no faster than they are played: be ahead before the first is spoken.
+            audio: PCM: all of it, or chunks of any length; a generator is closed in the end.
+            barge_in: Cancel the turns that play or wait, instead of waiting for them.
+            real_time: The chunks come no faster than they are played: buffer ``PREBUFFER_MS`` first.
 
         Raises:
-            Overdue: A chunk did not come in time.
-            TooLong: The speech was cut.
-            Exception: One of ``REFUSALS``, or what the chunks raise.
+            AgentTimeout: A chunk did not come in time.
+            SpeechTooLong: The speech was cut.
+            Exception: One of ``REJECTIONS``, or what the generator raises.
 
         Cancelling is safe.
         """
+        chunks = _single(audio) if isinstance(audio, bytes) else audio
         if self._closing is not None:
             await asyncio.wait([self._closing])
-        speech = TurnInput(
+        turn = TurnInput(
             uplink=self._uplink,
             keys=self._keys,
             door="agent",
@@ -128,7 +135,7 @@ class SpeechOutput:
             tail_bytes=_TAIL_BYTES,
             key=KEYS + new_key(),
             barge_in=barge_in,
-            term=self._term(),
+            term=self._fence(),
         )
         bounded = self._bounded(chunks)
         if real_time:
@@ -138,14 +145,14 @@ class SpeechOutput:
             async with aclosing(bounded):
                 async for pcm in bounded:
                     is_open = True
-                    await speech.say(pcm)
+                    await turn.say(pcm)
                 if is_open:
-                    await speech.say(b"", end=True)
+                    await turn.say(b"", end=True)
                     is_open = False
         finally:
             if is_open:
-                self._closing = self._spawn(self._close(speech.key))
-            await self._let_go(chunks)
+                self._closing = self._spawn(self._end_turn(turn.key))
+            await self._close_source(chunks)
 
     async def _bounded(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
         """Whole samples, each chunk in time, no more than a speech may have."""
@@ -158,26 +165,48 @@ class SpeechOutput:
             except StopAsyncIteration:
                 return
             except TimeoutError:
-                raise Overdue("the speech's next chunk did not come") from None
+                raise AgentTimeout("the speech's next chunk did not come") from None
             whole = len(pcm) - len(pcm) % BYTES_PER_SAMPLE
             rest = pcm[whole:]
-            if sayable := pcm[: min(whole, left)]:
-                yield sayable
+            if allowed := pcm[: min(whole, left)]:
+                yield allowed
             left -= whole
             if left < 0:
-                raise TooLong
+                raise SpeechTooLong
 
-    async def _let_go(self, chunks: AsyncIterator[bytes]) -> None:
+    async def _close_source(self, chunks: AsyncIterator[bytes]) -> None:
         if isinstance(chunks, AsyncGenerator):
             async with asyncio.timeout(self._limits.chunk_s):
                 await chunks.aclose()
 
-    async def _close(self, key: str) -> None:
-        # Asked, not remembered: a cancelled chunk may be in or not.
-        with suppress(*REFUSALS):
+    async def _end_turn(self, key: str) -> None:
+        # The offset is read from Redis: a cancelled append may have been executed or not.
+        with suppress(*REJECTIONS):
             found = await self._uplink.find(self._keys, key=key)
             if found is not None and found.state == "open":
                 await self._uplink.speak(
                     self._keys, turn=found.turn, key=key, offset=found.offset, pcm=b"", end=True,
-                    term=self._term(),
+                    term=self._fence(),
                 )  # fmt: skip
+
+
+async def prebuffered(chunks: AsyncGenerator[bytes], size_bytes: int) -> AsyncGenerator[bytes]:
+    """The same audio, held back until ``size_bytes`` of it are there, or all of it."""
+    buffer = bytearray()
+    is_full = False
+    async with aclosing(chunks):
+        async for pcm in chunks:
+            if is_full:
+                yield pcm
+                continue
+            buffer += pcm
+            if len(buffer) >= size_bytes:
+                is_full = True
+                yield bytes(buffer)
+                buffer.clear()
+    if buffer:
+        yield bytes(buffer)
+
+
+async def _single(pcm: bytes) -> AsyncGenerator[bytes]:
+    yield pcm

@@ -1,4 +1,4 @@
-"""An agent's voice: cut anywhere, gathered, bounded, always ended; on both servers."""
+"""Speech output: chunks of any length, buffered, bounded, always ended; on both servers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from relay_ingest.agents.speech_output import Overdue, SpeechLimits, SpeechOutput, TooLong
+from relay_ingest.agents.speech_output import AgentTimeout, SpeechLimits, SpeechOutput, SpeechTooLong
 from relay_runtime.tasks import TaskScope
 from relay_streams.conversations import read
 from relay_streams.errors import Fenced
@@ -23,9 +23,9 @@ SECOND = bytes(index % 251 for index in range(2 * RATE))
 
 @dataclass
 class Bench:
-    """A voice, and what it said."""
+    """A speech output, and the audio it appended."""
 
-    voice: SpeechOutput
+    output: SpeechOutput
     store: Any
     lease: Lease
     closed: bool = False
@@ -44,10 +44,10 @@ class Bench:
         finally:
             self.closed = True
 
-    async def say(self, chunks: AsyncIterator[bytes], **options: bool) -> None:
-        await self.voice.say(chunks, **{"barge_in": False, "real_time": False, **options})
+    async def stream(self, chunks: bytes | AsyncIterator[bytes], **options: bool) -> None:
+        await self.output.stream(chunks, **{"barge_in": False, "real_time": False, **options})
 
-    async def said(self) -> bytes:
+    async def appended(self) -> bytes:
         entries = [uplink.decode(fields) for _, fields in await self.store.entries(self.keys.up)]
         return b"".join(entry.pcm for entry in entries if isinstance(entry, uplink.SpeechChunk))
 
@@ -69,13 +69,13 @@ def bench(open_store):
     async def made(*, chunk_s: float = 5.0, speech_s: float = 60.0) -> AsyncIterator[Bench]:
         async with open_store() as store, TaskScope() as tasks:
             lease = await store.claim(await store.create(agent="echo"))
-            voice = SpeechOutput(
+            output = SpeechOutput(
                 Uplink(store.client), lease.keys, sample_rate=RATE,
-                term=lambda: SpeakerFence(lease.generation, "0-0"),
+                fence=lambda: SpeakerFence(lease.generation, "0-0"),
                 limits=SpeechLimits(chunk_s=chunk_s, speech_s=speech_s, wait_s=1.0),
-                spawn=lambda coroutine: tasks.spawn(coroutine, name="voice"),
+                spawn=lambda coroutine: tasks.spawn(coroutine, name="output"),
             )  # fmt: skip
-            yield Bench(voice, store, lease)
+            yield Bench(output, store, lease)
 
     return made
 
@@ -83,13 +83,13 @@ def bench(open_store):
 async def test_chunks_cut_anywhere(bench) -> None:
     """Also in the middle of a sample; no samples, no turn."""
     async with bench() as b:
-        await b.say(b.source())
-        await b.say(b.source(b"", b"x"))
+        await b.stream(b.source())
+        await b.stream(b.source(b"", b"x"))
         assert await b.state() == (0, "ended")
-        await b.say(b.source(SECOND[:7], b"", SECOND[7:8], SECOND[8:10_001], SECOND[10_001:]))
+        await b.stream(b.source(SECOND[:7], b"", SECOND[7:8], SECOND[8:10_001], SECOND[10_001:]))
 
         assert await b.state() == (1, "ended")
-        assert await b.said() == SECOND
+        assert await b.appended() == SECOND
         assert b.closed
 
 
@@ -106,36 +106,36 @@ async def test_real_time_is_gathered(bench, eventually) -> None:
                 yield SECOND[: len(SECOND) // 2]
                 yield SECOND
 
-            before = await b.said()
-            speech = tasks.spawn(b.say(slowly(), real_time=True), name="speech")
+            before = await b.appended()
+            speech = tasks.spawn(b.stream(slowly(), real_time=True), name="speech")
             for _ in range(20):
                 await b.store.client.execute("PING")
-            assert await b.said() == before
+            assert await b.appended() == before
             gate.set()
             await speech
-            assert len(await b.said()) == len(before) + 5 * len(SECOND)
+            assert len(await b.appended()) == len(before) + 5 * len(SECOND)
             assert await b.state() == (turn, "ended")
-        await b.say(b.source(SECOND), real_time=True)
+        await b.stream(b.source(SECOND), real_time=True)
         assert await b.state() == (3, "ended")
 
 
 async def test_a_pause_ends_the_turn(bench) -> None:
     """With what is in; the generator is closed."""
     async with bench(chunk_s=0.1) as b:
-        with pytest.raises(Overdue):
-            await b.say(b.source(SECOND, pause=True))
+        with pytest.raises(AgentTimeout):
+            await b.stream(b.source(SECOND, pause=True))
         assert b.closed
         await b.until_ended()
-        assert await b.said() == SECOND
+        assert await b.appended() == SECOND
 
 
 async def test_the_longest_speech(bench) -> None:
     """Cut to the sample."""
     async with bench(speech_s=2.5) as b:
-        with pytest.raises(TooLong):
-            await b.say(b.source(*[SECOND] * 9))
+        with pytest.raises(SpeechTooLong):
+            await b.stream(b.source(*[SECOND] * 9))
         await b.until_ended()
-        assert await b.said() == SECOND * 2 + SECOND[: len(SECOND) // 2]
+        assert await b.appended() == SECOND * 2 + SECOND[: len(SECOND) // 2]
         assert b.closed
 
 
@@ -144,11 +144,11 @@ async def test_cancelled_in_the_middle(bench) -> None:
     async with bench() as b:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
-                await b.say(b.source(SECOND, pause=True))
+                await b.stream(b.source(SECOND, pause=True))
         assert b.closed
-        await b.say(b.source(SECOND))
+        await b.stream(b.source(SECOND))
         assert await b.state() == (2, "ended")
-        assert await b.said() == SECOND * 2
+        assert await b.appended() == SECOND * 2
 
 
 async def test_what_is_refused(bench) -> None:
@@ -157,27 +157,27 @@ async def test_what_is_refused(bench) -> None:
         up = Uplink(b.store.client)
         await up.speak(b.keys, offset=0, pcm=SECOND, end=False)
         with pytest.raises(SpeakerBusy):
-            await b.say(b.source(SECOND))
+            await b.stream(b.source(SECOND))
         await up.speak(b.keys, turn=1, offset=len(SECOND), pcm=b"", end=True)
         await up.append(b.keys, uplink.Interrupt(reason="viewer"))
         with pytest.raises(TurnClosed):
-            await b.say(b.source(SECOND))
+            await b.stream(b.source(SECOND))
         await b.store.registry().release(b.lease)
         await b.store.claim(b.keys, "heir")
         with pytest.raises(Fenced):
-            await b.say(b.source(SECOND))
+            await b.stream(b.source(SECOND))
         with pytest.raises(Fenced):
-            await b.voice.interrupt()
-        assert await b.said() == SECOND
+            await b.output.interrupt()
+        assert await b.appended() == SECOND
 
 
 async def test_the_former_agents_turn(bench) -> None:
-    """It is ended by the next owner's voice; a backend's is left alone."""
+    """It is ended by the next owner's speech output; a backend's is left alone."""
     async with bench() as b:
         await Uplink(b.store.client).speak(b.keys, key="agent:x", offset=0, pcm=SECOND, end=False)
-        b.voice.close_former(await read(b.store.client, b.keys))
+        b.output.end_former_turn(await read(b.store.client, b.keys))
         await b.until_ended()
         await Uplink(b.store.client).speak(b.keys, key="x", offset=0, pcm=SECOND, end=False)
-        b.voice.close_former(await read(b.store.client, b.keys))
+        b.output.end_former_turn(await read(b.store.client, b.keys))
         with pytest.raises(SpeakerBusy):
-            await b.say(b.source(SECOND))
+            await b.stream(b.source(SECOND))

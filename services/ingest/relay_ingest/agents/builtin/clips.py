@@ -1,16 +1,13 @@
-"""Clips: speaks recordings that viewers ask for by name."""
+"""Clips: speaks audio files that viewers request by name."""
 
 import asyncio
 import io
 import os
 import stat
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
-from relay_ingest.agents.api import Agent
-from relay_ingest.agents.events import ClipRequest
-from relay_ingest.agents.session import AgentSession
+from relay_ingest.agents.api import Agent, AgentSession, ClipRequest
 from relay_wire import samples
 from relay_wire.pcm import AudioError
 
@@ -18,7 +15,7 @@ SUFFIXES = (".wav", ".pcm")
 
 
 class ClipError(Exception):
-    """Raised when there is nothing to speak by that name. The text is safe to show.
+    """Raised when a name has no clip that can be spoken. Its text is safe for viewers.
 
     Attributes:
         code: ``unknown_clip`` or ``bad_clip``.
@@ -30,35 +27,35 @@ class ClipError(Exception):
 
 
 class Clips(Agent):
-    """Answers requests for clips with files of one directory: mono 16-bit WAV, or bare PCM, at the
-    conversation's rate. A new request takes the place of what is spoken.
+    """Speaks files of one directory: mono 16-bit WAV, or bare PCM, at the conversation's sample rate. A new
+    request interrupts the clip that plays.
     """
 
-    async def converse(self, stage: AgentSession) -> None:
-        """Play what is asked for."""
-        async for event in stage:
+    async def run(self, session: AgentSession) -> None:
+        """Speak each requested clip."""
+        async for event in session:
             if isinstance(event, ClipRequest):
                 try:
                     pcm = await asyncio.to_thread(
                         read_clip,
                         self.settings.agent_clips_dir,
                         event.clip,
-                        sample_rate=stage.sample_rate,
+                        sample_rate=session.sample_rate,
                         limit_bytes=self.settings.agent_clip_bytes,
                     )
                 except ClipError as error:
-                    await stage.error(error.code, str(error))
+                    await session.error(error.code, str(error))
                 else:
-                    await stage.speak(_once(pcm), barge_in=True)
+                    await session.speak(pcm, barge_in=True)
 
 
 def read_clip(directory: str, name: str, *, sample_rate: int, limit_bytes: int) -> bytes:
-    """The samples of a clip: a file right in the directory, with or without its suffix in the name.
+    """The samples of a clip: a file of the directory, with or without its suffix in the name.
 
-    Nothing else can be reached: no other directory, no link that leads out, nothing but plain files.
+    Only plain files of the directory itself can be read: no other directory, no symbolic link.
 
     Raises:
-        ClipError: There is none by that name, or it is too large or not such audio.
+        ClipError: There is no clip of this name, or it is too large or no such audio.
     """
     data, suffix = _read(directory, name, limit_bytes)
     try:
@@ -76,14 +73,14 @@ def _read(directory: str, name: str, limit_bytes: int) -> tuple[bytes, str]:
         root = Path(directory).resolve()
         names = [name] if name.endswith(SUFFIXES) else [name + suffix for suffix in SUFFIXES]
         for candidate in names:
-            with suppress(OSError), open(root / candidate, "rb", opener=_open_plainly) as opened:
+            with suppress(OSError), open(root / candidate, "rb", opener=_open_plain_file) as opened:
                 if stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
                     return _content(opened, limit_bytes), Path(candidate).suffix
     raise ClipError("unknown_clip", "there is no such clip")
 
 
-def _open_plainly(path: str, flags: int) -> int:
-    # Never follows a link, never waits for a pipe's other end.
+def _open_plain_file(path: str, flags: int) -> int:
+    # Follows no symbolic link, and does not wait for the other end of a pipe.
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
@@ -92,7 +89,3 @@ def _content(opened: io.BufferedReader, limit_bytes: int) -> bytes:
     if len(data) > limit_bytes:
         raise ClipError("bad_clip", f"the clip has more than {limit_bytes} bytes")
     return data
-
-
-async def _once(pcm: bytes) -> AsyncIterator[bytes]:
-    yield pcm

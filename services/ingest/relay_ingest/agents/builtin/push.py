@@ -1,11 +1,10 @@
-"""Push: the app's backend speaks, nobody else."""
+"""Push: the app's backend is the only speaker."""
 
-from relay_ingest.agents.api import Agent
-from relay_ingest.agents.session import AgentSession
+from relay_ingest.agents.api import Agent, AgentSession
 
 
 class Push(Agent):
     """Answers nothing. The default."""
 
-    async def converse(self, stage: AgentSession) -> None:
-        """Leave the stage to the backend."""
+    async def run(self, session: AgentSession) -> None:
+        """Return at once: the backend speaks."""
