@@ -12,6 +12,7 @@ import pytest
 import structlog
 import uvloop
 from blockbuster import BlockBuster, blockbuster_ctx
+from tests.rigs import compiled
 from tests.rigs.need import need
 from tests.rigs.planted import leaked, secrets_of
 from tests.rigs.store import Store
@@ -36,12 +37,14 @@ _SHARING = ("faults", "package", "test_topologies")
 
 @pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test's folder is its kind."""
+    """A test's folder is its kind; those that reach compiled modules are marked."""
     root = Path(__file__).parent
     for item in items:
         kind = item.path.relative_to(root).parts[0]
         if kind in _KINDS:
             item.add_marker(kind)
+        if compiled.reaches(item.path):
+            item.add_marker("compiled")
         for name in (kind, item.path.stem):
             if name in _SHARING:
                 item.add_marker(pytest.mark.xdist_group(name))
