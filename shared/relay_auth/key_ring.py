@@ -16,7 +16,7 @@ from prometheus_client import Counter, Gauge
 from relay_auth.token_keys import CURRENT, UNNAMED, BadKey, TokenKeys, is_key_file, keys_of, secret_key
 
 LOOK_EVERY_S = 5.0
-"""How old the keys may be when they are used: a file that is taken away is refused after this."""
+"""Greatest age of the keys in use: the key of a removed file is refused after this."""
 LOOK_AT_MOST_S = 1.0
 """How soon an unknown kid makes us look again; those who invent kids must not cost more than that."""
 LOOK_WITHIN_S = 2.0
@@ -94,7 +94,7 @@ class KeyRing:
             raise BadKey(", ".join(reasons) or "there are no token keys")
 
     async def follow(self) -> NoReturn:
-        """Keep up with the folder also while nobody uses the keys, for ``readiness`` and metrics."""
+        """Follow the folder also while no key is used, for ``readiness`` and metrics."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             await self.keys()

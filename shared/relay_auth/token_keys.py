@@ -21,7 +21,7 @@ _SECRET, _PEM = ".hs256", ".pem"
 
 
 class BadKey(ValueError):
-    """Raised when a key cannot be used. The text says why and never contains the key."""
+    """Raised when a key cannot be used. The text has the reason and never the key."""
 
 
 @dataclass(frozen=True)

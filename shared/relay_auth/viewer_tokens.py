@@ -39,7 +39,7 @@ class Role(StrEnum):
 
 
 class TokenError(ValueError):
-    """Raised when a token is not valid. The text says why and never contains the token."""
+    """Raised when a token is not valid. The text has the reason and never the token."""
 
 
 class Grant(NamedTuple):

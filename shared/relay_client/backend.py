@@ -41,7 +41,7 @@ class Backend:
 
     Every request raises:
 
-    - ``RequestRefused``: control says no.
+    - ``RequestRefused``: control refused the request.
     - ``ControlUnavailable``: it failed for ``give_up_s``, or may have taken effect and is not sent again.
 
     A cancelled request may have taken effect.
@@ -49,7 +49,7 @@ class Backend:
     Args:
         url: Base URL of control.
         api_key: A key it knows.
-        give_up_s: How long a request, or connecting, may go on failing; None for ever.
+        give_up_s: How long a request, or connecting, may fail before it gives up; None for ever.
         heartbeat_s: Between pings on audio sockets; a control that does not answer is left.
         session: An aiohttp session to share; one is made when None.
     """
@@ -174,7 +174,7 @@ class Backend:
         Args:
             conversation: Its id.
             barge_in: Cancel what is spoken or waits, when the turn opens.
-            key: Idempotency key, as of ``post_turn``. A stream with the key of an earlier one goes on with
+            key: Idempotency key, as of ``post_turn``. A stream with the key of an earlier one resumes
                 that turn: send it from its first byte, what is in is not spoken again.
             sample_rate: What the audio has, in Hz: control refuses another than the conversation's. None
                 leaves it unchecked.
@@ -256,7 +256,7 @@ class Backend:
         """Open an audio socket.
 
         Raises:
-            RequestRefused: Control says no.
+            RequestRefused: Control refused the request.
             Unavailable: Another attempt may succeed.
         """
         try:

@@ -1,4 +1,4 @@
-"""Backoff: when a viewer connects again, or that it gives up. Pure: it is told the time."""
+"""Backoff: when a viewer reconnects, or that it gives up. Pure: the caller passes the time."""
 
 import random
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from relay_wire.close_codes import ReconnectAdvice
 
 RESUME_JITTER_S = 0.25
-"""Longest wait after a break that nobody announced. A gateway that dies cuts all its viewers at once: a
+"""Longest wait after a break without advice. A gateway that dies cuts all its viewers at once: a
 thousand of them come back at four a millisecond, and one alone hardly notices."""
 FIRST_WAIT_S = 0.1
 """Longest wait after the first attempt that failed."""
@@ -22,7 +22,7 @@ class Backoff:
     """Counts what fails in a row. Every wait is random, from nothing up to its limit ("full jitter").
 
     Args:
-        give_up_s: How long connecting may go on failing; None for ever.
+        give_up_s: How long connecting may fail before it gives up; None for ever.
         randomly: From 0 to 1.
     """
 
@@ -42,7 +42,7 @@ class Backoff:
         A gateway that accepts and closes at once is waited for like one that refuses.
 
         Args:
-            advice: What the close code says; BACK_OFF when there was no connection.
+            advice: The close code's advice; BACK_OFF when there was no connection.
             now: In seconds, of any steady clock.
 
         Returns:

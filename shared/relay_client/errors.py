@@ -30,11 +30,11 @@ class ViewerError(RelayError):
 
 
 class Refused(ViewerError):
-    """Raised when the handshake is refused for a reason that trying again does not mend.
+    """Raised when the handshake is refused for a reason that a retry does not remove.
 
     Attributes:
         status: The HTTP status.
-        detail: What the gateway says is wrong.
+        detail: The gateway's explanation.
     """
 
     def __init__(self, status: int, detail: str) -> None:
@@ -44,7 +44,7 @@ class Refused(ViewerError):
 
 
 class Closed(ViewerError):
-    """Raised when the gateway closes with a code that says not to come back.
+    """Raised when the gateway closes with a final code.
 
     Attributes:
         code: The code.
@@ -79,7 +79,7 @@ class RequestRefused(BackendError):
         status: The HTTP status.
         problem: The problem's name, as in docs/reference/control-api.md; empty when a proxy answered.
         detail: What is wrong with this request.
-        retry_after_s: When the same request may succeed, as far as control says.
+        retry_after_s: When the same request may succeed, by control's ``Retry-After``.
     """
 
     def __init__(self, status: int, problem: str, detail: str, retry_after_s: float | None = None) -> None:
@@ -121,7 +121,7 @@ class SpeechInterrupted(SpeechError):
     def __init__(self, *, turn: int, acknowledged_bytes: int) -> None:
         super().__init__(
             "interrupted, or silent for too long",
-            "speak what is still to be said as a new turn",
+            "send the rest of the speech as a new turn",
             turn=turn,
             acknowledged_bytes=acknowledged_bytes,
         )

@@ -12,7 +12,7 @@ from relay_wire.close_codes import ReconnectAdvice
 from relay_wire.send_buffer import BufferTruncated, SendBuffer
 
 _RESUMED_AT_ONCE = ("restarting", "audio-lost")
-"""Retryable errors that another socket mends without a wait."""
+"""Retryable errors after which another socket can be opened at once."""
 _TURN_OPEN = "turn-open"
 """Retryable once the other turn has ended, which no reconnect waits for."""
 _WAV = b"RIFF"
@@ -90,7 +90,7 @@ class OutgoingTurn:
     # --- the speaker -----------------------------------------------------------------------------
 
     def has_room(self, size_bytes: int) -> bool:
-        """Whether so much audio may be appended now. In an empty buffer one piece of any size may.
+        """Whether audio of this size may be appended now. An empty buffer accepts one piece of any size.
 
         True of a turn that takes no more: ``append`` raises at once.
         """

@@ -25,11 +25,11 @@ class SpeechStream:
     """A turn that is sent to control as it is synthesised. ``Backend.speech`` makes it.
 
     Enter it to connect; leaving it waits until all of the turn is in. A block that is left by an error or a
-    cancellation closes the connection and leaves the turn open: a stream with the same key goes on with it,
+    cancellation closes the connection and leaves the turn open: a stream with the same key resumes it,
     ``Backend.interrupt`` cancels it, and its silence ends it after ``RELAY_INPUT_TIMEOUT_S``.
 
     Broken connections, restarts of control, 503 and 429 are no errors: the stream connects again by itself
-    and goes on at the acknowledged byte. Each byte is spoken once.
+    and resumes at the acknowledged byte. Each byte is spoken once.
 
     Every method raises what has stopped the stream:
 
@@ -40,7 +40,7 @@ class SpeechStream:
     Args:
         turn: The turn.
         connect: Opens an audio socket.
-        give_up_s: How long connecting may go on failing; None for ever.
+        give_up_s: How long connecting may fail before it gives up; None for ever.
     """
 
     def __init__(self, turn: OutgoingTurn, connect: Connect, *, give_up_s: float | None) -> None:
@@ -222,7 +222,7 @@ class SpeechStream:
         await asyncio.Event().wait()
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> ReconnectAdvice | None:
-        """Act on answers until the turn is over, or the socket; returns how to connect again, if one says."""
+        """Handle answers until the turn or the socket ends; returns advice for reconnecting."""
         async for message in socket:
             if message.type is not aiohttp.WSMsgType.TEXT:
                 return None

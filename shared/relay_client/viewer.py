@@ -36,9 +36,9 @@ class Report:
     frames: int = 0
     """Frames of the stream handed out."""
     gaps: int = 0
-    """Times the gateway said that frames are gone."""
+    """Gaps that the gateway announced."""
     duplicates: int = 0
-    """Frames that came again, and were dropped."""
+    """Frames received again, and dropped."""
     out_of_order: int = 0
     """Frames that did not follow the one before, although no gap was announced."""
     resumes: int = 0
@@ -62,7 +62,7 @@ class Viewer:
     for good is announced by a ``gap`` event among the frames, and counted.
 
     When a gateway asks to reconnect, the viewer connects elsewhere at the advised moment and then leaves.
-    After a break it waits as ``Backoff`` says, and goes to the next gateway.
+    After a break it waits for the time of ``Backoff``, then connects to the next gateway.
 
     Args:
         urls: Base URL of a gateway (``ws://`` or ``wss://``), or several to take turns with.
@@ -73,7 +73,7 @@ class Viewer:
         start: ``turn`` for the turn that is being spoken or still plays, from its start; when none is, what
             comes next. ``last`` for the last turn from its start, even if it is over; ``live`` for what comes
             next; or a position to resume from.
-        give_up_s: How long connecting may go on failing before iteration raises; None tries for ever.
+        give_up_s: How long connecting may fail before iteration raises; None retries for ever.
             Connections that end at once count as failing.
         heartbeat_s: Between pings; a gateway that does not answer is left.
         session: An aiohttp session to share among many viewers; one is made when None.
@@ -92,9 +92,9 @@ class Viewer:
     ) -> None:
         self.report = Report()
         self.cursor: Position | None = None
-        """The last frame handed out; pass it as ``start`` to go on later."""
+        """The last frame handed out; pass it as ``start`` to resume later."""
         self.hello: events.Hello | None = None
-        """What the gateway said of the conversation at the latest connect."""
+        """The gateway's ``hello`` at the latest connect."""
         self.url = ""
         """The gateway of the latest connect."""
         self._urls = [urls] if isinstance(urls, str) else list(urls)
@@ -115,7 +115,7 @@ class Viewer:
         """Connect.
 
         Raises:
-            Refused: The gateway says no.
+            Refused: The gateway refused the handshake.
             ViewerError: No gateway could be reached in time.
         """
         self._closed = False
@@ -147,7 +147,7 @@ class Viewer:
     async def frames(self) -> AsyncIterator[Frame]:
         """Frames as they come, with the gateway's own events (``seq`` 0), until the conversation ends.
 
-        Cancelling is safe: iterate again to go on after the last frame handed out.
+        Cancelling is safe: iterate again to continue after the last frame handed out.
 
         Raises:
             Closed: The gateway closed for good, for another reason than the conversation's end.
@@ -163,10 +163,10 @@ class Viewer:
             elif self._socket is socket and not await self._resume(socket):
                 return
 
-    # --- what a viewer says --------------------------------------------------------------------
+    # --- messages of the viewer -----------------------------------------------------------------
 
     async def interrupt(self) -> None:
-        """Make the avatar stop. Like everything said, raises ``ConnectionError`` while not connected."""
+        """Interrupt the avatar. Like every message, raises ``ConnectionError`` while not connected."""
         await self._say(uplink.Interrupt())
 
     async def send_text(self, text: str) -> None:

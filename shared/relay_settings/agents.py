@@ -32,7 +32,7 @@ class AgentSettings(Settings):
         16 * 1024 * 1024, ge=1024, description="Largest clip; a larger one is refused."
     )
     agent_echo_s: float = Field(
-        30.0, gt=0, le=300, description="How much the echo agent remembers of what is said; the last of it."
+        30.0, gt=0, le=300, description="Microphone audio that the echo agent keeps, in seconds; the latest."
     )
 
     @field_validator("agents", mode="before")

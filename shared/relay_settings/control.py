@@ -14,7 +14,7 @@ from relay_settings.vendor import VendorAccountSettings
 
 
 class ControlSettings(ProcessSettings, UplinkSettings, TokenSettings, VendorAccountSettings):
-    """Control: the door for the app's backend."""
+    """Control: the API for the app's backend."""
 
     control_host: Host = Field("127.0.0.1", description="Address for backends; :: or 0.0.0.0 opens it.")
     control_port: int = Field(8081, ge=0, le=65535, description="Port for backends; 0 takes a free one.")
@@ -55,7 +55,7 @@ class ControlSettings(ProcessSettings, UplinkSettings, TokenSettings, VendorAcco
     )
     vendor_timeout_s: float = Field(10.0, gt=0, description="How long the vendor may take to make a token.")
     gateway_url: str = Field(
-        "ws://127.0.0.1:8080", description="Where viewers connect, as control tells backends."
+        "ws://127.0.0.1:8080", description="Where viewers connect, as control returns it to backends."
     )
     token_ttl_s: int = Field(
         300, ge=10, le=86_400, description="Life of a viewer token unless asked otherwise."
@@ -98,7 +98,7 @@ class ControlSettings(ProcessSettings, UplinkSettings, TokenSettings, VendorAcco
     speech_tail_bytes: int = Field(
         1024 * 1024,
         ge=0,
-        description="Audio a door keeps per turn, to say it again if Redis loses it in a fail-over.",
+        description="Audio that control keeps per turn, to append it again if Redis loses it in a fail-over.",
     )
 
     @field_validator("api_keys", "cors_origins", mode="before")

@@ -72,7 +72,7 @@ def _flag(name: str) -> str:
 
 
 def _refusal(arguments: Sequence[str], kind: type[Settings], program: str) -> str:
-    """What is wrong with arguments that are no flags; never what they say, which may be a secret."""
+    """The fault of arguments that are no flags; never their text, which may be a secret."""
     named = next((argument for argument in arguments if argument.startswith("-")), "")
     flag = _flag(named.partition("=")[0].lstrip("-"))
     wanted = flag.removeprefix("--").removeprefix(_flag(PREFIX).strip("-") + "-")

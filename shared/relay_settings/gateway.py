@@ -54,7 +54,7 @@ class GatewaySettings(ProcessSettings, UplinkSettings, TokenSettings, LimitSetti
     gateway_poll_s: float = Field(
         2.0,
         gt=0,
-        description="How often a conversation is read although no hint came; an eighth as often when it is"
+        description="How often a conversation is read without a notification; an eighth as often when it is"
         " silent for long.",
     )
     presence_s: float = Field(

@@ -35,7 +35,7 @@ class IngestSettings(ProcessSettings, UplinkSettings, VendorAccountSettings, Age
     conversation_idle_s: float = Field(
         3600.0,
         ge=0,
-        description="How long a conversation may have neither viewers nor anything said in it before it is"
+        description="How long a conversation may have neither viewers nor speech before it is"
         " ended; 0: it never is.",
     )
     lease_ms: int = Field(
@@ -53,7 +53,7 @@ class IngestSettings(ProcessSettings, UplinkSettings, VendorAccountSettings, Age
         " that are gone: one partition each, by one worker of all.",
     )
     ingest_gone_s: float = Field(
-        600.0, gt=0, description="How long either must be so before it is looked after."
+        600.0, gt=0, description="Time without an owner, or without a sign of a worker, before repair."
     )
     retention_bytes: int = Field(
         32 * 1024 * 1024, ge=1024 * 1024, description="Frames kept per conversation, at most two turns."
@@ -71,13 +71,13 @@ class IngestSettings(ProcessSettings, UplinkSettings, VendorAccountSettings, Age
     backlog_bytes: int = Field(
         16 * 1024 * 1024,
         ge=1024 * 1024,
-        description="Frames Redis has not taken after which a turn goes on without motion.",
+        description="Unacknowledged frames after which a turn continues without motion.",
     )
     first_motion_timeout_s: float = Field(
-        5.0, gt=0, description="Wait for a turn's first motion before it goes on as audio."
+        5.0, gt=0, description="Wait for a turn's first motion before the turn continues as audio."
     )
     motion_stall_timeout_s: float = Field(
-        10.0, gt=0, description="Wait for further motion before the turn goes on as audio."
+        10.0, gt=0, description="Wait for further motion before the turn continues as audio."
     )
     motion_idle_s: float = Field(
         60.0, gt=0, description="Silence after which a Motion session is closed; connected time is billed."

@@ -21,7 +21,7 @@ class ProcessSettings(TraceSettings):
     log_buffer_bytes: int = Field(
         1024 * 1024,
         ge=64 * 1024,
-        description="Bytes of log lines that wait while nobody reads standard error; further lines are"
+        description="Bytes of log lines that wait while standard error is not read; further lines are"
         " dropped and counted.",
     )
     log_repeats_per_s: int = Field(
@@ -52,8 +52,8 @@ class ProcessSettings(TraceSettings):
     drain_accept_s: float = Field(
         5.0,
         ge=0,
-        description="How long gateways and control, not ready any more, go on taking connections after"
-        " SIGTERM: balancers and endpoints need some seconds to hear of it.",
+        description="How long gateways and control, not ready any more, accept connections after"
+        " SIGTERM: balancers and endpoints notice it seconds later.",
     )
     drain_s: float = Field(
         10.0,

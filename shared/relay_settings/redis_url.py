@@ -55,7 +55,7 @@ class Address(NamedTuple):
 
 
 class RedisUrl(NamedTuple):
-    """What a Redis URL says."""
+    """The parts of a Redis URL."""
 
     topology: Literal["node", "sentinel", "cluster"]
     plain: str
@@ -76,7 +76,7 @@ class RedisUrl(NamedTuple):
                 after ``?``; ``sentinel_username`` and ``sentinel_password`` are for the sentinels.
 
         Raises:
-            ValueError: It is malformed. The text says how, without the URL and so without its password.
+            ValueError: It is malformed. The text has the fault, without the URL and so without its password.
         """
         parts = _split(url)
         if parts.scheme not in SCHEMES:
@@ -105,7 +105,7 @@ class RedisUrl(NamedTuple):
 
     @property
     def where(self) -> str:
-        """The addresses, without credentials, for people."""
+        """The addresses, without credentials, for messages."""
         if self.addresses:
             return ",".join(map(str, self.addresses))
         parts = urlsplit(self.plain)
@@ -121,7 +121,7 @@ class Credentials(NamedTuple):
 
 
 def credentials_of(url: str) -> Credentials | None:
-    """Who a URL says we are; None when it says nothing."""
+    """The credentials of a URL; None without any."""
     parts = _split(url)
     if "@" not in parts.netloc:
         return None
@@ -129,12 +129,12 @@ def credentials_of(url: str) -> Credentials | None:
 
 
 def has_credentials(url: str) -> bool:
-    """Whether a URL says who we are."""
+    """Whether a URL has credentials."""
     return credentials_of(url) is not None
 
 
 def complete(url: str, credentials: Credentials, **options: str) -> str:
-    """A URL with what other settings say: who we are, and options. Empty ones are left out."""
+    """A URL with the credentials and options of other settings. Empty ones are left out."""
     parts = _split(url)
     if any(credentials):
         username, password = (quote(part, safe="") for part in credentials)

@@ -14,7 +14,7 @@ def unused(kind: type[Settings]) -> list[str]:
     """One sentence for each variable that has no effect although it seems to be meant for the relay.
 
     Args:
-        kind: The settings of the process that tells. Settings of the other services are not told.
+        kind: The settings of the process that reports. Settings of the other services are not reported.
 
     Raises:
         SettingsError: A file of secrets cannot be read.

@@ -31,7 +31,7 @@ class UplinkSettings(StoreSettings):
     owner_wait_s: float = Field(
         10.0,
         gt=0,
-        description="How long a conversation may wait for an owner before its viewers are told, and speech"
+        description="How long a conversation may lack an owner before its viewers get an error, and speech"
         " for it is refused.",
     )
     uplink_wait_s: float = Field(

@@ -14,7 +14,7 @@ READY = Gauge("relay_ready", "Whether the process takes work.")
 BUILD = Info("relay_build", "What runs here.")
 
 Readiness = Callable[[], str]
-"""Says what is wrong with a part, or the empty text when nothing is. Must be cheap: no I/O."""
+"""Returns the fault of a part, or an empty text. Must be cheap: no I/O."""
 
 
 class Health:
@@ -35,7 +35,7 @@ class Health:
         Args:
             part: Its name.
             readiness: Why it would not do its work.
-            degradation: Why it does its work, but slower; the process is ready all the same, and says so.
+            degradation: Returns why the process works slower, for ``/readyz``; it stays ready.
         """
         self._parts[part] = readiness
         if degradation is not None:

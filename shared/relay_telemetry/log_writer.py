@@ -1,4 +1,4 @@
-"""The log writer: lines go to standard error from a thread of their own, which nobody waits for.
+"""The log writer: a thread writes lines to standard error, so that no other code waits.
 
 A log shipper that hangs, a paused terminal or a parent that never reads fills the pipe, and the next write
 blocks. Here it blocks the writer's thread alone: further lines wait in a queue that is bounded in lines and
@@ -93,7 +93,7 @@ class LogWriter(logging.Handler):
             return
         with self._changed:
             full = len(self._lines) >= MAX_LINES or self._size_bytes + len(line) > self._buffer_bytes
-            # The thread's own line, at most one for each write, says how many others were dropped.
+            # The thread's own line, at most one for each write, has the number of dropped lines.
             if full and threading.current_thread() is not self._thread:
                 self._drop("full")
                 return

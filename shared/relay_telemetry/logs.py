@@ -26,7 +26,7 @@ def configure(
 ) -> None:
     """Set up logging for the process: structlog and the standard library alike, to standard error.
 
-    Logging waits for nobody: see ``LogWriter``. The end of the process waits a moment for what is left.
+    Logging never blocks: see ``LogWriter``. The end of the process waits a moment for the remaining lines.
 
     Args:
         service: Bound to every line.
@@ -67,7 +67,7 @@ def configure(
     # Their INFO lines repeat ours, once per request or session, with URLs in them.
     for chatty in ("aiohttp.access", "websockets", "spatius", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
-    # It warns of subprotocols nobody speaks, and viewers' tokens may stand among them.
+    # It warns of unknown subprotocols, and viewers' tokens may stand among them.
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
 
 

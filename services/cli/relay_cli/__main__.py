@@ -28,7 +28,7 @@ app = typer.Typer(
 @app.callback()
 def _quiet() -> None:
     """Relay speech and motion of talking avatars to every viewer."""
-    # What goes wrong is said by the command itself, in its own words.
+    # The command itself prints its errors, as one sentence.
     logs.configure("cli", level="error", style="console")
 
 
@@ -55,7 +55,7 @@ def new(
     """Make an API key: for the backend the key, for control what it is to know of it.
 
     The key is shown once. Control knows its digest only: add that to RELAY_API_KEYS, beside those that
-    are valid already, and take an old one away when nobody uses it any more.
+    are valid already, and remove an old one when it is no longer used.
     """
     from relay_auth.api_keys import Scope, new_key  # noqa: PLC0415
 
@@ -195,7 +195,7 @@ def capacity(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
-    """Tell how many processes, cores and Redis shards so many conversations need, and what rests on what.
+    """Compute the processes, cores and Redis shards that N conversations need, with the costs behind them.
 
     The costs are those of the machine in docs/reports/performance.md. Yours differs: measure there with
     [b]make bench ARGS="--scenario load"[/] and [b]"--scenario ingest"[/], and give what they print.

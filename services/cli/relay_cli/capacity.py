@@ -1,4 +1,4 @@
-"""Capacity: what so many conversations need of processes, cores, memory and network.
+"""Capacity: the processes, cores, memory and network that N conversations need.
 
 Pure arithmetic on measured costs.
 """
@@ -17,7 +17,7 @@ _MAY_BE_ZERO = {"gateway_fixed_cores", "ingest_fixed_cores", "control_fixed_core
 
 
 class OutOfRange(ValueError):
-    """Raised when an input cannot be; ``name`` is which, the text says what may be."""
+    """Raised for an impossible input; ``name`` names it, the text gives the allowed range."""
 
     def __init__(self, name: str, text: str) -> None:
         super().__init__(text)
@@ -55,14 +55,14 @@ class Costs:
     Args:
         gateway_us: CPU per delivered frame, without the fixed share.
         gateway_fixed_cores: CPU of a gateway that delivers whatever little: wake-ups, sweeps.
-        gateway_us_per_viewer_s: CPU per second and viewer while nobody speaks: pings.
+        gateway_us_per_viewer_s: CPU per second and viewer without speech: pings.
         connection_bytes: Memory of a connected viewer.
         ingest_us: CPU per published frame, without the fixed share; the vendor's SDK included.
         ingest_fixed_cores: CPU of a worker whose conversations are silent: leases, sweeps.
         control_us: CPU per published frame to take the speech it is made from.
         control_fixed_cores: CPU of a control process that takes nothing.
         redis_us: CPU per published frame, without the fixed share: to store the speech it is made from and
-            the frame, to hand them on, and to tell one gateway.
+            the frame, to publish them, and to notify one gateway.
         redis_fixed_cores: CPU of a shard that takes whatever little.
         retention_bytes: Frames kept of a conversation: its current and its previous turn.
         frames_per_s: Published by a conversation while it speaks.
@@ -148,7 +148,7 @@ def plan(demand: Demand, costs: Costs) -> Plan:
     viewer: viewers multiply the gateways' work alone. Each viewer costs its gateway memory and pings, while
     it is silent, too, and frames of silent conversations stay in Redis.
 
-    Every term is proportional to the conversations, apart from rounding up to whole processes. So it assumes
+    Every part is proportional to the conversations, apart from rounding up to whole processes. So it assumes
     that a process costs the same however many there are of its kind; the bench's ``scale`` measures two.
 
     Raises:

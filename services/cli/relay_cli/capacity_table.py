@@ -1,4 +1,4 @@
-"""Plans of capacity as a table for people, with what they rest on, and as figures for scripts."""
+"""Plans of capacity as a table with their costs, and as figures for scripts."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -32,7 +32,7 @@ _ROWS: tuple[tuple[str, Callable[[Plan], str]] | None, ...] = (
     ("viewers per gateway", lambda plan: _count(plan.viewers_per_gateway)),
     ("conversations per ingest", lambda plan: _count(plan.conversations_per_ingest)),
 )
-"""What a row says; None is a line between groups."""
+"""The text of a row; None is a line between groups."""
 
 
 def show(plans: Sequence[Plan], costs: Costs, sources: Mapping[str, str], console: Console) -> None:

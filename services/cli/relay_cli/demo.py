@@ -36,7 +36,7 @@ _CLIP = Path(str(files("relay_cli").joinpath("data/speech.wav")))
 
 
 class DemoError(Exception):
-    """Raised when the demo cannot start or go on; the text says what to mend."""
+    """Raised when the demo cannot start or continue; the text names the fix."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Demo:
         self._failures: list[str] = []
 
     async def run(self) -> dict[str, Any]:
-        """Run it; ``ok`` in the report says whether everything checked held.
+        """Run it; ``ok`` in the report is whether every check held.
 
         Raises:
             DemoError: The vendor's settings are missing, or a turn did not arrive in time.
@@ -168,7 +168,7 @@ class Demo:
         audio = hashlib.sha256(self._clip.pcm * self._options.turns).hexdigest()
         frames = await _frames_published(stack.redis_url, self._conversation)
         if stack.simulator is None:
-            # Nobody knows the cloud's motion beforehand: the viewer that was never cut is the measure.
+            # The cloud's motion is not known beforehand: an undisturbed viewer is the reference.
             measure = self._recordings[0]
             return _Expected(audio, measure.motion_sha256, measure.motion_payloads, frames)
         motion = hashlib.sha256()

@@ -82,12 +82,12 @@ def _settings_of(service: str, kind: type[Settings]) -> Finding:
 
 
 def _variables() -> list[Finding]:
-    """What is set and has no effect; a variable that two services would tell of is told once."""
+    """Variables without an effect; each is reported once, also when two services read it."""
     try:
         sentences = dict.fromkeys(sentence for service in _SERVICES for sentence in unused(SERVICES[service]))
     except SettingsError as error:
-        return [Finding("variables", "fail", str(error), "mend the file or its permissions")]
-    return [Finding("variables", "warn", sentence, "mend or remove it") for sentence in sentences] or [
+        return [Finding("variables", "fail", str(error), "correct the file or its permissions")]
+    return [Finding("variables", "warn", sentence, "correct or remove it") for sentence in sentences] or [
         Finding("variables", "ok", "all have an effect")
     ]
 
@@ -96,14 +96,14 @@ async def _redis() -> list[Finding]:
     try:
         settings = StoreSettings.load()
     except SettingsError as error:
-        return [Finding("Redis", "fail", str(error), "mend RELAY_REDIS_URL")]
+        return [Finding("Redis", "fail", str(error), "correct RELAY_REDIS_URL")]
     where = RedisUrl.parse(settings.store_url).where
     async with RedisClient(settings.store_url, SCHEMA, name="doctor", timeout_s=_TIMEOUT_S) as client:
         try:
             findings = [await check(client) for check in _REDIS_CHECKS]
             return [*findings, await _installation(client, KeySpace.of(settings))]
         except StoreError as error:
-            return [Finding("Redis", "fail", f"{where}: {error}", "start it, or mend RELAY_REDIS_URL")]
+            return [Finding("Redis", "fail", f"{where}: {error}", "start it, or correct RELAY_REDIS_URL")]
 
 
 async def _redis_version(client: RedisClient) -> Finding:
@@ -144,7 +144,7 @@ async def _installation(client: RedisClient, keys: KeySpace) -> Finding:
     try:
         written = await Installation(client, keys).check()
     except Disagreement as error:
-        return Finding("installation", "fail", str(error), "mend RELAY_PARTITIONS or RELAY_KEY_PREFIX")
+        return Finding("installation", "fail", str(error), "correct RELAY_PARTITIONS or RELAY_KEY_PREFIX")
     found = f"{keys.partitions} partitions, prefix {keys.prefix}"
     return Finding("installation", "ok", found if written else f"{found}: no process has started yet")
 
@@ -216,7 +216,7 @@ def _open_files() -> Finding:
 
 
 def _interpreter() -> Finding:
-    """Distributions optimise theirs without saying so; others say how they were built."""
+    """Distributions optimise their Python without a flag in its build; other builds show their flags."""
     flags = sysconfig.get_config_var("CONFIG_ARGS") or ""
     slow = sys.base_prefix != "/usr" and "--enable-optimizations" not in flags
     found = f"{sys.implementation.name} {sys.version.split()[0]}, {'not ' if slow else ''}optimised"

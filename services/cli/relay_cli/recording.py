@@ -21,7 +21,7 @@ class Recording:
         viewer: Connected.
         gateway_names: By URL, for the summary.
         on_frame: Called after each frame.
-        report_playback: Tell the relay when a turn is over, as clients do.
+        report_playback: Report the end of each turn to the relay, as clients do.
     """
 
     viewer: Viewer

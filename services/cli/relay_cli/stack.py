@@ -39,7 +39,7 @@ class Child:
         self.name = name
         self.log_path = directory / f"{name}.log"
         self.addresses: dict[str, str] = {}
-        """What it said when it was ready: ``url``, ``admin`` and more."""
+        """The addresses that it printed when it was ready: ``url``, ``admin`` and more."""
         self._service = service
         self._environment = dict(environment)
         self._process: asyncio.subprocess.Process | None = None

@@ -17,7 +17,7 @@ _ROWS = 20
 
 
 class TailError(Exception):
-    """Raised when the conversation cannot be watched; the text says what to mend."""
+    """Raised when the conversation cannot be watched; the text names the fix."""
 
 
 class _Row(NamedTuple):

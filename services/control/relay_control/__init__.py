@@ -1,1 +1,1 @@
-"""Control: the door for the app's backend. REST for conversations and turns, a socket for live speech."""
+"""Control: the API for the app's backend. REST for conversations and turns, a socket for live speech."""

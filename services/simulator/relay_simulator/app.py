@@ -92,7 +92,7 @@ async def _fault(request: web.Request) -> Fault:
 
 
 async def main(settings: SimulatorSettings, process: Process) -> None:
-    """Stand in for the vendor until the process is told to stop."""
+    """Serve in the vendor's place until SIGTERM."""
     url = await process.listen(application(settings), settings.simulator_host, settings.simulator_port)
     process.ready(
         url=url,

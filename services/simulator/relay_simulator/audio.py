@@ -1,6 +1,6 @@
 """Audio: what a request brings, as PCM or as Ogg Opus, cut by how long it sounds.
 
-Nothing is decoded. PCM sounds as long as it has samples. Ogg Opus tells its length itself: each page carries
+Nothing is decoded. PCM lasts as long as it has samples. Ogg Opus contains its length: each page carries
 its granule position, the samples at 48 kHz up to its end, and the header the samples to skip (RFC 7845).
 """
 
@@ -53,7 +53,7 @@ class Audio(Protocol):
         """
 
     def cut(self, duration_ms: int) -> Stretch | None:
-        """Take out the first so many milliseconds; None when there are fewer."""
+        """Remove and return the first ``duration_ms`` milliseconds; None when there are fewer."""
 
     def rest(self) -> Stretch:
         """Take out all there is."""
@@ -71,7 +71,7 @@ class Pcm:
         self._waiting += data
 
     def cut(self, duration_ms: int) -> Stretch | None:
-        """Take out the first so many milliseconds; None when there are fewer."""
+        """Remove and return the first ``duration_ms`` milliseconds; None when there are fewer."""
         size_bytes = chunk_bytes(duration_ms, self._sample_rate)
         return self._take(size_bytes) if len(self._waiting) >= size_bytes else None
 
@@ -117,7 +117,7 @@ class OggOpus:
             self._pages.append((page.data, self._end))
 
     def cut(self, duration_ms: int) -> Stretch | None:
-        """Take out the first so many milliseconds, with the pages that begin in them; None when fewer."""
+        """Remove and return the pages that begin in the first ``duration_ms`` milliseconds, or None."""
         until = self._taken + duration_ms * _TICKS_PER_MS
         return self._take(until) if self._end >= until else None
 

@@ -16,7 +16,7 @@ TOKENS = Counter("relay_simulator_tokens_total", "Session tokens made.")
 
 _LONGEST_TOKEN_S = 86_400
 _REMEMBERED_S = 3600
-"""How long an expired token is told from one that never was."""
+"""How long an expired token is distinguished from an unknown one."""
 _HANG_S = 60.0
 _INT64 = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 

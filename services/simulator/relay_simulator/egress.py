@@ -1,7 +1,7 @@
 """Egress: where a session's motion goes when it is not the socket: into a room (facts 6.1).
 
 The configuration is read and checked here as far as that needs no room. A join token can be read without its
-secret; whether it is signed right is for the room's server to say.
+secret; the room's server verifies its signature.
 """
 
 import time
@@ -17,7 +17,7 @@ INVALID_ARGUMENT, UNAVAILABLE, UNAUTHENTICATED = 3, 14, 16
 """Codes of the handshake's errors, as gRPC has them."""
 
 AGENT_IDENTITY = "livekit_agent_identity"
-"""The participant attribute with the identity that is told of playback (facts 6.3)."""
+"""The participant attribute with the identity that receives playback calls (facts 6.3)."""
 
 _SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 _MINTED_TOKEN_S = 3600
@@ -142,7 +142,7 @@ def _agora(config: Any) -> Egress:
 
 
 def check_token(egress: Egress) -> None:
-    """Check what a LiveKit join token says. Its signature is the server's to check.
+    """Check the claims of a LiveKit join token. The server verifies its signature.
 
     Raises:
         Refusal: It is no token, is not valid now, or does not let its bearer into the room.

@@ -45,7 +45,7 @@ class Limits:
     session_s: float
     """From its confirmation."""
     idle_s: float
-    """From its last audio, heard or played."""
+    """Since its last audio, received or played."""
     expires_at: float | None
     """When its token expires, in seconds since the epoch; None: that does not end it."""
     speed: float
@@ -58,7 +58,7 @@ class Lifetime:
     Args:
         limits: How long it may last.
         idle_ending: What it ends with when it is idle for too long.
-        is_busy: Whether it has something to do although it hears nothing.
+        is_busy: Whether it works although it receives nothing.
     """
 
     def __init__(self, limits: Limits, idle_ending: Ending, is_busy: Callable[[], bool]) -> None:
@@ -73,7 +73,7 @@ class Lifetime:
             (now + session_s, TIME_LIMIT), (now + until_expiry, TOKEN_EXPIRED), key=lambda limit: limit[0]
         )
 
-    def hear(self) -> None:
+    def receive(self) -> None:
         """Note that there is audio."""
         self._heard_at = time.monotonic()
 

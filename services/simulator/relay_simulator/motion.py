@@ -44,7 +44,7 @@ class Request:
         self._digest = hashlib.blake2b(f"{seed}:{req_id}".encode())
         self._windows = 0
 
-    def hear(self, data: bytes, *, end: bool) -> list[Window]:
+    def receive(self, data: bytes, *, end: bool) -> list[Window]:
         """Take audio; returns the windows that are complete now. With ``end`` the last one is short.
 
         Raises:
@@ -74,5 +74,5 @@ def expected_payloads(
     *, seed: int, connection_id: str, req_id: str, sample_rate: int, pcm: bytes
 ) -> list[bytes]:
     """Every payload the stand-in sends for a request of PCM, whatever chunks its audio came in."""
-    windows = Request(seed, req_id, Pcm(sample_rate)).hear(pcm, end=True)
+    windows = Request(seed, req_id, Pcm(sample_rate)).receive(pcm, end=True)
     return [messages.animation(connection_id, req_id, window.motion, end=window.last) for window in windows]

@@ -98,7 +98,7 @@ class RoomParticipant:
             PublishTrackError: It takes no tracks.
             TimeoutError: It does not answer.
         """
-        # The package goes on connecting when it is cancelled, so the limit is its own.
+        # The package continues to connect when it is cancelled, so the limit is its own.
         options = rtc.RoomOptions(auto_subscribe=False, connect_timeout=self._timeout_s)
         await self._room.connect(self._egress.url, self._egress.token, options)
         async with asyncio.timeout(self._timeout_s):
@@ -110,7 +110,7 @@ class RoomParticipant:
             name: text for name, text in self._egress.attributes.items() if me.attributes.get(name) != text
         }
         if missing:
-            # A server takes them only if the token grants it, and says nothing when it does not.
+            # A server accepts them only if the token grants it, and drops them silently otherwise.
             await me.set_attributes(missing)
         await me.publish_track(
             rtc.LocalAudioTrack.create_audio_track("audio", self._audio),
@@ -137,11 +137,11 @@ class RoomParticipant:
         self._audio.clear_queue()
 
     def playback_started(self) -> None:
-        """Tell the room's agent that a request's audio begins to sound."""
+        """Notify the room's agent that the audio of a request starts to play."""
         _put(self._calls, ("lk.playback_started", ""))
 
     def playback_finished(self, position_s: float, *, interrupted: bool) -> None:
-        """Tell the room's agent that it has ended."""
+        """Notify the room's agent that it has ended."""
         payload = {"playback_position": position_s, "interrupted": interrupted}
         _put(self._calls, ("lk.playback_finished", json.dumps(payload)))
 
@@ -181,7 +181,7 @@ class RoomParticipant:
                 response_timeout=self._timeout_s,
             )
         except rtc.RpcError as error:
-            log.info("the room's agent was not told", method=method, agent=identity, code=error.code)
+            log.info("a room's agent took no call", method=method, agent=identity, code=error.code)
             return "failed"
         return "ok" if answer == "ok" else "rejected"
 

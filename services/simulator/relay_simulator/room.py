@@ -1,7 +1,7 @@
 """Rooms: the vendor's participant in a LiveKit room, as far as a stand-in can be one.
 
-The room's server is asked in any case whether it takes the token. Whether somebody joins depends on what is
-installed: with the package ``livekit`` a participant does (``participant.py``), without it nobody, and the
+The room's server always checks the token. Whether a participant joins depends on what is
+installed: with the package ``livekit`` one does (``participant.py``), without it none, and the
 session plays unheard.
 """
 
@@ -29,7 +29,7 @@ from relay_telemetry.counter import counter
 
 CALLS = counter(
     "relay_simulator_playback_calls_total",
-    "Calls that tell a room's agent of playback, by result.",
+    "Playback calls to a room's agent, by result.",
     result=("ok", "rejected", "failed"),
 )
 
@@ -46,17 +46,17 @@ class Participant(Protocol):
         """Fall silent at once."""
 
     def playback_started(self) -> None:
-        """Tell the room's agent that a request's audio begins to sound."""
+        """Notify the room's agent that the audio of a request starts to play."""
 
     def playback_finished(self, position_s: float, *, interrupted: bool) -> None:
-        """Tell the room's agent that it has ended."""
+        """Notify the room's agent that it has ended."""
 
     async def gone(self) -> None:
         """Wait until the participant is out of the room without our doing."""
 
 
 class Nobody:
-    """Plays nothing, tells nobody. A ``Participant``."""
+    """Plays nothing, calls nobody. A ``Participant``."""
 
     def play(self, pcm: bytes) -> None:
         """Nothing sounds."""
@@ -65,10 +65,10 @@ class Nobody:
         """Nothing sounded."""
 
     def playback_started(self) -> None:
-        """Nobody is told."""
+        """No agent is notified."""
 
     def playback_finished(self, position_s: float, *, interrupted: bool) -> None:
-        """Nobody is told."""
+        """No agent is notified."""
 
     async def gone(self) -> None:
         """Wait for ever."""
@@ -106,7 +106,7 @@ async def _in_livekit(
     check_token(egress)
     await _ask_server(egress, timeout_s)
     if find_spec("livekit") is None or find_spec("livekit.rtc") is None:
-        log.info("nobody joins the room: install avatar-relay[simulator-livekit]", room=egress.room)
+        log.info("no participant joins the room: install avatar-relay[simulator-livekit]", room=egress.room)
         yield Nobody()
         return
     from relay_simulator.participant import participant  # noqa: PLC0415  # needs the optional package

@@ -1,4 +1,4 @@
-"""Sessions: one connected client of Motion Server; hears audio, answers motion, request after request."""
+"""Sessions: one connected client of Motion Server; audio in, motion out, request after request."""
 
 import asyncio
 import hashlib
@@ -29,17 +29,17 @@ UNREADABLE = Counter("relay_simulator_unreadable_audio_total", "Requests whose a
 FIRST_ANSWER_S = 0.4
 """From enough audio to the first motion (facts 12, assumed there)."""
 GENERATION_SPEED = 8
-"""Motion comes so many times faster than it plays (facts 3)."""
+"""Motion arrives this many times faster than it plays (facts 3)."""
 _WAITING_WINDOWS = 256
 """Windows that wait to be answered at most; beyond, the socket is not read."""
 _REMEMBERED_IDS = 64
-"""Requests, over before their end was heard, whose further audio is dropped."""
+"""Requests that were over before their end arrived, whose further audio is dropped."""
 
 log = structlog.get_logger(__name__)
 
 
 class Strike(Protocol):
-    """Lets a fault happen instead of sending a window; returns whether it goes on at the next."""
+    """Performs a fault instead of sending a window; returns whether it continues at the next."""
 
     def __call__(
         self, session: "Session", fault: Fault, entry: RequestLog, window: Window, /
@@ -123,7 +123,7 @@ class Session:
         }
 
     async def serve(self) -> None:
-        """Hear audio until the socket closes."""
+        """Receive audio until the socket closes."""
         async with TaskScope() as tasks:
             for work in (self._generate, self._playback.run, self._expire, self._follow_participant):
                 tasks.spawn(work(), name=f"{work.__name__}-{self.connection_id}")
@@ -148,7 +148,7 @@ class Session:
         await self.transmit(payload)
 
     async def end(self, ending: Ending) -> None:
-        """Say why the session is over, and close it."""
+        """Send the reason for the session's end, and close it."""
         log.info("session ends", connection_id=self.connection_id, reason=ending.text)
         if ending.code:
             await self.transmit(
@@ -168,24 +168,24 @@ class Session:
 
     async def _take(self, message: Any) -> None:
         if message.type == messages.AUDIO_INPUT:
-            await self._hear(message.client_audio_input)
+            await self._receive(message.client_audio_input)
         elif message.type == messages.INTERRUPT and self._configuration.egress.in_a_room:
             # Without a room its effect is not published (facts 1.10); here it has none.
             await self._interrupt(message.client_interrupt.req_id)
 
-    async def _hear(self, heard: Any) -> None:
-        self._lifetime.hear()
-        req_id = self.last_req_id = heard.req_id
+    async def _receive(self, received: Any) -> None:
+        self._lifetime.receive()
+        req_id = self.last_req_id = received.req_id
         if req_id in self._over:
             return
         request, entry = self._open(req_id)
         try:
-            windows = request.hear(heard.audio, end=heard.end)
+            windows = request.receive(received.audio, end=received.end)
         except UnreadableAudio as error:
             await self._refuse(entry, str(error))
             return
         entry.audio_bytes, entry.audio_ms = request.audio_bytes, request.audio_ms
-        if heard.end:
+        if received.end:
             del self._heard[req_id]
         for window in windows:
             await self._windows.put((entry, window))
@@ -216,7 +216,7 @@ class Session:
         await self._playback.interrupt(dropped)
 
     def _forget(self, entry: RequestLog) -> None:
-        """Take no more of a request's audio, if its end was not heard yet."""
+        """Drop further audio of a request whose end has not arrived."""
         if self._heard.pop(entry.req_id, None) is not None:
             self._over.append(entry.req_id)
         self._unanswered.pop(entry.req_id, None)
@@ -245,8 +245,8 @@ class Session:
             await self.send(entry, self.payload(entry, window))
 
     async def _finish(self, entry: RequestLog) -> None:
-        """A request has sounded, or was interrupted: tell the room's agent and the client."""
-        self._lifetime.hear()
+        """A request has played, or was interrupted: notify the room's agent and the client."""
+        self._lifetime.receive()
         if not self.silent and self._faults.take("room", self._avatar_id) is None:
             self._participant.playback_finished(entry.playback_ms / 1000, interrupted=entry.interrupted)
         await self._answer(entry, END)

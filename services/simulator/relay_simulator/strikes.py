@@ -16,7 +16,7 @@ _HUGE_BYTES = 800 * 1024
 
 
 async def strike(session: Session, fault: Fault, entry: RequestLog, window: Window) -> bool:
-    """Let the fault happen; returns whether it goes on at the next window."""
+    """Perform the fault; returns whether it continues at the next window."""
     return await _STRIKES[fault.fault](session, fault, entry, window)
 
 

@@ -15,7 +15,7 @@ def test_opus_sounds_as_long_as_its_granule_positions_say(rate: int, duration_ms
     """48 kHz ticks minus pre-skip, at every rate of the encoder; motion is as long as for PCM."""
     request = Request(1, "r", audio(AudioFormat.OGG_OPUS, rate))
 
-    windows = request.hear(stream(duration_ms, rate), end=True)
+    windows = request.receive(stream(duration_ms, rate), end=True)
 
     assert request.audio_ms == duration_ms
     assert sum(len(window.motion) for window in windows) == duration_ms * MOTION_BYTES_PER_MS
@@ -28,23 +28,23 @@ def test_opus_sounds_as_long_as_its_granule_positions_say(rate: int, duration_ms
 def test_opus_may_be_cut_anywhere(sizes: list[int]) -> None:
     """Any pieces give the same motion."""
     data = stream(3000, 24_000)
-    whole = Request(1, "r", OggOpus()).hear(data, end=True)
+    whole = Request(1, "r", OggOpus()).receive(data, end=True)
     request, pieces, at = Request(1, "r", OggOpus()), [], 0
     for size in sizes:
-        pieces += request.hear(data[at : at + size], end=False)
+        pieces += request.receive(data[at : at + size], end=False)
         at += size
-    pieces += request.hear(data[at:], end=True)
+    pieces += request.receive(data[at:], end=True)
 
     assert pieces == whole
 
 
 def test_the_whole_stream_decides() -> None:
     """Other packets of the same length make other motion; so does another pre-skip, by the time it takes."""
-    once = Request(1, "r", OggOpus()).hear(stream(700, 24_000), end=True)
-    later = Request(1, "r", OggOpus()).hear(
+    once = Request(1, "r", OggOpus()).receive(stream(700, 24_000), end=True)
+    later = Request(1, "r", OggOpus()).receive(
         stream(700, 24_000).replace(bytes([3] * 40), bytes([9] * 40)), end=True
     )
-    more = Request(1, "r", OggOpus()).hear(stream(700, 24_000, pre_skip=3840), end=True)
+    more = Request(1, "r", OggOpus()).receive(stream(700, 24_000, pre_skip=3840), end=True)
 
     assert [window.digest for window in once] != [window.digest for window in later]
     assert [window.audio.duration_ms for window in more] == [500, 200]

@@ -19,7 +19,7 @@ def test_sizes_and_windows() -> None:
     """A first half second, then two seconds each, 20 KB a second, the rest with the end."""
     pcm = speech(FIRST_WINDOW_MS + NEXT_WINDOW_MS + 700)
 
-    windows = Request(1, "r", Pcm(RATE)).hear(pcm, end=True)
+    windows = Request(1, "r", Pcm(RATE)).receive(pcm, end=True)
 
     assert [len(window.motion) for window in windows] == [10_000, 40_000, 14_000]
     assert [window.last for window in windows] == [False, False, True]
@@ -31,14 +31,14 @@ def test_sizes_and_windows() -> None:
 def test_chunking_does_not_matter(sizes: list[int]) -> None:
     """The same audio in any chunks gives the same motion."""
     pcm = speech(sum(sizes))
-    whole = Request(1, "r", Pcm(RATE)).hear(pcm, end=True)
+    whole = Request(1, "r", Pcm(RATE)).receive(pcm, end=True)
     request, pieces = Request(1, "r", Pcm(RATE)), []
     at = 0
     for size in sizes:
         step = size * len(pcm) // sum(sizes)
-        pieces += request.hear(pcm[at : at + step], end=False)
+        pieces += request.receive(pcm[at : at + step], end=False)
         at += step
-    pieces += request.hear(pcm[at:], end=True)
+    pieces += request.receive(pcm[at:], end=True)
 
     assert pieces == whole
 
