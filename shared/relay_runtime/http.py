@@ -30,7 +30,8 @@ SOCKET_ERRORS = counter(
 
 log = structlog.get_logger(__name__)
 
-Translations = Mapping[type[Any], tuple[ProblemType, str]]
+Translations = Mapping[type[Any], tuple[ProblemType, str] | Callable[[Any], Problem]]
+"""Exception to its problem: a kind and its detail, or a function of the exception."""
 
 _DEFECT = (problems.INTERNAL, "the error is in the log")
 _EVERYWHERE: Translations = {
@@ -115,9 +116,12 @@ class ErrorTable:
             return error
         if isinstance(error, web.HTTPException):
             return Problem(*_BY_STATUS.get(error.status, _DEFECT))
-        kind, detail = next(
+        translation = next(
             (found for known, found in self._translations.items() if isinstance(error, known)), _DEFECT
         )
+        if callable(translation):
+            return translation(error)
+        kind, detail = translation
         return Problem(kind, detail, retry_after_s=1 if kind.status == _BUSY else None)
 
 

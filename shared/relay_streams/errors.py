@@ -4,7 +4,7 @@ The whole tree, with the errors of ``relay_redis.errors`` in brackets:
 
 - [``StoreError``]
     - [``Unavailable``]: the same call may succeed later
-        - ``Unreplicated``, in ``relay_streams.uplink``: too few replicas have confirmed the write
+        - ``Unreplicated``: too few replicas have confirmed the write
     - [``Refused``]: the command cannot succeed
         - [``Unencodable``]: the command cannot be written
     - ``Missing``: the conversation does not exist
@@ -12,11 +12,18 @@ The whole tree, with the errors of ``relay_redis.errors`` in brackets:
     - ``Ended``: the conversation has ended
     - ``Fenced``: another owner has taken over
     - ``TailLost``: Redis has lost frames that were acknowledged
-    - of turn input, in ``relay_streams.uplink``: ``SpeakerBusy``, ``TurnClosed``, ``InputMismatch``,
-      ``UplinkFull``, ``OffsetGap``
+    - ``UplinkRejected``: the uplink does not accept an entry
+        - ``UplinkFull``: too much waits for the owner
+        - ``SpeakerBusy``: another turn is open
+        - ``TurnClosed``: the turn accepts no more audio
+        - ``InputMismatch``: the turn has other audio
+        - ``OffsetGap``: audio before the chunk is missing
+        - ``AudioLost``: Redis has lost more audio than the sender keeps
 """
 
-from relay_redis.errors import StoreError
+from typing import ClassVar
+
+from relay_redis.errors import StoreError, Unavailable
 
 
 class Missing(StoreError):
@@ -62,3 +69,84 @@ class TailLost(StoreError):
     def __init__(self, seq: int) -> None:
         super().__init__(f"the store has frames up to seq {seq} only")
         self.seq = seq
+
+
+class Unreplicated(Unavailable):
+    """Raised when too few replicas of Redis have a chunk in time: repeat it."""
+
+
+class UplinkRejected(StoreError):
+    """Raised when the uplink does not accept an entry: nothing was appended.
+
+    Attributes:
+        code: Which of the reasons, for tables and metrics.
+        turn: The turn concerned; 0 where there is none.
+        offset: Bytes of the turn that are appended; 0 where that is not the point.
+    """
+
+    code: ClassVar[str]
+
+    def __init__(self, text: str, *, turn: int = 0, offset: int = 0) -> None:
+        super().__init__(text)
+        self.turn = turn
+        self.offset = offset
+
+
+class UplinkFull(UplinkRejected):
+    """Raised when the queue is at its limit: repeat the same entry once the owner has read some."""
+
+    code = "full"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("too much waits for the owner")
+
+
+class SpeakerBusy(UplinkRejected):
+    """Raised when a turn cannot open because another, ``turn``, is open."""
+
+    code = "busy"
+
+    def __init__(self, turn: int) -> None:
+        super().__init__(f"turn {turn} is open", turn=turn)
+
+
+class TurnClosed(UplinkRejected):
+    """Raised when the turn was interrupted, barged into, or silent for too long."""
+
+    code = "closed"
+
+    def __init__(self, turn: int) -> None:
+        super().__init__(f"turn {turn} takes no more audio", turn=turn)
+
+
+class InputMismatch(UplinkRejected):
+    """Raised when a turn's audio ends at another offset than the caller's: it has other audio."""
+
+    code = "mismatch"
+
+    def __init__(self, turn: int, offset: int) -> None:
+        super().__init__(
+            f"turn {turn} has {offset} bytes, which is not what it has here", turn=turn, offset=offset
+        )
+
+
+class OffsetGap(UplinkRejected):
+    """Raised when audio before the chunk is missing: not appended yet, or lost by Redis.
+
+    ``offset`` is where the turn's audio ends.
+    """
+
+    code = "gap"
+
+    def __init__(self, turn: int, offset: int) -> None:
+        super().__init__(f"the turn has {offset} bytes", turn=turn, offset=offset)
+
+
+class AudioLost(UplinkRejected):
+    """Raised when Redis has lost audio of a turn that the send buffer no longer keeps."""
+
+    code = "lost"
+
+    def __init__(self, turn: int, offset: int) -> None:
+        super().__init__(f"turn {turn} has lost its audio from byte {offset} on", turn=turn, offset=offset)

@@ -13,11 +13,11 @@ from prometheus_client import Counter, Histogram
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from relay_redis.errors import Unavailable
-from relay_streams.errors import Missing
+from relay_streams.errors import AudioLost, Missing, OffsetGap, UplinkFull
 from relay_streams.keys import ConversationKeys
-from relay_streams.uplink import Appended, OffsetGap, SpeakerFence, TurnInputState, Uplink, UplinkFull
+from relay_streams.uplink import Appended, SpeakerFence, TurnInputState, Uplink
 from relay_telemetry.counter import counter
-from relay_wire.send_buffer import SendBuffer
+from relay_wire.send_buffer import BufferTruncated, SendBuffer
 
 DOORS = ("post", "socket", "viewer", "agent")
 """Where speech comes from."""
@@ -120,7 +120,10 @@ class TurnInput:
     async def _advance(self, *, end: bool) -> bool:
         """Say what comes next. True when that was the end."""
         start = min(self.offset, self._tail.end)
-        pcm = self._tail.read(start, self.chunk_bytes * CHUNKS_AT_ONCE)
+        try:
+            pcm = self._tail.read(start, self.chunk_bytes * CHUNKS_AT_ONCE)
+        except BufferTruncated as error:
+            raise AudioLost(self.turn, error.offset) from None
         after = start + len(pcm)
         last = end and after == self._tail.end
         try:

@@ -8,11 +8,20 @@ from typing import NamedTuple, Self
 from prometheus_client import Counter
 
 from relay_redis.client import RedisClient, Reply
-from relay_redis.errors import StoreError, Unavailable
 from relay_settings.uplink import UplinkSettings
 from relay_streams import scripts
 from relay_streams.conversations import INPUT_STATES
-from relay_streams.errors import Ended, Fenced, Missing
+from relay_streams.errors import (
+    Ended,
+    Fenced,
+    InputMismatch,
+    Missing,
+    OffsetGap,
+    SpeakerBusy,
+    TurnClosed,
+    Unreplicated,
+    UplinkFull,
+)
 from relay_streams.keys import ConversationKeys
 from relay_telemetry.counter import counter
 from relay_turns.phase import InputState
@@ -26,66 +35,6 @@ REFUSALS = counter(
 UNREPLICATED = Counter(
     "relay_uplink_unreplicated_total", "Speech that too few replicas had in time to acknowledge it."
 )
-
-
-class SpeakerBusy(StoreError):
-    """Raised when a turn cannot open because another is being spoken.
-
-    Attributes:
-        turn: The turn that is open.
-    """
-
-    def __init__(self, turn: int) -> None:
-        super().__init__(f"turn {turn} is open")
-        self.turn = turn
-
-
-class TurnClosed(StoreError):
-    """Raised when the turn takes no more audio: it was interrupted, barged into or left silent.
-
-    Attributes:
-        turn: The turn.
-    """
-
-    def __init__(self, turn: int) -> None:
-        super().__init__(f"turn {turn} takes no more audio")
-        self.turn = turn
-
-
-class InputMismatch(StoreError):
-    """Raised when a turn's audio ends elsewhere than this speaker says: it was given other audio before.
-
-    Attributes:
-        turn: The turn.
-        offset: Bytes of it that are in.
-    """
-
-    def __init__(self, turn: int, offset: int) -> None:
-        super().__init__(f"turn {turn} has {offset} bytes, which is not what it has here")
-        self.turn = turn
-        self.offset = offset
-
-
-class UplinkFull(StoreError):
-    """Raised when the queue is at its limit: wait for the owner, then repeat the same chunk."""
-
-    retryable = True
-
-
-class OffsetGap(StoreError):
-    """Raised when chunks before this one are not in: not yet, or no longer, after Redis lost them.
-
-    Attributes:
-        offset: Where the turn's audio ends in the store.
-    """
-
-    def __init__(self, offset: int) -> None:
-        super().__init__(f"the turn has {offset} bytes")
-        self.offset = offset
-
-
-class Unreplicated(Unavailable):
-    """Raised when too few replicas of Redis have a chunk in time: repeat it."""
 
 
 class SpeakerFence(NamedTuple):
@@ -230,7 +179,7 @@ class Uplink:
             case b"over":
                 raise InputMismatch(reply[1], reply[2])
             case b"behind":
-                raise OffsetGap(reply[2])
+                raise OffsetGap(reply[1], reply[2])
             case b"fenced":
                 raise Fenced(int(reply[1]))
         raise _refusal(reply)
@@ -347,7 +296,7 @@ def _refusal(reply: Reply) -> Exception:
     REFUSALS.labels(reason).inc()
     match reason:
         case "full":
-            return UplinkFull("too much waits for the owner")
+            return UplinkFull()
         case "ended":
             return Ended("the conversation is over")
         case _:

@@ -17,9 +17,10 @@ from relay_redis.pubsub import PubSub
 from relay_streams import conversations, scripts
 from relay_streams.consumer import StreamConsumer
 from relay_streams.conversations import Conversation
+from relay_streams.errors import InputMismatch, OffsetGap, SpeakerBusy, TurnClosed, UplinkFull
 from relay_streams.publisher import Publisher
 from relay_streams.scripts import SCHEMA
-from relay_streams.uplink import InputMismatch, OffsetGap, SpeakerBusy, TurnClosed, Uplink, UplinkFull
+from relay_streams.uplink import Uplink
 from relay_turns.effects import Publish
 from relay_wire import uplink
 from relay_wire.frame import Codec, Kind

@@ -2,8 +2,8 @@
 
 import pytest
 
-from relay_streams.errors import Fenced
-from relay_streams.uplink import SpeakerFence, TurnClosed, Uplink
+from relay_streams.errors import Fenced, TurnClosed
+from relay_streams.uplink import SpeakerFence, Uplink
 from relay_wire import uplink
 
 TURN = uplink.SpeechChunk(1, 0, b"aa", end=True)

@@ -16,6 +16,7 @@ from relay_control.access import KEY
 from relay_control.audio_socket import AudioSocket
 from relay_control.audio_websocket import AudioSocketLimits, AudioWebSocket
 from relay_control.bodies import Bodies
+from relay_control.errors import UPLINK_RETRY_S
 from relay_control.media import PCM_TYPES, WAV_TYPES, check_type, samples_of
 from relay_control.operation import Operation, Parameter
 from relay_control.responses import (
@@ -33,10 +34,10 @@ from relay_runtime.upgrade import check_upgrade
 from relay_settings.control import ControlSettings
 from relay_streams import conversations
 from relay_streams.conversations import PUSH, Conversation, TalkOver
-from relay_streams.errors import Ended, Missing, Unreadable
+from relay_streams.errors import Ended, Missing, Unreadable, UplinkFull
 from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.turn_input import TurnInput, new_key
-from relay_streams.uplink import InputMismatch, SpeakerBusy, TurnClosed, Uplink, UplinkFull, UplinkLimits
+from relay_streams.uplink import Uplink, UplinkLimits
 from relay_telemetry import traces
 from relay_telemetry.counter import counter
 from relay_wire import audio_socket, problems, text
@@ -226,30 +227,17 @@ class Api:
             traceparent=span.traceparent,
         )
         try:
-            await self._say_all(speech, pcm, repeatable=bool(key))
+            await speech.say(pcm, end=True)
+        except UplinkFull:
+            if key:
+                raise
+            await self._uplink.append(speech.keys, Interrupt(reason="uplink_full"))
+            detail = "too much waits to be spoken; the turn was cancelled"
+            raise Problem(problems.UPLINK_FULL, detail, retry_after_s=UPLINK_RETRY_S) from None
         finally:
             span.end(**{"relay.turn": speech.turn})
         taken = TurnAccepted(speech.turn, len(pcm), duration_ms(len(pcm), record.sample_rate))
         return json_response(taken, status=202)
-
-    async def _say_all(self, speech: TurnInput, pcm: bytes, *, repeatable: bool) -> None:
-        try:
-            await speech.say(pcm, end=True)
-        except SpeakerBusy as busy:
-            detail = f"turn {busy.turn} is being spoken: wait for its end, or post with barge_in=true"
-            raise Problem(problems.TURN_OPEN, detail, turn=busy.turn) from None
-        except TurnClosed as closed:
-            detail = f"turn {closed.turn} was interrupted"
-            raise Problem(problems.TURN_OPEN, detail, turn=closed.turn) from None
-        except InputMismatch as mismatch:
-            detail = f"{mismatch}: use a key for one turn only"
-            raise Problem(problems.IDEMPOTENCY_MISMATCH, detail, turn=mismatch.turn) from None
-        except UplinkFull:
-            detail = "too much waits to be spoken; post again with the same key to go on"
-            if not repeatable:
-                await self._uplink.append(speech.keys, Interrupt(reason="uplink_full"))
-                detail = "too much waits to be spoken; the turn was cancelled"
-            raise Problem(problems.UPLINK_FULL, detail, retry_after_s=5) from None
 
     async def _interrupt(self, request: web.Request) -> web.Response:
         turn = await self._uplink.append(self._conversation(request), Interrupt(reason="backend"))

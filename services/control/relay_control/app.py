@@ -14,34 +14,21 @@ from relay_control import openapi
 from relay_control.access import Access
 from relay_control.api import Api
 from relay_control.bodies import leave_expecting
+from relay_control.errors import PROBLEMS
 from relay_control.operation import Handler, Operation
 from relay_control.session_tokens import session_tokens
 from relay_control.speakers import Speakers
 from relay_redis.client import RedisClient
-from relay_redis.errors import StoreError, Unavailable, Unencodable
 from relay_runtime import http
 from relay_runtime.probe import answer_probes
 from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
 from relay_settings.control import ControlSettings
-from relay_streams.errors import Ended, Missing, Unreadable
 from relay_streams.heartbeat import Heartbeat
 from relay_streams.installation import installed
 from relay_streams.keys import KeySpace
 from relay_streams.scripts import SCHEMA
-from relay_streams.uplink import Unreplicated, UplinkFull
-from relay_wire import problems
 
-_TRANSLATIONS = {
-    Missing: (problems.UNKNOWN_CONVERSATION, "there is no conversation with this id"),
-    Unreadable: (problems.UNREADABLE_RECORD, "the conversation's record is damaged, or of a later version"),
-    Ended: (problems.CONVERSATION_ENDED, "the conversation is over"),
-    Unreplicated: (problems.STORE_UNAVAILABLE, "too few replicas of Redis have the speech; post it again"),
-    Unavailable: (problems.STORE_UNAVAILABLE, "Redis cannot be reached, or did not answer in time"),
-    UplinkFull: (problems.UPLINK_FULL, "too much waits to be spoken; try again later"),
-    Unencodable: (problems.BAD_REQUEST, "the request has text that is no Unicode"),
-    StoreError: (problems.STORE_UNAVAILABLE, "Redis refuses what is asked of it"),
-}
 DOCUMENT_PATH = "/openapi.json"
 SPEAKERS = web.AppKey("speakers", Speakers)
 """Where the application has its open audio sockets."""
@@ -75,7 +62,7 @@ async def application(
     if settings.session_tokens:
         vendor = await stack.enter_async_context(session_tokens(settings, access, tokens, client))
         operations += vendor.operations()
-    app = http.application(_TRANSLATIONS, answer_probes(ready), client_max_size=settings.max_turn_bytes)
+    app = http.application(PROBLEMS, answer_probes(ready), client_max_size=settings.max_turn_bytes)
     app[SPEAKERS], app[TOKENS] = api.speakers, tokens
     for operation in operations:
         handler = _guarded(access, operation)

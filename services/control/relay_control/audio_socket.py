@@ -5,6 +5,7 @@ answered and an interrupt is seen while audio waits for room.
 """
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -17,16 +18,24 @@ from relay_control.trace_context import traceparent
 from relay_redis.errors import StoreError
 from relay_runtime.http import ErrorTable
 from relay_runtime.tasks import first_of
-from relay_streams.errors import Ended, Missing
+from relay_streams.errors import (
+    AudioLost,
+    Ended,
+    InputMismatch,
+    Missing,
+    SpeakerBusy,
+    TurnClosed,
+    UplinkFull,
+    UplinkRejected,
+)
 from relay_streams.keys import ConversationKeys
 from relay_streams.turn_input import CHUNKS_AT_ONCE, TurnInput, new_key
-from relay_streams.uplink import InputMismatch, SpeakerBusy, TurnClosed, Uplink, UplinkFull
+from relay_streams.uplink import Uplink
 from relay_telemetry.counter import counter
 from relay_wire import audio_socket, close_codes
 from relay_wire.close_codes import BAD_MESSAGE, RESTART, CloseCode, ReconnectAdvice
 from relay_wire.pcm import AudioError, Unsupported, check_rate, chunk_bytes
 from relay_wire.samples import SampleReader
-from relay_wire.send_buffer import BufferTruncated
 from relay_wire.uplink import Interrupt
 
 SPEAKERS = Gauge("relay_control_speakers", "Open audio sockets.")
@@ -51,6 +60,19 @@ MAX_CHUNK_BYTES = 64 * 1024
 _BAD_MESSAGES = 8
 """So many messages that cannot be understood end the socket."""
 _OWN_WORDS = (Ended, UplinkFull, Missing)
+
+_ANSWERS: Mapping[type[UplinkRejected], tuple[str, str, bool]] = {
+    SpeakerBusy: (
+        "turn-open", "turn {turn} is being spoken by someone else; start with barge_in to cancel it", True
+    ),
+    InputMismatch: ("mismatch", "{error}: it was given other audio before", False),
+    AudioLost: (
+        "audio-lost",
+        "Redis has lost audio that was acknowledged; start with this turn again to see how much",
+        True,
+    ),
+}  # fmt: skip
+"""Code, text and ``retryable`` of the answer to audio that the uplink rejects while the socket stays open."""
 
 log = structlog.get_logger(__name__)
 
@@ -335,15 +357,8 @@ class AudioSocket:
             self._make_way(len(pcm))
         except TurnClosed as closed:
             await self._tell_over(closed)
-        except SpeakerBusy as busy:
-            text = f"turn {busy.turn} is being spoken by someone else; start with barge_in to cancel it"
-            await self._stop_listening("busy", audio_socket.Error("turn-open", text, retryable=True))
-        except InputMismatch as mismatch:
-            text = f"{mismatch}: it was given other audio before"
-            await self._stop_listening("mismatch", audio_socket.Error("mismatch", text, retryable=False))
-        except BufferTruncated:
-            text = "Redis has lost audio that was acknowledged; start with this turn again to see how much"
-            await self._stop_listening("lost", audio_socket.Error("audio-lost", text, retryable=True))
+        except UplinkRejected as error:
+            await self._stop_listening(error.code, _answer(error))
         else:
             self._said_at = self._alive_at = self._loop.time()
             return True
@@ -401,6 +416,13 @@ class AudioSocket:
         self._speech = None
         self._reader = SampleReader(self._sample_rate)
         self._options = audio_socket.Start()
+
+
+def _answer(error: UplinkRejected) -> audio_socket.Error:
+    if type(error) not in _ANSWERS:
+        raise error  # Closes the socket.
+    code, text, retryable = _ANSWERS[type(error)]
+    return audio_socket.Error(code, text.format(error=error, turn=error.turn), retryable)
 
 
 def _check_format(start: audio_socket.Start, sample_rate: int) -> None:

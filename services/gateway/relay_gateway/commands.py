@@ -1,18 +1,18 @@
 """Viewer commands: messages of a viewer, on their way to the uplink."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from prometheus_client import Counter
 
 from relay_auth.viewer_tokens import Role
 from relay_redis.errors import StoreError, Unavailable
-from relay_streams.errors import Ended, Missing
+from relay_streams.errors import Ended, Missing, UplinkFull, UplinkRejected
 from relay_streams.keys import ConversationKeys
 from relay_streams.turn_input import TurnInput, new_key
-from relay_streams.uplink import InputMismatch, SpeakerBusy, TurnClosed, Uplink, UplinkFull
+from relay_streams.uplink import Uplink
 from relay_telemetry.counter import counter
 from relay_wire import events
 from relay_wire.messages import ClientMessage, Ping, Utterance
@@ -39,6 +39,26 @@ DROPPED = counter(
     ),
 )
 
+
+class _Answer(NamedTuple):
+    """The ``error`` event for a message that did not enter the uplink."""
+
+    code: str
+    text: str
+    """Empty: the error's own."""
+    retryable: bool
+
+
+_ANSWERS: Mapping[type[StoreError], _Answer] = {
+    UplinkFull: _Answer("uplink_full", "too much waits for the avatar", retryable=True),
+    UplinkRejected: _Answer("turn_over", "", retryable=False),
+    Unavailable: _Answer("store_unavailable", "the relay cannot take messages now", retryable=True),
+    Ended: _Answer("conversation_ended", "the conversation is over", retryable=False),
+    Missing: _Answer("conversation_ended", "the conversation is over", retryable=False),
+    # Redis refuses this command, by its rights or its state; it may accept others.
+    StoreError: _Answer("store_refused", "the relay cannot take this message now", retryable=True),
+}
+"""By error, the more specific first."""
 
 _CHUNK_BYTES = 64 * 1024
 _TAIL_BYTES = 1024 * 1024
@@ -102,18 +122,10 @@ class ViewerCommands:
             else:
                 self._check_reachable()
                 await self._uplink.append(self._keys, self._completed(message))
-        except UplinkFull:
-            self._reject("uplink_full", "too much waits for the avatar", retryable=True)
-        except Unavailable:
-            self._away = True
-            self._reject("store_unavailable", "the relay cannot take messages now", retryable=True)
-        except (SpeakerBusy, TurnClosed, InputMismatch) as error:
-            self._reject("turn_over", str(error), retryable=False)
-        except (Ended, Missing):
-            self._reject("conversation_ended", "the conversation is over", retryable=False)
-        except StoreError:
-            # Redis refuses this command, by its rights or its state; it may accept others.
-            self._reject("store_refused", "the relay cannot take this message now", retryable=True)
+        except StoreError as error:
+            self._away = self._away or isinstance(error, Unavailable)
+            answer = next(answer for kind, answer in _ANSWERS.items() if isinstance(error, kind))
+            self._reject(answer.code, answer.text or str(error), retryable=answer.retryable)
 
     def _completed(self, message: Message) -> Message:
         """The entry with the fields that only the gateway knows."""

@@ -17,13 +17,14 @@ from relay_redis.pubsub import PubSub
 from relay_streams import scripts
 from relay_streams.consumer import StreamConsumer
 from relay_streams.conversations import read
+from relay_streams.errors import Unreplicated
 from relay_streams.publisher import Publisher
 from relay_streams.scripts import SCHEMA
 from relay_streams.scripts.call import run
 from relay_streams.scripts.claim import claim
 from relay_streams.scripts.expire import expire
 from relay_streams.scripts.renew import Held, renew
-from relay_streams.uplink import Unreplicated, Uplink, UplinkLimits
+from relay_streams.uplink import Uplink, UplinkLimits
 from relay_turns.effects import Publish
 from relay_wire import uplink
 from relay_wire.frame import Kind

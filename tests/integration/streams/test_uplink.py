@@ -9,21 +9,20 @@ import pytest
 from relay_redis.client import RedisClient
 from relay_redis.local_server import LocalServer
 from relay_streams.conversations import read
-from relay_streams.errors import Ended, Missing
-from relay_streams.leases import UplinkProgress
-from relay_streams.publisher import Publisher
-from relay_streams.scripts import SCHEMA
-from relay_streams.uplink import (
+from relay_streams.errors import (
+    Ended,
     InputMismatch,
+    Missing,
     OffsetGap,
     SpeakerBusy,
     TurnClosed,
-    TurnInputState,
     Unreplicated,
-    Uplink,
     UplinkFull,
-    UplinkLimits,
 )
+from relay_streams.leases import UplinkProgress
+from relay_streams.publisher import Publisher
+from relay_streams.scripts import SCHEMA
+from relay_streams.uplink import TurnInputState, Uplink, UplinkLimits
 from relay_wire import uplink
 
 TRACE = "00-" + "1" * 32 + "-" + "2" * 16 + "-01"

@@ -3,7 +3,8 @@
 import pytest
 
 from relay_streams.conversations import read
-from relay_streams.uplink import Uplink, UplinkFull, UplinkLimits
+from relay_streams.errors import UplinkFull
+from relay_streams.uplink import Uplink, UplinkLimits
 from relay_wire import uplink
 
 

@@ -6,7 +6,8 @@ from typing import get_args
 
 from relay_ingest.agents.events import Ended, Event, Interrupted
 from relay_ingest.agents.queue import EventQueue
-from relay_ingest.agents.speech_output import REJECTED, REJECTIONS, SpeechOutput, SpeechTooLong
+from relay_ingest.agents.speech_output import REJECTED, SpeechOutput, SpeechTooLong
+from relay_redis.errors import StoreError
 from relay_runtime.tasks import first_of
 from relay_telemetry.counter import counter
 from relay_wire import events
@@ -121,7 +122,7 @@ class AgentSession:
         """Interrupt the turns that play or wait. ``Interrupted`` follows; until then speech is rejected."""
         try:
             await self._output.interrupt()
-        except REJECTIONS as error:
+        except StoreError as error:
             REJECTED.labels(type(error).__name__.lower()).inc()
 
     # --- for the runner ------------------------------------------------------------------------
@@ -146,7 +147,7 @@ class AgentSession:
         except SpeechTooLong:
             REJECTED.labels("speechtoolong").inc()
             await self.error("agent_speech_too_long", "the agent's speech was cut")
-        except REJECTIONS as error:
+        except StoreError as error:
             REJECTED.labels(type(error).__name__.lower()).inc()
         else:
             self._complete = True

@@ -8,36 +8,27 @@ from typing import Any
 
 from relay_redis.errors import Refused, StoreError, Unavailable
 from relay_streams.conversations import Conversation
-from relay_streams.errors import Ended, Fenced, Missing, Unreadable
+from relay_streams.errors import Ended, Fenced, Missing, Unreadable, UplinkRejected
 from relay_streams.keys import ConversationKeys
 from relay_streams.turn_input import TurnInput, new_key
-from relay_streams.uplink import (
-    InputMismatch,
-    OffsetGap,
-    SpeakerBusy,
-    SpeakerFence,
-    TurnClosed,
-    Uplink,
-    UplinkFull,
-)
+from relay_streams.uplink import SpeakerFence, Uplink
 from relay_telemetry.counter import counter
 from relay_wire.pcm import BYTES_PER_SAMPLE, chunk_bytes
-from relay_wire.send_buffer import BufferTruncated
 from relay_wire.uplink import Interrupt
 
 KEYS = "agent:"
 """Prefix of the keys of agents' turns; control accepts no such key."""
 PREBUFFER_MS = 4000
 """How far ahead of playback a client must be so that its motion does not run out (facts 3)."""
-_TURN_ERRORS = (SpeakerBusy, TurnClosed, UplinkFull, InputMismatch, OffsetGap, BufferTruncated)
-_STORE_ERRORS = (Unavailable, Missing, Ended, Fenced, Refused, Unreadable)
-REJECTIONS = (*_TURN_ERRORS, StoreError)
+_ERRORS = (
+    *UplinkRejected.__subclasses__(), Unavailable, Missing, Ended, Fenced, Refused, Unreadable,
+)  # fmt: skip
 """What may prevent an agent's speech and is no fault of the agent."""
 REJECTED = counter(
     "relay_agent_rejected_total",
     "Speeches of agents that were rejected, interrupted or cut.",
     reason=(
-        "interrupted", "speechtoolong", *(kind.__name__.lower() for kind in (*_TURN_ERRORS, *_STORE_ERRORS)),
+        "interrupted", "speechtoolong", *(kind.__name__.lower() for kind in _ERRORS),
     ),
 )  # fmt: skip
 _CHUNK_MS = 100
@@ -105,7 +96,7 @@ class SpeechOutput:
             self._closing = self._spawn(self._end_turn(record.input_key))
 
     async def interrupt(self) -> None:
-        """Cancel every turn opened so far. Raises one of ``REJECTIONS``."""
+        """Cancel every turn opened so far. Raises ``StoreError``."""
         await self._uplink.append(self._keys, Interrupt(reason="agent"), fence=self._fence())
 
     async def stream(self, audio: bytes | AsyncIterator[bytes], *, barge_in: bool, real_time: bool) -> None:
@@ -119,7 +110,8 @@ class SpeechOutput:
         Raises:
             AgentTimeout: A chunk did not come in time.
             SpeechTooLong: The speech was cut.
-            Exception: One of ``REJECTIONS``, or what the generator raises.
+            StoreError: The uplink or Redis rejects it.
+            Exception: What the generator raises.
 
         Cancelling is safe.
         """
@@ -181,7 +173,7 @@ class SpeechOutput:
 
     async def _end_turn(self, key: str) -> None:
         # The offset is read from Redis: a cancelled append may have been executed or not.
-        with suppress(*REJECTIONS):
+        with suppress(StoreError):
             found = await self._uplink.find(self._keys, key=key)
             if found is not None and found.state == "open":
                 await self._uplink.speak(

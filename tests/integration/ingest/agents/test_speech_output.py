@@ -11,10 +11,10 @@ import pytest
 from relay_ingest.agents.speech_output import AgentTimeout, SpeechLimits, SpeechOutput, SpeechTooLong
 from relay_runtime.tasks import TaskScope
 from relay_streams.conversations import read
-from relay_streams.errors import Fenced
+from relay_streams.errors import Fenced, SpeakerBusy, TurnClosed
 from relay_streams.keys import ConversationKeys
 from relay_streams.leases import Lease
-from relay_streams.uplink import SpeakerBusy, SpeakerFence, TurnClosed, Uplink
+from relay_streams.uplink import SpeakerFence, Uplink
 from relay_wire import uplink
 
 RATE = 16000
