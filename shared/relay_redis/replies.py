@@ -1,7 +1,8 @@
-"""Replies: what the commands of the relay are answered with.
+"""Replies: the shapes that the replies to commands have, and checks of them.
 
-Replies carry no number: they are matched to commands by their order alone. One that its command cannot
-have is the only sign that the order is broken, and that the callers behind would get each other's data.
+Replies carry no number: they are matched to commands by their order alone. A reply of a shape that its
+command cannot have is the only sign that the order is broken, and that later callers would get each other's
+data.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,21 +10,21 @@ from typing import Any, Final
 
 Command = tuple[str | bytes | int, ...]
 Reply = Any
-"""What hiredis makes of a RESP2 reply: bytes, int, None, an error, or a list of these."""
+"""A RESP2 reply as hiredis decodes it: bytes, int, None, an error, or a list of these."""
 
 Check = Callable[[Reply], bool]
 
 RESP2: Final = frozenset({bytes, int, list, type(None)})
-"""The types a reply may have. hiredis also knows those of RESP3, which no connection of ours speaks."""
+"""The types a reply may have. hiredis also knows those of RESP3, which no connection here uses."""
 
 
 def anything(reply: Reply) -> bool:
-    """Whatever RESP2 has."""
+    """Any type of RESP2."""
     return type(reply) in RESP2
 
 
 def word(*bare: str, **values: tuple[type, ...]) -> Check:
-    """A list of a word and of its values, as most scripts answer.
+    """A list of a word and of its values, as most scripts return.
 
     Args:
         bare: Words without a value.
@@ -36,7 +37,7 @@ def word(*bare: str, **values: tuple[type, ...]) -> Check:
 
     def check(reply: Reply) -> bool:
         try:
-            for at, kind in by_word[reply[0]]:  # it has a place for every one of them, or is none
+            for at, kind in by_word[reply[0]]:  # a missing value raises IndexError
                 if type(reply[at]) is not kind:
                     return False
         except (KeyError, IndexError, TypeError):
@@ -67,7 +68,7 @@ def texts(reply: Reply) -> bool:
 
 
 def pairs(reply: Reply) -> bool:
-    """A list of names and values in turn."""
+    """A list of names and values, alternating."""
     return texts(reply) and len(reply) % 2 == 0
 
 
@@ -110,4 +111,4 @@ BY_COMMAND: Final[Mapping[str | bytes | int, Check]] = {
     "XRANGE": entries,
     "XREAD": streams,
 }
-"""Of the commands that the relay sends as they are; what scripts answer is noted with them."""
+"""Checks by command; each script carries its own."""

@@ -1,8 +1,8 @@
-"""Channels: the bytes to and from one Redis server, once its connection stands.
+"""RESP transport: the bytes to and from one Redis server, once its connection is open.
 
-redis-py opens connections, with all that needs: TLS, AUTH, names. From then on it would cost more than
-Redis does: two coroutines and a task switch for every reply. So the socket's transport gets a protocol
-that gives what arrives to hiredis, and every reply to its receiver, in the callback that brought it.
+redis-py opens connections: TLS, AUTH, client names. For commands it would cost more than Redis itself does,
+with two coroutines and a task switch for every reply. So the socket's transport gets a protocol that feeds
+what arrives to hiredis, and passes every reply to its receiver in the callback that brought it.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ _pack: Callable[[Any], bytes] = hiredis.pack_command
 
 
 def pack(command: Command) -> bytes:
-    """A command as Redis reads it.
+    """A command in RESP.
 
     Raises:
-        Unencodable: An argument is text that is no Unicode, or neither text nor bytes nor a number.
+        Unencodable: An argument is text without a UTF-8 form, or neither text nor bytes nor a number.
     """
     try:
         return _pack(command)
-    except Exception as error:  # noqa: BLE001  # whatever it is, it is this command's alone
+    except Exception as error:  # noqa: BLE001  # whatever it is, it concerns this command alone
         raise Unencodable(f"{command[0]!r} cannot be sent: {error}") from None
 
 
@@ -39,74 +39,74 @@ class RespTransport(asyncio.Protocol):
     """Takes over an open connection on which no reply is due.
 
     Args:
-        connection: It stays the caller's to disconnect.
-        receive: Called with each reply, a ``Refusal`` too. What it raises ends the channel.
-        writable: Called when the socket takes more again, after ``full``.
+        connection: The caller disconnects it, after ``wait_closed``.
+        on_reply: Called with each reply, a ``Refusal`` too. An exception of it fails the transport.
+        on_writable: Called when the socket's buffer has room again, after ``paused``.
     """
 
     def __init__(
-        self, connection: Connection, receive: Callable[[Reply], None], writable: Callable[[], None]
+        self, connection: Connection, on_reply: Callable[[Reply], None], on_writable: Callable[[], None]
     ) -> None:
-        self._receive = receive
-        self._writable = writable
+        self._on_reply = on_reply
+        self._on_writable = on_writable
         self._reader = hiredis.Reader(
             protocolError=exceptions.InvalidResponse,
             replyError=Refusal,
             notEnoughData=_NOTHING,
         )
-        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.full = False
-        """Whether the socket has enough to send for now."""
-        self.ended = False
-        """Whether nothing that is sent now would be answered."""
-        # redis-py has no other way to its transport, which stands by now.
+        self._end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.paused = False
+        """Whether the socket's buffer is full."""
+        self.closed = False
+        """Whether a command that is written now would get no reply."""
+        # redis-py has no public way to its open transport.
         self._transport: Any = connection._writer.transport  # type: ignore[union-attr]  # noqa: SLF001
         self._transport.set_protocol(self)
 
     def write(self, commands: Sequence[bytes]) -> None:
-        """Send packed commands in one write; after the end nothing is sent, since ``lost`` says so."""
+        """Send packed commands in one write; on a closing socket they are discarded."""
         if not self._transport.is_closing():  # uvloop raises where asyncio would only warn
             self._transport.writelines(commands)
 
-    def end(self, error: Exception) -> None:
-        """End with this error: nothing is received any more, and ``lost`` raises it."""
-        if not self.ended:
-            self.ended = True
-            self._lost.set_exception(error)
-            self._lost.exception()  # seen: nobody may be waiting any more
+    def fail(self, error: Exception) -> None:
+        """Close with this error: further replies are ignored, and ``wait_closed`` raises it."""
+        if not self.closed:
+            self.closed = True
+            self._end.set_exception(error)
+            self._end.exception()  # marks it as retrieved, when `wait_closed` is not running any more
 
-    async def lost(self) -> None:
+    async def wait_closed(self) -> None:
         """Wait for the end. Safe to cancel.
 
         Raises:
             ConnectionError: Redis closed the connection, or it broke.
-            Exception: What the receiver raised.
+            Exception: Raised by ``on_reply``, or given to ``fail``.
         """
-        await asyncio.shield(self._lost)
+        await asyncio.shield(self._end)
 
-    # --- what the transport calls --------------------------------------------------------------
+    # --- called by the socket's transport ------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         """Part of ``asyncio.Protocol``."""
-        if self.ended:
+        if self.closed:
             return
         reader = self._reader
         reader.feed(data)
         try:
             while (reply := reader.gets()) is not _NOTHING:
-                self._receive(reply)
-        except Exception as error:  # noqa: BLE001  # it ends the channel, and leaves by `lost`
-            self.end(error)
+                self._on_reply(reply)
+        except Exception as error:  # noqa: BLE001  # it closes the transport, and `wait_closed` raises it
+            self.fail(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Part of ``asyncio.Protocol``."""
-        self.end(exceptions.ConnectionError(str(exc) if exc else "Redis closed the connection"))
+        self.fail(exceptions.ConnectionError(str(exc) if exc else "Redis closed the connection"))
 
     def pause_writing(self) -> None:
         """Part of ``asyncio.Protocol``."""
-        self.full = True
+        self.paused = True
 
     def resume_writing(self) -> None:
         """Part of ``asyncio.Protocol``."""
-        self.full = False
-        self._writable()
+        self.paused = False
+        self._on_writable()

@@ -167,7 +167,9 @@ class ClientBeat:
 
     def reason(self) -> str:
         """Why the link does not serve now, or nothing."""
-        return self.found if self._client.connected else f"not connected: {self._client.broken_by}"[:LIMIT]
+        if self._client.connected:
+            return self.found
+        return f"not connected: {self._client.disconnect_reason}"[:LIMIT]
 
     async def beat(self) -> str:
         """Use every server of the link once. Returns what is wrong, or nothing.
@@ -182,7 +184,7 @@ class ClientBeat:
 
     async def _use(self, key: str) -> str:
         if not await self._is_primary(key):
-            self._client.drop(key)
+            self._client.reconnect(key)
             return "the server is no primary"
         client, value = self._client, secrets.token_hex(4)
         await _write(client, key, value, scripts.COMMANDS)
@@ -191,7 +193,7 @@ class ClientBeat:
             client.execute("XREAD", "COUNT", 1, "STREAMS", f"{key}:none", "0-0", key=key),
         )
         if fields != [b"beat", value.encode()]:
-            client.drop(key)
+            client.reconnect(key)
             return "what was written is not what is read"
         return ""
 
@@ -236,12 +238,12 @@ class PubSubBeat:
     @property
     def optional(self) -> bool:
         """Whether the process does its work without it: where the server knows no such thing, sweeps do."""
-        refusal = self._pubsub.refused
+        refusal = self._pubsub.refusal
         return refusal is not None and refusal.reason == UNKNOWN_COMMAND
 
     def reason(self) -> str:
         """Why the subscription does not serve now, or nothing."""
-        if (refusal := self._pubsub.refused) is not None:
+        if (refusal := self._pubsub.refusal) is not None:
             return refusal.words
         return self.found if self._pubsub.connected else "not connected"
 
@@ -258,7 +260,7 @@ class PubSubBeat:
 
     async def _hear_of(self, channel: str) -> str:
         self._pubsub.subscribe(channel, self._hear)
-        if (refusal := self._pubsub.refused) is not None:
+        if (refusal := self._pubsub.refusal) is not None:
             return refusal.words
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -301,7 +303,7 @@ class PubSubBeat:
         if now - self._reopened_at >= REOPEN_S:
             self._reopened_at = now
             self._told.clear()
-            self._pubsub.drop()
+            self._pubsub.reconnect()
 
 
 async def _write(
@@ -316,6 +318,6 @@ async def _write(
     if isinstance(beat, Denied):
         raise Unavailable(f"NOPERM this user may not use {beat.commands}"[:LIMIT])
     if beat.value != value.encode():
-        client.drop(key)
+        client.reconnect(key)
         raise Unavailable("another's reply came back")
     return beat.receivers

@@ -14,8 +14,8 @@ import structlog
 from prometheus_client import Gauge
 
 from relay_redis.client import RedisClient
-from relay_redis.connection import RECONNECT_WAIT
 from relay_redis.errors import Refused, StoreError
+from relay_redis.reconnect import RECONNECT_WAIT
 from relay_runtime.tasks import TaskScope
 from relay_settings.base import SettingsError
 from relay_streams.keys import KeySpace

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from relay_redis.client import Command, RedisClient, Reply
-from relay_redis.connection import RECONNECT_WAIT
 from relay_redis.errors import StoreError, Unavailable
+from relay_redis.reconnect import RECONNECT_WAIT
 from relay_streams.notification import Entry, inline_entries
 from relay_telemetry.counter import counter
 from relay_telemetry.fast_counter import FastCounter
@@ -189,7 +189,7 @@ class PartitionReader:
 
     def reopen(self) -> bool:
         """Get another connection and read again. Returns False when there is none to replace."""
-        if not self._client.drop(next(iter(self.followings)).stream):
+        if not self._client.reconnect(next(iter(self.followings)).stream):
             return False
         self.reopened_at = asyncio.get_running_loop().time()
         if self._read is not None:

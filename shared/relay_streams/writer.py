@@ -15,8 +15,9 @@ from functools import partial
 import structlog
 from prometheus_client import Counter, Histogram
 
-from relay_redis.client import RECONNECT_WAIT, RedisClient, Reply
+from relay_redis.client import RedisClient, Reply
 from relay_redis.errors import StoreError
+from relay_redis.reconnect import RECONNECT_WAIT
 from relay_streams.errors import Fenced, Missing, TailLost
 from relay_streams.leases import Lease, UplinkProgress, submit_restore
 from relay_streams.pending_batch import PendingBatch

@@ -6,14 +6,15 @@ from typing import Any
 import aiohttp
 import pytest
 
-from relay_redis.connection import FixedEndpoint, ask, settings_of
+from relay_redis.connection import call, settings_of
+from relay_redis.endpoint import FixedEndpoint
 
 
 async def execute(url: str, *command: str) -> Any:
     """As another client, whom the faults of the test do not concern."""
     connection = await FixedEndpoint(settings_of(url)).open(name="operator", timeout_s=5)
     try:
-        return await ask(connection, *command, timeout_s=5)
+        return await call(connection, *command, timeout_s=5)
     finally:
         await connection.disconnect(nowait=True)
 

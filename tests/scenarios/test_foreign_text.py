@@ -11,8 +11,8 @@ import pytest
 from tests.rigs.store import UNHEARD
 
 from relay_redis.client import RedisClient
-from relay_redis.connection import RECONNECTS, VIOLATIONS
 from relay_redis.errors import StoreError
+from relay_redis.metrics import RECONNECTS, VIOLATIONS
 from relay_redis.pubsub import PubSub
 from relay_streams import conversations, scripts
 from relay_streams.consumer import StreamConsumer

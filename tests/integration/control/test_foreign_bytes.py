@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from relay_redis.connection import RECONNECTS, VIOLATIONS
+from relay_redis.metrics import RECONNECTS, VIOLATIONS
 
 READERS = 6
 ATTEMPTS = 150

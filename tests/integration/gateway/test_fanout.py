@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.rigs.gateway import assert_whole, collect, listen_to, metric, seqs
 
-from relay_redis.connection import CONNECTED
+from relay_redis.metrics import CONNECTED
 from relay_wire import events
 from relay_wire.close_codes import CONVERSATION_ENDED
 

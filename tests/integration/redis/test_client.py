@@ -6,8 +6,8 @@ import pytest
 from tests.rigs.proxy import Proxy
 
 from relay_redis.client import RedisClient
-from relay_redis.connection import RECONNECTS
 from relay_redis.errors import Refused, Unavailable
+from relay_redis.metrics import RECONNECTS
 from relay_streams.scripts import SCHEMA
 from relay_streams.scripts.call import run
 from relay_streams.scripts.expire import Queue, expire

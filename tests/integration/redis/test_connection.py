@@ -10,8 +10,8 @@ from tests.rigs.proxy import Proxy
 from tests.rigs.resp import UNKNOWN, Resp
 
 from relay_redis.client import RedisClient
-from relay_redis.connection import REFUSALS, VIOLATIONS
 from relay_redis.errors import Refused, Unavailable, Unencodable
+from relay_redis.metrics import REFUSALS, VIOLATIONS
 from relay_redis.node import SCRIPTS_SENT
 from relay_redis.pubsub import PubSub
 from relay_streams import scripts
@@ -346,11 +346,11 @@ async def test_subscriptions_come_back_with_the_permission(open_store, eventuall
         async with PubSub(redis.url, lambda s, _: heard.append(s), name="later", ping_s=0.05) as pubsub:
             for stream in ("a", "b", "c"):
                 pubsub.subscribe(stream)
-            await eventually(lambda: pubsub.refused)
-            assert pubsub.refused.reason == "NOPERM"
+            await eventually(lambda: pubsub.refusal)
+            assert pubsub.refusal.reason == "NOPERM"
             redis.instead.clear()
             await eventually(lambda: {b"a", b"b", b"c"} <= set(heard))
-            assert pubsub.refused is None
+            assert pubsub.refusal is None
 
 
 # --- refusals that are no fence ---------------------------------------------------------------------

@@ -12,8 +12,8 @@ from tests.rigs.redis_process import Process, workshop
 from tests.rigs.resp import NOPERM, UNKNOWN, Resp
 
 from relay_redis.client import RedisClient
-from relay_redis.connection import RECONNECTS
 from relay_redis.local_server import distribution_binary
+from relay_redis.metrics import RECONNECTS
 from relay_streams.consumer import StreamConsumer
 from relay_streams.heartbeat import FIT, Heartbeat
 from relay_streams.keys import KeySpace

@@ -18,8 +18,8 @@ from relay_gateway.fanout.batch import Batch, SharedFrame
 from relay_gateway.fanout.feed import DEFECTS, Feed
 from relay_gateway.fanout.replay import Replay
 from relay_gateway.socket import Socket
-from relay_redis.client import RECONNECT_WAIT
 from relay_redis.errors import StoreError
+from relay_redis.reconnect import RECONNECT_WAIT
 from relay_telemetry.fast_counter import FastCounters
 from relay_wire import events
 from relay_wire.close_codes import INTERNAL_ERROR, NORMAL, SLOW_CONSUMER, STORE_UNAVAILABLE, CloseCode
