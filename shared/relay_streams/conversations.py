@@ -11,8 +11,7 @@ from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.scripts.attend import Attendance, attend
 from relay_streams.scripts.call import run
 from relay_streams.scripts.create import create as create_call
-from relay_turns.phase import InputState
-from relay_turns.state import TurnState
+from relay_turns.phase import InputState, Phase
 from relay_wire.frame import Codec
 from relay_wire.position import START, Position
 
@@ -27,6 +26,7 @@ RECORD_FORMAT = 1
 
 _STATES: dict[bytes, State] = {b"open": "open", b"closing": "closing", b"ended": "ended"}
 _TALK_OVERS: dict[bytes, TalkOver] = {value.encode(): value for value in get_args(TalkOver)}
+_PHASES: dict[bytes, Phase] = {value.encode(): value for value in get_args(Phase)}
 INPUT_STATES: dict[bytes, InputState] = {b"open": "open", b"ended": "ended", b"cut": "cut"}
 
 
@@ -57,8 +57,12 @@ class Conversation(NamedTuple):
     """Where that turn begins."""
     turn_before: Position = START
     """Where the one before it begins."""
-    checkpoint: TurnState = TurnState()
-    """The turn machine's state at the tail."""
+    turn_phase: Phase = "idle"
+    """The phase of the last turn; ``idle`` also in a record of a version without this field."""
+    turn_ends_at_ms: int = 0
+    """The wall time at which the turn has played, while it is playing."""
+    checkpoint: bytes = b""
+    """The turn machine's state at the tail, in a format that only owners read."""
     up: str = "0-0"
     """The last up entry consumed."""
     input_turn: int = 0
@@ -73,6 +77,12 @@ class Conversation(NamedTuple):
     """The last turn that an interrupt or a barge-in cancelled, also while that waits behind speech."""
     stop_reason: str = ""
     """Why."""
+
+    def is_turn_current(self, now_ms: int) -> bool:
+        """Whether the last turn is being published, or still plays, at a wall time."""
+        if self.turn_phase == "playing":
+            return now_ms < self.turn_ends_at_ms
+        return self.turn_phase == "speaking"
 
     def founding_fields(self) -> list[str | int]:
         """The fields of a new record: names and values, alternating."""
@@ -239,7 +249,9 @@ _FIELDS: dict[str, _Field] = {
     "turn": _Field(b"turn", _turn, b"0"),
     "turn_first": _Field(b"turn_first", _position, b"0-0"),
     "turn_before": _Field(b"turn_before", _position, b"0-0"),
-    "checkpoint": _Field(b"checkpoint", TurnState.decode, b""),
+    "turn_phase": _Field(b"turn_phase", _PHASES.__getitem__, b"idle"),
+    "turn_ends_at_ms": _Field(b"turn_ends_at_ms", _count, b"0"),
+    "checkpoint": _Field(b"checkpoint", bytes, b""),
     "up": _Field(b"up", _entry_id, b"0-0"),
     "input_turn": _Field(b"in_turn", _turn, b"0"),
     "input_state": _Field(b"in_state", INPUT_STATES.__getitem__, b"ended"),

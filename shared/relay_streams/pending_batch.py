@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from relay_turns.phase import Phase
 from relay_wire.frame import Kind
 from relay_wire.position import Position
 
@@ -20,6 +21,8 @@ class PendingBatch:
     turn_before: Position
     trim_to: Position | None
     checkpoint: bytes
+    turn_phase: Phase
+    turn_ends_at_ms: int
     up: str
     traceparent: str
     size_bytes: int

@@ -27,6 +27,7 @@ from relay_streams.scripts import restore as restore_script
 from relay_telemetry.counter import counter
 from relay_telemetry.fast_counter import FastCounter, FastCounters
 from relay_turns.effects import Publish
+from relay_turns.phase import Phase
 from relay_wire.frame import Flags, Frame, Kind, encode
 from relay_wire.position import START, Position
 
@@ -131,6 +132,8 @@ class Writer:
         publishes: Sequence[Publish],
         *,
         checkpoint: bytes,
+        turn_phase: Phase = "idle",
+        turn_ends_at_ms: int = 0,
         up: str = "",
         traceparent: str = "",
     ) -> None:
@@ -138,7 +141,9 @@ class Writer:
 
         Args:
             publishes: The frames, in order; may be empty when only the state moved.
-            checkpoint: The turn machine's state after them.
+            checkpoint: The turn machine's state after them, for the next owner.
+            turn_phase: The phase of the current turn after them, for readers.
+            turn_ends_at_ms: The wall time at which the turn has played, if its phase is ``playing``; else 0.
             up: The up entry consumed last.
             traceparent: Recorded with the frames when the turn is sampled; at most 255 bytes.
 
@@ -179,6 +184,8 @@ class Writer:
             turn_before=self._turn_before,
             trim_to=self._trim_to(),
             checkpoint=checkpoint,
+            turn_phase=turn_phase,
+            turn_ends_at_ms=turn_ends_at_ms,
             up=up,
             traceparent=traceparent,
             size_bytes=size_bytes,
@@ -263,6 +270,8 @@ class Writer:
             trim_to=trim_to,
             up=up,
             checkpoint=last.checkpoint,
+            turn_phase=last.turn_phase,
+            turn_ends_at_ms=last.turn_ends_at_ms,
             frames=frames,
         )
         try:

@@ -59,6 +59,11 @@ class TurnMachine:
         return self.state.phase
 
     @property
+    def plays_until(self) -> float | None:
+        """The end of playback computed from the audio, while a turn is playing; else None."""
+        return self._playback.computed_end if self.phase == "playing" else None
+
+    @property
     def deadline(self) -> float | None:
         """When ``tick`` has something to do, if nothing else happens; None when nothing waits."""
         if self.phase == "playing":

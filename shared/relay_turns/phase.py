@@ -4,6 +4,6 @@ from typing import Literal
 
 Phase = Literal["idle", "speaking", "playing", "closed"]
 """Where the conversation stands: no turn runs; a turn's frames are being published; all of them are
-published, and viewers still play them; the conversation has ended."""
+published, and viewers still play them; the last frame is published."""
 InputState = Literal["open", "ended", "cut"]
 """A turn's audio: still coming, complete, or cancelled."""

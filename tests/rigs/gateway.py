@@ -20,7 +20,7 @@ from relay_settings.gateway import GatewaySettings
 from relay_streams.publisher import Publisher
 from relay_streams.writer import Writer
 from relay_turns.effects import Publish
-from relay_turns.state import TurnState
+from relay_turns.phase import Phase
 from relay_wire import events, frame, uplink
 from relay_wire.frame import Frame, Kind
 
@@ -60,11 +60,15 @@ class Bench:
     # --- the owner's side ----------------------------------------------------------------------
 
     def publish(
-        self, *events_: events.StreamEvent, turn: int = 0, checkpoint: TurnState | None = None
+        self, *events_: events.StreamEvent, turn: int = 0, phase: Phase = "idle", ends_at_ms: int = 0
     ) -> None:
-        state = checkpoint.encode() if checkpoint else b""
         for event in events_:
-            self.writer.append([Publish(Kind.EVENT, turn, events.encode(event), 0)], checkpoint=state)
+            self.writer.append(
+                [Publish(Kind.EVENT, turn, events.encode(event), 0)],
+                checkpoint=b"",
+                turn_phase=phase,
+                turn_ends_at_ms=ends_at_ms,
+            )
 
     def speak(self, turn: int, *payloads: bytes) -> None:
         for payload in payloads:

@@ -145,6 +145,8 @@ class Owner:
             trim_to=position if trim else None,
             up=f"{self.heard}-0" if self.heard else "",
             checkpoint=b"{}",
+            turn_phase="speaking",
+            turn_ends_at_ms=0,
             frames=frames,
         )
         try:

@@ -48,7 +48,7 @@ async def test_a_lost_tail_is_written_again(open_store) -> None:
         assert [entry for entry, _ in after] == [f"{lease.generation}-{seq}" for seq in range(1, 7)]
         record = await read(store.client, lease.keys)
         assert (record.tail, record.up) == (Position(lease.generation, 6), "7-7")
-        assert record.checkpoint == TurnState(turn=6)
+        assert record.checkpoint == TurnState(turn=6).encode()
         assert writer.backlog_bytes == 0
         assert store.lost == []
 
@@ -72,7 +72,7 @@ async def test_a_silent_owner_restores_the_tail_too(open_store) -> None:
         assert await store.entries(keys.down) == before
         record = await read(store.client, keys)
         assert (record.generation, record.owner) == (lease.generation, "worker")
-        assert record.checkpoint == TurnState(turn=2)
+        assert record.checkpoint == TurnState(turn=2).encode()
 
 
 @pytest.mark.parametrize("loss", ["record", "stream", "everything"])

@@ -6,6 +6,7 @@ callback that brought the input, so nothing is queued in between and nothing can
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import structlog
@@ -31,6 +32,7 @@ from relay_telemetry.counter import OPEN, counter, expect
 from relay_turns.effects import DISCARDS, Abandon, Deferred, Discard, Effect, Publish, SendAudio
 from relay_turns.machine import BARGE_IN, TurnMachine
 from relay_turns.rules import Rules
+from relay_turns.state import TurnState
 from relay_wire import events, uplink
 
 DISCARDED = counter(
@@ -98,7 +100,8 @@ class Owner:
             motion_stall_timeout_s=settings.motion_stall_timeout_s,
             input_timeout_s=settings.input_timeout_s,
         )
-        self._machine = TurnMachine(self._rules, record.checkpoint)
+        state = _decode(record.checkpoint)
+        self._machine = TurnMachine(self._rules, state)
         self._contained = ErrorBoundary(
             spawn, self._fail, conversation=record.id, generation=lease.generation
         )
@@ -140,7 +143,9 @@ class Owner:
             else:
                 self._begin()
                 self.on_cancel(record.stopped, record.stop_reason)
-                if lease.replaced:
+                if state is None:
+                    self._log.error("checkpoint unreadable, the conversation ends")
+                if lease.replaced or state is None:
                     self._close(UNREADABLE)
 
     @property
@@ -314,6 +319,8 @@ class Owner:
         self.writer.append(
             publishes,
             checkpoint=self._machine.state.encode(),
+            turn_phase=self._machine.phase,
+            turn_ends_at_ms=self._turn_ends_at_ms(),
             up=self._uplink.cursor,
             traceparent=self._observer.traceparent,
         )
@@ -331,6 +338,13 @@ class Owner:
                     self._observer.published(effect, self._loop.time())
         self._mark_boundary()
         self._set_timer()
+
+    def _turn_ends_at_ms(self) -> int:
+        """The wall time at which the turn has played, while it is playing; else 0."""
+        plays_until = self._machine.plays_until
+        if plays_until is None:
+            return 0
+        return int((time.time() + plays_until - self._loop.time()) * 1000)
 
     def _mark_boundary(self) -> None:
         if self._machine.phase == "speaking":
@@ -358,3 +372,11 @@ class Owner:
         self._log.warning("conversation lost", error=str(error))
         self.stop()
         self._on_lost(self, error)
+
+
+def _decode(checkpoint: bytes) -> TurnState | None:
+    """The last owner's state; None when it cannot be read."""
+    try:
+        return TurnState.decode(checkpoint)
+    except (ValueError, RecursionError):
+        return None

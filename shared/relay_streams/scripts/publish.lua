@@ -6,8 +6,8 @@
 -- ARGV  1 generation   2 seq of the first frame
 --       3 turn         4 position of the turn's first frame   5 that of the turn before
 --       6 trim frames before this position, or ''             7 up cursor, or ''
---       8 checkpoint
---       9... per frame: frame, traceparent of at most 255 bytes or ''
+--       8 checkpoint   9 phase of the turn   10 wall time in ms at which it has played, or 0
+--       11... per frame: frame, traceparent of at most 255 bytes or ''
 --
 -- Returns {'ok', seq} | {'fenced', generation} | {'behind', seq} | {'missing'}.
 -- Frames the stream already has are skipped, so the same call may be repeated.
@@ -30,7 +30,7 @@ local TOLD_BYTES = 131072
 local told, told_bytes = {(record[2] or '0-0') .. '\n'}, 0
 
 local seq = first - 1
-for i = 9, #ARGV, 2 do
+for i = 11, #ARGV, 2 do
   seq = seq + 1
   if seq > have then
     local id = generation .. '-' .. string.format('%d', seq)
@@ -53,7 +53,8 @@ end
 
 if seq > 0 then
   redis.call('HSET', meta, 'tail', generation .. '-' .. string.format('%d', seq),
-    'turn', ARGV[3], 'turn_first', ARGV[4], 'turn_before', ARGV[5], 'checkpoint', ARGV[8])
+    'turn', ARGV[3], 'turn_first', ARGV[4], 'turn_before', ARGV[5], 'checkpoint', ARGV[8],
+    'turn_phase', ARGV[9], 'turn_ends_at_ms', ARGV[10])
 end
 if ARGV[7] ~= '' then
   redis.call('HSET', meta, 'up', ARGV[7])

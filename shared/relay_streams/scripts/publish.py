@@ -8,6 +8,7 @@ from relay_streams.errors import Fenced, Missing, TailLost
 from relay_streams.keys import ConversationKeys
 from relay_streams.scripts.call import Argument, Call
 from relay_streams.scripts.lua import load
+from relay_turns.phase import Phase
 from relay_wire.position import Position
 
 PUBLISH: Final = load("publish", word("missing", ok=(int,), fenced=(bytes,), behind=(int,)))
@@ -24,6 +25,8 @@ def publish(
     trim_to: Position | None,
     up: str,
     checkpoint: bytes,
+    turn_phase: Phase,
+    turn_ends_at_ms: int,
     frames: Sequence[Argument],
 ) -> Call[int]:
     """Append frames. The result is the seq of the last one; frames that the stream has already are skipped.
@@ -39,7 +42,9 @@ def publish(
         turn_before: The position of the first frame of the turn before.
         trim_to: The oldest frame to keep, if that has changed.
         up: The uplink cursor, if that has changed.
-        checkpoint: The turn machine's state after the frames.
+        checkpoint: The turn machine's state after the frames, for the next owner.
+        turn_phase: The phase of the current turn, for readers.
+        turn_ends_at_ms: The wall time at which the turn has played, if its phase is ``playing``; else 0.
         frames: Frame and traceparent, alternating; the traceparent may be empty.
     """
     return Call(
@@ -54,6 +59,8 @@ def publish(
             str(trim_to) if trim_to is not None else "",
             up,
             checkpoint,
+            turn_phase,
+            turn_ends_at_ms,
             *frames,
         ),
         read,

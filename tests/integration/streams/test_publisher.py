@@ -9,7 +9,6 @@ from relay_streams.errors import Fenced
 from relay_streams.notification import inline_entries
 from relay_streams.publisher import Publisher
 from relay_turns.effects import Publish
-from relay_turns.state import TurnState
 from relay_wire import frame
 from relay_wire.frame import MAX_PAYLOAD_BYTES, Flags, FrameError, Kind
 from relay_wire.position import Position
@@ -53,12 +52,14 @@ async def test_frames_appear_as_appended(open_store) -> None:
 
 
 async def test_the_record_moves_with_the_frames(open_store) -> None:
-    """Tail, turn, its first position, up cursor and checkpoint are those of the last frame."""
+    """Tail, turn, its first position, phase, up cursor and checkpoint are those of the last frame."""
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create())
         writer = store.writer(publisher, lease)
         writer.append([audio(1), audio(1)], checkpoint=CHECKPOINT, up="5-1")
-        writer.append([audio(2)], checkpoint=TurnState(turn=2).encode(), up="5-2")
+        writer.append(
+            [audio(2)], checkpoint=b"any bytes", turn_phase="playing", turn_ends_at_ms=1234, up="5-2"
+        )
         await writer.drained()
 
         from relay_streams.conversations import read
@@ -68,7 +69,8 @@ async def test_the_record_moves_with_the_frames(open_store) -> None:
         assert (record.tail, record.turn, record.turn_first, record.turn_before) == (
             Position(g, 3), 2, Position(g, 3), Position(g, 1),
         )  # fmt: skip
-        assert (record.up, record.checkpoint) == ("5-2", TurnState(turn=2))
+        assert (record.up, record.checkpoint) == ("5-2", b"any bytes")
+        assert (record.turn_phase, record.turn_ends_at_ms) == ("playing", 1234)
 
 
 async def test_a_tick_is_one_call_per_conversation(open_store) -> None:

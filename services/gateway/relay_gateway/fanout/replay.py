@@ -101,20 +101,9 @@ class Replay:
             return StartPoint(record, record.tail)
         if not record.turn:
             return StartPoint(record, START)
-        if wanted == "turn" and not await self._is_current(keys, record):
+        if wanted == "turn" and not record.is_turn_current(_now_ms()):
             return StartPoint(record, record.tail)
         return StartPoint(record, record.turn_first.before)
-
-    async def _is_current(self, keys: ConversationKeys, record: Conversation) -> bool:
-        """Whether the last turn is still being spoken, or played: that is computed from when it ended."""
-        checkpoint = record.checkpoint
-        if checkpoint.phase != "playing":
-            return checkpoint.phase == "speaking"
-        last = await self._client.execute("XRANGE", keys.down, str(record.tail), str(record.tail))
-        if not last or not shared_frame_of(*last[0]):
-            return False
-        ended_ms = frame.decode(last[0][1][1]).published_at_us // 1000
-        return _now_ms() < ended_ms + checkpoint.playing_ms
 
     async def _resume(self, keys: ConversationKeys, wanted: str) -> StartPoint:
         try:

@@ -1,0 +1,68 @@
+"""Owners: the turn's phase and end in the record, for readers other than the next owner."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.rigs.ingest import Bench, open_bench
+
+from relay_streams import conversations
+from relay_streams.conversations import Conversation
+from relay_wire import events, uplink
+
+SECOND = bytes(2 * 16000)
+
+
+@pytest.fixture
+async def rig(open_store) -> AsyncIterator[Bench]:
+    """A store and a vendor."""
+
+    async with open_store() as store, open_bench(store) as bench:
+        yield bench
+
+
+async def record_in(rig: Bench, keys, phase: str) -> Conversation:
+    """The record, once its turn is in this phase."""
+    async with asyncio.timeout(20):
+        while (record := await conversations.read(rig.store.client, keys)).turn_phase != phase:
+            await asyncio.sleep(0.01)
+    return record
+
+
+async def test_the_record_has_the_turns_phase_and_end(rig) -> None:
+    """A turn is current from its first frame to the end computed from its audio; an interrupt ends it."""
+    async with rig.worker():
+        keys = await rig.store.create()
+        turn = (await rig.up.speak(keys, offset=0, pcm=SECOND, end=False)).turn
+        speaking = await record_in(rig, keys, "speaking")
+        assert speaking.is_turn_current(0)
+        assert speaking.turn_ends_at_ms == 0
+
+        before_ms = time.time_ns() // 1_000_000
+        await rig.up.speak(keys, turn=turn, offset=len(SECOND), pcm=SECOND * 19, end=True)
+        playing = await record_in(rig, keys, "playing")
+        after_ms = time.time_ns() // 1_000_000
+        assert before_ms < playing.turn_ends_at_ms <= after_ms + 20_000
+        assert playing.is_turn_current(playing.turn_ends_at_ms - 1)
+        assert not playing.is_turn_current(playing.turn_ends_at_ms)
+
+        await rig.up.append(keys, uplink.Interrupt(reason="backend"))
+        await rig.until(keys, events.Interrupted("backend"))
+        idle = await record_in(rig, keys, "idle")
+        assert not idle.is_turn_current(0)
+
+
+async def test_the_next_owner_sets_the_turns_end_anew(rig) -> None:
+    """The turn still plays for its next owner, whose clock starts when it takes over."""
+    keys = await rig.store.create()
+    async with rig.worker():
+        await rig.up.speak(keys, offset=0, pcm=SECOND * 20, end=True)
+        before = await record_in(rig, keys, "playing")
+    async with rig.worker():
+        async with asyncio.timeout(20):
+            while (after := await conversations.read(rig.store.client, keys)).tail == before.tail:
+                await asyncio.sleep(0.01)
+        assert after.tail.generation > before.tail.generation
+        assert after.turn_phase == "playing"
+        assert after.turn_ends_at_ms >= before.turn_ends_at_ms
