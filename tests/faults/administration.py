@@ -24,7 +24,7 @@ _PATIENT = {"RELAY_UPLINK_WAIT_S": "20"}
 """Doors wait out what they may not do."""
 
 
-@scenario("The script cache is emptied again and again in mid-turn: nothing is noticed.", bound_ms=1000,
+@scenario("The script cache is flushed repeatedly within a turn: viewers notice nothing.", bound_ms=1000,
           fast=True, on=_ANY)  # fmt: skip
 async def scripts_flushed(lab: Lab) -> None:
     await lab.steady()
@@ -33,7 +33,7 @@ async def scripts_flushed(lab: Lab) -> None:
     await _kept(lab)
 
 
-@scenario("Every client of Redis is killed again and again: links come back, viewers stay.",
+@scenario("Every connection to Redis is killed repeatedly: clients reconnect, viewers stay.",
           bound_ms=1000, on=_ANY)  # fmt: skip
 async def clients_killed(lab: Lab) -> None:
     await lab.steady()
@@ -43,9 +43,9 @@ async def clients_killed(lab: Lab) -> None:
     await _kept(lab)
 
 
-@scenario("Redis drops a gateway that is too slow for its hints; the gateway reads what it missed.",
+@scenario("Redis disconnects a gateway that reads notifications too slowly; the gateway reads the streams.",
           bound_ms=_BACK_MS, on=_ANY, turn_ms=4000)  # fmt: skip
-async def hints_over_the_limit(lab: Lab) -> None:
+async def notifications_over_the_limit(lab: Lab) -> None:
     await lab.everywhere("CONFIG", "SET", "client-output-buffer-limit", "pubsub 4096 4096 1")
     stopped = lab.stack.gateways[0]
     await lab.steady()
@@ -57,7 +57,7 @@ async def hints_over_the_limit(lab: Lab) -> None:
     await _kept(lab)
 
 
-@scenario("Redis evicts any key when its memory is full (allkeys-lru): owners write again what it evicted.",
+@scenario("Redis evicts any key when its memory is full (allkeys-lru): owners restore the evicted keys.",
           bound_ms=_BACK_MS, on=_ANY, monitored=True, settings=_PATIENT)  # fmt: skip
 async def keys_evicted(lab: Lab) -> None:
     await lab.steady()
@@ -78,32 +78,32 @@ async def keys_evicted(lab: Lab) -> None:
     await _kept(lab)
 
 
-@scenario("Redis takes the right to run scripts away, and gives it back.", bound_ms=_BACK_MS, on=_ANY,
+@scenario("The permission to run scripts is revoked, and granted again.", bound_ms=_BACK_MS, on=_ANY,
           settings=_PATIENT)  # fmt: skip
 async def no_right_to_run_scripts(lab: Lab) -> None:
     await _without_a_right(lab, ["-eval", "-evalsha"], ["+eval", "+evalsha"])
 
 
-@scenario("Redis takes the right to write to streams away, and gives it back.", bound_ms=_BACK_MS, on=_ANY,
+@scenario("The permission to write to streams is revoked, and granted again.", bound_ms=_BACK_MS, on=_ANY,
           settings=_PATIENT)  # fmt: skip
 async def no_right_to_write(lab: Lab) -> None:
     await _without_a_right(lab, ["-xadd"], ["+xadd"])
 
 
-@scenario("Redis takes the right to the relay's keys away, and gives it back.", bound_ms=_BACK_MS, on=_ANY,
+@scenario("The permission for the relay's keys is revoked, and granted again.", bound_ms=_BACK_MS, on=_ANY,
           settings=_PATIENT)  # fmt: skip
 async def no_right_to_keys(lab: Lab) -> None:
     await _without_a_right(lab, ["resetkeys"], ["~*"])
 
 
-@scenario("Redis takes the right to subscribe away: frames are found without hints, later.",
+@scenario("The permission to subscribe is revoked: polls find the frames, later.",
           bound_ms=_BACK_MS, on=_ANY, turn_ms=4000, settings=_PATIENT)  # fmt: skip
 async def no_right_to_subscribe(lab: Lab) -> None:
     # Turns are longer than two sweeps, speech's and viewers', so that frames are found while they are kept.
     await _without_a_right(lab, ["-ssubscribe"], ["+ssubscribe"], drop="pubsub")
 
 
-@scenario("The password at Redis changes, twice: the file with the new one is read at the next connection.",
+@scenario("The password at Redis changes twice: the next connection reads the file with the new one.",
           bound_ms=_BACK_MS, on=_ANY, credentials=True, settings=_PATIENT)  # fmt: skip
 async def credentials_rotated(lab: Lab) -> None:
     for _ in range(2):
@@ -116,7 +116,7 @@ async def credentials_rotated(lab: Lab) -> None:
 
 
 @scenario(
-    "A primary becomes the replica of another and stays up, later without new data: nobody reads there.",
+    "A primary becomes a replica and stays up, later without new data: no process reads there.",
     bound_ms=_BACK_MS, on=("two behind a name", "Sentinel", "Cluster"), turn_ms=3000, settings=_PATIENT,
 )  # fmt: skip
 async def demoted(lab: Lab) -> None:

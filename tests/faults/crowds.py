@@ -14,7 +14,7 @@ _ANYCABLE_S = {"p50": 0.25, "p95": 4.1, "p99": 6.1}
 """What AnyCable's own benchmark of this shape shows."""
 
 
-@scenario("1,000 viewers are cut at once; all come back, whole.", bound_ms=5000, conversations=2, viewers=500,
+@scenario("1,000 viewers are disconnected at once; all resume.", bound_ms=5000, conversations=2, viewers=500,
           chunk_ms=500, turn_ms=3000)  # fmt: skip
 async def avalanche(lab: Lab) -> None:
     lab.mark()
@@ -26,7 +26,7 @@ async def avalanche(lab: Lab) -> None:
 
 
 @scenario(
-    "Every connection is cut about every 15 s and stays away for 2 s: everything arrives all the same.",
+    "Every connection breaks about every 15 s, for 2 s: every frame arrives nevertheless.",
     bound_ms=1000, conversations=4, viewers=10, lasts_s=25,
 )  # fmt: skip
 async def jitter(lab: Lab) -> None:

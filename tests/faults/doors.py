@@ -15,7 +15,7 @@ from relay_wire.pcm import chunk_bytes
 _CUTS = 6
 
 
-@scenario("A speaker whose connection breaks goes on at the byte the relay has; audio enters once.",
+@scenario("A backend whose connection breaks resumes at the acknowledged byte; audio enters once.",
           bound_ms=1000, fast=True, turn_ms=3000, conversations=2)  # fmt: skip
 async def door_cut(lab: Lab) -> None:
     noise = random.Random(1)

@@ -35,7 +35,7 @@ async def sentinel_failover(lab: Lab) -> None:
 
 
 @scenario(
-    "The promoted replica lacks the last second: owners write it again, same ids, same bytes.",
+    "The promoted replica lacks the last second: owners append it again, same ids, same bytes.",
     bound_ms=_FAILS_OVER_MS, topology="Sentinel", turn_ms=3000, settings=_PATIENT,
 )  # fmt: skip
 async def sentinel_lost_tail(lab: Lab) -> None:
@@ -57,7 +57,7 @@ async def sentinel_lost_tail(lab: Lab) -> None:
     await lab.turns(2)
 
 
-@scenario("A primary of the cluster is killed; its replica takes over.", bound_ms=_FAILS_OVER_MS,
+@scenario("A primary of the cluster is killed; its replica is promoted.", bound_ms=_FAILS_OVER_MS,
           topology="Cluster", turn_ms=3000, settings=_PATIENT)  # fmt: skip
 async def cluster_failover(lab: Lab) -> None:
     cluster = _cluster(lab)

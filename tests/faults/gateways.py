@@ -21,7 +21,7 @@ _SLOW_VIEWERS = 8
 _MIB = 1024 * 1024
 
 
-@scenario("Viewers of a killed gateway go on at another.", bound_ms=2000, fast=True, viewers=4)
+@scenario("Viewers of a killed gateway resume at another.", bound_ms=2000, fast=True, viewers=4)
 async def gateway_killed(lab: Lab) -> None:
     victim = lab.stack.gateways[0]
     theirs = [viewer for viewer in lab.viewers if viewer.url == victim.url]
@@ -33,7 +33,7 @@ async def gateway_killed(lab: Lab) -> None:
 
 
 @scenario(
-    "Asked to stop, a gateway is not ready, takes nobody new, sends its viewers on over the drain time,"
+    "After SIGTERM a gateway is not ready, refuses new viewers, moves its viewers over the drain time,"
     " and exits.",
     bound_ms=2000, viewers=6, settings={"RELAY_DRAIN_S": "4"},
 )  # fmt: skip
@@ -59,8 +59,8 @@ async def gateway_drained(lab: Lab) -> None:
 
 
 @scenario(
-    "A viewer that reads 1 KB/s delays nobody by 100 ms, costs bounded memory, and is closed with a code"
-    " to resume.",
+    "A viewer that reads 1 KB/s delays no other viewer by 100 ms, costs bounded memory, and is closed with a"
+    " code to resume.",
     bound_ms=1000, conversations=2, viewers=3, turn_ms=3000,
     settings={"RELAY_SLOW_CLIENT_S": "5"},
 )  # fmt: skip
@@ -93,7 +93,7 @@ async def slow_client(lab: Lab) -> None:
 
 
 @scenario(
-    "A viewer that comes back when its frames are gone is told so, and gets the current turn from its start.",
+    "A viewer that resumes outside retention receives a gap, then the current turn from its start.",
     bound_ms=20000, conversations=2, turn_ms=1000, gaps=True,
     settings={"RELAY_RING_BYTES": "0"},
 )  # fmt: skip

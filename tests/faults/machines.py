@@ -23,7 +23,7 @@ _PROBE_S = 1.0
 _PROBE_TIMEOUT = aiohttp.ClientTimeout(total=_PROBE_S)
 
 
-@scenario("A gateway runs out of descriptors: probes are answered, viewers and links to Redis stay.",
+@scenario("A gateway runs out of descriptors: probes are answered, viewers and connections to Redis stay.",
           bound_ms=1000, gateways=1, files={"gateway": _FILES})  # fmt: skip
 async def descriptors_used_up(lab: Lab) -> None:
     gateway = lab.stack.gateways[0]
@@ -48,7 +48,7 @@ async def descriptors_used_up(lab: Lab) -> None:
     lab.check(not resumed, f"viewers keep their sockets: {resumed} had to come back")
 
 
-@scenario("Nobody reads standard error: each process goes on, answers its probes, and stops when asked to.",
+@scenario("Standard error is not read: each process continues, answers its probes, and stops on SIGTERM.",
           bound_ms=2000, fast=True, unread_logs=True, settings={"RELAY_LOG_LEVEL": "debug"})  # fmt: skip
 async def logs_unread(lab: Lab) -> None:
     await lab.steady()
@@ -71,7 +71,7 @@ async def logs_unread(lab: Lab) -> None:
     await lab.turns(1)
 
 
-@scenario("The machine stands still for 6 s, Redis included: everything goes on.", bound_ms=3000,
+@scenario("The machine pauses for 6 s, Redis included: every conversation continues.", bound_ms=3000,
           on=("one Redis", "Sentinel", "Cluster"))  # fmt: skip
 async def machine_paused(lab: Lab) -> None:
     await lab.steady()

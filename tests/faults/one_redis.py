@@ -13,7 +13,7 @@ _PATIENT = {"RELAY_UPLINK_WAIT_S": "20"}
 """Doors wait out the outage."""
 
 
-@scenario("Connections that are reset are opened again; nothing is noticed.", bound_ms=1000,
+@scenario("Connections that are reset are opened again; viewers notice nothing.", bound_ms=1000,
           topology="one Redis, proxied")  # fmt: skip
 async def redis_reset(lab: Lab) -> None:
     assert lab.store.proxy is not None
@@ -26,7 +26,7 @@ async def redis_reset(lab: Lab) -> None:
 
 
 @scenario(
-    "Redis answers nothing for 10 s: gateways keep their sockets, say they are not ready, and go on.",
+    "Redis does not answer for 10 s: gateways keep their sockets, are not ready, and continue.",
     bound_ms=_BACK_MS, topology="one Redis, proxied", settings=_PATIENT | {"RELAY_REDIS_TIMEOUT_S": "2"},
 )  # fmt: skip
 async def redis_black_hole(lab: Lab) -> None:
@@ -50,7 +50,7 @@ async def redis_restart_with_data(lab: Lab) -> None:
     await _restart(lab)
 
 
-@scenario("Redis restarts empty: owners write again what it lost, same ids, same bytes.", bound_ms=_BACK_MS,
+@scenario("Redis restarts empty: owners append lost frames again, same ids, same bytes.", bound_ms=_BACK_MS,
           fast=True, settings=_PATIENT)  # fmt: skip
 async def redis_restart_without_data(lab: Lab) -> None:
     await _restart(lab)
@@ -66,7 +66,7 @@ async def _restart(lab: Lab) -> None:
     await _sockets_stayed(lab)
 
 
-@scenario("Redis is full for some seconds (OOM): frames wait at their owner, then go on.", bound_ms=_BACK_MS,
+@scenario("Redis is full for seconds (OOM): frames wait at their owner, then continue.", bound_ms=_BACK_MS,
           settings=_PATIENT)  # fmt: skip
 async def redis_oom(lab: Lab) -> None:
     await lab.steady()
@@ -89,7 +89,7 @@ async def redis_read_only(lab: Lab) -> None:
     await _sockets_stayed(lab)
 
 
-@scenario("A record that is deleted comes back from its owner; the next owner's term is larger all the same.",
+@scenario("The owner restores a deleted record; the next owner's generation is larger nevertheless.",
           bound_ms=_BACK_MS)  # fmt: skip
 async def lost_generation_key(lab: Lab) -> None:
     talk = lab.talks[0]

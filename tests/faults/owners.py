@@ -20,7 +20,7 @@ _HOUR_S = 3600
 
 
 @scenario(
-    "Another worker goes on within 3 s: the turn's audio exactly once, the next turn with motion.",
+    "Another worker continues within 3 s: the turn's audio exactly once, the next turn with motion.",
     bound_ms=TAKEN_OVER_MS, fast=True, turn_ms=2500,
 )  # fmt: skip
 async def owner_killed_in_turn(lab: Lab) -> None:
@@ -38,7 +38,7 @@ async def owner_killed_in_turn(lab: Lab) -> None:
 
 
 @scenario(
-    "Another worker takes the conversation over; the next turn is whole, with motion.",
+    "Another worker claims the conversation; the next turn is whole, with motion.",
     bound_ms=TAKEN_OVER_MS, turn_ms=1000,
 )  # fmt: skip
 async def owner_killed_between_turns(lab: Lab) -> None:
@@ -55,7 +55,7 @@ async def owner_killed_between_turns(lab: Lab) -> None:
 
 
 @scenario(
-    "Asked to stop, a worker hands each conversation over at a turn boundary and exits in bounded time.",
+    "After SIGTERM a worker hands each conversation over at a turn boundary and exits in bounded time.",
     bound_ms=1000,
 )
 async def owner_terminated(lab: Lab) -> None:
@@ -75,8 +75,8 @@ async def owner_terminated(lab: Lab) -> None:
 
 
 @scenario(
-    "A worker that was paused past its lease writes nothing, counts it, lets its Motion session go, and is"
-    " well again.",
+    "A worker that was paused past its lease is fenced, counts it, closes its Motion session, and works"
+    " again.",
     bound_ms=TAKEN_OVER_MS, fast=True,
 )  # fmt: skip
 async def zombie_owner(lab: Lab) -> None:
@@ -104,7 +104,7 @@ async def zombie_owner(lab: Lab) -> None:
 
 
 @scenario(
-    "A worker whose clock jumps an hour ahead or back goes on; terms keep growing across owners.",
+    "A worker whose clock jumps an hour ahead or back continues; generations keep growing across owners.",
     bound_ms=TAKEN_OVER_MS, needs=_FAKETIME, workers=1,
 )  # fmt: skip
 async def clock_step(lab: Lab) -> None:
@@ -136,7 +136,7 @@ async def clock_step(lab: Lab) -> None:
 
 
 @scenario(
-    "Workers take conversations by free capacity: a new one gets most of the new work.",
+    "Workers claim conversations by free capacity: a new worker gets most of the new conversations.",
     bound_ms=1000, workers=1, conversations=6, viewers=1, turn_ms=1000,
     settings={"RELAY_MAX_CONVERSATIONS": "12"},
 )  # fmt: skip
@@ -154,7 +154,7 @@ async def new_worker_gets_work(lab: Lab) -> None:
 
 
 @scenario(
-    "A full worker takes nothing more; what finds no room waits, and is taken when there is some.",
+    "A full worker claims nothing; a conversation without a worker waits until there is capacity.",
     bound_ms=TAKEN_OVER_MS, workers=1, conversations=2, viewers=1, turn_ms=1000,
     settings={"RELAY_MAX_CONVERSATIONS": "2"},
 )  # fmt: skip

@@ -23,7 +23,7 @@ _UPLOAD_BYTES = 8_000_000
 _MAY_GROW = 64 * _MIB
 
 
-@scenario("Strangers send bodies that inflate a thousandfold: nobody waits for that.", bound_ms=1000,
+@scenario("Strangers send bodies that inflate a thousandfold: no other request is delayed.", bound_ms=1000,
           fast=True)  # fmt: skip
 async def inflating_bodies(lab: Lab) -> None:
     bomb = await asyncio.to_thread(_bomb)  # the viewers and the tap are in this process
@@ -44,7 +44,7 @@ async def inflating_bodies(lab: Lab) -> None:
     lab.check(not resumed, f"viewers keep their sockets: {resumed} had to come back")
 
 
-@scenario("Backends that leave in the middle of their uploads cost control no memory.", bound_ms=1000)
+@scenario("Backends that disconnect during their uploads cost control no memory.", bound_ms=1000)
 async def uploads_broken_off(lab: Lab) -> None:
     control = lab.stack.control
     conversation = (await lab.backend.create()).id
