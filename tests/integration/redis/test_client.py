@@ -1,4 +1,4 @@
-"""Links: pipelining, reconnecting, refusals, limits; on both servers."""
+"""The client: pipelining, reconnecting, refusals, limits; on both servers."""
 
 import asyncio
 
@@ -39,7 +39,7 @@ async def test_a_tick_is_one_write(open_store) -> None:
 
 
 async def test_refusals_are_not_retryable(open_store) -> None:
-    """A command that cannot succeed on this data is a defect: it says so and the link goes on."""
+    """A command that cannot succeed on this data is Refused, and the client stays connected."""
     async with open_store() as store:
         await store.client.execute("SET", "k", "v")
         with pytest.raises(Refused, match="WRONGTYPE") as refused:
@@ -101,7 +101,7 @@ async def test_no_reply_in_time(open_store) -> None:
 
 
 async def test_cancelling_leaves_the_others_alone(open_store) -> None:
-    """A caller that gives up does not take another's reply."""
+    """A cancelled caller does not shift the replies of others."""
     async with open_store() as store:
         given_up = asyncio.create_task(store.client.execute("ECHO", "a"))
         await asyncio.sleep(0)
@@ -125,15 +125,15 @@ async def test_it_does_not_queue_without_end(open_store) -> None:
         assert await asyncio.gather(*futures) == [b"PONG"] * 3
 
 
-async def test_nobody_there() -> None:
-    """A server that is not there is Unavailable within the timeout, and the link keeps trying."""
-    async with RedisClient("redis://127.0.0.1:1/0", SCHEMA, name="nobody", timeout_s=0.2) as client:
+async def test_an_unreachable_server() -> None:
+    """An unreachable server is Unavailable within the timeout, and the client keeps reconnecting."""
+    async with RedisClient("redis://127.0.0.1:1/0", SCHEMA, name="unreachable", timeout_s=0.2) as client:
         with pytest.raises(Unavailable):
             await client.execute("PING")
         assert not client.connected
 
 
-async def test_scripts_that_the_server_forgot(open_store) -> None:
+async def test_scripts_that_the_server_lost(open_store) -> None:
     """SCRIPT FLUSH does no harm."""
     async with open_store() as store:
         await store.client.execute("SCRIPT", "FLUSH")
@@ -148,7 +148,7 @@ async def test_other_schemes_are_refused() -> None:
 
 
 async def test_leaving_at_any_moment(open_store) -> None:
-    """A link that is closed while it connects is closed: no cancellation is lost on the way."""
+    """A client that is closed while it connects is closed: no cancellation is lost."""
     async with open_store() as store:
         for steps in range(40):
             async with asyncio.timeout(5), RedisClient(store.url, SCHEMA, name="brief"):
@@ -178,7 +178,7 @@ async def test_a_server_that_became_a_replica(open_store, eventually) -> None:
 
 
 async def test_a_black_hole(open_store, eventually) -> None:
-    """A connection that stands and says nothing is given up after the timeout; what waits then goes out."""
+    """A silent connection is closed after the timeout; commands that wait are sent on the next one."""
     async with open_store() as store:
         port = int(store.url.split(":")[2].split("/")[0])
         async with (
@@ -202,7 +202,7 @@ async def test_a_black_hole(open_store, eventually) -> None:
 
 @pytest.mark.parametrize("mode", ["reset", "refuse"])
 async def test_resets_and_refusals(open_store, eventually, mode) -> None:
-    """The link notices at once, and is back when the way is."""
+    """The client is disconnected at once, and reconnects when the server is reachable."""
     async with open_store() as store:
         port = int(store.url.split(":")[2].split("/")[0])
         async with (
@@ -218,7 +218,7 @@ async def test_resets_and_refusals(open_store, eventually, mode) -> None:
 
 
 async def test_a_server_that_is_no_cluster(open_store) -> None:
-    """A Cluster URL of one server is Unavailable, and says why."""
+    """A Cluster URL of one server is Unavailable, with the reason."""
     async with open_store() as store:
         url = store.url.replace("redis://", "redis+cluster://")
         async with RedisClient(url, SCHEMA, name="none", timeout_s=0.2) as client:

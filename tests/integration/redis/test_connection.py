@@ -1,4 +1,4 @@
-"""What Redis, or something in its place, may answer: nobody gets another's reply, and no process ends."""
+"""Unexpected replies of Redis, or of a proxy: no caller gets another's reply, and no process ends."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -29,7 +29,7 @@ from relay_turns.effects import Publish
 from relay_wire import uplink
 from relay_wire.frame import Kind
 
-UNASKED = [
+UNEXPECTED = [
     b"+OK\r\n",
     b"-ERR idle\r\n",
     b"$-1\r\n",
@@ -57,33 +57,34 @@ def motion() -> Publish:
     return Publish(Kind.MOTION, 1, b"motion", 0)
 
 
-@pytest.mark.parametrize("reply", UNASKED)
-async def test_a_reply_that_nobody_asked_for(open_store, eventually, reply) -> None:
+@pytest.mark.parametrize("reply", UNEXPECTED)
+async def test_a_reply_without_a_command(open_store, eventually, reply) -> None:
     """It ends the connection, of commands and of messages alike, and is counted; both come back."""
-    heard: list[bytes] = []
+    received: list[bytes] = []
     async with (
         open_store() as store,
         Resp(store.url) as redis,
-        RedisClient(redis.url, SCHEMA, name="unasked") as client,
-        PubSub(redis.url, lambda stream, _: heard.append(stream), name="unasked-hints") as pubsub,
+        RedisClient(redis.url, SCHEMA, name="unexpected") as client,
+        PubSub(redis.url, lambda stream, _: received.append(stream), name="unexpected-sub") as pubsub,
     ):
         pubsub.subscribe("stream")
         await client.ready()
-        await eventually(lambda: heard == [b"stream"])
-        before = [count(VIOLATIONS, name, "protocol") for name in ("unasked", "unasked-hints")]
+        await eventually(lambda: received == [b"stream"])
+        before = [count(VIOLATIONS, name, "protocol") for name in ("unexpected", "unexpected-sub")]
 
-        assert redis.send(reply, "relay-unasked") == 2
+        assert redis.send(reply, "relay-unexpected") == 2
 
         await eventually(
             lambda: (
-                before == [count(VIOLATIONS, name, "protocol") - 1 for name in ("unasked", "unasked-hints")]
+                before
+                == [count(VIOLATIONS, name, "protocol") - 1 for name in ("unexpected", "unexpected-sub")]
             )
         )
-        await eventually(lambda: len(heard) == 2)
+        await eventually(lambda: len(received) == 2)
         assert await client.execute("ECHO", "mine") == b"mine"
 
 
-async def test_a_greeting_that_nobody_asked_for(open_store, eventually) -> None:
+async def test_a_greeting_without_a_command(open_store, eventually) -> None:
     """One that comes before everything else lets no connection stand with replies out of step."""
     async with (
         open_store() as store,
@@ -105,7 +106,7 @@ async def test_a_greeting_that_nobody_asked_for(open_store, eventually) -> None:
     "value", ["nil", "1", "{}", "{'ok'}", "{'ok', 'x'}", "{{}}", "redis.status_reply('OK')"]
 )
 async def test_replies_of_another_shape(open_store, value) -> None:
-    """A reply that its command cannot have is nobody's: Unavailable, and the connection is opened anew."""
+    """A reply that its command cannot have is Unavailable, and the client reconnects."""
     async with (
         open_store() as store,
         Resp(store.url) as redis,
@@ -158,7 +159,7 @@ async def test_reads_of_another_shape(open_store, eventually) -> None:
 @pytest.mark.parametrize("topology", ["sentinel", "cluster"])
 @pytest.mark.parametrize("value", ["nil", "1", "{}", "{'x'}", "{1, 2, 3}", "{{0, 99999, {'h', 1}}}", "'x'"])
 async def test_a_map_of_another_shape(open_store, eventually, topology, value) -> None:
-    """Sentinels and nodes that tell no address are asked again, for as long as it takes."""
+    """Sentinels and nodes that reply without an address are queried again until one has it."""
     async with open_store() as store, Resp(store.url) as redis:
         url = f"redis+{topology}://127.0.0.1:{redis.port}" + ("/relay" if topology == "sentinel" else "")
         redis.instead |= {"SENTINEL": value, "CLUSTER": value}
@@ -183,7 +184,7 @@ async def test_a_role_of_another_shape(open_store, value) -> None:
 async def test_a_callback_that_fails(open_store) -> None:
     """A defect of ours while a reply is handed over ends that connection, and is counted."""
 
-    def fail(_stream: bytes, _told: bytes) -> None:
+    def fail(_stream: bytes, _payload: bytes) -> None:
         raise KeyError("a defect")
 
     async with open_store() as store, PubSub(store.url, fail, name="defect") as pubsub:
@@ -235,18 +236,18 @@ async def test_commands_that_cannot_be_written_while_nothing_stands(open_store) 
 
 
 async def test_a_channel_that_cannot_be_written(open_store, eventually) -> None:
-    """Its subscriber is told so; the others' channels stand."""
-    heard: list[bytes] = []
+    """Subscribing raises for it; the other channels stay subscribed."""
+    received: list[bytes] = []
     async with (
         open_store() as store,
-        PubSub(store.url, lambda stream, _: heard.append(stream), name="odd") as pubsub,
+        PubSub(store.url, lambda stream, _: received.append(stream), name="odd") as pubsub,
     ):
         with pytest.raises(Unencodable):
             pubsub.subscribe("\udcff")
         pubsub.subscribe("stream")
-        await eventually(lambda: heard == [b"stream"])
+        await eventually(lambda: received == [b"stream"])
         await store.cut("odd")
-        await eventually(lambda: heard == [b"stream", b"stream"])
+        await eventually(lambda: received == [b"stream", b"stream"])
 
 
 # --- scripts that the server has lost ---------------------------------------------------------------
@@ -293,7 +294,7 @@ async def test_scripts_are_lost_during_traffic(open_store) -> None:
 
 
 async def test_what_is_sent_behind_a_lost_script_stays_behind_it(open_store) -> None:
-    """A WAIT is sent again with the script, or it would say of its writes what it does not know."""
+    """A WAIT is sent again with the script, since its reply would not cover the script's writes."""
     async with (
         open_store() as store,
         Resp(store.url) as redis,
@@ -314,7 +315,7 @@ async def test_what_is_sent_behind_a_lost_script_stays_behind_it(open_store) -> 
 
 
 async def test_a_server_that_loads_no_scripts(open_store, eventually) -> None:
-    """The link comes up, scripts are sent as text, and frames flow."""
+    """The client connects, scripts are sent as text, and frames arrive."""
     entries: list[object] = []
     async with open_store() as store, Resp(store.url) as redis:
         await store.client.execute("SCRIPT", "FLUSH")
@@ -339,17 +340,17 @@ async def test_a_server_that_loads_no_scripts(open_store, eventually) -> None:
 
 
 async def test_subscriptions_come_back_with_the_permission(open_store, eventually) -> None:
-    """A server that refuses is asked for one channel now and then, and for all when it lets us."""
-    heard: list[bytes] = []
+    """At a server that refuses, one channel is tried at each ping, and all of them once it succeeds."""
+    received: list[bytes] = []
     async with open_store() as store, Resp(store.url) as redis:
         redis.instead["SSUBSCRIBE"] = "redis.error_reply('NOPERM no')"
-        async with PubSub(redis.url, lambda s, _: heard.append(s), name="later", ping_s=0.05) as pubsub:
+        async with PubSub(redis.url, lambda s, _: received.append(s), name="later", ping_s=0.05) as pubsub:
             for stream in ("a", "b", "c"):
                 pubsub.subscribe(stream)
             await eventually(lambda: pubsub.refusal)
             assert pubsub.refusal.reason == "NOPERM"
             redis.instead.clear()
-            await eventually(lambda: {b"a", b"b", b"c"} <= set(heard))
+            await eventually(lambda: {b"a", b"b", b"c"} <= set(received))
             assert pubsub.refusal is None
 
 

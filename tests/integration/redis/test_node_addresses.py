@@ -1,4 +1,4 @@
-"""Nodes that announce addresses of another network: clients reach them where a setting says."""
+"""Nodes that announce addresses of another network: clients reach them at the addresses of a setting."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -67,21 +67,21 @@ async def answers(client: RedisClient, key: str) -> None:
 
 
 async def test_a_cluster_behind_forwarders(cluster, eventually) -> None:
-    """What SLOTS, MOVED and ASK name is reached where the setting says; so are the hints."""
+    """The addresses in SLOTS, MOVED and ASK are mapped by the setting, for commands and pub/sub alike."""
     async with forwarders(cluster.processes) as ports:
         pairs = ",".join(f"{INSIDE}:{port}=127.0.0.1:{proxy.port}" for port, proxy in ports.items())
         seeds = ",".join(f"127.0.0.1:{proxy.port}" for proxy in ports.values())
         settings = StoreSettings.load(redis_url=f"redis+cluster://{seeds}", redis_node_addresses=pairs)
         keys = [f"relay:{{p{number:02d}}}:x" for number in range(16)]
-        heard: set[bytes] = set()
+        received: set[bytes] = set()
         async with (
             RedisClient(settings.store_url, SCHEMA, name="test") as client,
-            PubSub(settings.store_url, lambda stream, _told: heard.add(stream), name="test") as pubsub,
+            PubSub(settings.store_url, lambda stream, _payload: received.add(stream), name="test") as pubsub,
         ):
             for key in keys:
                 pubsub.subscribe(key)
                 await answers(client, key)
-            await eventually(lambda: heard == {key.encode() for key in keys})
+            await eventually(lambda: received == {key.encode() for key in keys})
 
             slot = slot_of(keys[0])
             source = await cluster.primary_of(slot)

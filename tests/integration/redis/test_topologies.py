@@ -93,7 +93,7 @@ class Talk:
     wrote: int = 0
     entries: list[Entry] = field(default_factory=list)
 
-    def say(self, frames: int = 1) -> None:
+    def publish(self, frames: int = 1) -> None:
         for _ in range(frames):
             self.writer.append([Publish(Kind.MOTION, 1, b"motion", 0)], checkpoint=b"{}", up="")
             self.wrote += 1
@@ -107,7 +107,7 @@ class Talk:
 
 @dataclass
 class Relay:
-    """A publisher and a puller on one topology."""
+    """A publisher and a consumer on one topology."""
 
     store: Store
     publisher: Publisher
@@ -127,7 +127,7 @@ class Relay:
 async def relay(
     url: str, talks: int, *, timeout_s: float = TIMEOUT_S, sweep_s: float = 0.2
 ) -> AsyncIterator[Relay]:
-    """So many conversations, claimed, followed, and nothing said yet."""
+    """Conversations, claimed and subscribed to, without a frame yet."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(RedisClient(url, SCHEMA, name="test", timeout_s=timeout_s))
         publisher = await stack.enter_async_context(Publisher(url, timeout_s=timeout_s))
@@ -158,11 +158,11 @@ def topology_url(request: pytest.FixtureRequest) -> str:
 
 
 async def test_end_to_end(topology_url: str, eventually) -> None:
-    """Create, claim, publish, hint, pull and read: on every topology, changing the URL only."""
+    """Create, claim, publish, notify and read: on every topology, with another URL only."""
     async with relay(topology_url, talks=12, sweep_s=60) as r:
         for _ in range(20):
             for talk in r.talks:
-                talk.say()
+                talk.publish()
             await asyncio.sleep(0)
         await eventually(lambda: all(talk.arrived for talk in r.talks))
 
@@ -181,14 +181,14 @@ async def test_sentinel_fail_over(sentinel: SentinelTopology, eventually) -> Non
         connected: list[float] = []
         r.store.client.on_connect(lambda: connected.append(r.store.client.connected_for_s))
         for talk in r.talks:
-            talk.say(5)
+            talk.publish(5)
         await eventually(lambda: all(talk.arrived for talk in r.talks))
         await r.replicated(2)
         (await sentinel.primary()).kill()
         await eventually(lambda: not r.store.client.connected)
         assert r.store.client.connected_for_s == 0
         for talk in r.talks:
-            talk.say(5)
+            talk.publish(5)
 
         await eventually(lambda: all(talk.arrived for talk in r.talks), 20)
         await eventually(lambda: r.consumer.connected)
@@ -197,7 +197,7 @@ async def test_sentinel_fail_over(sentinel: SentinelTopology, eventually) -> Non
 
 
 async def test_a_primary_that_became_a_replica(sentinel: SentinelTopology, eventually) -> None:
-    """READONLY drops the connection: the sentinels are asked again, and a replica is not good enough."""
+    """READONLY closes the connection: the sentinels are queried again, and no replica is accepted."""
     async with RedisClient(sentinel.url, SCHEMA, name="demoted", timeout_s=TIMEOUT_S) as client:
         await client.execute("SET", "k", "v")
         primary, [replica, _] = await sentinel.primary(), await sentinel.replicas()
@@ -219,7 +219,7 @@ async def test_cluster_fail_over(
     before = count(FAILOVERS, "publish")
     async with relay(cluster.url, talks=16) as r:
         for talk in r.talks:
-            talk.say(5)
+            talk.publish(5)
         await eventually(lambda: all(talk.arrived for talk in r.talks))
         victim = await cluster.primary_of(slot_of(r.talks[0].key))
         homes = [(talk, await cluster.primary_of(slot_of(talk.key))) for talk in r.talks]
@@ -231,9 +231,9 @@ async def test_cluster_fail_over(
         others = [talk for talk, home in homes if home is not victim]
         assert others
         for talk in r.talks:
-            talk.say(5)
+            talk.publish(5)
         await eventually(lambda: all(talk.arrived for talk in others))
-        assert not any(talk.arrived for talk in theirs), "nobody can take over yet"
+        assert not any(talk.arrived for talk in theirs), "no replica can take over yet"
         replica.resume()
 
         await eventually(lambda: all(talk.arrived for talk in theirs), 20)
@@ -249,7 +249,7 @@ async def test_a_slot_moves_while_publishing(cluster: ClusterTopology, eventuall
         slot = slot_of(r.talks[0].key)
         theirs = [talk for talk in r.talks if slot_of(talk.key) == slot]
         for talk in r.talks:
-            talk.say(5)
+            talk.publish(5)
         await eventually(lambda: all(talk.arrived for talk in r.talks))
         for talk in r.talks:  # the up stream is part of every publishing, and must be somewhere
             up = talk.key.replace(":down", ":up")
@@ -259,43 +259,43 @@ async def test_a_slot_moves_while_publishing(cluster: ClusterTopology, eventuall
         target = next(process for process in await cluster.primaries() if process is not source)
         await cluster.begin_migration(slot, target)
         for talk in r.talks:
-            talk.say(5)
+            talk.publish(5)
         await eventually(lambda: all(talk.arrived for talk in r.talks))
         while await cluster.move_keys(slot, source, target, 1):
             for talk in theirs:
-                talk.say()
+                talk.publish()
         for talk in theirs:
-            talk.say(5)
+            talk.publish(5)
         await eventually(lambda: all(talk.arrived for talk in theirs))
         assert count(REDIRECTS, "publish", "ask") > asked
 
         await cluster.end_migration(slot, source, target)
         for talk in r.talks:
-            talk.say(5)
+            talk.publish(5)
         await eventually(lambda: all(talk.arrived for talk in r.talks))
         assert count(REDIRECTS, "publish", "moved") > moved
 
 
-async def test_hints_follow_a_slot(cluster: ClusterTopology, eventually) -> None:
+async def test_subscriptions_follow_a_slot(cluster: ClusterTopology, eventually) -> None:
     """The server ends the subscription of a slot that leaves it: it is made again where the slot went."""
-    heard: list[bytes] = []
-    stream = "relay:{p03}:c:hinted:down"
+    received: list[bytes] = []
+    stream = "relay:{p03}:c:notified:down"
     slot = slot_of(stream)
     async with (
         RedisClient(cluster.url, SCHEMA, name="test", timeout_s=TIMEOUT_S) as client,
         PubSub(
-            cluster.url, lambda stream, _: heard.append(stream), name="test", timeout_s=TIMEOUT_S
+            cluster.url, lambda stream, _: received.append(stream), name="test", timeout_s=TIMEOUT_S
         ) as pubsub,
     ):
         pubsub.subscribe(stream)
-        await eventually(lambda: heard == [stream.encode()])
+        await eventually(lambda: received == [stream.encode()])
         source = await cluster.primary_of(slot)
         target = next(process for process in await cluster.primaries() if process is not source)
         await cluster.migrate(slot, target)
-        await eventually(lambda: len(heard) == 2)
+        await eventually(lambda: len(received) == 2)
         await client.execute("SPUBLISH", stream, "")
 
-        await eventually(lambda: len(heard) == 3)
+        await eventually(lambda: len(received) == 3)
         pubsub.unsubscribe(stream)
 
 
@@ -311,10 +311,10 @@ async def test_scripts_are_lost_everywhere(topology, eventually) -> None:
     async with relay(topology.url, talks=12) as r:
         for _ in range(10):
             for talk in r.talks:
-                talk.say(3)
+                talk.publish(3)
             await asyncio.gather(*(server.execute("SCRIPT", "FLUSH") for server in servers))
             for talk in r.talks:
-                talk.say(3)
+                talk.publish(3)
         await eventually(lambda: all(talk.arrived for talk in r.talks))
 
 
@@ -335,7 +335,7 @@ async def test_ready_on_every_topology(topology, eventually) -> None:
 
 
 async def test_subscriptions_follow_a_planned_fail_over(cluster: ClusterTopology, eventually) -> None:
-    """The old primary stays up as a replica: nobody stays subscribed at it."""
+    """The old primary stays up as a replica: no subscription stays there."""
     async with relay(cluster.url, talks=1) as r, beating(r) as heartbeat:
         await eventually(lambda: heartbeat.readiness() == "")
         old = await cluster.primary_of(slot_of(r.talks[0].key))
@@ -347,7 +347,7 @@ async def test_subscriptions_follow_a_planned_fail_over(cluster: ClusterTopology
             while "relay-test-hints" not in await new.execute("CLIENT", "LIST", "TYPE", "pubsub"):
                 await asyncio.sleep(0.05)
         await eventually(lambda: heartbeat.readiness() == "")
-        r.talks[0].say(5)
+        r.talks[0].publish(5)
         await eventually(lambda: r.talks[0].arrived)
 
 
@@ -364,15 +364,15 @@ async def beating(r: Relay) -> AsyncIterator[Heartbeat]:
         yield heartbeat
 
 
-async def test_a_command_is_not_sent_on_for_ever(cluster: ClusterTopology) -> None:
-    """Two nodes that each say the other has it: Unavailable after a few redirects."""
+async def test_redirects_are_limited(cluster: ClusterTopology) -> None:
+    """Two nodes that redirect to each other: Unavailable after a few redirects."""
     key = "{p05}key"
     slot = slot_of(key)
     source = await cluster.primary_of(slot)
     target = next(process for process in await cluster.primaries() if process is not source)
     async with RedisClient(cluster.url, SCHEMA, name="test", timeout_s=5) as client:
         await client.ready()
-        # The target is told nothing: it answers what is asked of it with MOVED, and the source with ASK.
+        # The target does not import the slot: it replies with MOVED, and the source with ASK.
         await source.execute("CLUSTER", "SETSLOT", slot, "MIGRATING", await target.execute("CLUSTER", "MYID"))
         try:
             with pytest.raises(Unavailable, match="redirected"):
@@ -385,7 +385,7 @@ async def test_a_command_is_not_sent_on_for_ever(cluster: ClusterTopology) -> No
 async def test_no_node_is_there() -> None:
     """A cluster or sentinels that are not there are Unavailable within the timeout."""
     for url in ("redis+cluster://127.0.0.1:1,127.0.0.1:2", "redis+sentinel://127.0.0.1:1/relay"):
-        async with RedisClient(url, SCHEMA, name="nobody", timeout_s=0.2) as client:
+        async with RedisClient(url, SCHEMA, name="unreachable", timeout_s=0.2) as client:
             with pytest.raises(Unavailable):
                 await client.execute("GET", "k")
             assert not client.connected

@@ -1,4 +1,4 @@
-"""Channels: what happens at their end."""
+"""Transports: their end."""
 
 import pytest
 from redis import exceptions
@@ -9,7 +9,7 @@ from relay_settings.redis_url import RedisUrl
 
 
 async def test_commands_for_a_connection_that_is_gone(open_store) -> None:
-    """They are not sent, and whoever waits for the end is told: writing and breaking may meet."""
+    """They are discarded, and ``wait_closed`` raises, since a write and the break may coincide."""
     replies: list[Reply] = []
     async with open_store() as store:
         connection = await endpoint_of(RedisUrl.parse(store.url)).open(name="test", timeout_s=5)
