@@ -1,24 +1,24 @@
-"""Capacity: how many conversations a worker has room for. Pure.
+"""Capacity: how many further conversations a worker may own. Pure.
 
-A conversation that nobody has spoken in for long costs its worker hardly anything. So it leaves its place to
-one that is spoken in, up to a bound of its own.
+A conversation without speech for a while costs its worker hardly any CPU. It leaves its place to an active
+one, up to a limit of its own.
 """
 
 from typing import NamedTuple
 
 
 class Capacity(NamedTuple):
-    """What a worker owns at once."""
+    """Limits of the conversations that a worker owns."""
 
     active: int
-    """Most conversations, but for those that are idle."""
+    """Most active conversations."""
     idle: int
-    """Most further ones, which are."""
+    """Most further conversations, which are idle."""
 
     def room(self, active: int, owned: int) -> int:
-        """How many more it takes, when it owns so many and so many of these are active."""
+        """How many more the worker may own, when it owns ``owned``, of which ``active`` are active."""
         return max(0, min(self.active - active, self.active + self.idle - owned))
 
     def load(self, active: int, owned: int) -> float:
-        """How full it is, from 0 to 1."""
+        """How full the worker is, from 0 to 1."""
         return max(active / self.active, owned / (self.active + self.idle))

@@ -1,42 +1,42 @@
-"""Offers: the queues that may hold conversations to take, and when to reach into each."""
+"""Claim schedule: when a worker next asks each queue for conversations to claim. Pure."""
 
 
 class ClaimSchedule:
-    """Queues to reach into, the earliest due first. Times are the caller's, of any one clock.
+    """Queues to ask, the earliest due first. Times are the caller's, of any one clock.
 
-    Who reaches for a hint lets emptier workers go first, by a head start. A sweep must not spoil that: a
-    queue about to be swept when a hint comes is due when the hint says. Further hints change nothing, so
-    that what is offered all the time is reached for in the end.
+    After a notification a worker waits the longer, the fuller it is, so that emptier workers are served
+    first. A scan must not defeat that: a notification sets the time of a queue that is due for a scan.
+    Further notifications change nothing, so that a queue with constant notifications is asked in the end.
     """
 
     def __init__(self) -> None:
         self._due: dict[bytes, float] = {}
-        self._swept: set[bytes] = set()
-        """Queues that no hint is the reason for."""
+        self._scanned: set[bytes] = set()
+        """Queues that are due for a scan alone."""
 
     def __bool__(self) -> bool:
         return bool(self._due)
 
     @property
     def due(self) -> float:
-        """When the first is due. Raises ``ValueError`` when there is none."""
+        """When the first queue is due. Raises ``ValueError`` when there is none."""
         return min(self._due.values())
 
-    def hear(self, queue: bytes, due: float) -> None:
-        """A hint said that something is in this queue."""
-        if queue in self._swept or queue not in self._due:
-            self._swept.discard(queue)
+    def notify(self, queue: bytes, due: float) -> None:
+        """Schedule a queue after a notification."""
+        if queue in self._scanned or queue not in self._due:
+            self._scanned.discard(queue)
             self._due[queue] = due
 
-    def sweep(self, queue: bytes, due: float) -> None:
-        """Look into this queue, since hints can be lost."""
+    def scan(self, queue: bytes, due: float) -> None:
+        """Schedule a queue although there was no notification, since notifications can be lost."""
         if queue not in self._due:
-            self._swept.add(queue)
+            self._scanned.add(queue)
             self._due[queue] = due
 
     def pop(self) -> bytes:
-        """The queue that is due first. Raises ``ValueError`` when there is none."""
+        """Remove the queue that is due first. Raises ``ValueError`` when there is none."""
         queue = min(self._due, key=self._due.__getitem__)
-        self._swept.discard(queue)
+        self._scanned.discard(queue)
         del self._due[queue]
         return queue

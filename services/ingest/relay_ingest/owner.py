@@ -1,8 +1,9 @@
-"""Owners: one conversation during our term. The only place where decisions meet effects.
+"""Owner: runs one conversation for as long as this worker owns it. The only place where decisions meet
+effects.
 
-What comes from the up stream and from Motion Server goes into the turn machine; what the machine
-decides goes to the writer and to Motion. All of it happens synchronously on the event loop, in the
-callback that brought the input, so nothing is queued in between and nothing can overtake.
+Input from the uplink, Motion Server and the agent goes into the turn machine; the machine's effects go to the
+writer and to Motion Server. All of it happens synchronously on the event loop, in the callback of the input,
+so that nothing is queued in between and nothing can overtake.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from relay_ingest.motion.client import MotionClient, MotionLimits
 from relay_ingest.motion.failures import MotionFailure
 from relay_ingest.motion.pool import MotionPool
 from relay_ingest.motion.session import MotionConversation
-from relay_ingest.observer import TurnObserver
+from relay_ingest.turn_trace import TurnTrace
 from relay_ingest.uplink_reader import Accepted, UplinkReader
 from relay_redis.errors import StoreError
 from relay_settings.ingest import IngestSettings
@@ -37,7 +38,7 @@ from relay_wire import events, uplink
 
 DISCARDED = counter(
     "relay_ingest_discarded_total",
-    "What arrived and may not be published.",
+    "Input that may not be published.",
     what=OPEN,
     reason=OPEN,
 )
@@ -46,13 +47,14 @@ for _what, _reasons in DISCARDS.items():
         expect(DISCARDED, what=_what, reason=_reason)
 
 _PAUSE_BYTES = 1024 * 1024
-"""Unacknowledged frames at which no more speech is taken; motion still is, up to ``backlog_bytes``."""
+"""Unacknowledged frames at which the uplink is read no further; motion is published up to
+``backlog_bytes``."""
 DEFECT = "internal_error"
-"""Why a conversation ends when its owner fails."""
+"""The reason of the end of a conversation whose owner has failed."""
 CLOSED = "closed"
-"""Why one ends whose last frame was published before."""
+"""The reason where the former owner had published the last frame."""
 UNREADABLE = "unreadable_record"
-"""Why one ends whose record is damaged."""
+"""The reason where the record is damaged."""
 
 log = structlog.get_logger(__name__)
 
@@ -61,16 +63,16 @@ class Owner:
     """Runs one conversation until it ends, is handed over, or is lost.
 
     Args:
-        lease: The term just claimed.
-        consumer: Reads the up stream.
-        publisher: Writes the down stream.
-        up: Where the agent speaks, and what waits to be read can be asked about.
+        lease: The ownership of the conversation.
+        consumer: Reads the uplink.
+        publisher: Appends to the down stream.
+        up: Appends the agent's speech to the uplink, and looks up cancelled turns.
         registry: The agents of this worker.
         pool: The source of Motion sessions.
         settings: The worker's.
         spawn: Starts a task that the worker owns.
-        on_lost: Called once when another owner took over, or the store refused us.
-        on_closed: Called once when the conversation's last frame is appended, with the reason of its end.
+        on_lost: Called once when another worker has taken over, or Redis refuses a write.
+        on_closed: Called once when the conversation's last frame is appended, with the reason of the end.
     """
 
     def __init__(
@@ -101,27 +103,26 @@ class Owner:
             input_timeout_s=settings.input_timeout_s,
         )
         state = _decode(record.checkpoint)
+        self._state_readable = state is not None
         self._machine = TurnMachine(self._rules, state)
-        self._contained = ErrorBoundary(
-            spawn, self._fail, conversation=record.id, generation=lease.generation
-        )
+        self._boundary = ErrorBoundary(spawn, self._fail, conversation=record.id, generation=lease.generation)
         self.writer = publisher.open(lease, heard=self._uplink_progress, on_lost=self._lost)
         self._motion = MotionClient(
             pool,
             MotionConversation(record.id, record.avatar_id, record.sample_rate),
             listener=self,
             limits=MotionLimits.of(settings),
-            spawn=self._contained.spawn,
+            spawn=self._boundary.spawn,
         )
         self._key = record.input_key if record.input_turn == record.turn else ""
-        """What the turn was opened with."""
-        term_s = (lease.generation - record.first_generation) / 1000
-        is_new = term_s < settings.conversation_active_s or record.input_turn > record.turn
+        """The key that the turn was opened with."""
+        age_s = (lease.generation - record.first_generation) / 1000
+        is_new = age_s < settings.conversation_active_s or record.input_turn > record.turn
         self._active_at = self._loop.time() - (0.0 if is_new else settings.conversation_active_s)
         self._retiring = False
-        self._boundary = asyncio.Event()
+        self._between_turns = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._observer = TurnObserver(record.id)
+        self._trace = TurnTrace(record.id)
         self._stopped = False
         self._failed = False
         self._agent = AgentRunner(
@@ -132,20 +133,25 @@ class Owner:
             last_entry=lambda: self._uplink.last_handled,
             publish=self._emit,
             is_backlogged=self.is_behind,
-            spawn=self._contained.spawn,
+            spawn=self._boundary.spawn,
         )
+        self._uplink = UplinkReader(lease, consumer=consumer, up=up, boundary=self._boundary, handler=self)
+
+    def start(self) -> None:
+        """Start reading and the agent, and publish the first frames of this ownership. Call once."""
+        record = self.lease.conversation
         self._agent.start()
-        self._uplink = UplinkReader(lease, consumer=consumer, up=up, contained=self._contained, handler=self)
-        with self._contained("start"):
+        self._uplink.start()
+        with self._boundary("start"):
             if self._machine.phase == "closed":
-                # The owner before us published the last frame and could not finish.
-                self._loop.call_soon(on_closed, self, CLOSED)
+                # The former owner has published the last frame and could not finish.
+                self._loop.call_soon(self._on_closed, self, CLOSED)
             else:
                 self._begin()
                 self.on_cancel(record.stopped, record.stop_reason)
-                if state is None:
+                if not self._state_readable:
                     self._log.error("checkpoint unreadable, the conversation ends")
-                if lease.replaced or state is None:
+                if self.lease.replaced or not self._state_readable:
                     self._close(UNREADABLE)
 
     @property
@@ -154,18 +160,18 @@ class Owner:
         return self.lease.keys.id
 
     @property
-    def silent_s(self) -> float:
-        """For how long nothing was said in the conversation, or done in it."""
+    def idle_s(self) -> float:
+        """How long the conversation has had no activity."""
         if self._machine.phase in ("speaking", "playing"):
             return 0.0
         return self._loop.time() - self._active_at
 
-    def watched(self, ago_s: float) -> None:
-        """Somebody watched it so long ago: until then it was not idle."""
+    def mark_active(self, ago_s: float) -> None:
+        """Count activity of ``ago_s`` ago, such as a viewer's presence."""
         self._active_at = self._loop.time() - ago_s
 
     def stop(self) -> None:
-        """Touch the conversation no more: neither the streams nor Motion Server. Safe to call again."""
+        """Stop using the streams and Motion Server. Safe to call again."""
         if self._stopped:
             return
         self._stopped = True
@@ -173,29 +179,29 @@ class Owner:
         self._motion.close()
         self._agent.stop()
         self.writer.close()
-        self._boundary.set()
+        self._between_turns.set()
         if self._timer is not None:
             self._timer.cancel()
-        self._observer.leave("left")
+        self._trace.end("left")
 
     async def retire(self, within_s: float) -> None:
-        """Come to a turn boundary, at most so late, with everything appended acknowledged.
+        """Wait for a turn boundary, at most ``within_s``, and until all frames are acknowledged.
 
-        No turn begins from now on: what waits is the next owner's. Cancelling is safe.
+        No turn begins from now on: waiting turns are left to the next owner. Cancelling is safe.
         """
         self._retiring = True
         self._mark_boundary()
         try:
             async with asyncio.timeout(within_s):
-                await self._boundary.wait()
+                await self._between_turns.wait()
                 await self.writer.drained()
         except TimeoutError:
-            self._log.warning("leaving in the middle of a turn", turn=self._machine.turn)
+            self._log.warning("handing over in mid-turn", turn=self._machine.turn)
 
-    # --- the term ------------------------------------------------------------------------------
+    # --- start and end -------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        """Publish the term's first frames, unless they are out."""
+        """Publish the first frames of this ownership, unless they were published."""
         if not self.writer.tail.seq:
             self.perform(self._machine.start(self._loop.time(), self.lease.conversation.tail))
 
@@ -206,12 +212,12 @@ class Owner:
         self._on_closed(self, reason)
 
     def _fail(self) -> None:
-        """End the conversation, since its owner cannot go on."""
+        """End the conversation, since its owner cannot continue."""
         if self._failed or self._stopped:
             return
         self._failed = True
         self._uplink.close()
-        # Where the state is what cannot be worked with, another begins.
+        # A new machine follows, in case the state of the old one is the cause.
         for machine in (self._machine, TurnMachine(self._rules)):
             self._machine = machine
             try:
@@ -219,12 +225,12 @@ class Owner:
                 self.perform(machine.emit(events.Error(DEFECT, "the relay failed", retryable=False)))
                 self._close(DEFECT)
             except Exception as further:  # noqa: BLE001  # the root of a callback, as above
-                self._contained.report("end", further)
+                self._boundary.report("end", further)
             else:
                 return
         self._lost(StoreError("the owner failed"))
 
-    # --- inputs: the up stream -----------------------------------------------------------------
+    # --- inputs: the uplink --------------------------------------------------------------------
 
     def offer(self, speech: uplink.SpeechChunk) -> Accepted | Deferred:
         """Part of ``UplinkHandler``."""
@@ -244,7 +250,7 @@ class Owner:
         begins = self._machine.turn != before
         if begins:
             self._key = speech.key
-            self._observer.begin(speech)
+            self._trace.begin(speech)
             if speech.barge_in and not speech.key.startswith(speech_output.KEYS):
                 self._agent.enqueue(agent_events.Interrupted(BARGE_IN))
         return Accepted(effects, begins)
@@ -291,7 +297,7 @@ class Owner:
     def motion(self, req_id: str, payload: bytes, *, last: bool) -> None:
         """Part of ``MotionListener``."""
         now = self._loop.time()
-        with self._contained("motion"):
+        with self._boundary("motion"):
             self.perform(self._machine.motion(now, req_id, payload, last=last))
             if self.writer.backlog_bytes > self._settings.backlog_bytes:
                 self.perform(self._machine.motion_failed(now, "backlog"))
@@ -301,14 +307,14 @@ class Owner:
         if self._stopped:
             return
         error = events.Error(failure.code, failure.message, failure.retryable)
-        with self._contained("motion"):
+        with self._boundary("motion"):
             self.perform(self._machine.motion_failed(self._loop.time(), failure.code, error))
 
     # --- inputs: the agent ---------------------------------------------------------------------
 
     def _emit(self, event: events.StreamEvent) -> None:
         if not self._stopped:
-            with self._contained("agent"):
+            with self._boundary("agent"):
                 self.perform(self._machine.emit(event))
 
     # --- effects -------------------------------------------------------------------------------
@@ -322,7 +328,7 @@ class Owner:
             turn_phase=self._machine.phase,
             turn_ends_at_ms=self._turn_ends_at_ms(),
             up=self._uplink.cursor,
-            traceparent=self._observer.traceparent,
+            traceparent=self._trace.traceparent,
         )
         for effect in effects:
             match effect:
@@ -335,7 +341,7 @@ class Owner:
                 case Discard(what, reason):
                     DISCARDED.labels(what, reason).inc()
                 case Publish():
-                    self._observer.published(effect, self._loop.time())
+                    self._trace.published(effect, self._loop.time())
         self._mark_boundary()
         self._set_timer()
 
@@ -348,9 +354,9 @@ class Owner:
 
     def _mark_boundary(self) -> None:
         if self._machine.phase == "speaking":
-            self._boundary.clear()
+            self._between_turns.clear()
         else:
-            self._boundary.set()
+            self._between_turns.set()
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -362,11 +368,11 @@ class Owner:
 
     def _on_time(self) -> None:
         self._timer = None
-        with self._contained("timer"):
+        with self._boundary("timer"):
             self.perform(self._machine.tick(self._loop.time()))
             self._uplink.resume()
 
-    # --- the end -------------------------------------------------------------------------------
+    # --- loss ----------------------------------------------------------------------------------
 
     def _lost(self, error: StoreError) -> None:
         self._log.warning("conversation lost", error=str(error))

@@ -1,4 +1,4 @@
-"""Uplink reader: reads a conversation's up stream for its owner, in order, except for interrupts.
+"""Uplink reader: reads a conversation's uplink for its owner, in order, except for interrupts.
 
 Speech of a turn that may not begin yet stays in the stream. The reader reads past it, since interrupts and
 playback reports lie behind it, and reads it again when the turn may begin. An interrupt acts before the
@@ -16,7 +16,7 @@ from prometheus_client import Counter
 
 from relay_ingest.error_boundary import ErrorBoundary
 from relay_redis.errors import StoreError
-from relay_streams.consumer import Entry, StreamConsumer
+from relay_streams.consumer import Entry, StreamConsumer, StreamSubscription
 from relay_streams.conversations import fields_of
 from relay_streams.leases import Lease
 from relay_streams.uplink import Uplink
@@ -24,7 +24,7 @@ from relay_turns.effects import Deferred, Effect
 from relay_turns.machine import BARGE_IN
 from relay_wire import uplink
 
-BAD_ENTRIES = Counter("relay_ingest_bad_entries_total", "Up entries that could not be read.")
+BAD_ENTRIES = Counter("relay_ingest_bad_entries_total", "Uplink entries that could not be decoded.")
 
 _PAUSE_S = 0.05
 _MANY_ENTRIES = 16
@@ -65,13 +65,13 @@ class UplinkHandler(Protocol):
 
 
 class UplinkReader:
-    """Reads from the stored cursor on, until closed.
+    """Reads a conversation's uplink, from ``start`` until ``close``.
 
     Args:
         lease: The conversation's lease.
         consumer: Reads the stream.
         up: Knows the last turn that was cancelled.
-        contained: Catches what is raised here.
+        boundary: Around the callbacks and tasks of this reader.
         handler: The owner.
     """
 
@@ -81,12 +81,13 @@ class UplinkReader:
         *,
         consumer: StreamConsumer,
         up: Uplink,
-        contained: ErrorBoundary,
+        boundary: ErrorBoundary,
         handler: UplinkHandler,
     ) -> None:
         self._keys = lease.keys
+        self._consumer = consumer
         self._up = up
-        self._contained = contained
+        self._boundary = boundary
         self._handler = handler
         self._loop = asyncio.get_running_loop()
         self.cursor = lease.conversation.up
@@ -96,8 +97,17 @@ class UplinkReader:
         self._deferred_after: str | None = None
         """The entry before the first deferred speech."""
         self._lookup: asyncio.Task[None] | None = None
-        self._subscription = consumer.follow(
-            self._keys.up, self._keys.partition, self.cursor, self._on_entries, contained.failed("uplink")
+        self._subscription: StreamSubscription
+        """Created by ``start``."""
+
+    def start(self) -> None:
+        """Read from the stored cursor on."""
+        self._subscription = self._consumer.follow(
+            self._keys.up,
+            self._keys.partition,
+            self.cursor,
+            self._on_entries,
+            self._boundary.failed("uplink"),
         )
 
     @property
@@ -158,9 +168,8 @@ class UplinkReader:
                 self._deferred_after = self.cursor
             return
         if answer.begins:
-            self._deferred_after = (
-                None  # Of the turns before one that barges in, nothing is published any more.
-            )
+            # Of the turns before one that barges in, nothing is published any more.
+            self._deferred_after = None
         self._mark_handled(entry_id)
         self._handler.perform(answer.effects)
 
@@ -179,7 +188,7 @@ class UplinkReader:
 
     def _look_ahead(self) -> None:
         if self._lookup is None or self._lookup.done():
-            self._lookup = self._contained.spawn(self._cancel_early())
+            self._lookup = self._boundary.spawn(self._cancel_early())
 
     async def _cancel_early(self) -> None:
         with suppress(StoreError):

@@ -1,4 +1,6 @@
-"""The worker: takes conversations that need an owner, keeps their leases, and hands them over."""
+"""The worker: claims conversations without an owner, renews their leases, and hands them over when it
+drains.
+"""
 
 import asyncio
 import socket
@@ -14,12 +16,13 @@ from prometheus_client import Counter, Gauge
 from relay_ingest.agents.registry import AgentRegistry
 from relay_ingest.capacity import Capacity
 from relay_ingest.claim_schedule import ClaimSchedule
-from relay_ingest.error_boundary import ErrorBoundary, store_failed, store_may_fail
-from relay_ingest.maintenance import IndexMaintenance
+from relay_ingest.error_boundary import ErrorBoundary
 from relay_ingest.motion.pool import UnlimitedPool
 from relay_ingest.motion.vendor import Vendor
 from relay_ingest.owner import CLOSED, DEFECT, UNREADABLE, Owner
+from relay_ingest.store_failures import store_failed, store_may_fail
 from relay_ingest.unowned import UnownedMonitor
+from relay_ingest.upkeep import IndexUpkeep
 from relay_redis.client import RedisClient
 from relay_redis.errors import StoreError
 from relay_redis.pubsub import PubSub
@@ -32,7 +35,7 @@ from relay_streams.errors import Ended, Fenced, Missing, Unreadable
 from relay_streams.heartbeat import Heartbeat
 from relay_streams.installation import Installation, installed
 from relay_streams.keys import KeySpace, PartitionKeys
-from relay_streams.leases import Assignment, Lease, Leases
+from relay_streams.leases import Assignment, Lease, Leases, Queue
 from relay_streams.publisher import Publisher
 from relay_streams.scripts import SCHEMA
 from relay_streams.uplink import Uplink, UplinkLimits
@@ -40,43 +43,43 @@ from relay_telemetry.counter import counter, declared
 from relay_wire.uplink import Close
 
 IDLE = "idle"
-"""Why a conversation ends that nobody uses."""
+"""The reason of the end of a conversation without viewers and activity."""
 
 OWNED = Gauge("relay_ingest_conversations", "Conversations this worker owns.")
 CAPACITY = Gauge("relay_ingest_capacity", "Conversations this worker may own.")
-CLAIMED = Counter("relay_ingest_claimed_total", "Conversations taken over or taken up.")
+CLAIMED = Counter("relay_ingest_claimed_total", "Conversations claimed, new ones and those of former owners.")
 LOST = counter(
     "relay_ingest_lost_total",
-    "Conversations this worker lost: to another owner, or because Redis refused it.",
+    "Conversations this worker lost: to another owner, or because Redis refused a write.",
     reason=("fenced", "refused", "missing", "storeerror"),
 )
 RELEASED = counter(
-    "relay_ingest_released_total", "Conversations given up or ended.", how=("handed_over", "ended")
+    "relay_ingest_released_total", "Conversations handed over or ended.", how=("handed_over", "ended")
 )
 DEFERRED = counter(
     "relay_ingest_deferred_total",
-    "Conversations put off: a later version wrote their record, or taking them failed.",
+    "Claims deferred: a later version wrote the record, or starting the owner failed.",
     reason=("later_format", "defect"),
 )
-ACTIVE = Gauge("relay_ingest_active_conversations", "Those of them that were spoken in of late.")
+ACTIVE = Gauge("relay_ingest_active_conversations", "Conversations of this worker with recent activity.")
 ENDED = counter(
     "relay_ingest_ended_total",
     "Conversations that ended, by reason.",
     reason=("deleted", "viewer_left", IDLE, CLOSED, DEFECT, UNREADABLE, "other"),
 )
-EXPIRED = Counter("relay_ingest_expired_total", "Leases of other workers found run out.")
+EXPIRED = Counter("relay_ingest_expired_total", "Expired leases found, of any worker.")
 
 _RENEWALS_PER_LEASE = 4
-_HEAD_START_S = 0.2
-"""How much later a full worker reaches for an offer than an empty one: the emptier one gets it."""
-_TAKEN_AT_ONCE = 4
-"""Most offers of a partition taken before others may have some."""
+CLAIM_BACKOFF_S = 0.2
+"""How much later a full worker claims than an empty one, so that the emptier one claims first."""
+_ASSIGNMENTS_AT_ONCE = 4
+"""Most assignments taken from a queue at once, so that other workers get some."""
 
 log = structlog.get_logger(__name__)
 
 
 class Worker:
-    """Owns up to ``max_conversations`` at once. Made by ``worker``."""
+    """Owns up to ``max_conversations`` active conversations. Created by ``worker``."""
 
     def __init__(
         self,
@@ -97,101 +100,102 @@ class Worker:
         self._keys = installation.keys
         self._installation = installation
         self.heartbeat = heartbeat
-        self._registry = Leases(client, self._keys, owner=name, lease_ms=settings.lease_ms)
+        self._leases = Leases(client, self._keys, owner=name, lease_ms=settings.lease_ms)
         self._client = client
         self._consumer = consumer
         self._publisher = publisher
         self._agents = agents
         self._uplink = Uplink(client, UplinkLimits.of(settings))
         self._spawn = partial(tasks.spawn, name="owner")
-        self._contained = ErrorBoundary(self._spawn, lambda: None, worker=name)
-        self._pool = UnlimitedPool(vendor, close_s=settings.motion_close_s, spawn=self._contained.spawn)
+        self._boundary = ErrorBoundary(self._spawn, lambda: None, worker=name)
+        self._pool = UnlimitedPool(vendor, close_s=settings.motion_close_s, spawn=self._boundary.spawn)
         self._owners: dict[str, Owner] = {}
         self._draining = False
         self._partitions = {
             shared.unowned.encode(): shared for shared in map(self._keys.shared, range(settings.partitions))
         }
-        self.upkeep = IndexMaintenance(
-            self._registry, [*self._partitions.values()], settings, self._contained
-        )
-        """What mends the indexes."""
-        self._offers = ClaimSchedule()
-        self._work = asyncio.Event()
-        """Set while there are offers."""
+        self.upkeep = IndexUpkeep(self._leases, [*self._partitions.values()], settings, self._boundary)
+        self._schedule = ClaimSchedule()
+        self._scheduled = asyncio.Event()
+        """Set while the schedule has a queue."""
         self._renew_now = asyncio.Event()
         self._capacity = Capacity(settings.max_conversations, settings.max_idle_conversations)
-        self._waiting = UnownedMonitor(settings.owner_wait_s)
+        self._unowned = UnownedMonitor(settings.owner_wait_s)
         self._active = 0
-        """Owned conversations that were spoken in of late, when it was counted last."""
+        """Owned conversations with recent activity, as counted last."""
         CAPACITY.set(settings.max_conversations)
 
     @property
     def queues(self) -> list[str]:
-        """The streams of conversations that need an owner."""
+        """The streams of conversations without an owner."""
         return [shared.unowned for shared in self._partitions.values()]
 
     def readiness(self) -> str:
-        """Why no conversation would be taken, or nothing."""
+        """Why no conversation can be claimed, or nothing."""
         return self.heartbeat.readiness() or self._installation.readiness()
 
-    def offered(self, unowned: bytes, _: bytes = b"") -> None:
-        """A partition's queue moved."""
-        self._offers.hear(unowned, self._due())
-        self._work.set()
+    def on_notification(self, unowned: bytes, _: bytes = b"") -> None:
+        """Schedule claims from a partition's queue, which has new entries."""
+        self._schedule.notify(unowned, self._claim_time())
+        self._scheduled.set()
 
-    async def take(self) -> None:
-        """Take what is offered, for as long as there is room. Runs until cancelled."""
+    async def claim(self) -> None:
+        """Claim conversations from the queues that are due, while there is capacity. Runs until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            await self._work.wait()
-            wait_s = self._offers.due - loop.time()
+            await self._scheduled.wait()
+            wait_s = self._schedule.due - loop.time()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
-                continue  # A hint may have moved it meanwhile.
-            queue = self._offers.pop()
-            if not self._offers:
-                self._work.clear()
-            with self._contained("worker"), store_may_fail("take"):
-                await self._take_from(self._partitions[queue])
+                continue  # A notification may have changed the schedule meanwhile.
+            queue = self._schedule.pop()
+            if not self._schedule:
+                self._scheduled.clear()
+            with self._boundary("worker"), store_may_fail("dequeue"):
+                await self._claim_from(self._partitions[queue])
 
-    async def sweep(self) -> None:
-        """Find leases that ran out and queues whose hints were lost. Runs until cancelled."""
+    async def scan(self) -> None:
+        """Find expired leases, and queues whose notifications were lost. Runs until cancelled."""
         loop, lease_s = asyncio.get_running_loop(), self._settings.lease_ms / 1000
-        steady_since = swept_at = loop.time()
+        steady_since = scanned_at = loop.time()
         while True:
             await asyncio.sleep(self._settings.ingest_lease_scan_s)
-            # When Redis, or this process, was away, every lease has run out: owners may renew theirs first.
-            if loop.time() - swept_at > self._settings.ingest_lease_scan_s + lease_s / 2:
+            # When Redis, or this process, was away, all leases have expired: owners may renew theirs first.
+            if loop.time() - scanned_at > self._settings.ingest_lease_scan_s + lease_s / 2:
                 steady_since = loop.time()
-            swept_at = loop.time()
-            steady_s = min(self._client.connected_for_s, swept_at - steady_since)
-            with self._contained("worker"):
-                queues = []
-                for unowned, partition in self._partitions.items():
-                    with store_may_fail("sweep"):
-                        queues.append(
-                            await self._registry.expire(partition, 100 if steady_s > lease_s else 0)
-                        )
-                    self._offers.sweep(unowned, self._due())
-                    self._work.set()
-                EXPIRED.inc(sum(queue.requeued for queue in queues))
-                self._waiting.measure(queues, owned=len(self._owners), active=self._active)
+            scanned_at = loop.time()
+            steady_s = min(self._client.connected_for_s, scanned_at - steady_since)
+            with self._boundary("worker"):
+                await self._scan(100 if steady_s > lease_s else 0)
+
+    async def _scan(self, limit: int) -> None:
+        queues: list[Queue] = []
+        failures: list[StoreError] = []
+        for unowned, partition in self._partitions.items():
+            try:
+                queues.append(await self._leases.expire(partition, limit))
+            except StoreError as error:
+                failures.append(error)
+            self._schedule.scan(unowned, self._claim_time())
+            self._scheduled.set()
+        store_failed("scan", *failures)
+        EXPIRED.inc(sum(queue.requeued for queue in queues))
+        self._unowned.report(queues, owned=len(self._owners), active=self._active)
 
     async def renew(self) -> None:
-        """Keep the leases; let the owners forget what no fail-over can have lost. Runs until cancelled."""
+        """Renew the leases, and trim the owners' retransmit buffers. Runs until cancelled."""
         self._client.on_connect(self._renew_now.set)
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.lease_ms / 1000 / _RENEWALS_PER_LEASE):
                     await self._renew_now.wait()
             self._renew_now.clear()
-            with self._contained("worker"):
+            with self._boundary("worker"):
                 await self._renew()
 
     async def _renew(self) -> None:
-        renewal = await self._registry.renew([owner.lease for owner in self._owners.values()])
-        for error in renewal.failures:
-            store_failed("renew", error)
+        renewal = await self._leases.renew([owner.lease for owner in self._owners.values()])
+        store_failed("renew", *renewal.failures)
         for conversation in renewal.lost:
             if owner := self._owners.get(conversation):
                 owner.stop()
@@ -205,9 +209,9 @@ class Worker:
         self._count()
         if self._settings.conversation_idle_s:
             for owner in list(self._owners.values()):
-                if owner.silent_s > self._settings.conversation_idle_s:
-                    owner.watched(0)  # It is asked about once.
-                    self._contained.spawn(self._end_if_idle(owner))
+                if owner.idle_s > self._settings.conversation_idle_s:
+                    owner.mark_active(0)  # One check at a time.
+                    self._boundary.spawn(self._end_if_idle(owner))
 
     async def _end_if_idle(self, owner: Owner) -> None:
         with store_may_fail("end"), suppress(Missing, Ended):
@@ -215,68 +219,68 @@ class Worker:
             if attendance.unseen_s > self._settings.conversation_idle_s:
                 await self._uplink.append(owner.lease.keys, Close(IDLE))
             else:
-                owner.watched(attendance.unseen_s)
+                owner.mark_active(attendance.unseen_s)
 
     def _count(self) -> None:
         active_s = self._settings.conversation_active_s
-        self._active = sum(owner.silent_s < active_s for owner in self._owners.values())
+        self._active = sum(owner.idle_s < active_s for owner in self._owners.values())
         OWNED.set(len(self._owners))
         ACTIVE.set(self._active)
 
     async def drain(self) -> None:
-        """Take nothing more and hand every conversation over at a turn boundary, within the drain time."""
+        """Claim nothing more and hand every conversation over at a turn boundary, within ``drain_s``."""
         self._draining = True
         await asyncio.gather(*(self._hand_over(owner) for owner in list(self._owners.values())))
         await self.upkeep.leave()
 
     # --- one conversation ----------------------------------------------------------------------
 
-    def _due(self) -> float:
-        """When to reach for what is offered now: the emptier this worker, the sooner."""
+    def _claim_time(self) -> float:
+        """When to claim after a notification now: the emptier this worker, the sooner."""
         load = self._capacity.load(self._active, len(self._owners))
-        return asyncio.get_running_loop().time() + _HEAD_START_S * load
+        return asyncio.get_running_loop().time() + CLAIM_BACKOFF_S * load
 
-    async def _take_from(self, partition: PartitionKeys) -> None:
-        room = min(self._capacity.room(self._active, len(self._owners)), _TAKEN_AT_ONCE)
+    async def _claim_from(self, partition: PartitionKeys) -> None:
+        room = min(self._capacity.room(self._active, len(self._owners)), _ASSIGNMENTS_AT_ONCE)
         if room > 0 and not self._draining:
-            offers = await self._registry.dequeue(partition, room)
-            for offer in offers:
-                await self._claim(offer)
-            if len(offers) == room:
-                self.offered(partition.unowned.encode())
+            assignments = await self._leases.dequeue(partition, room)
+            for assignment in assignments:
+                await self._claim(assignment)
+            if len(assignments) == room:
+                self.on_notification(partition.unowned.encode())
 
-    async def _claim(self, offer: Assignment) -> None:
-        """Own what is offered, if it may be. What is wrong with it concerns no other offer."""
+    async def _claim(self, assignment: Assignment) -> None:
+        """Own the assigned conversation, if it can be claimed. A failure concerns no other assignment."""
         try:
-            lease = await self._registry.claim(offer)
+            lease = await self._leases.claim(assignment)
             if lease is not None and self._draining:
-                await self._registry.release(lease)
+                await self._leases.release(lease)
             elif lease is not None:
-                self._own(lease)
+                self._start_owner(lease)
         except Unreadable as error:
-            await self._defer(offer, "later_format", str(error))
+            await self._defer(assignment, "later_format", str(error))
         except StoreError as error:
             store_failed("claim", error)
         except Exception as error:  # noqa: BLE001  # the root of one conversation
-            self._contained.report("worker", error)
-            await self._defer(offer, "defect", "taking it failed")
+            self._boundary.report("worker", error)
+            await self._defer(assignment, "defect", "the owner could not be started")
 
-    async def _defer(self, offer: Assignment, reason: str, why: str) -> None:
+    async def _defer(self, assignment: Assignment, reason: str, why: str) -> None:
         DEFERRED.labels(reason).inc()
         with store_may_fail("defer"):
-            wait_s = await self._registry.defer(offer)
-            log.warning("conversation put off", conversation=offer.conversation, why=why, wait_s=wait_s)
+            wait_s = await self._leases.defer(assignment)
+            log.warning("claim deferred", conversation=assignment.conversation, why=why, wait_s=wait_s)
 
-    def _own(self, lease: Lease) -> None:
+    def _start_owner(self, lease: Lease) -> None:
         CLAIMED.inc()
         if lease.replaced:
             fields = [name.decode(errors="replace") for name in lease.replaced]
-            log.error("a record is damaged, the conversation ends", conversation=lease.keys.id, fields=fields)
+            log.error("record damaged, the conversation ends", conversation=lease.keys.id, fields=fields)
         if former := self._owners.get(lease.keys.id):
-            # Our own lease ran out while we stood still, and we came first.
+            # This worker's own lease expired while the process was suspended, and it claimed first.
             former.stop()
             self._lost(former, Fenced(lease.generation))
-        self._owners[lease.keys.id] = Owner(
+        owner = Owner(
             lease,
             consumer=self._consumer,
             publisher=self._publisher,
@@ -288,40 +292,42 @@ class Worker:
             on_lost=self._lost,
             on_closed=self._closed,
         )
-        self._active += 1  # Until it is counted.
+        self._owners[lease.keys.id] = owner
+        owner.start()
+        self._active += 1  # Until the next count.
         OWNED.set(len(self._owners))
         log.info("conversation claimed", conversation=lease.keys.id, generation=lease.generation)
 
     async def _hand_over(self, owner: Owner) -> None:
         await owner.retire(self._settings.drain_s)
         owner.stop()
-        self._forget(owner)
+        self._remove(owner)
         with store_may_fail("release"):
-            await self._registry.release(owner.lease)
+            await self._leases.release(owner.lease)
         RELEASED.labels("handed_over").inc()
 
     def _lost(self, owner: Owner, error: StoreError) -> None:
         LOST.labels(type(error).__name__.lower()).inc()
-        self._forget(owner)
+        self._remove(owner)
 
     def _closed(self, owner: Owner, reason: str) -> None:
         ENDED.labels(reason if reason in declared(ENDED)["reason"] else "other").inc()
-        self._contained.spawn(self._finish(owner))
+        self._boundary.spawn(self._finish(owner))
 
     async def _finish(self, owner: Owner) -> None:
         await owner.writer.drained()
         owner.stop()
-        self._forget(owner)
-        # Where it fails the lease runs out, and the next owner ends the conversation.
+        self._remove(owner)
+        # On a failure the lease expires, and the next owner ends the conversation.
         with store_may_fail("finish"):
-            await self._registry.finish(
+            await self._leases.finish(
                 owner.lease,
                 keep_frames_ms=int(self._settings.keep_ended_s * 1000),
                 keep_record_ms=int(self._settings.keep_record_s * 1000),
             )
         RELEASED.labels("ended").inc()
 
-    def _forget(self, owner: Owner) -> None:
+    def _remove(self, owner: Owner) -> None:
         if self._owners.get(owner.conversation) is owner:
             del self._owners[owner.conversation]
         OWNED.set(len(self._owners))
@@ -333,7 +339,7 @@ def _unique_name() -> str:
 
 @asynccontextmanager
 async def worker(settings: IngestSettings) -> AsyncIterator[Worker]:
-    """A worker with its connections to Redis, taking conversations while the block runs."""
+    """A worker with its connections to Redis, claiming conversations while the block runs."""
     url, timeout_s, keys = settings.store_url, settings.redis_timeout_s, KeySpace.of(settings)
     agents = await asyncio.to_thread(AgentRegistry, settings)
     async with (
@@ -368,28 +374,28 @@ async def worker(settings: IngestSettings) -> AsyncIterator[Worker]:
             tasks=tasks,
         )
         async with (
-            PubSub(url, service.offered, name="ingest-queue", timeout_s=timeout_s) as pubsub,
+            PubSub(url, service.on_notification, name="ingest-queue", timeout_s=timeout_s) as pubsub,
             TaskScope() as loops,
         ):
             heartbeat.watch(pubsub)
-            loops.spawn(_work(service, pubsub, loops, installation), name="work")
+            loops.spawn(_start(service, pubsub, loops, installation), name="start")
             yield service
             await service.drain()
 
 
-async def _work(service: Worker, pubsub: PubSub, loops: TaskScope, installation: Installation) -> None:
-    # With other constants than the relay's it would take conversations out of wrong queues.
+async def _start(service: Worker, pubsub: PubSub, loops: TaskScope, installation: Installation) -> None:
+    # With other constants than the relay's it would claim conversations from wrong queues.
     await installation.agreed.wait()
     for unowned in service.queues:
         pubsub.subscribe(unowned)
-    loops.spawn(service.take(), name="take")
-    loops.spawn(service.sweep(), name="sweep")
+    loops.spawn(service.claim(), name="claim")
+    loops.spawn(service.scan(), name="scan")
     loops.spawn(service.renew(), name="renew")
     loops.spawn(service.upkeep.run(), name="upkeep")
 
 
 async def main(settings: IngestSettings, process: Process) -> None:
-    """Own conversations until the process is told to stop."""
+    """Own conversations until the process has to stop."""
     async with worker(settings) as service:
         process.health.add("redis", service.readiness, service.heartbeat.degradation)
         await service.heartbeat.tried()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.rigs.ingest import Bench, open_bench
 
-from relay_ingest.maintenance import REPAIRED
+from relay_ingest.upkeep import REPAIRED
 from relay_streams.conversations import count_live
 from relay_streams.keys import CONSUMER_GROUP
 

@@ -1,20 +1,30 @@
 """Events: what an agent receives."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from relay_wire.uplink import ClipRequest, Microphone, Text
+from relay_wire.uplink import ClipRequest, Microphone, Priority, Text
 
 __all__ = ["ClipRequest", "Ended", "Event", "Interrupted", "Microphone", "Started", "Text"]
 
 
-class Started(NamedTuple):
+class _Control:
+    """An event that a full queue never drops."""
+
+    __slots__ = ()
+    priority = Priority.CONTROL
+    size_bytes = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Started(_Control):
     """The first event: the agent runs."""
 
     resumed: bool
     """Whether another worker owned the conversation before; the memory of its agent is lost."""
 
 
-class Interrupted(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Interrupted(_Control):
     """A viewer, the backend or the agent itself has interrupted.
 
     Speech that plays or waits has ended. It may arrive when there was none.
@@ -23,7 +33,8 @@ class Interrupted(NamedTuple):
     reason: str
 
 
-class Ended(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Ended(_Control):
     """The last event: the conversation has ended."""
 
     reason: str

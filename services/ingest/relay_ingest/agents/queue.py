@@ -2,7 +2,8 @@
 
 from collections import deque
 
-from relay_ingest.agents.events import ClipRequest, Event, Interrupted, Microphone, Text
+from relay_ingest.agents.events import Event, Interrupted
+from relay_wire.uplink import Priority
 
 
 class EventQueue:
@@ -33,14 +34,14 @@ class EventQueue:
         if isinstance(event, Interrupted):
             self._events = deque(queued for queued in self._events if not isinstance(queued, Interrupted))
         self._events.append(event)
-        self._size_bytes += _size_bytes(event)
+        self._size_bytes += event.size_bytes
         if self._unread_since is None:
             self._unread_since = now
         dropped = []
         while self._is_over() and (victim := self._victim()) is not None:
             dropped.append(victim)
             self._events.remove(victim)
-            self._size_bytes -= _size_bytes(victim)
+            self._size_bytes -= victim.size_bytes
         return dropped
 
     def get(self, now: float) -> Event | None:
@@ -49,7 +50,7 @@ class EventQueue:
         if not self._events:
             return None
         event = self._events.popleft()
-        self._size_bytes -= _size_bytes(event)
+        self._size_bytes -= event.size_bytes
         return event
 
     def unread_s(self, now: float) -> float:
@@ -65,16 +66,6 @@ class EventQueue:
         return len(self._events) > self._limit_events or self._size_bytes > self._limit_bytes
 
     def _victim(self) -> Event | None:
-        requests = [event for event in self._events if isinstance(event, Text | ClipRequest | Microphone)]
-        audio = (event for event in requests if isinstance(event, Microphone) and not event.end)
-        return next(audio, requests[0] if requests else None)
-
-
-def _size_bytes(event: Event) -> int:
-    match event:
-        case Microphone(pcm, _):
-            return len(pcm)
-        case Text(text) | ClipRequest(text):
-            return len(text)
-        case _:
-            return 0
+        """The oldest of the events with the lowest priority."""
+        droppable = (event for event in self._events if event.priority < Priority.CONTROL)
+        return min(droppable, key=lambda event: event.priority, default=None)

@@ -1,4 +1,4 @@
-"""The observer of turns: the trace span of the one that is spoken, how fast its motion came, how it ended."""
+"""Turn trace: the trace span of the current turn, the delay of its motion, and its outcome."""
 
 from typing import get_args
 
@@ -20,8 +20,8 @@ FIRST_MOTION_SECONDS = Histogram(
 )
 
 
-class TurnObserver:
-    """Watches the turns of one conversation during one owner's term.
+class TurnTrace:
+    """Traces and measures the turns of one conversation, for as long as one worker owns it.
 
     Args:
         conversation: The conversation's id.
@@ -35,14 +35,14 @@ class TurnObserver:
 
     @property
     def traceparent(self) -> str:
-        """What frames of the turn are recorded with: nothing unless it is sampled."""
+        """The trace context to store with the turn's frames; empty unless the trace is sampled."""
         if self._span is None or not traces.is_sampled(self._span.traceparent):
             return ""
         return self._span.traceparent
 
     def begin(self, speech: SpeechChunk) -> None:
-        """A turn begins with this speech; the one before it is over."""
-        self.leave("interrupted")
+        """Start the span of the turn that this speech begins."""
+        self.end("interrupted")
         self._span_turn = speech.turn
         self._span = traces.begin(
             "turn",
@@ -52,7 +52,7 @@ class TurnObserver:
         )
 
     def published(self, publish: Publish, now: float) -> None:
-        """A frame was published."""
+        """Measure a published frame."""
         if publish.kind is Kind.AUDIO and publish.media_ms == 0:
             self._first_audio_at = now
         elif publish.kind is Kind.MOTION and publish.payload and self._first_audio_at is not None:
@@ -63,10 +63,10 @@ class TurnObserver:
             if isinstance(event, events.TurnEnded):
                 TURNS.labels(event.outcome).inc()
                 if publish.turn == self._span_turn:
-                    self.leave(event.outcome)
+                    self.end(event.outcome)
 
-    def leave(self, outcome: str) -> None:
-        """Watch the turn that is spoken no longer."""
+    def end(self, outcome: str) -> None:
+        """End the span of the current turn, if there is one."""
         if self._span is not None:
             self._span.end(outcome=outcome)
             self._span = None
