@@ -48,7 +48,7 @@ async def test_what_waits_for_an_owner_is_measured(bench, eventually) -> None:
         waits = [(await conversations.attendance(b.store.client, second)).waits_s or 0.0 for _ in range(2)]
         assert 0 < waits[0] <= waits[1]
 
-        await b.up.close(first, "deleted")
+        await b.up.append(first, uplink.Close("deleted"))
         await eventually(lambda: UNOWNED._value.get() == 1)
         for keys in (second, third):
             await b.up.append(keys, uplink.Close("deleted"))
@@ -112,6 +112,6 @@ async def test_nothing_ends_where_that_is_switched_off(bench) -> None:
         await b.store.client.execute("HSET", keys.meta, "seen", 1)
         await until_owned(b, keys)
         other = await b.store.create()
-        await b.up.close(other, "deleted")
+        await b.up.append(other, uplink.Close("deleted"))
         await b.until(other, events.ConversationEnded("deleted"))
         assert (await conversations.read(b.store.client, keys)).state == "open"
