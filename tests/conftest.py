@@ -13,6 +13,7 @@ import structlog
 import uvloop
 from blockbuster import BlockBuster, blockbuster_ctx
 from tests.rigs import compiled
+from tests.rigs.eventually import eventually
 from tests.rigs.need import need
 from tests.rigs.planted import leaked, secrets_of
 from tests.rigs.store import Store
@@ -149,6 +150,7 @@ def _guards(request: pytest.FixtureRequest) -> None:
 def no_blocking() -> Iterator[BlockBuster]:
     """A blocking call on the event loop fails the test."""
     with blockbuster_ctx() as blockbuster:
+        blockbuster.functions["threading.Lock.acquire"].can_block_in("coverage/collector.py", "lock_data")
         yield blockbuster
 
 
@@ -164,13 +166,7 @@ async def no_leaks() -> AsyncIterator[None]:
     assert not left, f"tasks left running: {[task.get_coro() for task in left]}"
 
 
-@pytest.fixture
-def eventually() -> Callable[..., object]:
+@pytest.fixture(name="eventually")
+def _eventually() -> Callable[..., object]:
     """Wait for a condition, at most so long; never a bare sleep."""
-
-    async def wait(condition: Callable[[], object], within_s: float = 10.0) -> None:
-        async with asyncio.timeout(within_s):
-            while not condition():
-                await asyncio.sleep(0.005)
-
-    return wait
+    return eventually

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
+from tests.rigs.metrics import scraped
 
 from relay_cli.stack import Child, Stack
 from relay_client import Backend, Viewer
@@ -111,14 +111,7 @@ class Relay:
 
     async def metric(self, children: list[Child], name: str, **labels: str) -> float:
         """The sum of a metric over processes."""
-        total = 0.0
-        for child in children:
-            async with self.http.get(f"{child.admin}/metrics") as response:
-                for family in text_string_to_metric_families(await response.text()):
-                    for sample in family.samples:
-                        if sample.name == name and labels.items() <= sample.labels.items():
-                            total += sample.value
-        return total
+        return await scraped(self.http, [child.admin for child in children], name, **labels)
 
     def logs(self) -> str:
         """Everything every process has logged."""

@@ -11,6 +11,7 @@ from redis import RedisError
 from tests.faults.lab import PATIENCE_S, Lab
 from tests.faults.scenario import scenario
 from tests.faults.stores import RELAY_USER, Topology, at_port
+from tests.rigs.eventually import eventually
 
 _BACK_MS = 3000
 """After the fault everything goes on this soon."""
@@ -158,9 +159,7 @@ async def _demote(lab: Lab) -> None:
         old, new = store.pair.primary, store.pair.replica
         await old.execute("FAILOVER", "TO", "127.0.0.1", new.port)
         primary = partial(_of_the_pair, lab)
-    async with asyncio.timeout(PATIENCE_S):
-        while await primary() is old:
-            await asyncio.sleep(0.02)
+    await eventually(primary, PATIENCE_S, until=lambda found: found is not old)
 
 
 async def _serving(lab: Lab, old: object) -> object:

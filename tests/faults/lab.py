@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
 from tests.faults.monitor import Monitor
 from tests.faults.relay import LabStack
 from tests.faults.stores import Store, Topology, open_store
@@ -17,6 +16,7 @@ from tests.faults.tap import Tap, Tape
 from tests.faults.truth import breaches
 from tests.faults.verifier import Verdict, percentile, verify
 from tests.faults.witness import Witness
+from tests.rigs.metrics import scraped
 
 from relay_cli.stack import Child, Stack
 from relay_client import Backend
@@ -235,14 +235,7 @@ class Lab:
 
     async def metric(self, children: list[Child], name: str, **labels: str) -> float:
         """The sum of a metric over processes."""
-        total = 0.0
-        for child in children:
-            async with self.http.get(f"{child.admin}/metrics") as response:
-                for family in text_string_to_metric_families(await response.text()):
-                    for sample in family.samples:
-                        if sample.name == name and labels.items() <= sample.labels.items():
-                            total += sample.value
-        return total
+        return await scraped(self.http, [child.admin for child in children], name, **labels)
 
     def latency_ms(self, since: float, until: float) -> float | None:
         """The p99 from publishing to every viewer's record, of what was published in this time."""

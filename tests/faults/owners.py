@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.faults.lab import Lab, Talk
 from tests.faults.scenario import Part, scenario
+from tests.rigs.eventually import eventually
 
 from relay_cli.stack import Child
 
@@ -189,9 +190,7 @@ def _outcome(talk: Talk, turn: int) -> str:
 
 
 async def _until_metric(lab: Lab, child: Child, name: str, value: float, within_s: float = 8.0) -> None:
-    async with asyncio.timeout(within_s):
-        while await lab.metric([child], name) != value:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: lab.metric([child], name), within_s, until=lambda found: found == value)
 
 
 async def _until_sessions(lab: Lab, at_most: int, within_s: float = 5.0) -> None:

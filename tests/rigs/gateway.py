@@ -9,7 +9,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from prometheus_client import Counter, Gauge
 
 from relay_auth.token_keys import secret_key
 from relay_auth.viewer_tokens import Role, mint
@@ -28,7 +27,7 @@ KEY = "planted-secret-of-viewer-tokens-" + "k" * 8
 
 
 @dataclass
-class Bench:
+class GatewayRig:
     """What a test of the gateway has at hand."""
 
     store: Any
@@ -127,14 +126,14 @@ class Bench:
 
 
 @asynccontextmanager
-async def open_bench(
+async def open_gateways(
     store: Any,
     *,
     gateways: int = 1,
     retention_bytes: int = 32 * 2**20,
     port: Mapping[str, Any] | None = None,
     **settings: Any,
-) -> AsyncIterator[Bench]:
+) -> AsyncIterator[GatewayRig]:
     """Gateways with these settings; ``redis_url`` may lead through a proxy, ``port`` is for ``listen``."""
     options = {"RELAY_TOKEN_SECRET": KEY, "redis_url": store.url, "app_id": "app", "drain_s": 0, **settings}
     async with (
@@ -153,7 +152,7 @@ async def open_bench(
             )
             urls.append(url.replace("http", "ws"))
         lease = await store.claim(await store.create())
-        bench = Bench(
+        bench = GatewayRig(
             store, urls, services, lease.keys, publisher, store.writer(publisher, lease), http, slow_http
         )
         bench.publish(events.FIRST_OWNER)
@@ -193,15 +192,6 @@ def said(frames: list[Frame], kind: type[Any]) -> list[Any]:
     """The events of one kind among them."""
     told = [events.decode(f.payload) for f in frames if f.kind is Kind.EVENT]
     return [event for event in told if isinstance(event, kind)]
-
-
-def metric(collector: Gauge | Counter, **labels: str) -> float:
-    return sum(
-        sample.value
-        for family in collector.collect()
-        for sample in family.samples
-        if sample.labels == labels and not sample.name.endswith("_created")
-    )
 
 
 def assert_whole(viewer: Viewer) -> None:

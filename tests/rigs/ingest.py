@@ -1,10 +1,11 @@
-"""A bench for workers: a store, a vendor, workers as needed, and what viewers would have got."""
+"""Workers in this process: a store, a vendor, and what viewers would have received."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+
+from tests.rigs.eventually import eventually
 
 from relay_ingest.worker import Worker, worker
 from relay_runtime.http import listen
@@ -18,7 +19,7 @@ from relay_wire.frame import Frame, Kind
 
 
 @dataclass
-class Bench:
+class WorkerRig:
     """A store, a vendor, workers as needed, and what viewers would have got."""
 
     store: Any
@@ -52,21 +53,20 @@ class Bench:
 
     async def until(self, keys: ConversationKeys, *wanted: events.Event) -> None:
         """Wait until all of these have been published, in whatever order."""
-        async with asyncio.timeout(20):
-            while not set(wanted) <= set(await self.said(keys)):
-                await asyncio.sleep(0.01)
+        await eventually(lambda: self.said(keys), 20, until=lambda found: set(wanted) <= set(found))
 
     async def until_outcome(self, keys: ConversationKeys, turn: int) -> str:
-        async with asyncio.timeout(20):
-            while True:
-                for event in await self.said(keys, turn):
-                    if isinstance(event, events.TurnEnded):
-                        return event.outcome
-                await asyncio.sleep(0.01)
+        """Wait for the end of a turn; how it ended."""
+        outcome: str = await eventually(lambda: self._outcome(keys, turn), 20)
+        return outcome
+
+    async def _outcome(self, keys: ConversationKeys, turn: int) -> str:
+        ends = [event for event in await self.said(keys, turn) if isinstance(event, events.TurnEnded)]
+        return ends[0].outcome if ends else ""
 
 
 @asynccontextmanager
-async def open_bench(store: Any, **settings: Any) -> AsyncIterator[Bench]:
+async def open_workers(store: Any, **settings: Any) -> AsyncIterator[WorkerRig]:
     """A stand-in of the vendor beside the store; ``settings`` are the workers'."""
     simulated = SimulatorSettings.load(
         simulator_port=0, simulator_speed=40, simulator_accepted_key="right", simulator_avatars="ava"
@@ -79,4 +79,4 @@ async def open_bench(store: Any, **settings: Any) -> AsyncIterator[Bench]:
             "SPATIUS_INGRESS_ENDPOINT": url.replace("http", "ws") + "/v2/driveningress",
             "drain_s": 0.2, **settings,
         }  # fmt: skip
-        yield Bench(store, Uplink(store.client), values, url)
+        yield WorkerRig(store, Uplink(store.client), values, url)

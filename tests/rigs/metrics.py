@@ -1,9 +1,11 @@
-"""What the services declare of their metrics."""
+"""Metrics: what services declare, and what a registry or a process exposes."""
 
 import importlib
 import pkgutil
 
-from prometheus_client import REGISTRY, Counter
+import aiohttp
+from prometheus_client import REGISTRY, Counter, Gauge
+from prometheus_client.parser import text_string_to_metric_families
 
 SERVICES = ("relay_control", "relay_gateway", "relay_ingest", "relay_simulator")
 _OPTIONAL = "livekit"
@@ -30,3 +32,28 @@ def _import(name: str) -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != _OPTIONAL:
             raise
+
+
+def metric(collector: Gauge | Counter, **labels: str) -> float:
+    """The sum of the series in this process that have exactly these labels."""
+    return sum(
+        sample.value
+        for family in collector.collect()
+        for sample in family.samples
+        if sample.labels == labels and not sample.name.endswith("_created")
+    )
+
+
+async def scraped(http: aiohttp.ClientSession, admins: list[str], name: str, **labels: str) -> float:
+    """The sum of a metric's series with these labels, among others, over processes at these admin ports."""
+    total = 0.0
+    for admin in admins:
+        async with http.get(f"{admin}/metrics") as response:
+            families = text_string_to_metric_families(await response.text())
+        total += sum(
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+    return total

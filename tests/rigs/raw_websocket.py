@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from tests.rigs.gateway import Bench
+from tests.rigs.gateway import GatewayRig
 
 from relay_gateway.handshake import SUBPROTOCOL, TOKEN_PREFIX
 
@@ -67,7 +67,7 @@ class Line:
 
 
 @asynccontextmanager
-async def line(b: Bench) -> AsyncIterator[Line]:
+async def line(b: GatewayRig) -> AsyncIterator[Line]:
     """A connection to the first gateway."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(b.url.rpartition(":")[2]))
     try:
@@ -77,7 +77,7 @@ async def line(b: Bench) -> AsyncIterator[Line]:
 
 
 @asynccontextmanager
-async def browser(b: Bench) -> AsyncIterator[Line]:
+async def browser(b: GatewayRig) -> AsyncIterator[Line]:
     """An open socket of a viewer that has its token as a subprotocol."""
     async with line(b) as opened:
         protocols = f"{SUBPROTOCOL}, {TOKEN_PREFIX}{b.token()}"

@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.rigs.ingest import Bench, open_bench
+from tests.rigs.audio import RATE
+from tests.rigs.ingest import WorkerRig, open_workers
 
 from relay_wire import events, uplink
 from relay_wire.frame import Kind
 
-RATE = 16000
 TENTH = b"\x01\x02" * (RATE // 10)
 FORTY_SECONDS = TENTH * 400
 
@@ -21,8 +21,8 @@ def bench(open_store):
     """``async with bench() as b``."""
 
     @asynccontextmanager
-    async def made(**settings: Any) -> AsyncIterator[Bench]:
-        async with open_store() as store, open_bench(store, **settings) as opened:
+    async def made(**settings: Any) -> AsyncIterator[WorkerRig]:
+        async with open_store() as store, open_workers(store, **settings) as opened:
             yield opened
 
     return made

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
 from tests.rigs.gateway import KEY
+from tests.rigs.metrics import scraped
 
 from relay_auth.api_keys import Scope, new_key
 from relay_cli.stack import Child
@@ -20,14 +20,8 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 async def metric_of(admin: str, name: str, **labels: str) -> float:
     """The sum of a metric's series that have these labels."""
-    async with aiohttp.ClientSession() as http, http.get(f"{admin}/metrics") as response:
-        families = text_string_to_metric_families(await response.text())
-    return sum(
-        sample.value
-        for family in families
-        for sample in family.samples
-        if sample.name == name and labels.items() <= sample.labels.items()
-    )
+    async with aiohttp.ClientSession() as http:
+        return await scraped(http, [admin], name, **labels)
 
 
 class Service(Child):

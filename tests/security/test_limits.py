@@ -8,7 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 from structlog.testing import capture_logs
-from tests.rigs.gateway import Bench, assert_whole, collect, metric, seqs
+from tests.rigs.gateway import GatewayRig, assert_whole, collect, seqs
+from tests.rigs.metrics import metric
 
 from relay_gateway.admission import FORWARDED, LIMITED
 from relay_runtime.connection import UNFINISHED
@@ -20,7 +21,7 @@ ALICE, BOB = {"X-Forwarded-For": "203.0.113.1"}, {"X-Forwarded-For": "203.0.113.
 
 
 @asynccontextmanager
-async def harmless(b: Bench, limit: str, times: int = 1) -> AsyncIterator[None]:
+async def harmless(b: GatewayRig, limit: str, times: int = 1) -> AsyncIterator[None]:
     """What happens in the block is counted under this limit, and a viewer beside it misses nothing."""
     async with b.viewer() as bystander, asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(collect(bystander, 8))
@@ -32,11 +33,11 @@ async def harmless(b: Bench, limit: str, times: int = 1) -> AsyncIterator[None]:
         assert_whole(bystander)
 
 
-def bearer(b: Bench, more: dict[str, str]) -> dict[str, str]:
+def bearer(b: GatewayRig, more: dict[str, str]) -> dict[str, str]:
     return {"Authorization": f"Bearer {b.token()}", **more}
 
 
-async def told(b: Bench, **headers: str) -> tuple[int, str, str]:
+async def told(b: GatewayRig, **headers: str) -> tuple[int, str, str]:
     """A refusal as the client sees it: status, problem, Retry-After."""
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await b.connect(headers=bearer(b, headers))
@@ -269,7 +270,7 @@ async def test_frames_that_are_no_messages(bench, frame: bytes, *, early: bool) 
         writer.close()
 
 
-def upgrade_request(b: Bench) -> bytes:
+def upgrade_request(b: GatewayRig) -> bytes:
     lines = [
         f"GET {b.path} HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: websocket",
         "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
@@ -314,7 +315,7 @@ async def closed_with(socket: aiohttp.ClientWebSocketResponse) -> int | None:
 # --- from where ----------------------------------------------------------------------------------
 
 
-def page(b: Bench, **headers: str) -> dict[str, Any]:
+def page(b: GatewayRig, **headers: str) -> dict[str, Any]:
     """What a page's socket brings: its token is a subprotocol."""
     return {"headers": headers, "protocols": ("avatar-relay.v1", f"avatar-relay.token.{b.token()}")}
 

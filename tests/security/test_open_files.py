@@ -54,17 +54,13 @@ async def test_idle_connections_take_no_probe_s_place(service, allow, eventually
     allow(FEW, FEW)
     async with service("gateway", **VISITORS) as child:
         idle = [await asyncio.open_connection("127.0.0.1", child.port) for _ in range(2 * FEW)]
-        async with asyncio.timeout(10):
-            while not await child.metric("relay_http_connections_refused_total"):
-                await asyncio.sleep(0.05)
+        await eventually(lambda: child.metric("relay_http_connections_refused_total"), 10)
         await assert_alive(child)
         assert (await child.log()).count("connections are refused") == 1
         assert await child.metric("process_open_fds") < FEW
         for _, writer in idle:
             writer.close()
-        async with asyncio.timeout(10):
-            while await child.metric("relay_http_connections"):
-                await asyncio.sleep(0.05)
+        await eventually(lambda: child.metric("relay_http_connections"), 10, until=lambda found: not found)
         assert (await child.exchange(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")).startswith(b"HTTP/1.1 ")
 
 

@@ -4,13 +4,13 @@ import time
 
 import jwt
 import pytest
-from tests.rigs.gateway import KEY, Bench, assert_whole, collect, listen_to, seqs
+from tests.rigs.gateway import KEY, GatewayRig, assert_whole, collect, listen_to, seqs
 
 from relay_auth.viewer_tokens import Role
 from relay_wire.close_codes import BAD_TOKEN
 
 
-def forged(b: Bench, key: str | None = KEY, algorithm: str = "HS256", **changes: object) -> str:
+def forged(b: GatewayRig, key: str | None = KEY, algorithm: str = "HS256", **changes: object) -> str:
     now = int(time.time())
     claims = {
         "aud": "avatar-relay",

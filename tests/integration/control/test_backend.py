@@ -4,6 +4,7 @@ import asyncio
 import random
 
 import pytest
+from tests.rigs.eventually import eventually
 
 from relay_client import Backend, ControlUnavailable, RequestRefused
 
@@ -118,9 +119,7 @@ async def test_a_request_that_may_have_taken_effect(bench, proxied) -> None:
     async with bench() as b, proxied(b) as (backend, proxy):
         await proxy.set_mode("black hole")
         creating = asyncio.create_task(backend.create())
-        async with asyncio.timeout(5):
-            while not proxy.swallowed:
-                await asyncio.sleep(0.005)
+        await eventually(lambda: proxy.swallowed, 5)
         proxy.reset()
         await proxy.set_mode("pass")
         with pytest.raises(ControlUnavailable):

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from tests.rigs.eventually import eventually
 
 from relay_control.bodies import BODY_BYTES, REFUSED
 
@@ -43,9 +44,7 @@ def turns(conversation: str) -> str:
 
 
 async def until_held(size: int) -> None:
-    async with asyncio.timeout(5):
-        while BODY_BYTES._value.get() != size:
-            await asyncio.sleep(0.005)
+    await eventually(lambda: BODY_BYTES._value.get() == size, 5)
 
 
 @pytest.mark.parametrize("path", ["turns", "conversations", "tokens"])

@@ -6,7 +6,7 @@ import random
 import socket as sockets
 
 import pytest
-from tests.integration.control.conftest import API_KEY, KNOWN_KEY, TOKEN_KEY, Bench
+from tests.rigs.control import API_KEY, KNOWN_KEY, TOKEN_KEY, ControlRig
 
 from relay_cli.stack import Child
 from relay_client import (
@@ -113,7 +113,7 @@ async def test_control_is_killed_and_restarted(open_store, redis_server, tmp_pat
             await stream.send(pcm[300_000:])
         posted = await backend.post_turn(conversation, pcm[:2000])
         assert (stream.turn, stream.resumes, posted.turn) == (1, 2, 2)
-        audio = await Bench(store, control.url, backend._session, {}).audio(conversation)
+        audio = await ControlRig(store, control.url, backend._session, {}).audio(conversation)
         assert audio == {1: pcm, 2: pcm[:2000]}
 
 

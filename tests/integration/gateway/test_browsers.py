@@ -5,14 +5,17 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.rigs.gateway import Bench, listen_to, metric, said
+from tests.rigs.gateway import GatewayRig, listen_to, said
+from tests.rigs.metrics import metric
 
 from relay_gateway.handshake import SUBPROTOCOL, TOKEN_PREFIX
 from relay_gateway.session import CLOSES
 from relay_wire import events
 
 
-async def closed_with(b: Bench, path: str = "", *, token: str = "", headers: Mapping[str, str] = {}) -> int:
+async def closed_with(
+    b: GatewayRig, path: str = "", *, token: str = "", headers: Mapping[str, str] = {}
+) -> int:
     """The code that a page sees."""
     protocols = (SUBPROTOCOL, TOKEN_PREFIX + (token or b.token()))
     async with await b.connect(path, headers=headers, protocols=protocols) as socket:

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 from prometheus_client import generate_latest
-from tests.rigs.gateway import metric
+from tests.rigs.metrics import metric
 from tests.rigs.raw_websocket import browser, client_frame
 
 from relay_gateway.session import CLOSES

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 from structlog.testing import capture_logs
-from tests.rigs.gateway import assert_whole, collect, listen_to, metric, seqs
+from tests.rigs.gateway import assert_whole, collect, listen_to, seqs
+from tests.rigs.metrics import metric
 
 from relay_redis.metrics import CONNECTED
 from relay_wire import events

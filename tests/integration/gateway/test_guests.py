@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.rigs.gateway import metric
+from tests.rigs.metrics import metric
 
 from relay_gateway.guests import LEFT_OPEN, VISITS
 from relay_streams import conversations

@@ -5,7 +5,8 @@ import json
 from typing import Any
 
 import pytest
-from tests.rigs.gateway import collect, listen_to, metric, said, seqs
+from tests.rigs.gateway import collect, listen_to, said, seqs
+from tests.rigs.metrics import metric
 
 from relay_auth.viewer_tokens import Role
 from relay_client import Closed

@@ -4,10 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.rigs.gateway import Bench
+from tests.rigs.gateway import GatewayRig
 
 
-def http(b: Bench, path: str) -> str:
+def http(b: GatewayRig, path: str) -> str:
     return b.url.replace("ws", "http", 1) + path
 
 

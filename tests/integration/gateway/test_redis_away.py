@@ -3,14 +3,15 @@
 import asyncio
 
 import pytest
-from tests.rigs.gateway import Bench, assert_whole, collect, listen_to, metric, said, seqs
+from tests.rigs.gateway import GatewayRig, assert_whole, collect, listen_to, said, seqs
+from tests.rigs.metrics import metric
 
 from relay_client import Viewer
 from relay_gateway.fanout.subscriber import CATCHING_UP, REPLAY_FAILURES
 from relay_wire import events
 
 
-async def outrun(b: Bench, quick: Viewer) -> None:
+async def outrun(b: GatewayRig, quick: Viewer) -> None:
     """Publish more than a viewer that does not read can be sent, 605 frames."""
     for turn in (1, 2):
         await b.turn(turn, frames=300, size=30_000)

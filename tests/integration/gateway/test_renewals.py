@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from tests.rigs.gateway import Bench, assert_whole, collect, listen_to, metric, said, seqs
+from tests.rigs.gateway import GatewayRig, assert_whole, collect, listen_to, said, seqs
+from tests.rigs.metrics import metric
 
 from relay_auth.token_keys import pem_key
 from relay_auth.viewer_tokens import Role, mint
@@ -25,7 +26,7 @@ async def outlived(ttl_s: float = TTL_S) -> None:
         await asyncio.sleep(0.05)
 
 
-def short(b: Bench, **options: Any) -> Viewer:
+def short(b: GatewayRig, **options: Any) -> Viewer:
     return Viewer(b.urls, b.keys.id, b.token(ttl_s=TTL_S), session=b.http, **options)
 
 

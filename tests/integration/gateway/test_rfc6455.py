@@ -1,7 +1,7 @@
 """RFC 6455: what a gateway asks of a handshake, and of clients' frames."""
 
 import pytest
-from tests.rigs.gateway import metric
+from tests.rigs.metrics import metric
 from tests.rigs.raw_websocket import browser, client_frame, line
 
 from relay_gateway.handshake import SUBPROTOCOL, TOKEN_PREFIX

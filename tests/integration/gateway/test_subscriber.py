@@ -10,7 +10,8 @@ from contextlib import suppress
 
 import aiohttp
 import pytest
-from tests.rigs.gateway import collect, listen_to, metric, seqs
+from tests.rigs.gateway import collect, listen_to, seqs
+from tests.rigs.metrics import metric
 
 from relay_gateway.fanout.ring import RING_BYTES
 from relay_gateway.fanout.subscriber import CATCHING_UP, GAPS

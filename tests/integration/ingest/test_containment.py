@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
+from operator import eq
 from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.rigs.ingest import Bench, open_bench
+from tests.rigs.eventually import eventually
+from tests.rigs.ingest import WorkerRig, open_workers
 
 from relay_ingest.error_boundary import DEFECTS
 from relay_ingest.motion.failures import MESSAGES
@@ -48,8 +51,8 @@ def bench(open_store):
     """``async with bench() as b``."""
 
     @asynccontextmanager
-    async def made(**settings: Any) -> AsyncIterator[Bench]:
-        async with open_store() as store, open_bench(store, lease_ms=400, **settings) as opened:
+    async def made(**settings: Any) -> AsyncIterator[WorkerRig]:
+        async with open_store() as store, open_workers(store, lease_ms=400, **settings) as opened:
             yield opened
 
     return made
@@ -79,9 +82,7 @@ async def state(store, keys) -> str:
 
 async def until_ended(b, keys, reason: str) -> None:
     await b.until(keys, events.ConversationEnded(reason))
-    async with asyncio.timeout(20):
-        while await state(b.store, keys) != "ended":
-            await asyncio.sleep(0.01)
+    await eventually(lambda: state(b.store, keys), 20, until=lambda found: found == "ended")
 
 
 @pytest.mark.parametrize("fields", DAMAGE.values(), ids=DAMAGE)
@@ -141,9 +142,11 @@ async def test_a_later_versions_record_is_left_alone(bench) -> None:
         async with b.worker():
             waits = []
             for count in (1, 2, 3):
-                async with asyncio.timeout(20):
-                    while await b.store.client.execute("HGET", later.meta, "deferred") != b"%d" % count:
-                        await asyncio.sleep(0.01)
+                await eventually(
+                    lambda: b.store.client.execute("HGET", later.meta, "deferred"),
+                    20,
+                    until=partial(eq, b"%d" % count),
+                )
                 due_ms = float(await b.store.client.execute("ZSCORE", later.leases, later.id))
                 now_s, _ = await b.store.client.execute("TIME")
                 waits.append(due_ms / 1000 - int(now_s))

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 import spatius.telemetry
 from spatius import AvatarSession
+from tests.rigs.audio import RATE, SECOND
 
 from relay_ingest.motion.client import MESSAGE_BYTES, MotionClient, MotionLimits
 from relay_ingest.motion.failures import MotionFailure
@@ -26,8 +27,6 @@ from relay_settings.simulator import SimulatorSettings
 from relay_simulator.app import application
 from relay_simulator.motion import expected_payloads
 
-RATE = 16000
-SECOND = bytes(index % 251 for index in range(2 * RATE))
 LIMITS = MotionLimits(idle_s=5, session_s=100, queue_bytes=1_000_000)
 
 
@@ -57,7 +56,7 @@ class Heard:
 
 
 @dataclass
-class Bench:
+class MotionRig:
     """The stand-in, and a conversation's Motion against it."""
 
     motion: MotionClient
@@ -103,7 +102,7 @@ def bench():
     async def made(
         *, limits: MotionLimits = LIMITS, api_key: str = "right", avatar_id: str = "ava",
         sample_rate: int = RATE, **simulator: Any,
-    ) -> AsyncIterator[Bench]:  # fmt: skip
+    ) -> AsyncIterator[MotionRig]:  # fmt: skip
         settings = SimulatorSettings(
             simulator_port=0,
             simulator_speed=40,
@@ -130,7 +129,7 @@ def bench():
                 pool, MotionConversation("c", avatar_id, sample_rate),
                 listener=heard, limits=limits, spawn=spawn,
             )  # fmt: skip
-            yield Bench(motion, pool, heard, http, url)
+            yield MotionRig(motion, pool, heard, http, url)
             motion.close()
 
     return made
@@ -232,9 +231,7 @@ async def test_an_idle_session_is_closed(bench, eventually) -> None:
     async with bench(limits=MotionLimits(idle_s=0.1, session_s=100, queue_bytes=1_000_000)) as b:
         b.motion.send_audio(1, SECOND, end=True)
         await eventually(lambda: b.heard.lasts)
-        async with asyncio.timeout(5):
-            while await b.sessions():
-                await asyncio.sleep(0.01)
+        await eventually(b.sessions, 5, until=lambda found: not found)
         b.motion.send_audio(2, SECOND, end=True)
         await eventually(lambda: len(b.heard.lasts) == 2)
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.rigs.ingest import Bench, open_bench
+from tests.rigs.ingest import WorkerRig, open_workers
 
 from relay_streams import conversations
 from relay_streams.conversations import Conversation
@@ -15,14 +15,14 @@ SECOND = bytes(2 * 16000)
 
 
 @pytest.fixture
-async def rig(open_store) -> AsyncIterator[Bench]:
+async def rig(open_store) -> AsyncIterator[WorkerRig]:
     """A store and a vendor."""
 
-    async with open_store() as store, open_bench(store) as bench:
+    async with open_store() as store, open_workers(store) as bench:
         yield bench
 
 
-async def record_in(rig: Bench, keys, phase: str) -> Conversation:
+async def record_in(rig: WorkerRig, keys, phase: str) -> Conversation:
     """The record, once its turn is in this phase."""
     async with asyncio.timeout(20):
         while (record := await conversations.read(rig.store.client, keys)).turn_phase != phase:

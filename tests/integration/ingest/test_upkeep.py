@@ -1,12 +1,12 @@
 """Indexes that lost an entry, and names of workers that are gone; on both servers."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.rigs.ingest import Bench, open_bench
+from tests.rigs.eventually import eventually
+from tests.rigs.ingest import WorkerRig, open_workers
 
 from relay_ingest.upkeep import REPAIRED
 from relay_streams.conversations import count_live
@@ -21,23 +21,17 @@ def bench(open_store):
     """``async with bench() as b``."""
 
     @asynccontextmanager
-    async def made(**settings: Any) -> AsyncIterator[Bench]:
-        async with open_store() as store, open_bench(store, **settings) as opened:
+    async def made(**settings: Any) -> AsyncIterator[WorkerRig]:
+        async with open_store() as store, open_workers(store, **settings) as opened:
             yield opened
 
     return made
 
 
-async def consumers(b: Bench, queue: str) -> list[bytes]:
+async def consumers(b: WorkerRig, queue: str) -> list[bytes]:
     """Names in a queue's group."""
     listed = await b.store.client.execute("XINFO", "CONSUMERS", queue, CONSUMER_GROUP)
     return [dict(zip(one[::2], one[1::2], strict=True))[b"name"] for one in listed]
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(20):
-        while not await condition():
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("lost", ["leases", "unowned"])
@@ -100,5 +94,5 @@ async def test_names_of_workers_go_with_them(bench) -> None:
             async def dead_is_gone() -> bool:
                 return b"dead" not in await consumers(b, keys.unowned)
 
-            await until(dead_is_gone)
-        await until(nobody_is_left)
+            await eventually(dead_is_gone, 20)
+        await eventually(nobody_is_left, 20)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.rigs.ingest import Bench, open_bench
+from tests.rigs.ingest import WorkerRig, open_workers
 
 from relay_ingest.unowned import UNOWNED, UNOWNED_SECONDS
 from relay_ingest.worker import ENDED
@@ -21,18 +21,18 @@ def bench(open_store):
     """``async with bench() as b``."""
 
     @asynccontextmanager
-    async def made(**settings: Any) -> AsyncIterator[Bench]:
-        async with open_store() as store, open_bench(store, lease_ms=400, **settings) as opened:
+    async def made(**settings: Any) -> AsyncIterator[WorkerRig]:
+        async with open_store() as store, open_workers(store, lease_ms=400, **settings) as opened:
             yield opened
 
     return made
 
 
-async def owned(b: Bench, keys: Any) -> bool:
+async def owned(b: WorkerRig, keys: Any) -> bool:
     return (await conversations.attendance(b.store.client, keys)).waits_s is None
 
 
-async def until_owned(b: Bench, *several: Any) -> None:
+async def until_owned(b: WorkerRig, *several: Any) -> None:
     async with asyncio.timeout(20):
         while not all([await owned(b, keys) for keys in several]):
             await asyncio.sleep(0.01)

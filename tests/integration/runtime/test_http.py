@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 from aiohttp import web
-from tests.rigs.gateway import metric
+from tests.rigs.metrics import metric
 
 from relay_runtime import http
 from relay_runtime.refusal import PROBLEMS

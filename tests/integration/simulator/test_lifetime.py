@@ -162,9 +162,7 @@ async def test_clients_that_vanish(egress, eventually) -> None:
             async with asyncio.TaskGroup() as clients:
                 for _ in range(8):
                     clients.create_task(_vanish(s, egress))
-            async with asyncio.timeout(10):
-                while await s.sessions():
-                    await asyncio.sleep(0.01)
+            await eventually(s.sessions, 10, until=lambda found: not found)
 
     assert [line for line in logs if line["log_level"] in ("warning", "error")] == []
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.rigs.gateway import Bench
+from tests.rigs.gateway import GatewayRig
 
 from relay_auth.viewer_tokens import Role
 from relay_turns.effects import Effect, Publish
@@ -38,12 +38,12 @@ def items(payload: bytes) -> list[bytes]:
     return found
 
 
-def publish(bench: Bench, effects: list[Effect]) -> None:
+def publish(bench: GatewayRig, effects: list[Effect]) -> None:
     publishes = [effect for effect in effects if isinstance(effect, Publish)]
     bench.writer.append(publishes, checkpoint=b"")
 
 
-async def uploaded(bench: Bench) -> list[uplink.SpeechChunk]:
+async def uploaded(bench: GatewayRig) -> list[uplink.SpeechChunk]:
     """The speech in the uplink, once its end is."""
     async with asyncio.timeout(10):
         while True:

@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 from tests.rigs.avatar_client import AvatarClient
-from tests.rigs.gateway import KEY, Bench, metric
+from tests.rigs.gateway import KEY, GatewayRig
+from tests.rigs.metrics import metric
 
 from relay_auth.viewer_tokens import Role
 from relay_gateway.dialects.avatarkit_json import UNKNOWN
@@ -30,7 +31,7 @@ PCM = bytes(range(256)) * 10
 class Speaker:
     """An owner's turn machine, by hand: what it decides is published with its state."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: GatewayRig) -> None:
         self.bench = bench
         self.machine = TurnMachine(Rules(sample_rate=16000))
 
@@ -51,7 +52,7 @@ class Speaker:
 
 
 @asynccontextmanager
-async def agent(bench: Bench, *, at: int = 0):
+async def agent(bench: GatewayRig, *, at: int = 0):
     """An official client: it knows a URL, and nothing else."""
     url = f"{bench.urls[at]}/ws/agent?token={bench.token()}"
     async with bench.http.ws_connect(url, max_msg_size=2**20) as socket:

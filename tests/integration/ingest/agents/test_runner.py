@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.rigs.ingest import Bench, open_bench
+from tests.rigs.audio import RATE
+from tests.rigs.ingest import WorkerRig, open_workers
 
 from relay_ingest.agents.events import Interrupted, Started, Text
 from relay_ingest.agents.runner import FAILURES
 from relay_wire import events, uplink
 from relay_wire.frame import Kind
 
-RATE = 16000
 EXAMPLES = Path(__file__).parents[3] / "example_agents"
 TENTH = b"\x01\x02" * 1600
 
@@ -26,8 +26,8 @@ def bench(open_store):
     """``async with bench() as b``."""
 
     @asynccontextmanager
-    async def made(**settings: Any) -> AsyncIterator[Bench]:
-        async with open_store() as store, open_bench(store, **settings) as opened:
+    async def made(**settings: Any) -> AsyncIterator[WorkerRig]:
+        async with open_store() as store, open_workers(store, **settings) as opened:
             yield opened
 
     return made
@@ -155,9 +155,7 @@ async def test_an_interrupt_closes_the_speech(bench, examples, eventually) -> No
         keys = await b.converse("slow")
         await b.up.append(keys, uplink.Text("one"))
         examples.Slow.gate.release()
-        async with asyncio.timeout(10):
-            while not await b.audio(keys, 1):
-                await asyncio.sleep(0.01)
+        await eventually(lambda: b.audio(keys, 1), 10)
         await b.up.append(keys, uplink.Interrupt(reason="viewer"))
         await eventually(lambda: examples.Slow.spoken)
         assert (examples.Slow.spoken, examples.Slow.closed) == ([False], ["one"])
@@ -200,9 +198,7 @@ async def test_an_owner_change_in_the_middle(bench, examples, eventually) -> Non
         keys = await b.converse("slow")
         await b.up.append(keys, uplink.Text("one"))
         examples.Slow.gate.release()
-        async with asyncio.timeout(10):
-            while not await b.audio(keys, 1):
-                await asyncio.sleep(0.01)
+        await eventually(lambda: b.audio(keys, 1), 10)
         async with b.worker(worker_name="new"):
             old._draining = True  # It takes nothing back.
             await b.store.client.execute("DEL", keys.lease)

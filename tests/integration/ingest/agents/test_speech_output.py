@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from tests.rigs.audio import RATE, SECOND
 
 from relay_ingest.agents.speech_output import AgentTimeout, SpeechLimits, SpeechOutput, SpeechTooLong
 from relay_runtime.tasks import TaskScope
@@ -17,12 +18,9 @@ from relay_streams.leases import Lease
 from relay_streams.uplink import SpeakerFence, Uplink
 from relay_wire import uplink
 
-RATE = 16000
-SECOND = bytes(index % 251 for index in range(2 * RATE))
-
 
 @dataclass
-class Bench:
+class SpeechRig:
     """A speech output, and the audio it appended."""
 
     output: SpeechOutput
@@ -66,7 +64,7 @@ def bench(open_store):
     """``async with bench() as b``."""
 
     @asynccontextmanager
-    async def made(*, chunk_s: float = 5.0, speech_s: float = 60.0) -> AsyncIterator[Bench]:
+    async def made(*, chunk_s: float = 5.0, speech_s: float = 60.0) -> AsyncIterator[SpeechRig]:
         async with open_store() as store, TaskScope() as tasks:
             lease = await store.claim(await store.create(agent="echo"))
             output = SpeechOutput(
@@ -75,7 +73,7 @@ def bench(open_store):
                 limits=SpeechLimits(chunk_s=chunk_s, speech_s=speech_s, wait_s=1.0),
                 spawn=lambda coroutine: tasks.spawn(coroutine, name="output"),
             )  # fmt: skip
-            yield Bench(output, store, lease)
+            yield SpeechRig(output, store, lease)
 
     return made
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.rigs.audio import RATE
 
 from relay_ingest.agents.builtin.clips import ClipError, read_clip
 
 PCM = b"\x01\x02" * 100
-RATE = 16000
 
 
 @pytest.fixture
