@@ -6,7 +6,7 @@ own connection, and is never logged as a defect: its header would come with the 
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from aiohttp import hdrs, web
@@ -33,6 +33,9 @@ LINGER_BYTES = 32 * 2**20
 _SHORT_BODY_BYTES = 64 * 1024
 """The rest of a declared body up to this size is awaited; the connection of a longer one is closed."""
 
+_DEADLINE_SLACK = 0.01
+"""Part of a deadline by which it may be late: many silent connections are closed together."""
+
 UNREADABLE = Counter("relay_http_unreadable_total", "Requests and bodies that are no HTTP.")
 UNREAD = Counter(
     "relay_http_unread_total", "Connections closed because a body that nobody reads went on for too long."
@@ -49,15 +52,14 @@ class Connection(RequestHandler):
 
     Args:
         manager: Whose it is.
-        header_s: How long it may take to its first request's end of header, from now on, TLS and all. Who
-            sends a byte now and then holds nothing for longer.
+        deadlines: Close it when its first request does not come in time.
         room: Has to have a place for it, else it is closed at once.
         leaving: Whether it is to be closed after its next answer, for the client to go elsewhere.
         options: Further ones of ``RequestHandler``.
     """
 
     __slots__ = (
-        "_allow_frames", "_discarded_bytes", "_frames", "_header_timer", "_is_deaf", "_leaving",
+        "_allow_frames", "_deadlines", "_discarded_bytes", "_frames", "_is_deaf", "_leaving",
         "_next_slice", "_parsed_bytes", "_room", "_uncounted_frames", "_unparsed", "_unread",
     )  # fmt: skip
 
@@ -65,7 +67,7 @@ class Connection(RequestHandler):
         self,
         manager: web.Server,
         *,
-        header_s: float,
+        deadlines: "HeaderDeadlines",
         room: Room,
         leaving: Callable[[], bool],
         **options: Any,
@@ -87,9 +89,11 @@ class Connection(RequestHandler):
         self._uncounted_frames = 0
         self._allow_frames: Callable[[int], bool] | None = None
         self._is_deaf = False
-        self._header_timer = loop.call_later(header_s, self._expire)
+        self._deadlines = deadlines
+        deadlines.add(self)
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """Close the connection unless its first request has come."""
         # aiohttp's own limit on idle connections counts from request to request, and is longer.
         if self.transport is not None and not self._request_count:
             UNFINISHED.inc()
@@ -199,7 +203,7 @@ class Connection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Part of ``asyncio.Protocol``."""
-        self._header_timer.cancel()
+        self._deadlines.remove(self)
         self._allow_frames = None
         self._unparsed = b""
         if self._room is None:
@@ -211,20 +215,20 @@ class Connection(RequestHandler):
         self._messages.clear()
         self._message_tail = b""
 
-    async def _handle_request(
+    def _handle_request(
         self, request: BaseRequest, start_time: float | None, request_handler: Any
-    ) -> tuple[web.StreamResponse, bool]:
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+        # No coroutine of its own: every open socket would keep its frame.
         self._unread = None
+        self._deadlines.remove(self)
         handler = request_handler if _is_text(request) else _refuse_text
-        try:
-            return await super()._handle_request(request, start_time, handler)
-        finally:
-            _cut_cycle(request)
+        return super()._handle_request(request, start_time, handler)
 
     async def finish_response(
         self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send what is left of an answer; the connection closes after it when a long body is unread."""
+        _cut_cycle(request)
         if not request.content.is_eof() and self.transport is not None:
             self._unread, self._discarded_bytes = request.content, 0
             if (request.content_length or LINGER_BYTES) > _SHORT_BODY_BYTES:
@@ -256,6 +260,43 @@ class Connection(RequestHandler):
             UNREADABLE.inc()
         else:
             super().log_exception(*args, **kw)
+
+
+class HeaderDeadlines:
+    """The deadlines of connections for their first request's header: one timer for all of them.
+
+    Args:
+        header_s: How long the end of the header may take, from the connection on, TLS and all. A client that
+            sends a byte now and then holds nothing for longer.
+    """
+
+    def __init__(self, header_s: float) -> None:
+        self._header_s = header_s
+        self._waiting: dict[Connection, float] = {}
+        """Deadlines in their order, since all connections have the same time."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, connection: Connection) -> None:
+        """Expire a connection in time, unless it is removed before."""
+        loop = asyncio.get_running_loop()
+        self._waiting[connection] = loop.time() + self._header_s
+        if self._timer is None:
+            self._timer = loop.call_later(self._header_s, self._expire)
+
+    def remove(self, connection: Connection) -> None:
+        """A connection has sent its first request, or is closed."""
+        self._waiting.pop(connection, None)
+
+    def _expire(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer, now = None, loop.time()
+        for connection, deadline in list(self._waiting.items()):
+            if deadline > now:
+                next_at = max(deadline, now + self._header_s * _DEADLINE_SLACK)
+                self._timer = loop.call_at(next_at, self._expire)
+                return
+            del self._waiting[connection]
+            connection.expire()
 
 
 def _is_text(request: BaseRequest) -> bool:

@@ -8,7 +8,6 @@ import asyncio
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from itertools import groupby
 from operator import attrgetter
 from typing import Generic, NamedTuple, TypeVar
@@ -39,17 +38,16 @@ class Sessions(Generic[S]):
     def __len__(self) -> int:
         return len(self._sessions)
 
-    @contextmanager
-    def join(self, session: S) -> Iterator[None]:
-        """Count this one in while the block runs."""
+    def add(self, session: S) -> None:
+        """Count a session until ``remove``."""
         self._sessions.add(session)
         self._gone.clear()
-        try:
-            yield
-        finally:
-            self._sessions.discard(session)
-            if not self._sessions:
-                self._gone.set()
+
+    def remove(self, session: S) -> None:
+        """A session that was added has ended."""
+        self._sessions.discard(session)
+        if not self._sessions:
+            self._gone.set()
 
     async def gone_by(self, deadline: float) -> bool:
         """Wait until nobody is left, at most until this moment of the loop's clock; whether it is so."""

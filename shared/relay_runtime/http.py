@@ -203,8 +203,11 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
     if requests.closed:
         return refusal(Problem(problems.DRAINING, "this process is leaving, try another", retry_after_s=1))
     try:
-        with requests.join(request.protocol):
+        requests.add(request.protocol)
+        try:
             return await handler(request)
+        finally:
+            requests.remove(request.protocol)
     except Exception as error:  # noqa: BLE001  # the root of every request
         socket = request.get(_SOCKET)
         if socket is not None and socket.prepared:

@@ -1,6 +1,6 @@
-"""Probes: what balancers ask on a service's own port, which is all that they can reach."""
+"""Probes: the health path of a service's own port, the only one that balancers reach."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
@@ -8,27 +8,31 @@ from aiohttp.typedefs import Handler, Middleware
 PATH = "/healthz"
 
 _ANY_ORIGIN = {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*"}
-"""Pages read it, too, and it is public."""
+"""Pages read the answer, too, and it is public."""
 _METHODS = (hdrs.METH_GET, hdrs.METH_HEAD)
 
 
 def answer_probes(ready: Callable[[], bool]) -> Middleware:
-    """A middleware that answers the health path: 200 when the process takes work, else 503.
+    """A middleware that answers the health path: 200 when the process accepts work, else 503.
 
-    It stands before all limits, since a balancer that is refused takes the process for dead; it says no more
-    than that, since everybody can ask.
+    It stands before all limits, since a balancer that is refused considers the process dead; the answer
+    contains no more, since everybody can ask.
 
     Args:
-        ready: Whether the process takes work. Must be cheap: no I/O.
+        ready: Whether the process accepts work. Must be cheap: no I/O.
     """
 
+    # No coroutine of its own: every open socket would keep its frame.
     @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path != PATH or request.method not in _METHODS:
-            return await handler(request)
-        ok = ready()
-        # The fields are those that the vendor's clients read at their demo servers.
-        body = {"ok": ok, "missing": []}
-        return web.json_response(body, status=200 if ok else 503, headers=_ANY_ORIGIN)
+    def middleware(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
+        if request.path == PATH and request.method in _METHODS:
+            return _answer(ready())
+        return handler(request)
 
     return middleware
+
+
+async def _answer(ok: bool) -> web.StreamResponse:  # noqa: FBT001  # the answer itself
+    # The fields are those that the vendor's clients read at their demo servers.
+    body = {"ok": ok, "missing": []}
+    return web.json_response(body, status=200 if ok else 503, headers=_ANY_ORIGIN)

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from relay_runtime.connection import Connection
+from relay_runtime.connection import Connection, HeaderDeadlines
 from relay_runtime.open_files import Room
 from relay_settings.host import in_url, is_ipv6, is_wildcard
 
@@ -24,7 +24,7 @@ class Site(web.BaseSite):
         host: Where to listen; ``::`` is every address of both families.
         port: 0 takes a free one.
         tls: Encrypts every connection; None: none.
-        header_s: As ``Connection``.
+        header_s: As ``HeaderDeadlines``.
         keepalive_s: How long it may then wait between requests, the next one's header included.
         room: For its connections.
         leaving: As ``Connection``.
@@ -46,6 +46,7 @@ class Site(web.BaseSite):
         self._host = host
         self._port = port
         self._header_s = header_s
+        self._deadlines = HeaderDeadlines(header_s)
         self._keepalive_s = keepalive_s
         self._room = room
         self._leaving = leaving
@@ -86,7 +87,7 @@ class Site(web.BaseSite):
         assert server is not None  # noqa: S101  # a site is made after the runner's setup
         return Connection(
             server,
-            header_s=self._header_s,
+            deadlines=self._deadlines,
             room=self._room,
             leaving=self._leaving,
             keepalive_timeout=self._keepalive_s,

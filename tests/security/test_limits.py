@@ -55,7 +55,7 @@ async def test_a_gateway_is_full(bench, eventually) -> None:
         assert await told(b) == (503, "gateway-full", "5")
 
         await socket.close()
-        await eventually(lambda: not b.service.sessions._hub or len(b.service.sessions._hub) == 1)
+        await eventually(lambda: not b.service.hub or len(b.service.hub) == 1)
         again = await b.connect()
         await again.receive_bytes(timeout=5)
         await again.close()

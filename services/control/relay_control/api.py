@@ -264,8 +264,11 @@ class Api:
             errors=http.errors_of(request),
             traceparent=traceparent(request.headers.get("traceparent", "")),
         )
-        with self.speakers.join(door):
+        self.speakers.add(door)
+        try:
             await door.serve()
+        finally:
+            self.speakers.remove(door)
         return websocket
 
     # --- tokens --------------------------------------------------------------------------------

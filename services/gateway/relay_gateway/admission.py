@@ -1,14 +1,10 @@
-"""Admission: who is let in, how many, and how often. Everything here is decided before a socket opens."""
+"""Admission: the limits on who may connect, how many and how often, all checked before a socket opens."""
 
 import asyncio
 import math
-from collections import Counter as Counts
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 
 import structlog
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler
 
 from relay_gateway.address import FORWARDINGS, Forwarding, address_of
 from relay_runtime.token_bucket import TokenBuckets
@@ -19,7 +15,7 @@ from relay_wire import problems
 from relay_wire.problems import Problem, ProblemType
 
 RETRY_S = 5
-"""When to ask again for a place: somebody may have left."""
+"""When to try again after a concurrency limit: a viewer may have left."""
 
 LIMITED = counter(
     "relay_gateway_limited_total",
@@ -37,53 +33,57 @@ LIMITED = counter(
     ),
 )
 FORWARDED = counter(
-    "relay_gateway_forwarded_total", "Requests, by what became of X-Forwarded-For.", forwarding=FORWARDINGS
+    "relay_gateway_forwarded_total", "Requests, by how X-Forwarded-For was used.", forwarding=FORWARDINGS
 )
 _WARNINGS: dict[Forwarding, str] = {
-    "ignored": "X-Forwarded-For counts for nothing: set RELAY_TRUSTED_PROXIES if a proxy of yours writes it",
+    "ignored": "X-Forwarded-For is ignored: set RELAY_TRUSTED_PROXIES if a proxy of yours writes it",
     "absent": "X-Forwarded-For has fewer entries than RELAY_TRUSTED_PROXIES: the proxy counts as the client",
-    "unreadable": "X-Forwarded-For has what is no address: the proxy counts as the client",
+    "unreadable": "X-Forwarded-For has no address in it: the proxy counts as the client",
 }
 
 log = structlog.get_logger(__name__)
 
 
 class ConcurrencyLimit:
-    """So many at a time, for each key.
+    """How many may exist at once, for each key.
 
     Args:
-        limit: How many.
+        limit: The number.
         name: Of the limit, in metrics.
-        full: What those get that find no place.
+        full: The problem of those that are too many.
     """
 
     def __init__(self, limit: int, *, name: str, full: ProblemType) -> None:
         self._limit = limit
         self._name = name
         self._full = full
-        self._taken = Counts[str]()
+        self._used: dict[str, int] = {}
 
-    @contextmanager
-    def take(self, key: str = "") -> Iterator[None]:
-        """Have a place while the block runs.
+    def acquire(self, key: str = "") -> None:
+        """Count one more; pair with ``release``.
 
         Raises:
-            Problem: There is none.
+            Problem: There are as many as the limit allows.
         """
-        if self._taken[key] >= self._limit:
+        used = self._used.get(key, 0)
+        if used >= self._limit:
             LIMITED.labels(self._name).inc()
             raise Problem(self._full, f"the limit is {self._limit}", retry_after_s=RETRY_S)
-        self._taken[key] += 1
-        try:
-            yield
-        finally:
-            self._taken[key] -= 1
-            if not self._taken[key]:
-                del self._taken[key]
+        self._used[key] = used + 1
+
+    def release(self, key: str = "") -> None:
+        """Count one less."""
+        self._used[key] -= 1
+        if not self._used[key]:
+            del self._used[key]
 
 
 class Admission:
-    """The gateway's doorkeeper."""
+    """The limits a request passes before a socket opens.
+
+    Args:
+        settings: The limits.
+    """
 
     def __init__(self, settings: LimitSettings) -> None:
         self._proxies = settings.trusted_proxies
@@ -94,55 +94,56 @@ class Admission:
         self._addresses = ConcurrencyLimit(
             settings.max_address_viewers, name="address", full=problems.TOO_MANY_CONNECTIONS
         )
-        self._conversations = ConcurrencyLimit(
+        self.conversations = ConcurrencyLimit(
             settings.max_conversation_viewers, name="conversation", full=problems.CONVERSATION_FULL
         )
+        """Viewers by conversation."""
 
-    @web.middleware
-    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Ask every request for its rate, and those that want a socket for a place.
+    def check_rate(self, request: web.Request) -> str:
+        """Count a request against the rate of its address.
+
+        Returns:
+            The address, for ``acquire``.
 
         Raises:
-            Problem: The request is refused.
+            Problem: There are too many requests from it.
         """
         forwarded = request.headers.getall(hdrs.X_FORWARDED_FOR, [])
         address, forwarding = address_of(request.remote or "", forwarded, self._proxies)
         self._note(forwarding)
-        self._check_rate(address)
-        if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
-            return await handler(request)
-        with self._addresses.take(address), self._gateway.take():
-            return await handler(request)
-
-    def audience_of(self, conversation: str) -> AbstractContextManager[None]:
-        """A place among the viewers of a conversation while the block runs.
-
-        Raises:
-            Problem: There is none.
-        """
-        return self._conversations.take(conversation)
-
-    def _note(self, forwarding: Forwarding) -> None:
-        FORWARDED.labels(forwarding).inc()
-        if forwarding in _WARNINGS and forwarding not in self._warned:
-            self._warned.add(forwarding)
-            log.warning(_WARNINGS[forwarding], trusted_proxies=self._proxies)
-
-    def _check_rate(self, address: str) -> None:
         wait_s = self._requests.take(address, asyncio.get_running_loop().time())
         if wait_s:
             LIMITED.labels("requests").inc()
             raise Problem(
                 problems.RATE_LIMITED, "too many requests from this address", retry_after_s=math.ceil(wait_s)
             )
+        return address
+
+    def acquire(self, address: str) -> None:
+        """Count a viewer from its upgrade request on; pair with ``release``.
+
+        Raises:
+            Problem: There are as many from its address, or at this gateway, as the limits allow.
+        """
+        self._addresses.acquire(address)
+        try:
+            self._gateway.acquire()
+        except Problem:
+            self._addresses.release(address)
+            raise
+
+    def release(self, address: str) -> None:
+        """The viewer has left."""
+        self._addresses.release(address)
+        self._gateway.release()
 
     def check_origin(self, request: web.Request) -> None:
-        """Refuse pages that are not to open sockets here.
+        """Refuse pages of origins that may not open sockets here.
 
         Raises:
             Problem: The page's origin is not allowed.
         """
-        # Browsers let any page open a socket anywhere, and always say whose page it is (RFC 6455 10.2). No
+        # Browsers let any page open a socket anywhere, and always send the page's origin (RFC 6455 10.2). No
         # page can set this header; apps do, and their frameworks send origins of all kinds.
         if hdrs.AUTHORIZATION in request.headers:
             return
@@ -152,7 +153,13 @@ class Admission:
         LIMITED.labels("origin").inc()
         raise Problem(problems.FORBIDDEN, "pages of this origin are not in RELAY_ORIGINS")
 
+    def _note(self, forwarding: Forwarding) -> None:
+        FORWARDED.labels(forwarding).inc()
+        if forwarding in _WARNINGS and forwarding not in self._warned:
+            self._warned.add(forwarding)
+            log.warning(_WARNINGS[forwarding], trusted_proxies=self._proxies)
+
     def _hosts(self, request: web.Request) -> list[str]:
-        """What the request calls this gateway, and what our proxies say it was called before them."""
+        """The names of this gateway in the request: its Host, and those that our proxies received."""
         forwarded = request.headers.getall(hdrs.X_FORWARDED_HOST, []) if self._proxies else []
         return [request.host, *(host.strip() for line in forwarded for host in line.split(","))]

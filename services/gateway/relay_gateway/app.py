@@ -1,18 +1,25 @@
-"""The application: the gateway's routes, and what holds it together."""
+"""The application: the gateway's routes, and the parts that it consists of."""
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from relay_auth.viewer_tokens import ViewerTokens
+from relay_gateway.accept import Acceptor
 from relay_gateway.admission import Admission
 from relay_gateway.avatarkit import AvatarKitEndpoints
 from relay_gateway.dialects.native import Native
+from relay_gateway.fanout.feed import Feeds
 from relay_gateway.fanout.replay import Replay
 from relay_gateway.handshake import grant_of, is_browser
-from relay_gateway.session import SessionStart, ViewerSessions
+from relay_gateway.hub import Hub
+from relay_gateway.presence import Presence
+from relay_gateway.renewals import Renewals
+from relay_gateway.session import SessionServices, SessionStart, ViewerSession
 from relay_redis.client import RedisClient
 from relay_redis.errors import StoreError, Unencodable
 from relay_runtime.http import application
@@ -26,12 +33,26 @@ from relay_streams.heartbeat import Heartbeat
 from relay_streams.installation import Installation, installed
 from relay_streams.keys import KeySpace
 from relay_streams.scripts import SCHEMA
+from relay_streams.uplink import Uplink, UplinkLimits
 from relay_wire import problems
 from relay_wire.problems import Problem
 
+_RECONNECT_S = 60.0
+"""How long after a drain viewers can still reconnect with the token they have."""
+_NATIVE = Native()
+
 
 class Gateway:
-    """One gateway's doors. Made by ``gateway``."""
+    """One gateway: its parts, its routes and its drain. Made by ``gateway``.
+
+    Args:
+        settings: The gateway's.
+        client: To Redis.
+        consumer: Reads the streams.
+        installation: What the processes of one relay share.
+        heartbeat: Of Redis.
+        tasks: Own what runs for viewers.
+    """
 
     def __init__(
         self,
@@ -43,21 +64,57 @@ class Gateway:
         heartbeat: Heartbeat,
         tasks: TaskScope,
     ) -> None:
-        self.tokens = ViewerTokens(settings)
         self._settings = settings
-        self._admission = Admission(settings)
-        self._keys = installation.keys
         self._client = client
         self._consumer = consumer
         self._installation = installation
+        self._keys = installation.keys
+        self._tasks = tasks
         self.heartbeat = heartbeat
-        self._history = Replay(client)
-        self.sessions = ViewerSessions(
-            settings, client, consumer, history=self._history, tokens=self.tokens, tasks=tasks
+        self.tokens = ViewerTokens(settings)
+        self.hub = Hub()
+        self.renewals = Renewals(self.tokens, settings.token_max_life_s)
+        self.feeds = Feeds(consumer, ring_bytes=settings.ring_bytes, linger_s=settings.feed_linger_s)
+        self.acceptor = Acceptor(settings, self.hub)
+        self._admission = Admission(settings)
+        self._services = SessionServices(
+            settings=settings,
+            hub=self.hub,
+            feeds=self.feeds,
+            replay=Replay(client),
+            uplink=Uplink(client, UplinkLimits.of(settings)),
+            presence=Presence(client, interval_s=settings.presence_s, patience_s=settings.owner_wait_s),
+            renewals=self.renewals,
+            is_connected=lambda: client.connected,
+            spawn=partial(tasks.spawn, name="subscriber"),
         )
 
+    async def start(self) -> None:
+        """Load the token keys, and start what runs for all viewers."""
+        await self.tokens.open()
+        self.hub.start()
+        self.acceptor.start(self._tasks)
+        self._tasks.spawn(self.tokens.follow(), name="token keys")
+        self._tasks.spawn(self.renewals.run(), name="token renewals")
+        self._tasks.spawn(self._services.presence.run(), name="presence")
+
+    async def drain(self) -> None:
+        """Refuse further viewers, and send the present ones to other gateways, spread over the drain time.
+
+        Returns when the last has left. Cancelling is safe; ``close`` ends the rest.
+        """
+        self.hub.leaving = True
+        # A viewer that is sent elsewhere needs a token that is valid then.
+        await self.renewals.renew_before(time.time() + self._settings.drain_s + _RECONNECT_S)
+        await self.hub.drain(self._settings.drain_s)
+
+    async def close(self) -> None:
+        """Refuse further viewers, and close every one that is left at once."""
+        await self.hub.close()
+        self.feeds.close()
+
     def readiness(self) -> str:
-        """Why viewers would not be served, or nothing."""
+        """Why viewers would not be served, empty when they are."""
         silent_s = self._consumer.stalled_s
         stalled = f"streams were last read {silent_s:.1f} s ago" if silent_s else ""
         return self.heartbeat.readiness() or stalled or self._installation.readiness()
@@ -66,7 +123,7 @@ class Gateway:
         """The gateway's routes.
 
         Args:
-            ready: Whether the process takes viewers, for probes; None: as far as the gateway itself knows.
+            ready: Whether the process accepts viewers, for probes; None: as far as the gateway itself knows.
         """
         app = application(
             {
@@ -78,53 +135,60 @@ class Gateway:
                 Unencodable: (problems.BAD_REQUEST, "the request has text that is no Unicode"),
                 StoreError: (problems.STORE_UNAVAILABLE, "Redis cannot be reached, or refuses"),
             },
-            answer_probes(ready or self._takes_viewers),
-            self._admission.middleware,
-            self._sockets,
+            answer_probes(ready or self._accepts_viewers),
+            self._admit,
         )
-        app.router.add_get("/", _point_the_way)
+        app.router.add_get("/", _describe_paths)
         app.router.add_get("/v1/conversations/{id}/stream", self._stream)
         if self._settings.compat:
-            doors = AvatarKitEndpoints(
+            endpoints = AvatarKitEndpoints(
                 self._settings, self._keys, self._client,
-                history=self._history, sessions=self.sessions, tokens=self.tokens,
-                admission=self._admission,
+                acceptor=self.acceptor, services=self._services, tokens=self.tokens,
+                conversations=self._admission.conversations,
             )  # fmt: skip
-            app.router.add_routes(doors.routes())
+            app.router.add_routes(endpoints.routes())
         return app
 
-    def _takes_viewers(self) -> bool:
-        return not (self.sessions.leaving or self.readiness())
+    def _accepts_viewers(self) -> bool:
+        return not (self.hub.leaving or self.readiness())
 
     @web.middleware
-    async def _sockets(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Check who asks for a socket; browsers are told of a refusal on a socket that is closed at once.
-
-        Such a socket has its place as any other: limits on rate and number are checked before this.
-        """
+    async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Check every request against its rate, and an upgrade against the limits on viewers."""
+        address = self._admission.check_rate(request)
+        if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
+            return await handler(request)
+        self._admission.acquire(address)
         try:
-            if hdrs.UPGRADE in request.headers:
-                self._admission.check_origin(request)
+            self._admission.check_origin(request)
             return await handler(request)
         except (Problem, StoreError) as error:
+            # Pages see no status of a refused upgrade, but the code of a close.
             if not is_browser(request):
                 raise
-            refusal = error
-        return await self.sessions.refuse(request, refusal)
+            return await self.acceptor.refuse(request, error)
+        finally:
+            self._admission.release(address)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        self.sessions.check(request)
+        session = await self._session(request)
+        conversation = request.match_info["id"]
+        self._admission.conversations.acquire(conversation)
+        try:
+            return await self.acceptor.accept(request, session.run)
+        finally:
+            self._admission.conversations.release(conversation)
+
+    async def _session(self, request: web.Request) -> ViewerSession:
+        self.acceptor.check(request)
         conversation = request.match_info["id"]
         grant = await grant_of(request, self.tokens, conversation)
         keys = self._keys.conversation(conversation)
-        beginning = await self._history.begin(keys, request.query.get("from", "turn"))
-        with self._admission.audience_of(keys.id):
-            async with self.sessions.open(request) as socket:
-                await self.sessions.serve(socket, SessionStart(keys, beginning, grant.role, Native(), grant))
-        return socket.websocket
+        beginning = await self._services.replay.begin(keys, request.query.get("from", "turn"))
+        return ViewerSession(self._services, SessionStart(keys, beginning, grant.role, _NATIVE, grant))
 
 
-async def _point_the_way(_request: web.Request) -> web.StreamResponse:
+async def _describe_paths(_request: web.Request) -> web.StreamResponse:
     hint = "viewers connect to /v1/conversations/{id}/stream, balancers ask /healthz"
     raise Problem(problems.NOT_FOUND, f"there is nothing here: {hint}")
 
@@ -154,16 +218,15 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
             heartbeat=heartbeat,
             tasks=tasks,
         )
-        await service.tokens.open()
-        tasks.spawn(service.tokens.follow(), name="token keys")
+        await service.start()
         try:
             yield service
         finally:
-            await service.sessions.close()
+            await service.close()
 
 
 async def main(settings: GatewaySettings, process: Process) -> None:
-    """Serve viewers until nobody is sent here any more, and then until they have gone elsewhere."""
+    """Serve viewers until the process leaves the balancers, then drain."""
     most = min(settings.max_viewers, process.room.viewers)
     async with gateway(settings.model_copy(update={"max_viewers": most})) as service:
         process.health.add("redis", service.readiness, service.heartbeat.degradation)
@@ -173,4 +236,4 @@ async def main(settings: GatewaySettings, process: Process) -> None:
         await service.heartbeat.tried()
         process.ready(url=url.replace("http", "ws", 1))
         await process.withdrawn()
-        await service.sessions.drain()
+        await service.drain()

@@ -3,19 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aiohttp import WSMsgType, hdrs, web
 
 from relay_auth.viewer_tokens import Grant, Role, ViewerTokens
-from relay_gateway.admission import Admission
+from relay_gateway.accept import Acceptor
+from relay_gateway.admission import ConcurrencyLimit
 from relay_gateway.commands import BAD_MESSAGES
 from relay_gateway.dialects.avatarkit_binary import AvatarKitBinary
 from relay_gateway.dialects.avatarkit_json import AvatarKitJson
-from relay_gateway.fanout.replay import Replay
 from relay_gateway.guests import GuestConversations
 from relay_gateway.handshake import compat_grant
 from relay_gateway.inbound import InboundMessages
-from relay_gateway.session import SessionStart, ViewerSessions
+from relay_gateway.session import SessionServices, SessionStart, ViewerSession
 from relay_gateway.socket import Socket
 from relay_gateway.websocket import BINARY, joined
 from relay_redis.client import RedisClient
@@ -24,7 +25,6 @@ from relay_settings.avatarkit import AvatarKitSettings
 from relay_settings.gateway import GatewaySettings
 from relay_streams.conversations import Conversation
 from relay_streams.keys import ConversationKeys, KeySpace
-from relay_streams.uplink import UplinkLimits
 from relay_wire import problems
 from relay_wire.avatarkit import host
 from relay_wire.close_codes import BAD_MESSAGE, of_problem
@@ -43,10 +43,10 @@ class AvatarKitEndpoints:
         settings: The gateway's.
         keys: Names of keys.
         client: To Redis.
-        history: Where viewers begin.
-        sessions: Takes them in.
-        tokens: Checks theirs.
-        admission: How many may watch one conversation.
+        acceptor: Accepts the upgrades.
+        services: What viewer sessions use.
+        tokens: Verifies viewer tokens.
+        conversations: Limits the viewers of one conversation.
     """
 
     def __init__(
@@ -55,18 +55,19 @@ class AvatarKitEndpoints:
         keys: KeySpace,
         client: RedisClient,
         *,
-        history: Replay,
-        sessions: ViewerSessions,
+        acceptor: Acceptor,
+        services: SessionServices,
         tokens: ViewerTokens,
-        admission: Admission,
+        conversations: ConcurrencyLimit,
     ) -> None:
-        self._admission = admission
+        self._conversations = conversations
         self._tokens = tokens
         self._settings = settings
         self._keys = keys
-        self._visitors = GuestConversations(keys, client, settings.compat_agent, UplinkLimits.of(settings))
-        self._history = history
-        self._sessions = sessions
+        self._guests = GuestConversations(keys, client, services.uplink, agent=settings.compat_agent)
+        self._replay = services.replay
+        self._acceptor = acceptor
+        self._services = services
 
     def routes(self) -> list[web.RouteDef]:
         """Every door."""
@@ -77,48 +78,42 @@ class AvatarKitEndpoints:
         ]
 
     async def _agent(self, request: web.Request) -> web.StreamResponse:
-        self._sessions.check(request)
-        rate = self._settings.compat_sample_rate
+        self._acceptor.check(request)
         async with self._conversation(await self._grant(request), host.Start()) as (keys, role):
-            beginning = await self._history.begin(keys, "turn")
-            if not _plays(beginning.record, rate):
-                text = f"clients here play {rate} Hz, this is {beginning.record.sample_rate} Hz"
-                raise Problem(problems.UNSUPPORTED_AUDIO, text)
-            async with self._sessions.open(request) as socket:
-                visit = SessionStart(keys, beginning, role, AvatarKitJson(beginning.record))
-                await self._sessions.serve(socket, visit)
-        return socket.websocket
+            beginning = await self._replay.begin(keys, "turn")
+            _check_rate(beginning.record, self._settings.compat_sample_rate)
+            start = SessionStart(keys, beginning, role, AvatarKitJson(beginning.record))
+            return await self._acceptor.accept(request, ViewerSession(self._services, start).run)
 
     async def _host(self, request: web.Request) -> web.StreamResponse:
-        self._sessions.check(request)
-        grant = await self._grant(request)
-        async with self._sessions.open(request) as socket:
-            try:
-                start = await self._start(socket)
-                if start is None:
-                    return socket.websocket
-                async with self._conversation(grant, start) as (keys, role):
-                    beginning = await self._history.begin(keys, "turn")
-                    _check_start(start, beginning.record)
-                    visit = SessionStart(keys, beginning, role, AvatarKitBinary(beginning.record))
-                    await self._sessions.serve(socket, visit)
-            except MessageError as error:
-                BAD_MESSAGES.inc()
-                socket.write(joined(BINARY, [host.error(str(error))]))
-                socket.close(BAD_MESSAGE, str(error))
-            except Problem as problem:
-                socket.write(joined(BINARY, [host.error(str(problem))]))
-                socket.close(of_problem(problem.kind))
-            except StoreError:
-                socket.write(joined(BINARY, [host.error("the conversation cannot be read or made now")]))
-                raise
-        return socket.websocket
+        self._acceptor.check(request)
+        return await self._acceptor.accept(request, partial(self._serve_host, await self._grant(request)))
 
-    async def _start(self, socket: Socket) -> host.Start | None:
-        """A host client's first message, None if it left; ``MessageError`` when it is another, or late."""
+    async def _serve_host(self, grant: Grant | None, socket: Socket, messages: InboundMessages) -> None:
+        try:
+            start = await self._host_start(messages)
+            if start is not None:
+                await self._run_host(grant, start, socket, messages)
+        except MessageError as error:
+            BAD_MESSAGES.inc()
+            _send_error(socket, str(error))
+            socket.close(BAD_MESSAGE, str(error))
+        except Problem as problem:
+            _send_error(socket, str(problem))
+            socket.close(of_problem(problem.kind))
+        except StoreError:
+            _send_error(socket, "the conversation cannot be read or made now")
+            raise
+
+    async def _host_start(self, messages: InboundMessages) -> host.Start | None:
+        """A host client's first message, None if it left.
+
+        Raises:
+            MessageError: The first message is no start, or late.
+        """
         try:
             async with asyncio.timeout(self._settings.compat_start_s):
-                message = await anext(InboundMessages(socket, self._settings), None)
+                message = await messages.receive()
         except TimeoutError:
             raise MessageError(f"no start within {self._settings.compat_start_s:g} s") from None
         if message is None:
@@ -126,6 +121,15 @@ class AvatarKitEndpoints:
         if message.type is not WSMsgType.TEXT:
             raise MessageError("the first message is a start, as text")
         return host.decode_start(message.data)
+
+    async def _run_host(
+        self, grant: Grant | None, start: host.Start, socket: Socket, messages: InboundMessages
+    ) -> None:
+        async with self._conversation(grant, start) as (keys, role):
+            beginning = await self._replay.begin(keys, "turn")
+            _check_start(start, beginning.record)
+            begin = SessionStart(keys, beginning, role, AvatarKitBinary(beginning.record))
+            await ViewerSession(self._services, begin).run(socket, messages)
 
     async def _grant(self, request: web.Request) -> Grant | None:
         settings = self._settings
@@ -143,17 +147,30 @@ class AvatarKitEndpoints:
             MessageError: The visitor wishes for an avatar that is not for visitors.
         """
         if grant is not None:
-            with self._admission.audience_of(grant.conversation):
+            self._conversations.acquire(grant.conversation)
+            try:
                 yield self._keys.conversation(grant.conversation), grant.role
+            finally:
+                self._conversations.release(grant.conversation)
             return
         avatar_id = start.avatar_id or self._settings.avatar_id
         if avatar_id not in (self._settings.avatar_id, *self._settings.compat_avatars):
             raise MessageError("avatar_id: this avatar is not for visitors")
-        async with self._visitors.conversation(
+        async with self._guests.conversation(
             avatar_id=avatar_id,
             sample_rate=start.sample_rate or self._settings.compat_sample_rate,
         ) as keys:
             yield keys, Role.SPEAK
+
+
+def _send_error(socket: Socket, text: str) -> None:
+    socket.write(joined(BINARY, [host.error(text)]))
+
+
+def _check_rate(record: Conversation, rate: int) -> None:
+    if not _plays(record, rate):
+        text = f"clients here play {rate} Hz, this is {record.sample_rate} Hz"
+        raise Problem(problems.UNSUPPORTED_AUDIO, text)
 
 
 def _check_start(start: host.Start, record: Conversation) -> None:

@@ -1,4 +1,4 @@
-"""Visitors: viewers that bring no conversation. Each gets one of its own, which ends when it leaves."""
+"""Guest conversations: each is created for one viewer that named none, and ends when it leaves."""
 
 import time
 from collections.abc import AsyncIterator
@@ -14,38 +14,38 @@ from relay_streams import conversations
 from relay_streams.conversations import PUSH, Conversation
 from relay_streams.errors import Ended
 from relay_streams.keys import ConversationKeys, KeySpace
-from relay_streams.uplink import Uplink, UplinkLimits
+from relay_streams.uplink import Uplink
 from relay_wire.frame import Codec
 from relay_wire.uplink import Close
 
-VISITS = Counter("relay_gateway_visits_total", "Conversations made for viewers that brought none.")
-LEFT_OPEN = Counter("relay_gateway_visits_left_open_total", "Of these, how many could not be ended.")
+GUESTS = Counter("relay_gateway_guests_total", "Conversations created for viewers that named none.")
+LEFT_OPEN = Counter("relay_gateway_guests_left_open_total", "Guest conversations that could not be ended.")
 
 log = structlog.get_logger(__name__)
 
 
 class GuestConversations:
-    """Makes conversations for visitors.
+    """Creates and ends guest conversations.
 
     Args:
         keys: Names of keys.
         client: To Redis.
-        agent: Who answers them.
-        limits: Of their uplinks.
+        uplink: Appends the ends.
+        agent: The agent that answers guests.
     """
 
-    def __init__(self, keys: KeySpace, client: RedisClient, agent: str, limits: UplinkLimits) -> None:
+    def __init__(self, keys: KeySpace, client: RedisClient, uplink: Uplink, *, agent: str) -> None:
         self._agent = agent
         self._keys = keys
         self._client = client
-        self._uplink = Uplink(client, limits)
+        self._uplink = uplink
 
     @asynccontextmanager
     async def conversation(self, *, avatar_id: str, sample_rate: int) -> AsyncIterator[ConversationKeys]:
-        """A conversation that lives as long as the block.
+        """A guest conversation, until the block ends.
 
         Raises:
-            Unavailable: Redis cannot take it now.
+            Unavailable: Redis cannot create it now.
         """
         record = Conversation(
             id=str(ULID()),
@@ -59,7 +59,7 @@ class GuestConversations:
         )
         keys = self._keys.conversation(record.id)
         await conversations.create(self._client, keys, record)
-        VISITS.inc()
+        GUESTS.inc()
         try:
             yield keys
         finally:
@@ -72,4 +72,4 @@ class GuestConversations:
             pass
         except StoreError as error:
             LEFT_OPEN.inc()
-            log.warning("a visitor's conversation stays open", conversation=keys.id, error=str(error))
+            log.warning("guest conversation left open", conversation=keys.id, error=str(error))

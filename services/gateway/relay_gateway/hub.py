@@ -1,15 +1,17 @@
-"""The audience: every viewer this gateway serves now."""
+"""The hub: every viewer that a gateway serves now, and how they leave together."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
 
 from prometheus_client import Gauge
 
 from relay_gateway.fanout.subscriber import Subscriber
-from relay_runtime.drain import Sessions
+from relay_gateway.socket import CLOSE_S
+from relay_runtime.drain import Sessions, drain
+from relay_wire import events
+from relay_wire.close_codes import RESTART
 
 VIEWERS = Gauge("relay_gateway_viewers", "Open viewer sockets.")
-UNSENT = Gauge("relay_gateway_unsent_bytes", "Bytes written to viewers that the kernel has not taken yet.")
+UNSENT = Gauge("relay_gateway_unsent_bytes", "Bytes written to viewers that the kernel has not accepted yet.")
 
 
 class Hub(Sessions[Subscriber]):
@@ -17,15 +19,36 @@ class Hub(Sessions[Subscriber]):
 
     def __init__(self) -> None:
         super().__init__()
+        self.leaving = False
+        """Whether further viewers are refused."""
+
+    def start(self) -> None:
+        """Be the hub whose viewers are in the metrics."""
+        VIEWERS.set_function(self.__len__)
         UNSENT.set_function(lambda: self.unsent_bytes)
 
     @property
     def unsent_bytes(self) -> int:
-        """What waits in all sockets' buffers."""
+        """The bytes in all sockets' buffers."""
         return sum(subscriber.unsent_bytes for subscriber in self)
 
-    @contextmanager
-    def seat(self, subscriber: Subscriber) -> Iterator[None]:
-        """Count this one in while the block runs."""
-        with self.join(subscriber), VIEWERS.track_inprogress():
-            yield
+    async def drain(self, drain_s: float) -> None:
+        """Refuse further viewers, and advise the present ones to reconnect elsewhere, spread over this time.
+
+        Returns when the last has left, at the latest a little after that time; ``close`` ends the rest.
+        Safe to cancel.
+        """
+        self.leaving = True
+        await drain(
+            self,
+            drain_s,
+            advise=lambda viewer, after_ms: viewer.say(events.Reconnect(after_ms, "draining")),
+            close=lambda viewer: viewer.end(RESTART),
+        )
+
+    async def close(self) -> None:
+        """Refuse further viewers, and close the sockets of the present ones at once."""
+        self.leaving = True
+        for subscriber in self:
+            subscriber.end(RESTART)
+        await self.gone_by(asyncio.get_running_loop().time() + CLOSE_S)

@@ -1,8 +1,7 @@
-"""The inbox: what one viewer sends, message by message, as long as it stays within its limits."""
+"""Inbound messages: what one viewer sends, within its limits."""
 
 import asyncio
 from contextlib import suppress
-from typing import Self
 
 from aiohttp import WebSocketError, WSMessage, WSMsgType
 
@@ -10,51 +9,56 @@ from relay_gateway.admission import LIMITED
 from relay_gateway.socket import Socket
 from relay_runtime.token_bucket import TokenBucket
 from relay_settings.limits import LimitSettings
-from relay_wire.close_codes import TOO_BIG
+from relay_wire.close_codes import RATE_LIMITED, TOO_BIG
 
 
-class Overrun(Exception):
-    """Raised when a viewer says more than it may."""
+class RateExceeded(Exception):
+    """Raised when a viewer sends more bytes than its limit."""
 
 
 class InboundMessages:
-    """A viewer's messages, to be iterated; it ends when the socket does.
+    """A viewer's messages, at most as many frames and bytes a second as its limits.
 
-    Pings are counted, so they are answered here: the socket must not do it by itself
-    (``autoping=False``). A socket that a limit of its own ends, silence or a message that is too large,
-    is counted. Cancelling is safe.
+    Pings count, so they are answered here: the socket must not do it by itself (``autoping=False``). A
+    socket that a limit ends (silence, or a message that is too large) is counted.
 
     Args:
         socket: The viewer's.
-        settings: How many bytes it may say; the number of frames is bounded before they are parsed.
+        limits: How many frames and bytes it may send.
     """
 
-    def __init__(self, socket: Socket, settings: LimitSettings) -> None:
+    __slots__ = ("_bytes", "_frames", "_socket")
+
+    def __init__(self, socket: Socket, limits: LimitSettings) -> None:
         self._socket = socket
-        self._clock = asyncio.get_running_loop().time
-        per_s = settings.message_bytes_per_s
-        self._bytes = TokenBucket(per_s, per_s * settings.message_burst_s, self._clock())
+        burst_s, now = limits.message_burst_s, asyncio.get_running_loop().time()
+        self._frames = TokenBucket(limits.messages_per_s, limits.messages_per_s * burst_s, now)
+        self._bytes = TokenBucket(limits.message_bytes_per_s, limits.message_bytes_per_s * burst_s, now)
 
-    def __aiter__(self) -> Self:
-        return self
+    def admit_frames(self, frames: int) -> bool:
+        """Count WebSocket frames that have come; False closes the socket, since they are too many."""
+        if not self._frames.take(frames, asyncio.get_running_loop().time()):
+            return True
+        LIMITED.labels("messages").inc()
+        self._socket.close(RATE_LIMITED, "too many messages in too short a time")
+        return False
 
-    async def __anext__(self) -> WSMessage:
-        """The next message.
+    async def receive(self) -> WSMessage | None:
+        """The next message, None when the socket has ended. Safe to cancel.
 
         Raises:
-            Overrun: It is too much.
-            StopAsyncIteration: There is none.
+            RateExceeded: The viewer has sent too many bytes.
         """
         while True:
             message = await self._socket.receive()
             if message is None:
                 _count_end(self._socket.error)
-                raise StopAsyncIteration
-            if self._bytes.take(len(message.data), self._clock()):
+                return None
+            if self._bytes.take(len(message.data), asyncio.get_running_loop().time()):
                 LIMITED.labels("bytes").inc()
-                raise Overrun("too many bytes in too short a time")
+                raise RateExceeded("too many bytes in too short a time")
             if message.type is WSMsgType.PING:
-                with suppress(ConnectionError):  # It left; that is the next message.
+                with suppress(ConnectionError):  # The viewer left; that is the next message.
                     await self._socket.websocket.pong(message.data)
             elif message.type is not WSMsgType.PONG:
                 return message

@@ -1,99 +1,122 @@
-"""Renewals: viewers that stay get a new token before theirs expires, so that all of them can come back."""
+"""Renewals: a viewer that stays gets a new token before its old one expires, so that it can reconnect."""
 
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from typing import Protocol
 
 import structlog
 
 from relay_auth.viewer_tokens import Grant, TokenError, ViewerTokens
+from relay_gateway.schedule import Schedule
 from relay_telemetry.counter import counter
 from relay_wire import events
 
 EARLIEST, LATEST = 0.4, 0.6
-"""Parts of a token's life after which it is renewed: those made at once are not renewed at once."""
+"""Parts of a token's life after which it is renewed: tokens that were made at once are renewed apart."""
 SHORTEST_S = 1.0
-"""Between two renewals for one viewer."""
+"""The shortest time between two renewals for one viewer."""
+_TICK_S = 0.5
 
 RENEWALS = counter(
     "relay_gateway_token_renewals_total",
-    "Tokens of viewers that were to be renewed, by what became of it.",
+    "Renewals of viewers' tokens, by outcome.",
     outcome=("renewed", "refused"),
 )
 
 log = structlog.get_logger(__name__)
 
 
+class Recipient(Protocol):
+    """A viewer, as far as renewals know it."""
+
+    def say(self, event: events.GatewayEvent) -> None:
+        """Send an event."""
+
+
 class Renewal:
-    """One viewer's token.
+    """One viewer's current token.
 
     Args:
-        grant: What it allows.
-        say: Sends an event to the viewer.
+        viewer: Receives the next one.
+        grant: What the token allows.
     """
 
-    def __init__(self, grant: Grant, say: Callable[[events.GatewayEvent], None]) -> None:
+    __slots__ = ("grant", "tick", "viewer")
+
+    def __init__(self, viewer: Recipient, grant: Grant) -> None:
+        self.viewer: Recipient | None = viewer
+        """None once it has left."""
         self.grant = grant
-        self.say = say
-        self.timer: asyncio.TimerHandle | None = None
+        self.tick = 0
+        """Where the schedule has it."""
 
 
 class Renewals:
-    """All viewers' tokens. A token that cannot be renewed is left to expire; its socket stays.
+    """All viewers' tokens. A token that cannot be renewed expires; its socket stays open.
 
     Args:
-        tokens: Makes them.
-        max_life_s: How long after the first token the last one of a viewer may expire; 0: none is renewed.
+        tokens: Signs the new tokens.
+        max_life_s: How long after a viewer's first token its last one may expire; 0: no token is renewed.
     """
 
     def __init__(self, tokens: ViewerTokens, max_life_s: float) -> None:
         self._tokens = tokens
         self._max_life_s = max_life_s
-        self._viewers: set[Renewal] = set()
-        self._due = asyncio.Queue[Renewal]()  # each viewer is in it once at most
+        self._scheduled = Schedule[Renewal](_TICK_S)
+        self._refused = set[Renewal]()
+        """Asked for again only before a drain."""
 
-    @contextmanager
-    def keep(self, grant: Grant, say: Callable[[events.GatewayEvent], None]) -> Iterator[None]:
-        """Renew a viewer's token, as often as need be, while the block runs."""
-        viewer = Renewal(grant, say)
-        self._viewers.add(viewer)
-        self._plan(viewer)
-        try:
-            yield
-        finally:
-            self._viewers.discard(viewer)
-            if viewer.timer is not None:
-                viewer.timer.cancel()
+    def __len__(self) -> int:
+        """The number of tokens that are renewed or were refused."""
+        return len(list(self._scheduled)) + len(self._refused)
+
+    def add(self, viewer: Recipient, grant: Grant) -> Renewal:
+        """Renew a viewer's token as often as necessary; pair with ``remove``."""
+        renewal = Renewal(viewer, grant)
+        self._plan(renewal)
+        return renewal
+
+    def remove(self, renewal: Renewal) -> None:
+        """Renew this token no more."""
+        renewal.viewer = None
+        self._scheduled.remove(renewal, renewal.tick)
+        self._refused.discard(renewal)
 
     async def run(self) -> None:
-        """Renew what is due until cancelled."""
+        """Renew the tokens that are due until cancelled."""
+        now = asyncio.get_running_loop().time
         while True:
-            await self._renew(await self._due.get())
+            await asyncio.sleep(_TICK_S)
+            while (renewal := self._scheduled.pop(now())) is not None:
+                await self._renew(renewal)
 
     async def renew_before(self, moment: float) -> None:
         """Renew every token that expires before this moment, in seconds since the epoch."""
-        for viewer in [one for one in self._viewers if one.grant.expires_at < moment]:
-            await self._renew(viewer)
+        for renewal in (*self._scheduled, *self._refused):
+            if renewal.grant.expires_at < moment:
+                self._scheduled.remove(renewal, renewal.tick)
+                self._refused.discard(renewal)
+                await self._renew(renewal)
 
-    async def _renew(self, viewer: Renewal) -> None:
-        if viewer not in self._viewers:
+    async def _renew(self, renewal: Renewal) -> None:
+        if renewal.viewer is None:
             return
         try:
-            token, grant = await self._tokens.renew(viewer.grant, max_life_s=self._max_life_s)
+            token, grant = await self._tokens.renew(renewal.grant, max_life_s=self._max_life_s)
         except TokenError as error:
             RENEWALS.labels("refused").inc()
-            log.debug("a token is not renewed", conversation=viewer.grant.conversation, why=str(error))
+            log.debug("token not renewed", conversation=renewal.grant.conversation, error=str(error))
+            if renewal.viewer is not None:
+                self._refused.add(renewal)
             return
         RENEWALS.labels("renewed").inc()
-        viewer.grant = grant
-        viewer.say(events.TokenRenewed(token, grant.expires_at))
-        self._plan(viewer)
+        renewal.grant = grant
+        if renewal.viewer is not None:
+            renewal.viewer.say(events.TokenRenewed(token, grant.expires_at))
+            self._plan(renewal)
 
-    def _plan(self, viewer: Renewal) -> None:
-        if viewer.timer is not None:
-            viewer.timer.cancel()
-        left_s = viewer.grant.expires_at - time.time()
+    def _plan(self, renewal: Renewal) -> None:
+        left_s = renewal.grant.expires_at - time.time()
         wait_s = max(SHORTEST_S, left_s * random.uniform(EARLIEST, LATEST))  # noqa: S311  # it spreads load
-        viewer.timer = asyncio.get_running_loop().call_later(wait_s, self._due.put_nowait, viewer)
+        renewal.tick = self._scheduled.add(renewal, asyncio.get_running_loop().time() + wait_s)

@@ -1,291 +1,211 @@
-"""Reception: takes viewers in and serves each until it leaves, whatever door it came through."""
+"""A viewer session: one viewer of one conversation, from its hello to its end, in any dialect."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, nullcontext, suppress
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-import structlog
-from aiohttp import web
+from aiohttp import WSMessage
 
-from relay_auth.viewer_tokens import Grant, Role, ViewerTokens
-from relay_gateway.admission import LIMITED
+from relay_auth.viewer_tokens import Grant, Role
 from relay_gateway.commands import BAD_MESSAGES, BAD_REPORTS, ViewerCommands
 from relay_gateway.dialects.dialect import BadMessage, BadReport, Dialect
-from relay_gateway.fanout.feed import Feeds
+from relay_gateway.fanout.feed import Feed, Feeds
 from relay_gateway.fanout.replay import Replay, StartPoint
 from relay_gateway.fanout.subscriber import Subscriber
-from relay_gateway.flush import WriteCoalescer
-from relay_gateway.handshake import SUBPROTOCOL, check_upgrade
-from relay_gateway.heartbeat import Heartbeat
 from relay_gateway.hub import Hub
-from relay_gateway.inbound import InboundMessages, Overrun
+from relay_gateway.inbound import InboundMessages
 from relay_gateway.presence import Presence
-from relay_gateway.renewals import Renewals
-from relay_gateway.response import ViewerResponse
-from relay_gateway.socket import CLOSE_S, Socket
-from relay_redis.client import RedisClient
-from relay_runtime.connection import Connection
-from relay_runtime.drain import drain
-from relay_runtime.http import close_code
-from relay_runtime.tasks import TaskScope
-from relay_runtime.token_bucket import TokenBucket
+from relay_gateway.renewals import Renewal, Renewals
+from relay_gateway.socket import Socket
 from relay_settings.gateway import GatewaySettings
-from relay_streams.consumer import StreamConsumer
 from relay_streams.keys import ConversationKeys
-from relay_streams.uplink import Uplink, UplinkLimits
-from relay_telemetry.counter import counter
-from relay_wire import events, problems
-from relay_wire.close_codes import (
-    BAD_MESSAGE,
-    RATE_LIMITED,
-    REGISTRY,
-    RESTART,
-    SLOW_CONSUMER,
-)
-from relay_wire.problems import Problem
+from relay_streams.uplink import Uplink
+from relay_wire import events
+from relay_wire.close_codes import BAD_MESSAGE, RESTART, SLOW_CONSUMER
+from relay_wire.position import Position
 
-_OTHER = "other"
-CLOSES = counter(
-    "relay_gateway_closes_total",
-    "Viewer sockets closed, by code.",
-    code=(*(code.name for code in REGISTRY.values()), _OTHER),
-)
 
-_RECONNECT_S = 60.0
-"""How long after a drain viewers still come back with the token they have."""
+@dataclass(frozen=True, slots=True)
+class SessionServices:
+    """What all viewer sessions of a gateway use."""
 
-log = structlog.get_logger(__name__)
+    settings: GatewaySettings
+    hub: Hub
+    feeds: Feeds
+    replay: Replay
+    uplink: Uplink
+    presence: Presence
+    renewals: Renewals
+    is_connected: Callable[[], bool]
+    """Whether Redis is connected."""
+    spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+    """Starts a task that the gateway owns."""
 
 
 class SessionStart(NamedTuple):
-    """What one viewer came for, and in which protocol."""
+    """What one viewer receives, from where on, and in which protocol."""
 
     keys: ConversationKeys
     beginning: StartPoint
     role: Role
     dialect: Dialect
     grant: Grant | None = None
-    """What its token allows, when the viewer can take a new one in time."""
+    """What its token allows, when the dialect can bring the viewer a new token."""
 
 
-class ViewerSessions:
-    """A gateway's viewers and what serves them.
+class ViewerSession:
+    """One viewer's session.
 
     Args:
-        settings: The gateway's.
-        client: To Redis.
-        consumer: Reads the streams.
-        history: Reads for single viewers.
-        tokens: Renews theirs.
-        tasks: Owns what runs for viewers.
+        services: What all sessions use.
+        start: What the viewer receives. It is released when the session runs: most viewers stay for long.
     """
 
-    def __init__(
-        self,
-        settings: GatewaySettings,
-        client: RedisClient,
-        consumer: StreamConsumer,
-        *,
-        history: Replay,
-        tokens: ViewerTokens,
-        tasks: TaskScope,
-    ) -> None:
-        self._settings = settings
-        self._client = client
-        self._history = history
-        self._tasks = tasks
-        self._feeds = Feeds(consumer, ring_bytes=settings.ring_bytes, linger_s=settings.feed_linger_s)
-        self._uplink = Uplink(client, UplinkLimits.of(settings))
-        self._hub = Hub()
-        self._coalescer = WriteCoalescer()
-        self._heartbeat = Heartbeat(settings.heartbeat_s)
-        self._presence = Presence(client, every_s=settings.presence_s, patience_s=settings.owner_wait_s)
-        tasks.spawn(self._heartbeat.run(), name="heartbeat")
-        self._renewals = Renewals(tokens, settings.token_max_life_s)
-        tasks.spawn(self._renewals.run(), name="token renewals")
-        tasks.spawn(self._presence.run(), name="presence")
-        self.leaving = False
-        """Whether it takes no more viewers."""
+    __slots__ = (
+        "_bad_messages", "_commands", "_dialect", "_feed", "_has_bad_reports", "_keys", "_renewal",
+        "_services", "_socket", "_start", "_subscriber",
+    )  # fmt: skip
 
-    async def drain(self) -> None:
-        """Take no more viewers, and send those that are here elsewhere, spread over the drain time.
+    _socket: Socket
+    _feed: Feed
+    _subscriber: Subscriber
+    _commands: ViewerCommands
+    _renewal: Renewal | None
 
-        Returns when the last has left. Cancelling is safe; ``close`` ends the rest.
-        """
-        self.leaving = True
-        # Who is sent elsewhere needs a token that is valid then.
-        await self._renewals.renew_before(time.time() + self._settings.drain_s + _RECONNECT_S)
-        await drain(
-            self._hub,
-            self._settings.drain_s,
-            advise=lambda viewer, after_ms: viewer.say(events.Reconnect(after_ms, "draining")),
-            close=lambda viewer: viewer.end(RESTART),
-        )
+    def __init__(self, services: SessionServices, start: SessionStart) -> None:
+        self._services = services
+        self._start: SessionStart | None = start
+        self._keys = start.keys
+        self._dialect = start.dialect
+        self._bad_messages = 0
+        self._has_bad_reports = False
 
-    async def close(self) -> None:
-        """Take no more viewers, and close every one that is left at once."""
-        self.leaving = True
-        for subscriber in self._hub:
-            subscriber.end(RESTART)
-        await self._hub.gone_by(asyncio.get_running_loop().time() + CLOSE_S)
-        self._feeds.close()
+    async def run(self, socket: Socket, messages: InboundMessages) -> None:
+        """Send the viewer its conversation, and its messages to the owner, until the socket closes.
 
-    def check(self, request: web.Request) -> None:
-        """Refuse a viewer that cannot be taken in.
+        To be called once.
 
         Raises:
-            Problem: The gateway is leaving, or the request is no upgrade we speak.
+            RateExceeded: The viewer has sent too much.
         """
-        if self.leaving:
-            raise Problem(problems.DRAINING, "this gateway is leaving, try another", retry_after_s=1)
-        check_upgrade(request)
-
-    @asynccontextmanager
-    async def open(self, request: web.Request) -> AsyncIterator[Socket]:
-        """Accept the upgrade: a socket while the block runs. How it ended is counted.
-
-        What the block raises closes the socket with a code: there is no other answer after an upgrade.
-
-        Raises:
-            ConnectionError: The viewer left during the handshake.
-        """
-        websocket = ViewerResponse(
-            protocols=(SUBPROTOCOL,),
-            max_msg_size=self._settings.gateway_max_message_bytes,
-            timeout=CLOSE_S,
-            compress=False,
-            autoclose=False,
-            autoping=False,
-        )
-        await websocket.prepare(request)
-        socket = Socket(
-            request,
-            websocket,
-            self._coalescer,
-            buffer_bytes=self._settings.client_buffer_bytes,
-            notsent_bytes=self._settings.client_notsent_bytes,
-        )
-        self._limit_frames(request, socket)
-        try:
-            with self._heartbeat.watch(socket):
-                try:
-                    yield socket
-                except ConnectionError:
-                    pass  # The viewer left: its socket says so, too.
-                except Overrun as error:
-                    socket.close(RATE_LIMITED, str(error))
-                except Exception as error:  # noqa: BLE001  # the root of every viewer
-                    socket.close(close_code(request, error))
-                await socket.ended()
-        finally:
-            socket.drop()
-            # Codes of clients are theirs to choose; only the registry's become labels.
-            CLOSES.labels(socket.ended_by.name if socket.ended_by else _OTHER).inc()
-
-    def _limit_frames(self, request: web.Request, socket: Socket) -> None:
-        clock, per_s = asyncio.get_running_loop().time, self._settings.messages_per_s
-        allowance = TokenBucket(per_s, per_s * self._settings.message_burst_s, clock())
-
-        def allow(frames: int) -> bool:
-            if not allowance.take(frames, clock()):
-                return True
-            LIMITED.labels("messages").inc()
-            socket.close(RATE_LIMITED, "too many messages in too short a time")
-            return False
-
-        cast(Connection, request.protocol).limit_frames(allow)
-
-    async def refuse(self, request: web.Request, error: Exception) -> web.StreamResponse:
-        """Accept the upgrade and close at once, with the code of the error: a browser is told no status."""
-        async with self.open(request) as socket:
-            socket.close(close_code(request, error), str(error) if isinstance(error, Problem) else "")
-        return socket.websocket
-
-    async def serve(self, socket: Socket, visit: SessionStart) -> None:
-        """Send a viewer its conversation, and pass on what it says, until the socket closes."""
-        if self.leaving:
+        if self._services.hub.leaving:
             socket.close(RESTART)
             return
-        keys, beginning, role, dialect, grant = visit
-        record = beginning.record
-        feed = self._feeds.attach(keys, record.tail, ended=record.state == "ended")
-        subscriber = Subscriber(
-            socket,
-            dialect,
-            feed,
-            self._history,
-            beginning.cursor,
-            slow_s=self._settings.slow_client_s,
-            patience_s=self._settings.store_patience_s,
-            replay_bytes=self._settings.client_buffer_bytes,
-            spawn=self._spawn,
+        self._open(socket)
+        try:
+            self._greet()
+            while (message := await messages.receive()) is not None:
+                await self._handle(message)
+        finally:
+            self._close()
+
+    # --- opening and closing -------------------------------------------------------------------
+
+    def _open(self, socket: Socket) -> None:
+        start, services = self._begin, self._services
+        record = start.beginning.record
+        self._socket = socket
+        self._feed = services.feeds.attach(self._keys, record.tail, ended=record.state == "ended")
+        self._subscriber = self._subscribe(start.beginning.cursor)
+        self._commands = ViewerCommands(
+            services.uplink,
+            self._keys,
+            start.role,
+            speech_wait_s=services.settings.uplink_wait_s,
+            send_event=self._subscriber.say,
+            reachable=services.is_connected,
         )
-        uplink = ViewerCommands(
-            self._uplink,
-            keys,
-            role,
-            speech_wait_s=self._settings.uplink_wait_s,
-            send_event=subscriber.say,
-            reachable=lambda: self._client.connected,
-        )
+        socket.websocket.on_too_big = self._refuse_size
+        self._renewal = services.renewals.add(self._subscriber, start.grant) if start.grant else None
+        services.presence.add(self._keys, self._subscriber)
+        services.hub.add(self._subscriber)
 
-        def refuse_size() -> None:
-            limit = self._settings.gateway_max_message_bytes
-            subscriber.say(events.Error("too_big", f"a message may have {limit} bytes", retryable=False))
-            socket.flush()
+    def _greet(self) -> None:
+        self._subscriber.say(_hello(self._begin.beginning, self._services.settings))
+        self._subscriber.start()
+        self._start = None
 
-        socket.websocket.on_too_big = refuse_size
-        renewing = self._renewals.keep(grant, subscriber.say) if grant else nullcontext()
-        with self._hub.seat(subscriber), self._presence.of(keys, subscriber), renewing:
-            try:
-                subscriber.say(self._hello(beginning))
-                subscriber.start()
-                await self._receive(socket, dialect, uplink)
-            finally:
-                subscriber.stop()
-                socket.websocket.on_too_big = None
-                self._feeds.detach(feed)
+    @property
+    def _begin(self) -> SessionStart:
+        assert self._start is not None  # noqa: S101  # a session runs once
+        return self._start
 
-    async def _receive(self, socket: Socket, dialect: Dialect, uplink: ViewerCommands) -> None:
-        bad = bad_reports = 0
-        async for message in InboundMessages(socket, self._settings):
-            try:
-                said = dialect.read(message)
-                if isinstance(said, bytes):
-                    socket.write(said)
-                elif said is not None:
-                    await uplink.handle(said)
-            except BadReport as error:
-                # Players report all the time: one answer says it, and the picture goes on.
-                BAD_REPORTS.inc()
-                if not bad_reports:
-                    uplink.reject_message(str(error))
-                bad_reports += 1
-            except BadMessage as error:
-                bad += 1
-                BAD_MESSAGES.inc()
-                uplink.reject_message(str(error))
-                if bad >= self._settings.bad_messages:
-                    socket.close(BAD_MESSAGE, str(error))
-            if socket.congested:
-                # Who asks without reading the answers is not listened to until it does.
-                with suppress(ConnectionError):
-                    if not await socket.drained(self._settings.slow_client_s):
-                        socket.close(SLOW_CONSUMER)
-
-    def _hello(self, beginning: StartPoint) -> events.Hello:
-        record = beginning.record
-        return events.Hello(
-            position=str(beginning.cursor),
-            turn=record.turn,
-            sample_rate=record.sample_rate,
-            codec=record.codec.name.lower(),
-            avatar_id=record.avatar_id,
-            app_id=self._settings.app_id,
-            region=self._settings.region,
+    def _subscribe(self, cursor: Position) -> Subscriber:
+        services, settings = self._services, self._services.settings
+        return Subscriber(
+            self._socket,
+            self._dialect,
+            self._feed,
+            services.replay,
+            cursor,
+            slow_s=settings.slow_client_s,
+            patience_s=settings.store_patience_s,
+            replay_bytes=settings.client_buffer_bytes,
+            spawn=services.spawn,
         )
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return self._tasks.spawn(coroutine, name="subscriber")
+    def _close(self) -> None:
+        self._subscriber.stop()
+        self._socket.websocket.on_too_big = None
+        self._services.feeds.detach(self._feed)
+        if self._renewal is not None:
+            self._services.renewals.remove(self._renewal)
+        self._services.presence.remove(self._keys, self._subscriber)
+        self._services.hub.remove(self._subscriber)
+
+    # --- messages ------------------------------------------------------------------------------
+
+    async def _handle(self, message: WSMessage) -> None:
+        try:
+            command = self._dialect.read(message)
+            if isinstance(command, bytes):
+                self._socket.write(command)
+            elif command is not None:
+                await self._commands.handle(command)
+        except BadReport as error:
+            self._reject_report(str(error))
+        except BadMessage as error:
+            self._reject_message(str(error))
+        if self._socket.congested:
+            await self._drain()
+
+    def _reject_report(self, reason: str) -> None:
+        """Answer the first bad playback report only: players report all the time, and go on playing."""
+        BAD_REPORTS.inc()
+        if not self._has_bad_reports:
+            self._has_bad_reports = True
+            self._commands.reject_message(reason)
+
+    def _reject_message(self, reason: str) -> None:
+        """Answer a bad message; close the socket of a viewer that has sent too many."""
+        BAD_MESSAGES.inc()
+        self._bad_messages += 1
+        self._commands.reject_message(reason)
+        if self._bad_messages >= self._services.settings.bad_messages:
+            self._socket.close(BAD_MESSAGE, reason)
+
+    async def _drain(self) -> None:
+        """Read nothing from a viewer that does not read its answers, until it does or is too slow."""
+        with suppress(ConnectionError):
+            if not await self._socket.drained(self._services.settings.slow_client_s):
+                self._socket.close(SLOW_CONSUMER)
+
+    def _refuse_size(self) -> None:
+        limit = self._services.settings.gateway_max_message_bytes
+        self._subscriber.say(events.Error("too_big", f"a message may have {limit} bytes", retryable=False))
+        self._socket.flush()
+
+
+def _hello(beginning: StartPoint, settings: GatewaySettings) -> events.Hello:
+    record = beginning.record
+    return events.Hello(
+        position=str(beginning.cursor),
+        turn=record.turn,
+        sample_rate=record.sample_rate,
+        codec=record.codec.name.lower(),
+        avatar_id=record.avatar_id,
+        app_id=settings.app_id,
+        region=settings.region,
+    )

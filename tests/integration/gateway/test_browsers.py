@@ -8,8 +8,8 @@ import pytest
 from tests.rigs.gateway import GatewayRig, listen_to, said
 from tests.rigs.metrics import metric
 
+from relay_gateway.accept import CLOSES
 from relay_gateway.handshake import SUBPROTOCOL, TOKEN_PREFIX
-from relay_gateway.session import CLOSES
 from relay_wire import events
 
 
@@ -47,7 +47,7 @@ async def test_what_is_to_be_tried_again(bench) -> None:
     async with bench(max_conversation_viewers=1) as b:
         async with b.viewer():
             assert await closed_with(b) == 1013
-        await b.service.sessions.close()
+        await b.service.close()
         assert await closed_with(b) == 1012
 
 
@@ -93,7 +93,7 @@ async def test_refusals_are_counted_and_leave_nothing(bench, eventually) -> None
         before = metric(CLOSES, code="bad_token")
         for _ in range(5):
             assert await closed_with(b, token="garbage") == 4401
-            await eventually(lambda: not b.service._admission._gateway._taken)
+            await eventually(lambda: not b.service._admission._gateway._used)
         assert metric(CLOSES, code="bad_token") == before + 5
         async with await b.connect() as socket:
             assert not socket.closed

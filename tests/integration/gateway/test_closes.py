@@ -8,7 +8,7 @@ from prometheus_client import generate_latest
 from tests.rigs.metrics import metric
 from tests.rigs.raw_websocket import browser, client_frame
 
-from relay_gateway.session import CLOSES
+from relay_gateway.accept import CLOSES
 from relay_wire.close_codes import REGISTRY
 
 CLOSE = 0x88

@@ -14,7 +14,7 @@ async def test_everybody_resumes_elsewhere(bench) -> None:
     async with bench(gateways=2, drain_s=0.5) as b, asyncio.TaskGroup() as tasks:
         viewers = [await b.viewer().__aenter__() for _ in range(20)]
         watching = [tasks.create_task(collect(viewer, 1 + 10 * 22)) for viewer in viewers]
-        draining = tasks.create_task(b.service.sessions.drain())
+        draining = tasks.create_task(b.service.drain())
         for turn in range(1, 11):
             await b.turn(turn, frames=20)
             await asyncio.sleep(0.05)
@@ -41,7 +41,7 @@ async def test_who_stays_is_closed_after_its_advice(bench) -> None:
             return frames, loop.time() - began
 
         staying = [asyncio.create_task(stay(socket)) for socket in sockets]
-        draining = asyncio.create_task(b.service.sessions.drain())
+        draining = asyncio.create_task(b.service.drain())
         await b.turn(1)
         await draining
         stayed = [await task for task in staying]
@@ -60,7 +60,7 @@ async def test_nobody_else_gets_in(bench) -> None:
     async with bench(drain_s=5) as b, b.viewer() as viewer:
         watching = asyncio.create_task(viewer.frames().__anext__())
         await watching
-        draining = asyncio.create_task(b.service.sessions.drain())
+        draining = asyncio.create_task(b.service.drain())
         await asyncio.sleep(0)
 
         assert await b.refused() == (503, "draining")
@@ -73,18 +73,18 @@ async def test_it_ends_when_the_last_has_left(bench) -> None:
     """An empty gateway does not wait for its time to pass."""
     async with bench(drain_s=3600) as b:
         async with b.viewer() as viewer:
-            draining = asyncio.create_task(b.service.sessions.drain())
+            draining = asyncio.create_task(b.service.drain())
             await collect(viewer, 1)
         async with asyncio.timeout(5):
             await draining
-            await b.service.sessions.drain()
+            await b.service.drain()
 
 
 async def test_closing_at_once(bench) -> None:
     """Without a drain everybody is closed with the code that sends it elsewhere."""
     async with bench() as b, await b.connect() as socket:
         await socket.receive_bytes(timeout=5)
-        leaving = asyncio.create_task(b.service.sessions.close())
+        leaving = asyncio.create_task(b.service.close())
         await listen_to(socket)
         await leaving
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.rigs.metrics import metric
 
-from relay_gateway.guests import LEFT_OPEN, VISITS
+from relay_gateway.guests import GUESTS, LEFT_OPEN
 from relay_streams import conversations
 from relay_wire import uplink
 
@@ -59,12 +59,12 @@ async def test_a_host_visit(bench) -> None:
 async def test_what_a_visitor_may_not_wish_for(bench, wish: dict[str, Any], why: str) -> None:
     """Another avatar than those the operator lists: no conversation is made."""
     async with bench(compat_avatars="other", **OPTIONS) as b:
-        visits = metric(VISITS)
+        visits = metric(GUESTS)
         async with b.http.ws_connect(f"{b.url}/ws/host") as socket:
             await socket.send_json({"action": "start", **wish})
             assert why in (await socket.receive_bytes(timeout=5)).decode()
             assert (await socket.receive(timeout=5)).data == 4400
-        assert metric(VISITS) == visits
+        assert metric(GUESTS) == visits
 
 
 async def test_the_avatar_of_a_tokens_conversation(bench) -> None:

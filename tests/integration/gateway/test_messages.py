@@ -10,8 +10,9 @@ from tests.rigs.metrics import metric
 
 from relay_auth.viewer_tokens import Role
 from relay_client import Closed
+from relay_gateway import session
 from relay_gateway.commands import BAD_REPORTS
-from relay_gateway.presence import TOLD
+from relay_gateway.presence import NO_OWNERS
 from relay_runtime.http import SOCKET_ERRORS
 from relay_wire import events, frame, messages, uplink
 from relay_wire.close_codes import ReconnectAdvice, advice
@@ -157,7 +158,7 @@ async def test_a_defect_after_the_upgrade_is_a_close_code(bench, monkeypatch, as
     """Nothing but WebSocket messages is ever written to an open socket."""
     as_a_service("json")
     async with bench() as b:
-        monkeypatch.setattr(b.service.sessions, "_hello", lambda _: 1 / 0)
+        monkeypatch.setattr(session, "_hello", lambda *_: 1 / 0)
         before = metric(SOCKET_ERRORS, code="internal_error")
         async with await b.connect() as socket:
             await listen_to(socket)
@@ -215,12 +216,12 @@ async def test_viewers_are_told_that_nobody_owns_their_conversation(bench) -> No
             assert await next_error(first) == no_owner
             async with await b.connect() as second:
                 assert await next_error(second) == no_owner
-            told = TOLD._value.get()
+            told = NO_OWNERS._value.get()
             await b.store.client.execute("SET", keys.lease, "somebody 1", "PX", 60_000)
             async with asyncio.timeout(5):
                 while int(await b.store.client.execute("HGET", keys.meta, "seen")) < 2:
                     await asyncio.sleep(0.01)
-            assert TOLD._value.get() == told, "the first is not told twice"
+            assert NO_OWNERS._value.get() == told, "the first is not told twice"
 
 
 async def test_a_conversation_that_is_watched_is_noted(bench) -> None:

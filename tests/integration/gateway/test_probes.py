@@ -26,7 +26,7 @@ async def test_a_gateway_that_takes_viewers(bench, eventually, settings: dict[st
 async def test_a_gateway_that_drains(bench) -> None:
     """503 from the first moment on, so that nobody is sent here."""
     async with bench(drain_s=5) as b, b.viewer() as viewer:
-        draining = asyncio.create_task(b.service.sessions.drain())
+        draining = asyncio.create_task(b.service.drain())
         await viewer.frames().__anext__()
         await asyncio.sleep(0)
         async with b.http.get(http(b, "/healthz")) as answer:

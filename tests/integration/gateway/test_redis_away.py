@@ -106,7 +106,7 @@ async def test_a_viewer_that_leaves_while_it_waits(proxied, eventually) -> None:
             await proxy.set_mode("black hole")
             for _ in range(10):
                 await socket.receive()
-        await eventually(lambda: not len(b.service.sessions._hub))
+        await eventually(lambda: not len(b.service.hub))
         await eventually(lambda: not [t for t in asyncio.all_tasks() if t.get_name() == "subscriber"])
         await proxy.set_mode("refuse")
 

@@ -81,7 +81,7 @@ async def test_a_drain_hands_out_tokens_that_last(bench) -> None:
         headers = {"Authorization": f"Bearer {b.token(ttl_s=30)}"}
         async with await b.connect(headers=headers) as socket, await b.connect() as other:
             await outlived(0)  # a token made in the same second would not last longer
-            draining = asyncio.create_task(b.service.sessions.drain())
+            draining = asyncio.create_task(b.service.drain())
             told = await listen_to(socket)
             await draining
             unasked = said(await listen_to(other), events.TokenRenewed)
@@ -129,4 +129,4 @@ async def test_viewers_that_leave_are_forgotten(bench, eventually) -> None:
         for _ in range(10):
             async with await b.connect() as socket:
                 await socket.receive_bytes(timeout=5)
-        await eventually(lambda: not b.service.sessions._renewals._viewers)
+        await eventually(lambda: not b.service.renewals)

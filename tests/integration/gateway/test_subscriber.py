@@ -13,10 +13,10 @@ import pytest
 from tests.rigs.gateway import collect, listen_to, seqs
 from tests.rigs.metrics import metric
 
+from relay_gateway.accept import CLOSES
 from relay_gateway.fanout.ring import RING_BYTES
 from relay_gateway.fanout.subscriber import CATCHING_UP, GAPS
 from relay_gateway.hub import UNSENT
-from relay_gateway.session import CLOSES
 from relay_wire import events, frame, messages
 from relay_wire.frame import HEADER_BYTES
 from relay_wire.position import START, Position
@@ -64,7 +64,7 @@ async def test_the_kernel_takes_no_megabytes(bench, eventually) -> None:
         await b.turn(1, frames=300, size=30_000)
         await collect(quick, 302)
         await eventually(lambda: metric(CATCHING_UP) == 1)
-        transports = [one._socket._transport for one in b.service.sessions._hub]
+        transports = [one._socket._transport for one in b.service.hub]
         kept = [kept_by_kernel(transport.get_extra_info("socket").fileno()) for transport in transports]
         assert max(kept) <= 3 * 65_536, "what is on the wire, and one write"
 
@@ -83,13 +83,13 @@ async def test_a_crawling_viewer_delays_nobody(bench, eventually) -> None:
         await b.connect(b.path + "?from=live", slow=True) as socket,
         asyncio.TaskGroup() as tasks,
     ):
-        crawling = tasks.create_task(crawl(socket, 0.2, lambda: len(b.service.sessions._hub) > 1))
+        crawling = tasks.create_task(crawl(socket, 0.2, lambda: len(b.service.hub) > 1))
         most = 0
         for turn in range(1, 11):
             await b.turn(turn, frames=100, size=10_000)
             assert len(seqs(await collect(quick, 102))) == 102
             most = max(most, int(metric(UNSENT)))
-        await eventually(lambda: len(b.service.sessions._hub) == 1)
+        await eventually(lambda: len(b.service.hub) == 1)
 
         assert BUFFER < most < BUFFER + 32 * 15_100, "its buffer, and one batch of the stream"
         assert metric(CLOSES, code="slow_consumer") == closed + 1
@@ -126,11 +126,11 @@ async def test_a_viewer_that_stays_behind_is_told(bench, eventually) -> None:
         await b.connect(slow=True) as socket,
         asyncio.TaskGroup() as tasks,
     ):
-        lagging = tasks.create_task(crawl(socket, 0.01, lambda: len(b.service.sessions._hub) > 0))
+        lagging = tasks.create_task(crawl(socket, 0.01, lambda: len(b.service.hub) > 0))
         for turn in range(1, 13):
             await b.turn(turn, frames=200, size=10_000)
         await eventually(lambda: metric(GAPS) > told)
-        await b.service.sessions.close()
+        await b.service.close()
         frames = await lagging
 
         cursor, gaps, read = START, 0, 0
@@ -151,19 +151,19 @@ async def test_who_asks_without_reading_the_answers(bench, eventually) -> None:
     limits = {"client_buffer_bytes": 20_000, "slow_client_s": 0.5, "message_burst_s": 1000}
     async with bench(**limits) as b, b.viewer("live") as other:
         socket = await b.connect(slow=True)
-        await eventually(lambda: len(b.service.sessions._hub) == 2)
+        await eventually(lambda: len(b.service.hub) == 2)
         ping = messages.encode(messages.Ping("x" * 90))
         unsent: list[float] = []
 
         async def look() -> None:
-            while len(b.service.sessions._hub) > 1:
+            while len(b.service.hub) > 1:
                 unsent.append(metric(UNSENT))
                 await asyncio.sleep(0.001)
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(look())
             with suppress(ConnectionError):
-                while len(b.service.sessions._hub) > 1:
+                while len(b.service.hub) > 1:
                     await socket.send_str(ping)
         await socket.close()
 

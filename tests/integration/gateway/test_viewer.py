@@ -75,7 +75,7 @@ async def test_it_goes_to_another_gateway(bench) -> None:
 async def test_a_leaving_gateway_is_passed_over(bench) -> None:
     """Refused by the first, it goes on to the second, and only with a single one it waits as it is told."""
     async with bench(gateways=2) as b:
-        await b.service.sessions.close()
+        await b.service.close()
         async with b.viewer() as viewer:
             assert viewer.url == b.urls[1]
             assert viewer.report.failures == 1
@@ -108,8 +108,8 @@ async def test_an_advised_viewer_keeps_the_old_until_it_has_the_new(bench) -> No
     async with bench(gateways=2) as b, b.viewer() as viewer:
         watching = asyncio.create_task(collect(viewer, 15))
         await b.turn(1)
-        b.services[1].sessions.leaving = True
-        [subscriber] = b.service.sessions._hub
+        b.services[1].hub.leaving = True
+        [subscriber] = b.service.hub
         subscriber.say(events.Reconnect(0, "draining"))
         async with asyncio.timeout(5):
             while not viewer.report.failures:

@@ -250,12 +250,12 @@ async def test_frames_that_are_gone(bench) -> None:
         client, speaker = AvatarClient(), Speaker(b)
         await speaker.say(1, end=False)
         await hear(socket, client, lambda: client.turns)
-        b.service.sessions._feeds._feeds[b.keys.id]._following.pause()
+        b.service.feeds._feeds[b.keys.id]._following.pause()
         await speaker.say(1, end=False)
         await speaker.say(1)
         lost = [e for e, f in await b.store.entries(b.keys.down) if frame.decode(f[b"f"]).turn == 1][3:5]
         await b.store.client.execute("XDEL", b.keys.down, *lost)
-        b.service.sessions._feeds._feeds[b.keys.id]._following.resume()
+        b.service.feeds._feeds[b.keys.id]._following.resume()
         await speaker.say(2)
         await hear(socket, client, lambda: "2" in client.closings)
 

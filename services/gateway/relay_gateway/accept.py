@@ -1,0 +1,116 @@
+"""Acceptance of viewers' sockets: from the upgrade to the close, whatever the socket is used for."""
+
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from aiohttp import web
+
+from relay_gateway.flush import WriteCoalescer
+from relay_gateway.handshake import SUBPROTOCOL, check_upgrade
+from relay_gateway.hub import Hub
+from relay_gateway.inbound import InboundMessages, RateExceeded
+from relay_gateway.keepalive import Keepalive
+from relay_gateway.response import ViewerResponse
+from relay_gateway.socket import CLOSE_S, Socket
+from relay_runtime.connection import Connection
+from relay_runtime.http import close_code
+from relay_runtime.tasks import TaskScope
+from relay_settings.gateway import GatewaySettings
+from relay_telemetry.counter import counter
+from relay_wire import problems
+from relay_wire.close_codes import RATE_LIMITED, REGISTRY
+from relay_wire.problems import Problem
+
+_OTHER = "other"
+CLOSES = counter(
+    "relay_gateway_closes_total",
+    "Viewer sockets closed, by code.",
+    code=(*(code.name for code in REGISTRY.values()), _OTHER),
+)
+
+Handle = Callable[[Socket, InboundMessages], Awaitable[None]]
+"""What a socket is used for. Returns or raises when it is done; the socket is closed then."""
+
+
+class Acceptor:
+    """Accepts upgrades, and keeps each socket alive and within its limits until it has closed.
+
+    Args:
+        settings: The gateway's.
+        hub: Knows whether viewers are still accepted.
+    """
+
+    def __init__(self, settings: GatewaySettings, hub: Hub) -> None:
+        self._settings = settings
+        self._hub = hub
+        self._coalescer = WriteCoalescer()
+        self._keepalive = Keepalive(settings.heartbeat_s)
+
+    def start(self, tasks: TaskScope) -> None:
+        """Begin to ping idle viewers."""
+        tasks.spawn(self._keepalive.run(), name="keepalive")
+
+    def check(self, request: web.Request) -> None:
+        """Refuse an upgrade that cannot be accepted.
+
+        Raises:
+            Problem: The gateway is draining, or the request is no upgrade to our subprotocol.
+        """
+        if self._hub.leaving:
+            raise Problem(problems.DRAINING, "this gateway is leaving, try another", retry_after_s=1)
+        check_upgrade(request)
+
+    async def accept(self, request: web.Request, handle: Handle) -> web.StreamResponse:
+        """Accept an upgrade, use the socket, and close it. How it ended is counted.
+
+        An error of ``handle`` closes the socket with a code: there is no other answer after an upgrade.
+
+        Raises:
+            ConnectionError: The viewer left during the handshake.
+        """
+        socket = await self._open(request)
+        messages = InboundMessages(socket, self._settings)
+        cast(Connection, request.protocol).limit_frames(messages.admit_frames)
+        self._keepalive.add(socket)
+        try:
+            try:
+                await handle(socket, messages)
+            except ConnectionError:
+                pass  # The viewer left: its socket ends, too.
+            except RateExceeded as error:
+                socket.close(RATE_LIMITED, str(error))
+            except Exception as error:  # noqa: BLE001  # the root of every viewer
+                socket.close(close_code(request, error))
+            await socket.ended()
+        finally:
+            self._keepalive.remove(socket)
+            socket.drop()
+            # Clients choose their own codes; only those of the registry become labels.
+            CLOSES.labels(socket.ended_by.name if socket.ended_by else _OTHER).inc()
+        return socket.websocket
+
+    async def refuse(self, request: web.Request, error: Exception) -> web.StreamResponse:
+        """Accept an upgrade and close at once, with the code of the error: browsers show no HTTP status."""
+
+        async def close(socket: Socket, _messages: InboundMessages) -> None:
+            socket.close(close_code(request, error), str(error) if isinstance(error, Problem) else "")
+
+        return await self.accept(request, close)
+
+    async def _open(self, request: web.Request) -> Socket:
+        websocket = ViewerResponse(
+            protocols=(SUBPROTOCOL,),
+            max_msg_size=self._settings.gateway_max_message_bytes,
+            timeout=CLOSE_S,
+            compress=False,
+            autoclose=False,
+            autoping=False,
+        )
+        await websocket.prepare(request)
+        return Socket(
+            request,
+            websocket,
+            self._coalescer,
+            buffer_bytes=self._settings.client_buffer_bytes,
+            notsent_bytes=self._settings.client_notsent_bytes,
+        )

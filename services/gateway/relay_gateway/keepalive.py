@@ -1,0 +1,45 @@
+"""Keepalive: pings idle viewers, and aborts connections that do not answer.
+
+aiohttp would use two timers and a task for each viewer; one task does it here for all of them.
+"""
+
+import asyncio
+from itertools import cycle
+
+from relay_gateway.socket import Socket
+
+PARTS = 16
+"""Sockets are probed in this many parts, one after the other, so that pings do not come in bursts."""
+
+
+class Keepalive:
+    """All open sockets, each probed twice per interval.
+
+    A socket that received nothing for half an interval is pinged, so that a viewer that only listens is
+    pinged once per interval; a socket that is still silent half an interval later is aborted.
+
+    Args:
+        interval_s: How often a viewer that only listens is pinged.
+    """
+
+    def __init__(self, interval_s: float) -> None:
+        self._probe_s = interval_s / 2
+        self._parts: list[set[Socket]] = [set() for _ in range(PARTS)]
+        self._next = cycle(self._parts)
+
+    def add(self, socket: Socket) -> None:
+        """Probe a socket until ``remove``."""
+        next(self._next).add(socket)
+
+    def remove(self, socket: Socket) -> None:
+        """Probe a socket no more."""
+        for part in self._parts:
+            part.discard(socket)
+
+    async def run(self) -> None:
+        """Probe until cancelled."""
+        while True:
+            for part in self._parts:
+                await asyncio.sleep(self._probe_s / PARTS)
+                for socket in part:
+                    socket.probe()
