@@ -15,7 +15,7 @@ GROWTH = 1.5
 it and 95 % after 1.8 s, at 8 attempts each; doubling needs 6 and takes 0.9 and 3.1 s (20,000 drawn)."""
 LONGEST_WAIT_S = 5.0
 HEALTHY_S = 2.0
-"""A connection that lasted so long was a good one, even without a frame."""
+"""A connection that lasted this long counts as good, even without a frame."""
 
 
 class Backoff:

@@ -109,7 +109,7 @@ class OutgoingTurn:
         if not self.appended_bytes and pcm.startswith(_WAV):
             raise ValueError("a WAV file is no PCM: post it, or send its samples only")
         self._buffer.add(pcm)
-        self._buffer.forget(self.acknowledged_bytes)
+        self._buffer.trim(self.acknowledged_bytes)
         self._check_length()
 
     def hold(self) -> None:
@@ -232,7 +232,7 @@ class OutgoingTurn:
         if offset < self._buffer.start:
             raise self._lost()
         self.acknowledged_bytes = offset
-        self._buffer.forget(offset)
+        self._buffer.trim(offset)
         self._check_length()
 
     def _check_length(self) -> None:

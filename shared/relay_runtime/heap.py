@@ -13,7 +13,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Numbers of glibc's ``malloc.h``."""
 
 
-def settle() -> None:
+def tune() -> None:
     """Have long work cost less: call it when everything is loaded."""
     _spare_collections()
     _keep_freed()

@@ -113,8 +113,8 @@ class Process:
         return certificate.context
 
     def ready(self, **addresses: str) -> None:
-        """Tell whoever started us where we are: one JSON line on standard output."""
-        heap.settle()
+        """Print the addresses for the parent process: one JSON line on standard output."""
+        heap.tune()
         line = {"ready": self.service, "admin": self._admin_url, **addresses}
         print(json.dumps(line), flush=True)  # noqa: T201  # the one thing a service prints
         log.info("ready", **line)
@@ -124,7 +124,7 @@ class Process:
         await self._stopping.wait()
 
     async def withdrawn(self) -> None:
-        """Wait as ``stopping``, and then for as long as balancers may go on sending connections here."""
+        """Wait as ``stopping``, then for as long as balancers may send connections."""
         await self._stopping.wait()
         await asyncio.sleep(self._settings.drain_accept_s)
 

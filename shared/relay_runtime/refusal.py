@@ -13,7 +13,7 @@ PROBLEMS = counter(
 _HEADERS: dict[ProblemType, dict[str, str]] = {
     problems.UPGRADE_REQUIRED: {hdrs.UPGRADE: "websocket", hdrs.SEC_WEBSOCKET_VERSION: "13"},
 }
-"""What else the answer has to say (RFC 9110 15.5.22, RFC 6455 4.4)."""
+"""Headers that the status requires (RFC 9110 15.5.22, RFC 6455 4.4)."""
 
 
 def refusal(problem: Problem) -> web.Response:

@@ -36,7 +36,7 @@ class Certificate:
         self.context = _context()
 
     def load(self) -> bool:
-        """Read the files if they have changed; says whether they have. Blocks.
+        """Read the files if they have changed; returns whether they have. Blocks.
 
         Raises:
             OSError: They cannot be read, or are not a certificate and its key (``ssl.SSLError``).

@@ -1,4 +1,4 @@
-"""Allowances: so much per second, and some of it at once. Token buckets, pure: the caller has the clock."""
+"""Token buckets: a rate and a burst. Pure: the caller passes the time."""
 
 _FORGET_FROM = 1024
 """Keys below which forgetting is not worth a look at all of them."""
@@ -22,7 +22,7 @@ class TokenBucket:
         self._then = now
 
     def take(self, amount: float, now: float) -> float:
-        """Take so much if it is there; says how many seconds are missing, 0.0 when it was taken.
+        """Consume tokens if the bucket has them; returns 0.0 then, else the seconds until it has.
 
         More than the burst is never there.
         """
@@ -39,7 +39,7 @@ class TokenBucket:
 
 
 class TokenBuckets:
-    """One for each key, forgotten when they are full again: memory follows the rate, not the time.
+    """One bucket per key, removed when it is full again: memory follows the rate, not the time.
 
     Args:
         per_s: As ``TokenBucket``.

@@ -105,7 +105,7 @@ class TurnInput:
         ended = False
         while self.offset < self._tail.end or (end and not ended):
             ended = await self._advance(end=end)
-        self._tail.forget(self._tail.end - self.tail_bytes)
+        self._tail.trim(self._tail.end - self.tail_bytes)
 
     async def hold(self, longest_s: float) -> None:
         """Keep the turn open though there is no audio now, at most so long after the last.

@@ -53,7 +53,7 @@ SLOW_CONSUMER = CloseCode(
     4100, "slow_consumer", ReconnectAdvice.RESUME, "the client reads slower than the avatar speaks"
 )
 STORE_UNAVAILABLE = CloseCode(4200, "store_unavailable", ReconnectAdvice.BACK_OFF, "Redis cannot be read")
-RATE_LIMITED = CloseCode(4201, "rate_limited", ReconnectAdvice.BACK_OFF, "the client says more than it may")
+RATE_LIMITED = CloseCode(4201, "rate_limited", ReconnectAdvice.BACK_OFF, "the client exceeds a rate limit")
 BAD_MESSAGE = CloseCode(4400, "bad_message", ReconnectAdvice.FINAL, "a message cannot be understood")
 BAD_TOKEN = CloseCode(
     4401, "bad_token", ReconnectAdvice.FINAL, "the token is missing, expired or not valid here"
@@ -100,5 +100,5 @@ _BY_PROBLEM = {
 
 
 def of_problem(kind: ProblemType) -> CloseCode:
-    """The code that says on an open socket what the problem says as the answer to a request."""
+    """The code that corresponds, on an open socket, to a problem as the answer to a request."""
     return _BY_PROBLEM.get(kind, BAD_MESSAGE if kind.status < problems.INTERNAL.status else TRY_LATER)

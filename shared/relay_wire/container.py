@@ -1,10 +1,10 @@
-"""What is sent where PCM is due, told by how it begins: containers, codecs and text.
+"""Data in the place of PCM, recognised by its first bytes: containers, codecs and text.
 
 The signs are at least three fixed bytes. MP3 and AAC have frames that begin with 11 set bits only, which
 speech can begin with, too: -1025 is ``ff fb``. They are recognised by two whole frame headers, the second
-exactly where the first says, which leaves chance about one in 10^9 beginnings of loud noise. Text, as of an
-error or of base64, is what has no control characters for so long, in UTF-8, and not the same few bytes again
-and again, as a constant or a square wave has.
+exactly at the offset that the first declares: chance accepts about one in 10^9 beginnings of loud noise.
+Text, as of an error or of base64, has no control characters for that length, in UTF-8, and not the same few
+bytes again and again, as a constant or a square wave has.
 """
 
 import re
@@ -25,7 +25,7 @@ _ID3_BYTES = 10
 _TEXT = re.compile(rb"[\t\r\n -~\x80-\xff]*")
 _MARKUP = (b"{", b"[", b"<")
 _TEXT_BYTES = 64
-"""So much of it is told from PCM, whatever follows."""
+"""This many bytes of it are distinguished from PCM, whatever follows."""
 _SHORT_TEXT_BYTES = 24
 _SHORT_MARKUP_BYTES = 12
 """Less is enough where nothing follows, and is awaited where it begins as markup."""
@@ -48,7 +48,7 @@ def name_of(head: bytes, *, whole: bool = False) -> str | None:
         whole: No more will come.
 
     Returns:
-        None when it takes more bytes to tell.
+        None when the decision takes more bytes.
     """
     begun = len(head) < _ID3_BYTES and head.startswith(b"ID3"[: len(head)])
     for offset, sign, name in _SIGNS:
@@ -73,7 +73,7 @@ def _fits(head: bytes, offset: int, sign: bytes) -> bool:
 
 
 def _text(head: bytes, *, whole: bool) -> str | None:
-    """Whether it is text; None when more has to come to tell."""
+    """Whether it is text; None when the decision takes more bytes."""
     found = _TEXT.match(head, 0, _MOST_TEXT_BYTES)
     text = found[0].removeprefix(BOM_UTF8).lstrip() if found else b""
     least = _TEXT_BYTES

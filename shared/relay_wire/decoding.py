@@ -1,4 +1,4 @@
-"""Decoding: what a decoder of ours raises for input that it cannot read, and what its sender is told."""
+"""Decoding: the exceptions of decoders for unreadable input, and the reason that its sender receives."""
 
 import re
 
@@ -15,7 +15,7 @@ _WORDS = (
     (re.compile(r"Invalid (?:enum )?value '.*'", re.DOTALL), "a value that is not known here"),
     (re.compile(r"`str` matching regex '.*'", re.DOTALL), "text without such characters"),
 )
-"""Where a decoder's own words repeat the input, or say how it is written."""
+"""Messages of decoders that repeat the input, or describe its source text."""
 
 
 def reason(error: Exception) -> str:

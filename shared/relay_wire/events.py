@@ -1,4 +1,4 @@
-"""Events: what a frame of kind EVENT says, as UTF-8 JSON with a ``type`` field.
+"""Events: the payload of a frame of kind EVENT, as UTF-8 JSON with a ``type`` field.
 
 Fields unknown to a reader are ignored, and so are event types: both let the relay grow.
 """
@@ -49,7 +49,7 @@ class Interrupted(_Event, frozen=True):
 
 
 class AudioOnly(_Event, frozen=True):
-    """This turn goes on without motion. The empty motion frame that follows is the switch itself."""
+    """This turn continues without motion. The empty motion frame that follows is the switch itself."""
 
     reason: str
 
@@ -65,7 +65,7 @@ class OwnerChanged(_Event, frozen=True):
 
 
 class Transcript(_Event, frozen=True):
-    """Text of what was said."""
+    """Text of speech."""
 
     role: str
     text: str
@@ -113,7 +113,7 @@ class Gap(_Event, frozen=True, rename={"from_": "from"}):
 class Reconnect(_Event, frozen=True):
     """From the gateway only: please reconnect elsewhere, after this long, because this gateway is leaving.
 
-    Frames go on coming until then. A client that stays is closed somewhat later.
+    Frames continue to arrive until then. A client that stays is closed somewhat later.
     """
 
     after_ms: int
@@ -194,7 +194,7 @@ def follows(cursor: Position, position: Position, event: Event | Unknown | None)
     Args:
         cursor: The last frame seen.
         position: The frame at hand.
-        event: What that frame says, when it is the first of its generation; else None.
+        event: The event in that frame, when it is the first of its generation; else None.
     """
     generation, seq = position
     if generation == cursor.generation:
@@ -203,4 +203,4 @@ def follows(cursor: Position, position: Position, event: Event | Unknown | None)
 
 
 FIRST_OWNER = OwnerChanged(after=str(START))
-"""What the first owner of a conversation says."""
+"""The event of a conversation's first owner."""

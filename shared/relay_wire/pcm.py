@@ -6,7 +6,7 @@ SAMPLE_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
 class AudioError(ValueError):
-    """Raised when bytes are no audio that can be spoken. The text says why, and what to send.
+    """Raised when bytes are no audio that can be published. The text has the reason and the fix.
 
     Args:
         text: The reason.
@@ -19,11 +19,11 @@ class AudioError(ValueError):
 
 
 class Unsupported(AudioError):
-    """Raised when audio has channels, bits, a rate or an encoding that nobody here can speak."""
+    """Raised when audio has channels, bits, a rate or an encoding that is not supported."""
 
 
 def duration_ms(size_bytes: int, sample_rate: int) -> int:
-    """How long so many bytes sound, in whole milliseconds, rounded down."""
+    """The duration of this many bytes, in whole milliseconds, rounded down."""
     return size_bytes * 1000 // (sample_rate * BYTES_PER_SAMPLE)
 
 

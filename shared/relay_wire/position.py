@@ -11,14 +11,14 @@ class PositionError(ValueError):
 
 
 class Position(NamedTuple):
-    """One frame's place: the owner's term, and the count of frames within that term.
+    """One frame's place: the owner's generation, and the count of frames within it.
 
     Positions of one conversation are totally ordered as tuples. Within a generation ``seq`` runs
     1, 2, 3... without holes, so a hole is a loss that everyone downstream can see.
     """
 
     generation: int
-    """The owner's term, in milliseconds since the epoch at the moment of claiming (u64)."""
+    """The owner's generation: milliseconds since the epoch at the claim (u64)."""
     seq: int
     """The frame's number within the generation, from 1 (u32)."""
 

@@ -22,7 +22,7 @@ def type_of(kind: ProblemType) -> str:
 
 
 class Problem(Exception):
-    """A request that is refused, with what the caller needs to mend it.
+    """A refused request, with what the caller needs to correct it.
 
     Args:
         kind: The registered kind.

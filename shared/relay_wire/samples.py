@@ -16,9 +16,9 @@ class SampleReader:
     """Reads one turn's audio. What begins with a RIFF header is a WAV file; the rest is PCM as it is.
 
     Args:
-        sample_rate: What the conversation speaks at; None: any rate, which only a WAV file tells.
+        sample_rate: The conversation's rate; None: any rate, which only a WAV file declares.
         wav: It must be a WAV file.
-        begun: What comes goes on with PCM that was read before.
+        begun: The data continues PCM that was read before.
     """
 
     def __init__(self, sample_rate: int | None, *, wav: bool = False, begun: bool = False) -> None:
@@ -50,7 +50,7 @@ class SampleReader:
         """The audio is over; returns samples that were held back.
 
         Raises:
-            AudioError: A WAV file is shorter than it says, or has no samples at all.
+            AudioError: A WAV file is shorter than its header declares, or has no samples at all.
         """
         samples = self._samples(b"", whole=True)
         return self._whole(samples + self._wav.finish() if self._wav else samples)

@@ -40,18 +40,18 @@ class SendBuffer:
         self._kept += pcm
 
     def read(self, offset: int, size_bytes: int) -> bytes:
-        """So many bytes from this offset on, or as many as there are; none when it is the end or beyond.
+        """Up to this many bytes from this offset on; none at the end or beyond.
 
         Raises:
-            Forgotten: The offset is before what is kept.
+            BufferTruncated: The offset is before the kept bytes.
         """
         if offset < self.start:
             raise BufferTruncated(offset, self.start)
         first = offset - self.start
         return bytes(memoryview(self._kept)[first : first + size_bytes])
 
-    def forget(self, before: int) -> None:
-        """Keep nothing before this offset. What was not given yet cannot be forgotten."""
+    def trim(self, before: int) -> None:
+        """Discard everything before this offset, at most what was handed out."""
         surplus = min(before, self.end) - self.start
         if surplus > 0:
             del self._kept[:surplus]

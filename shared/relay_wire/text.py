@@ -1,7 +1,7 @@
-"""Text from outside: which text may go further in, decided once for every door.
+"""Text from outside: which text is accepted, decided once for every entry point.
 
 A field that is required is refused where it does not suit; an optional one is left out. Both happen at the
-door: at the far end, refusing a field would cost the payload it came with.
+entry point: further inside, refusing a field would cost the payload it came with.
 """
 
 import re

@@ -2,13 +2,13 @@
 
 The reader is one pass over the bytes, with a limit on chunks, so that its time is linear in them. It takes
 
-- sizes that were never filled in: a ``data`` size of 0 or from 0x7F000000 on means that the samples go on to
+- sizes that were never filled in: a ``data`` size of 0 or from 0x7F000000 on means that the samples extend to
   the end, and so does a size that is not reached in a file whose RIFF size ends before its samples;
 - files of one format behind each other, several ``data`` chunks, other chunks before and behind them;
 - chunks of odd size with their padding and without;
 - WAVE_FORMAT_EXTENSIBLE, and samples of 9 to 16 valid bits in 16.
 
-Everything else is refused with the reason, also a file that is shorter than it says.
+Everything else is refused with the reason, also a file that is shorter than its header declares.
 """
 
 import re
@@ -32,7 +32,7 @@ _AFTER_DATA = frozenset(
     (b"RIFF", b"LIST", b"data", b"fact", b"PEAK", b"cue ", b"smpl", b"bext", b"iXML", b"id3 ", b"ID3 ",
      b"JUNK", b"PAD ", b"C2PA", b"afsp", b"acid")
 )  # fmt: skip
-"""What tells an empty ``data`` chunk from one whose size was never filled in."""
+"""The difference between an empty ``data`` chunk and one whose size was never filled in."""
 _PCM, _EXTENSIBLE = 0x0001, 0xFFFE
 _ENCODINGS = {
     0x0002: "ADPCM", 0x0003: "float", 0x0006: "A-law", 0x0007: "mu-law", 0x0011: "IMA ADPCM", 0x0031: "GSM",
@@ -49,7 +49,7 @@ class NotAWav(AudioError):
 
 
 class Format(NamedTuple):
-    """What the ``fmt`` chunk says."""
+    """The content of the ``fmt`` chunk."""
 
     channels: int
     sample_rate: int
@@ -97,7 +97,7 @@ class WavReader:
         """The file is over; returns samples that were held back.
 
         Raises:
-            AudioError: It is shorter than it says, or has no samples at all.
+            AudioError: It is shorter than its header declares, or has no samples at all.
         """
         rest = len(self._bytes)
         if self._step in (self._read_data, self._read_unsized_data):
@@ -248,7 +248,7 @@ class WavReader:
     def _check_size(self) -> None:
         if self._left and not self._unfinished:
             raise NotAWav(
-                f"the data chunk says {self._size} bytes and {self._taken} are there: the file was cut short",
+                f"the data chunk declares {self._size} bytes and has {self._taken}: the file was cut short",
                 expected_bytes=self._size,
                 audio_bytes=self._taken,
             )

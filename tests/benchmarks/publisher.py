@@ -67,7 +67,7 @@ class Owner:
             owned = Publish(Kind.EVENT, 0, events.encode(events.FIRST_OWNER), 0)
             writer.append([owned, started], checkpoint=b"")
         await asyncio.gather(*(writer.drained() for writer in self._writers))
-        heap.settle()
+        heap.tune()
 
     async def turns(self, frames: int, frame_bytes: int) -> None:
         """Publish a turn into every conversation, as fast as Redis takes it."""

@@ -1,4 +1,5 @@
-"""Compat: the JSON protocol of the vendor's official clients (facts 5.2 to 5.4), all generations at once.
+"""AvatarKit: the JSON protocol of the vendor's official clients (facts 5.2 to 5.4), all generations at once.
 
-``messages`` is what clients say, ``texts`` what they are told, ``rounds`` what of it one client can use.
+``messages`` decodes what clients send, ``texts`` encodes for them, ``rounds`` selects the texts that one
+client can use.
 """

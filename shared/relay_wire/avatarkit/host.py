@@ -1,6 +1,6 @@
 """Host: the binary protocol of the vendor's host server, as its code has it (facts 5.1).
 
-A client says ``start`` as text, uploads the speech of one turn and plays it itself; it is sent the
+A client sends ``start`` as text, uploads the speech of one turn and plays it itself; it receives the
 motion. A binary message is a type byte, a flags byte (bit 0: the last of its type) and a payload.
 """
 

@@ -1,7 +1,7 @@
 """Rounds: what of a conversation one client can use.
 
 The client's SDK opens a round with the first audio of a turn, gives it an id of its own, and plays
-motion only under that id; the closing audio ends the round. So a turn is told from its beginning or
+motion only under that id; the closing audio ends the round. So a turn is sent from its beginning or
 not at all, and a round that was opened is closed, whatever is lost on the way.
 """
 
@@ -11,24 +11,24 @@ from relay_wire.avatarkit.texts import VendorMessages, closing, status
 
 
 class Rounds:
-    """One client's rounds. Pure: give it what the conversation says, and send what it answers."""
+    """One client's rounds. Pure: the caller passes the conversation's messages and sends the result."""
 
     def __init__(self) -> None:
         self._turn = 0
-        """The turn this client hears; 0 before the first beginning it was there for."""
+        """The turn that this client receives; 0 before the first one that it received from the start."""
         self._open = False
 
-    def follow(self, told: VendorMessages) -> Sequence[bytes]:
+    def follow(self, received: VendorMessages) -> Sequence[bytes]:
         """The texts of the conversation's next frame that this client can use."""
-        if told.step == "begins":
+        if received.step == "starts":
             close = self._close()
-            self._turn = told.turn
-            return (*close, *told.texts)
-        if told.turn not in (0, self._turn):
+            self._turn = received.turn
+            return (*close, *received.texts)
+        if received.turn not in (0, self._turn):
             return ()
-        if told.step in ("sounds", "closes"):
-            self._open = told.step == "sounds"
-        return told.texts
+        if received.step in ("audio", "ends"):
+            self._open = received.step == "audio"
+        return received.texts
 
     def miss(self) -> Sequence[bytes]:
         """Frames are lost to this client: what is left of its turn would be noise."""

@@ -1,4 +1,4 @@
-"""Texts: what the vendor's clients are told, as JSON with a ``type`` field and payloads in base64.
+"""Texts: messages for the vendor's clients, as JSON with a ``type`` field and payloads in base64.
 
 A frame becomes the same texts for every client, so they are made once. ``turnId`` and ``seq`` are ours,
 for logs and tests: the clients ignore what they do not know.
@@ -16,11 +16,11 @@ from relay_wire.pcm import chunks
 MAX_TEXT_BYTES = 2**20
 """Every text is shorter: what iOS takes at most (facts 4.5)."""
 
-_Step = Literal["begins", "sounds", "closes", "goes on"]
+_Step = Literal["starts", "audio", "ends", "continues"]
 
 
 class VendorMessages(NamedTuple):
-    """What clients are told by one frame, and what it does to the turn's round in a client."""
+    """The messages for one frame, and their effect on the turn's round in a client."""
 
     turn: int
     """0 when it is of no turn."""
@@ -100,7 +100,7 @@ def ready(conversation: str, hello: events.Hello) -> bytes:
 
 
 def translate(data: bytes) -> VendorMessages:
-    """What clients are told by a frame of the stream, or by one of the gateway.
+    """The messages for a frame of the stream, or of the gateway.
 
     The switch to audio-only becomes a ``status``, and no motion of the turn follows: an empty list, as
     our own protocol has it, is never sent to these clients (facts 4.3), and they play audio on without it.
@@ -110,16 +110,16 @@ def translate(data: bytes) -> VendorMessages:
     """
     received = frame.decode(data)
     if received.kind is Kind.AUDIO:
-        return VendorMessages(received.turn, "closes" if received.is_end else "sounds", _audio(received))
+        return VendorMessages(received.turn, "ends" if received.is_end else "audio", _audio(received))
     if received.kind is Kind.MOTION:
-        return VendorMessages(received.turn, "goes on", _motion(received))
+        return VendorMessages(received.turn, "continues", _motion(received))
     event = events.of_frame(data)
-    step: _Step = "begins" if isinstance(event, events.TurnStarted) else "goes on"
+    step: _Step = "starts" if isinstance(event, events.TurnStarted) else "continues"
     return VendorMessages(received.turn, step, of_event(event, received.turn))
 
 
 def of_event(event: events.Event | events.Unknown | None, turn: int = 0) -> Sequence[bytes]:
-    """What clients are told by an event; nothing when it means nothing to them."""
+    """The messages for an event; none when clients have no use for it."""
     text: _Text | None = None
     match event:
         case events.Interrupted(reason):
@@ -129,7 +129,7 @@ def of_event(event: events.Event | events.Unknown | None, turn: int = 0) -> Sequ
         case events.Error(code, message, retryable):
             text = _Error(message, code, retryable)
         case events.AudioOnly(reason):
-            text = _Status(f"the avatar goes on without motion: {reason}")
+            text = _Status(f"the avatar continues without motion: {reason}")
         case events.ConversationEnded(reason):
             text = _Status(f"the conversation is over: {reason}")
         case events.Reconnect():

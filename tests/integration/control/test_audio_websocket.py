@@ -333,7 +333,7 @@ async def test_a_wav_file_that_is_cut_short(bench) -> None:
         await b.say(socket, End())
         _, _, error, ended = await until_ended(socket)
 
-    assert "says 16000 bytes and 2000 are there" in error.message
+    assert "declares 16000 bytes and has 2000" in error.message
     assert ended == Ended(1, 2000)
 
 

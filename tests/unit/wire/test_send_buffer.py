@@ -27,7 +27,7 @@ def test_a_tail_is_the_end_of_what_was_given(start: int, steps: list[tuple[Any, 
                 tail.add(pcm)
                 given_so_far += pcm
             case "forget", before:
-                tail.forget(before)
+                tail.trim(before)
                 forgotten = max(forgotten, min(before, len(given_so_far)))
             case "read", offset, size if offset < forgotten:
                 with pytest.raises(BufferTruncated):

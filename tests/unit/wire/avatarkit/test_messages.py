@@ -75,7 +75,7 @@ def test_audio_and_motion() -> None:
 def test_the_switch_to_audio_is_no_empty_list() -> None:
     """It is a status; the empty motion frame itself becomes nothing."""
     assert told(Kind.EVENT, events.encode(events.AudioOnly("motion_timeout"))) == [
-        {"type": "status", "message": "the avatar goes on without motion: motion_timeout"}
+        {"type": "status", "message": "the avatar continues without motion: motion_timeout"}
     ]
     assert told(Kind.MOTION, b"", end=True) == []
 
