@@ -44,7 +44,7 @@ STEPS: dict[str, st.SearchStrategy[Any]] = {
     "failed": st.just(()),
     "emit": st.just(()),
     "interrupt": st.tuples(weighted((4, 0), (1, -1), (2, 1))),
-    "take_over": st.just(()),
+    "owner_change": st.just(()),
 }
 inputs = weighted(
     (12, "audio"),
@@ -54,13 +54,13 @@ inputs = weighted(
     (1, "failed"),
     (1, "emit"),
     (1, "interrupt"),
-    (1, "take_over"),
+    (1, "owner_change"),
 ).flatmap(lambda name: STEPS[name].map(lambda values: (name, *values)))
 
 
 @dataclass
 class Driver:
-    """Feeds a machine, plays Motion Server's part, keeps the time, and writes down what is decided."""
+    """Feeds a machine, plays Motion Server's part, keeps the time, and records the effects."""
 
     machine: TurnMachine = field(default_factory=lambda: TurnMachine(RULES))
     now: float = 0.0
@@ -77,7 +77,7 @@ class Driver:
     """The turn of each request Motion Server has seen, in order; a request's id is its index."""
 
     def start(self) -> None:
-        self.take(self.machine.start(self.now, Position(0, 0)))
+        self.record(self.machine.start(self.now, Position(0, 0)))
 
     def feed(self, step: tuple[Any, ...]) -> None:
         current = self.machine.turn
@@ -92,7 +92,7 @@ class Driver:
             case (("failed" | "emit") as what,):
                 error = events.Error("x", "y", retryable=True)
                 failed = what == "failed"
-                self.take(
+                self.record(
                     self.machine.motion_failed(self.now, "failed", error)
                     if failed
                     else self.machine.emit(error)
@@ -101,20 +101,20 @@ class Driver:
                 self.cancelled = max(self.cancelled, current + delta)
                 if delta >= 0:
                     self.due.append(current)
-                self.take(self.machine.interrupt(self.now, current + delta, "viewer"))
+                self.record(self.machine.interrupt(self.now, current + delta, "viewer"))
             case ("playback", delta, state, position_ms):
                 effects = self.machine.playback(
                     self.now, current + delta, state, position_ms, viewer=f"viewer-{position_ms % 3}"
                 )
-                self.take(effects)
+                self.record(effects)
             case ("wait", seconds):
                 self.now += seconds
-                self.take(self.machine.tick(self.now))
-            case ("take_over",):
+                self.record(self.machine.tick(self.now))
+            case ("owner_change",):
                 checkpoint = TurnState.decode(self.machine.state.encode())
                 self.machine = TurnMachine(RULES, checkpoint)
                 self.generation += 1
-                self.take(self.machine.start(self.now, Position(self.generation, 9)))
+                self.record(self.machine.start(self.now, Position(self.generation, 9)))
 
     def audio(self, turn: int, pcm: bytes, *, end: bool, barge_in: bool) -> None:
         was = self.machine.state
@@ -133,7 +133,7 @@ class Driver:
             self.barged_in.add(turn)
         if starts and turn <= self.cancelled:
             self.began_cancelled.append(turn)
-        self.take(effects)
+        self.record(effects)
         for index, effect in enumerate(effects):
             if isinstance(effect, SendAudio):
                 assert (effect.turn, effect.pcm, effect.end) == (turn, pcm, end)
@@ -148,9 +148,9 @@ class Driver:
     def motion(self, request: int, size: int, *, last: bool) -> None:
         turn = self.requests[request] if 0 <= request < len(self.requests) else 0
         payload = turn.to_bytes(1, "big") * size
-        self.take(self.machine.motion(self.now, str(request), payload, last=last))
+        self.record(self.machine.motion(self.now, str(request), payload, last=last))
 
-    def take(self, effects: list[Effect]) -> None:
+    def record(self, effects: list[Effect]) -> None:
         for effect in effects:
             assert isinstance(effect, Publish | SendAudio | Abandon | Discard)
             if isinstance(effect, Publish):
@@ -165,9 +165,9 @@ class Driver:
             if self.machine.deadline is None:
                 break
             self.now = max(self.now, self.machine.deadline)
-            self.take(self.machine.tick(self.now))
+            self.record(self.machine.tick(self.now))
         assert self.machine.phase == "idle", "left alone, every turn ends"
-        self.take(self.machine.close(self.now, "deleted"))
+        self.record(self.machine.close(self.now, "deleted"))
 
 
 def event_of(frame: Publish) -> object:
@@ -177,20 +177,22 @@ def event_of(frame: Publish) -> object:
 def check_turn(frames: list[Publish], admitted: bytes, turn: int) -> None:
     """The rules of one turn, read off its frames alone."""
     kinds = [frame.kind for frame in frames]
-    said = [event_of(frame) for frame in frames]
+    published = [event_of(frame) for frame in frames]
     audio = [i for i, kind in enumerate(kinds) if kind is Kind.AUDIO]
     motion = [i for i, kind in enumerate(kinds) if kind is Kind.MOTION]
-    ended = [i for i, event in enumerate(said) if isinstance(event, events.TurnEnded)]
-    interrupted = [i for i, event in enumerate(said) if isinstance(event, events.Interrupted)]
-    switches = [i for i, event in enumerate(said) if isinstance(event, events.AudioOnly)]
+    ended = [i for i, event in enumerate(published) if isinstance(event, events.TurnEnded)]
+    interrupted = [i for i, event in enumerate(published) if isinstance(event, events.Interrupted)]
+    switches = [i for i, event in enumerate(published) if isinstance(event, events.AudioOnly)]
 
-    assert isinstance(said[0], events.TurnStarted), "a turn starts once, first"
-    assert sum(isinstance(event, events.TurnStarted) for event in said) == 1
+    assert isinstance(published[0], events.TurnStarted), "a turn starts once, first"
+    assert sum(isinstance(event, events.TurnStarted) for event in published) == 1
     assert len(ended) == 1, "a turn ends once, in every outcome"
     assert [i for i in audio if frames[i].end] == audio[-1:], "exactly one END audio, the last"
     assert b"".join(frames[i].payload for i in audio) == admitted, "audio goes out once, whole, in order"
     assert all(audio[0] < i for i in motion), "audio before any motion"
-    assert [i for i in motion if not frames[i].payload] == [i + 1 for i in switches], "told, then switched"
+    assert [i for i in motion if not frames[i].payload] == [i + 1 for i in switches], (
+        "the event, then the switch"
+    )
     assert all(frames[i].end for i in motion if not frames[i].payload), "the switch is the end"
     assert sum(frames[i].end for i in motion) <= 1, "motion ends once"
     assert all(i == motion[-1] for i in motion if frames[i].end), "nothing after the motion's end"
@@ -198,7 +200,7 @@ def check_turn(frames: list[Publish], admitted: bytes, turn: int) -> None:
     assert len(interrupted) <= 1, "interrupted once at most"
     assert all(i < ended[0] for i in audio + motion), "only an interrupt can follow the end"
     assert audio[-1] < min(interrupted, default=len(frames)), "no audio after the interrupt"
-    outcome = said[ended[0]]
+    outcome = published[ended[0]]
     assert isinstance(outcome, events.TurnEnded)
     if outcome.outcome == "complete" and admitted:
         assert frames[motion[-1]].end and not switches, "complete has all its motion"  # noqa: PT018
@@ -223,7 +225,7 @@ def check_order(driver: Driver) -> None:
             first_audio_at.setdefault(frame.turn, at)
         if isinstance(event, events.TurnStarted):
             if frame.turn in driver.barged_in:
-                assert previous in (0, *interrupted), "who barges in interrupts what may still be heard"
+                assert previous in (0, *interrupted), "a barge-in interrupts what may still play"
             elif previous in first_audio_at and previous not in interrupted:
                 played_s = duration_ms(len(driver.admitted[previous]), RULES.sample_rate) / 1000
                 assert at >= first_audio_at[previous] + played_s, (
@@ -231,10 +233,10 @@ def check_order(driver: Driver) -> None:
                 )
             previous = frame.turn
         if isinstance(event, events.Interrupted):
-            assert frame.turn not in interrupted, "told once"
-            assert frame.turn == previous, "told before anything of the next turn"
+            assert frame.turn not in interrupted, "published once"
+            assert frame.turn == previous, "published before anything of the next turn"
             interrupted.add(frame.turn)
-    assert set(driver.due) - {0} <= interrupted, "an interrupt of the last turn is told at any time"
+    assert set(driver.due) - {0} <= interrupted, "an interrupt of the last turn is published at any time"
     assert isinstance(event_of(driver.frames[-1]), events.ConversationEnded)
 
 

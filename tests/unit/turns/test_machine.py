@@ -65,7 +65,7 @@ def speaking(machine: TurnMachine, turn: int = 1, now: float = 0.0) -> None:
 
 
 def test_a_whole_turn(machine: TurnMachine) -> None:
-    """Audio is published before it is spoken; motion follows; both ends end the turn."""
+    """Audio is published before it is sent to Motion Server; motion follows; both ends end the turn."""
     assert said(machine.audio(0, 1, SECOND)) == ["TurnStarted", "audio 32000", "send 32000"]
     machine.request_opened(1, "r")
     assert said(machine.motion(1, "r", b"m1", last=False)) == ["motion 2"]
@@ -116,8 +116,25 @@ def test_empty_motion_is_discarded(machine: TurnMachine) -> None:
     assert said(machine.motion(1, "req-1", b"", last=False)) == ["discard motion empty"]
 
 
+def test_motion_before_audio_is_discarded(machine: TurnMachine) -> None:
+    """A turn that began without a sample: no motion is published before its audio."""
+    machine.audio(0, 1, b"")
+    machine.request_opened(1, "r")
+
+    assert said(machine.motion(0, "r", b"m", last=False)) == ["discard motion before_audio"]
+
+
+def test_a_request_of_another_turn_changes_nothing(machine: TurnMachine) -> None:
+    """It was opened late: motion still belongs to the current turn's request."""
+    speaking(machine, turn=2)
+    machine.request_opened(1, "late")
+
+    assert said(machine.motion(0, "late", b"m", last=False)) == ["discard motion other_turn"]
+    assert said(machine.motion(0, "req-2", b"m", last=False)) == ["motion 1"]
+
+
 def test_motion_too_large_for_a_frame(machine: TurnMachine) -> None:
-    """What cannot be carried is given up, and the turn goes on as audio."""
+    """Motion ends, and the turn continues as audio."""
     speaking(machine)
 
     effects = machine.motion(1, "req-1", bytes(MAX_MOTION_BYTES + 1), last=False)
@@ -132,7 +149,7 @@ def test_motion_too_large_for_a_frame(machine: TurnMachine) -> None:
 
 
 def test_motion_failure_switches_to_audio_only(machine: TurnMachine) -> None:
-    """The failure is told, the switch is the empty motion frame, audio goes on unspoken."""
+    """An event reports the failure, the empty motion frame is the switch, and no audio is sent any more."""
     speaking(machine)
     error = events.Error("connectionClosed", "gone", retryable=True)
 
@@ -148,7 +165,7 @@ def test_motion_failure_switches_to_audio_only(machine: TurnMachine) -> None:
 
 
 def test_motion_failure_after_motion_is_complete_changes_nothing(machine: TurnMachine) -> None:
-    """What has all its motion does not care."""
+    """All of its motion is published."""
     speaking(machine)
     machine.motion(1, "req-1", b"m", last=True)
 
@@ -218,7 +235,7 @@ def test_an_interrupted_turn_is_closed_in_order(machine: TurnMachine) -> None:
 
 
 def test_interrupting_what_still_plays(machine: TurnMachine) -> None:
-    """All frames are out: only `interrupted` is left to say, once."""
+    """All frames are published: only `interrupted` follows, once."""
     speaking(machine)
     machine.audio(1, 1, b"", end=True)
     machine.motion(1, "req-1", b"m", last=True)
@@ -238,7 +255,7 @@ def test_an_interrupt_cancels_turns_that_wait(machine: TurnMachine) -> None:
 
 
 def test_an_interrupt_of_an_earlier_turn_is_late(machine: TurnMachine) -> None:
-    """It was meant for what was said before."""
+    """It was meant for the turn before."""
     speaking(machine, turn=2)
 
     assert said(machine.interrupt(1, 1, "viewer")) == []
@@ -263,6 +280,32 @@ def playing(machine: TurnMachine, turn: int = 1, seconds: int = 3) -> None:
     machine.audio(0, turn, SECOND * seconds, end=True)
     machine.request_opened(turn, f"r{turn}")
     machine.motion(0, f"r{turn}", b"m", last=True)
+
+
+def test_the_computed_end(machine: TurnMachine) -> None:
+    """It is known while the turn plays, from its audio alone: reports and the grace do not move it."""
+    speaking(machine)
+    assert machine.plays_until is None
+    machine.interrupt(1, 1, "viewer")
+    playing(machine, turn=2)
+    machine.playback(2, 2, "started", 0, viewer="late")
+
+    assert machine.plays_until == 3
+    machine.tick(99)
+    assert machine.plays_until is None
+
+
+def test_deferred_audio_changes_nothing(machine: TurnMachine) -> None:
+    """Neither while the turn before speaks or plays, nor while no turn may begin at all."""
+    before = machine.state
+    assert said(machine.audio(0, 1, SECOND, may_begin=False)) == ["deferred"]
+    assert said(machine.audio(0, 1, SECOND, barge_in=True, may_begin=False)) == ["deferred"]
+    assert machine.state is before
+    speaking(machine)
+    before = machine.state
+    assert said(machine.audio(0, 2, SECOND)) == ["deferred"]
+    assert machine.state is before
+    assert said(machine.audio(0, 1, b"ab", may_begin=False)) == ["audio 2", "send 2"]
 
 
 def test_a_viewer_that_finished_early_ends_nothing_for_others(machine: TurnMachine) -> None:
@@ -300,8 +343,8 @@ def test_the_last_of_the_viewers_is_waited_for(machine: TurnMachine) -> None:
     assert begins(machine, 2)
 
 
-def test_only_so_many_viewers_are_waited_for(machine: TurnMachine) -> None:
-    """Further ones are not remembered, and those that are may report again."""
+def test_the_number_of_viewers_waited_for_is_bounded(machine: TurnMachine) -> None:
+    """Reports of further ones are discarded, and the known ones may report again."""
     playing(machine)
     for number in range(RULES.playback.viewers):
         machine.playback(2, 1, "stalled", 0, viewer=f"viewer-{number}")
@@ -311,8 +354,8 @@ def test_only_so_many_viewers_are_waited_for(machine: TurnMachine) -> None:
 
 
 @pytest.mark.parametrize("at", [2.0, 3.2, 3.6, 60.0, 100_000.0])
-def test_an_interrupt_of_the_last_turn_is_told_at_any_time(machine: TurnMachine, at: float) -> None:
-    """A viewer that joined late hears it still: it is told once, in that turn, and never again."""
+def test_an_interrupt_of_the_last_turn_is_published_at_any_time(machine: TurnMachine, at: float) -> None:
+    """A viewer that joined late still plays it: the event is published once, in that turn."""
     playing(machine)
     machine.tick(at)
 
@@ -327,7 +370,7 @@ def test_an_interrupt_of_the_last_turn_is_told_at_any_time(machine: TurnMachine,
 
 
 def test_a_barge_in_after_the_computed_end_is_an_interrupt_too(machine: TurnMachine) -> None:
-    """Whoever hears the last turn still must not hear two; a turn that waited its time is none."""
+    """No viewer must play two turns at a time; a turn that waited for the last one's end interrupts none."""
     playing(machine)
     machine.tick(60)
     assert said(machine.audio(60, 2, SECOND, barge_in=True))[:2] == ["Interrupted barge_in", "TurnStarted"]
@@ -353,7 +396,7 @@ def test_reports_move_the_end_of_playback_within_bounds(machine: TurnMachine) ->
 
 
 def test_barge_in_does_not_wait(machine: TurnMachine) -> None:
-    """The turn before is interrupted in the same breath."""
+    """The turn before is interrupted in the same call."""
     speaking(machine)
 
     effects = machine.audio(1, 2, b"ab", barge_in=True)
@@ -366,7 +409,7 @@ def test_barge_in_does_not_wait(machine: TurnMachine) -> None:
 
 
 def test_a_turn_without_samples(machine: TurnMachine) -> None:
-    """Nothing to speak and no motion to wait for."""
+    """No audio to send and no motion to wait for."""
     assert said(machine.audio(0, 1, b"", end=True)) == ["TurnStarted", "audio 0 END", "TurnEnded complete"]
 
 
@@ -395,6 +438,7 @@ def test_closing(machine: TurnMachine) -> None:
         "audio 0 END", "abandon", "Interrupted deleted", "TurnEnded interrupted", "ConversationEnded deleted",
     ]  # fmt: skip
     assert said(machine.audio(0, 2, SECOND)) == NOT_ADMITTED
+    assert said(machine.emit(events.Transcript("assistant", "x"))) == []
     assert machine.deadline is None
 
 
@@ -405,13 +449,13 @@ class TestTakeOver:
         return TurnMachine(RULES, TurnState.decode(machine.state.encode()))
 
     def test_a_new_conversation(self, machine: TurnMachine) -> None:
-        """The first owner says that it is the first."""
+        """The first owner publishes that it is the first."""
         assert machine.start(0, START) == [
             Publish(Kind.EVENT, 0, events.encode(events.OwnerChanged("0-0")), 0)
         ]
 
     def test_in_mid_turn(self, machine: TurnMachine) -> None:
-        """The turn goes on as audio, its counting continues, and it ends once."""
+        """The turn continues as audio, its counting continues, and it ends once."""
         speaking(machine)
         machine.motion(1, "req-1", b"m", last=False)
         after = self.next_owner(machine)
@@ -451,7 +495,7 @@ class TestTakeOver:
         assert after.deadline == 103.5
 
     def test_an_interrupt_is_not_repeated(self, machine: TurnMachine) -> None:
-        """A second reading of the interrupt's entry says nothing."""
+        """A second reading of the interrupt's entry publishes nothing."""
         speaking(machine)
         machine.interrupt(1, 2, "viewer")
         after = self.next_owner(machine)
@@ -471,8 +515,8 @@ class TestTakeOver:
         assert said(after.audio(200, 2, SECOND)) == ["TurnStarted", "audio 32000", "send 32000"]
 
 
-def test_audio_that_comes_again_is_taken_once(machine: TurnMachine) -> None:
-    """A speaker that repeats after a fail-over: what was taken is cut off by its offset."""
+def test_audio_that_comes_again_is_published_once(machine: TurnMachine) -> None:
+    """A speaker that repeats after a fail-over: the published part is cut off by its offset."""
     assert said(machine.audio(0, 1, b"abcd", offset=0)) == ["TurnStarted", "audio 4", "send 4"]
     assert said(machine.audio(0, 1, b"abcd", offset=0)) == ["discard audio repeated"]
     assert said(machine.audio(0, 1, b"cdef", offset=2)) == ["audio 2", "send 2"]
@@ -481,8 +525,8 @@ def test_audio_that_comes_again_is_taken_once(machine: TurnMachine) -> None:
     assert machine.state.input_state == "ended"
 
 
-def test_missing_audio_is_told(machine: TurnMachine) -> None:
-    """A hole in a turn's audio is an error and fails the turn; what follows is spoken."""
+def test_missing_audio_is_reported(machine: TurnMachine) -> None:
+    """A hole in a turn's audio is an error and fails the turn; the audio after it is published."""
     machine.audio(0, 1, b"abcd", offset=0)
     assert said(machine.audio(0, 1, b"ij", offset=8)) == ["Error audio_missing", "audio 2", "send 2"]
     again = TurnMachine(RULES, TurnState.decode(machine.state.encode()))
@@ -491,7 +535,7 @@ def test_missing_audio_is_told(machine: TurnMachine) -> None:
 
 
 def test_a_turn_whose_beginning_is_missing(machine: TurnMachine) -> None:
-    """The first chunk seen is not the first: the turn begins, and says what is missing."""
+    """The first chunk seen is not the first: the turn begins, and an event reports what is missing."""
     assert said(machine.audio(0, 1, b"cd", offset=2)) == [
         "TurnStarted", "Error audio_missing", "audio 2", "send 2",
     ]  # fmt: skip

@@ -21,8 +21,8 @@ class Recorder(Driver):
 
     entrances: list[int] = field(default_factory=lambda: [0])
 
-    def take(self, effects: list[Effect]) -> None:
-        super().take(effects)
+    def record(self, effects: list[Effect]) -> None:
+        super().record(effects)
         behind = len(self.frames)
         speaking = self.machine.phase == "speaking"
         self.entrances.append(self.turn_start(behind) if speaking else behind)
@@ -102,7 +102,7 @@ def test_a_client_that_comes_back_in_mid_turn_gets_it_from_its_start() -> None:
     driver.audio(1, b"ab", end=False, barge_in=False)
     [*_, start] = driver.entrances
     driver.audio(1, b"cd", end=True, barge_in=False)
-    driver.take(driver.machine.interrupt(0, 1, "viewer"))
+    driver.record(driver.machine.interrupt(0, 1, "viewer"))
     driver.audio(2, b"ef", end=True, barge_in=False)
     told = driver.told()
 
