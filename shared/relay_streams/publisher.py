@@ -17,13 +17,13 @@ from relay_streams.writer import Writer, WriterLimits
 
 
 class Publisher:
-    """All writers of a process, over one link. Enter it to open the link; leaving closes it.
+    """All writers of a process, over one Redis client. Enter it to open the client; leaving closes it.
 
     Args:
         url: Where Redis is.
         timeout_s: Limit for one reply.
-        retention_bytes: Frames kept per conversation, when its current and previous turn hold more.
-        republish_bytes: Acknowledged frames remembered per conversation, for a store that loses them.
+        retention_bytes: Bytes of frames that a stream keeps, when its current and previous turn have more.
+        republish_bytes: Bytes of acknowledged frames kept per conversation, to append them again.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Publisher:
     ) -> None:
         self.client = RedisClient(url, SCHEMA, name="publish", timeout_s=timeout_s)
         self._limits = WriterLimits(retention_bytes, republish_bytes)
-        self._waiting: dict[Writer, None] = {}
+        self._scheduled: dict[Writer, None] = {}
 
     async def __aenter__(self) -> Self:
         await self.client.__aenter__()
@@ -54,33 +54,33 @@ class Publisher:
         self,
         lease: Lease,
         *,
-        heard: Callable[[], UplinkProgress],
+        progress: Callable[[], UplinkProgress],
         on_lost: Callable[[StoreError], None],
     ) -> Writer:
-        """A writer for a term just claimed.
+        """A writer for a conversation just claimed.
 
         Args:
-            lease: The term.
-            heard: What its owner has taken from the up stream so far; asked when the store lost data.
+            lease: The ownership.
+            progress: Returns what its owner has read of the uplink; called when Redis has lost data.
             on_lost: Called once when the conversation is no longer ours: ``Fenced`` or ``Refused``. The
                 writer is closed then.
         """
         return Writer(
             lease,
             client=self.client,
-            wake=self._wake,
+            schedule=self._schedule,
             limits=self._limits,
-            heard=heard,
+            progress=progress,
             on_lost=on_lost,
         )
 
-    def _wake(self, writer: Writer) -> None:
-        """Let the writer send at the end of this tick."""
-        if not self._waiting:
+    def _schedule(self, writer: Writer) -> None:
+        """Flush the writer at the end of this tick."""
+        if not self._scheduled:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._waiting[writer] = None
+        self._scheduled[writer] = None
 
     def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for writer in waiting:
-            writer.call()
+        scheduled, self._scheduled = self._scheduled, {}
+        for writer in scheduled:
+            writer.flush()

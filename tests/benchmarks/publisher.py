@@ -56,7 +56,7 @@ class Owner:
             lease = await registry.claim(Assignment(queue, "", conversation))
             if lease is None:
                 raise RuntimeError(f"{conversation} cannot be claimed")
-            return self._publisher.open(lease, heard=_nothing_heard, on_lost=_fail)
+            return self._publisher.open(lease, progress=_nothing_heard, on_lost=_fail)
 
         self._writers = await asyncio.gather(*(claim(*one) for one in enumerate(ids)))
         # The first turns are shorter, each by another length: else all conversations would end their turns,

@@ -54,7 +54,7 @@ class Store:
 
     def writer(self, publisher: Publisher, lease: Lease, heard: UplinkProgress = UNHEARD) -> Writer:
         """Write to it; losses go to ``lost``."""
-        return publisher.open(lease, heard=lambda: heard, on_lost=self.lost.append)
+        return publisher.open(lease, progress=lambda: heard, on_lost=self.lost.append)
 
     async def entries(self, stream: str) -> list[tuple[str, dict[bytes, bytes]]]:
         """A stream's content."""

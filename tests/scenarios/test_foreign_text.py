@@ -99,7 +99,7 @@ async def test_nobody_sees_what_is_not_theirs(open_store, seed) -> None:
         text, data, either = foreign.text, foreign.data, foreign.either
 
         async def publish() -> None:
-            writer = publisher.open(lease, heard=lambda: UNHEARD, on_lost=lost.append)
+            writer = publisher.open(lease, progress=lambda: UNHEARD, on_lost=lost.append)
             writer.append(
                 [Publish(Kind.AUDIO, 1, data(), 0)], checkpoint=data(), up=text(), traceparent=text()
             )

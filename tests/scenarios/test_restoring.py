@@ -126,7 +126,7 @@ async def test_old_frames_are_forgotten(open_store) -> None:
         lease = await store.claim(await store.create())
         writer = store.writer(publisher, lease)
         await append(writer, audio(), audio())
-        writer.forget(before=float("inf"))
+        writer.trim(before=float("inf"))
         await store.client.execute("FLUSHALL")
         await append(writer, audio())
 

@@ -106,7 +106,7 @@ class Owner:
         self._state_readable = state is not None
         self._machine = TurnMachine(self._rules, state)
         self._boundary = ErrorBoundary(spawn, self._fail, conversation=record.id, generation=lease.generation)
-        self.writer = publisher.open(lease, heard=self._uplink_progress, on_lost=self._lost)
+        self.writer = publisher.open(lease, progress=self._uplink_progress, on_lost=self._lost)
         self._motion = MotionClient(
             pool,
             MotionConversation(record.id, record.avatar_id, record.sample_rate),

@@ -205,7 +205,7 @@ class Worker:
                 owner.writer.restore("gone")
         oldest = time.monotonic() - self._settings.republish_s
         for owner in self._owners.values():
-            owner.writer.forget(oldest)
+            owner.writer.trim(oldest)
         self._count()
         if self._settings.conversation_idle_s:
             for owner in list(self._owners.values()):

@@ -8,6 +8,8 @@ from relay_redis.pubsub import PubSub
 from relay_streams.errors import Fenced
 from relay_streams.notification import inline_entries
 from relay_streams.publisher import Publisher
+from relay_streams.scripts.call import run
+from relay_streams.scripts.publish import publish
 from relay_turns.effects import Publish
 from relay_wire import frame
 from relay_wire.frame import MAX_PAYLOAD_BYTES, Flags, FrameError, Kind
@@ -115,22 +117,36 @@ async def test_hints_tell_what_is_new(open_store) -> None:
         assert inline_entries(told, b"0-0") == ()
 
 
-async def test_a_repeated_call_tells_nothing_twice(open_store) -> None:
-    """Frames the stream has are not new."""
+async def test_a_repeated_call_notifies_of_nothing_twice(open_store) -> None:
+    """Frames that the stream has are not new: the notification of a repeated call has none inline."""
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create())
-        writer = store.writer(publisher, lease)
-        heard: asyncio.Queue[bytes] = asyncio.Queue()
-        async with PubSub(store.url, lambda _, told: heard.put_nowait(told), name="test") as pubsub, limit():
+        position = Position(lease.generation, 1)
+        call = publish(
+            lease.keys,
+            generation=lease.generation,
+            first_seq=1,
+            turn=1,
+            turn_first=position,
+            turn_before=position,
+            trim_to=None,
+            up="",
+            checkpoint=CHECKPOINT,
+            turn_phase="idle",
+            turn_ends_at_ms=0,
+            frames=[b"frame", ""],
+        )
+        notifications: asyncio.Queue[bytes] = asyncio.Queue()
+        async with (
+            PubSub(store.url, lambda _, data: notifications.put_nowait(data), name="test") as pubsub,
+            limit(),
+        ):
             pubsub.subscribe(lease.keys.down)
-            await heard.get()
-            writer.append([audio(1)], checkpoint=CHECKPOINT)
-            calling = writer._pending[0]
-            await heard.get()
-            await writer.drained()
-            writer._calling = [calling]
-            writer._send()
-            assert await heard.get() == b""
+            await notifications.get()
+            assert await run(publisher.client, call) == 1
+            assert inline_entries(await notifications.get(), b"0-0")
+            assert await run(publisher.client, call) == 1
+            assert await notifications.get() == b""
 
 
 async def test_broken_connections_lose_and_repeat_nothing(open_store) -> None:
