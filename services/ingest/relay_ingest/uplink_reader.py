@@ -55,7 +55,7 @@ class UplinkHandler(Protocol):
         """Handle any other entry, once."""
 
     def on_cancel(self, upto: int, reason: str) -> None:
-        """Cancel turns, ahead of the entry that says so: ``on_entry`` gets that in its order."""
+        """Cancel turns, ahead of the entry with the interrupt, which ``on_entry`` gets in its order."""
 
     def may_resume(self) -> bool:
         """Whether deferred speech may be offered again."""

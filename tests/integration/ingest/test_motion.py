@@ -1,4 +1,4 @@
-"""Motion: the real SDK against the stand-in, its traps and every fault of facts 12."""
+"""Motion: the real SDK against the simulator, its traps and every fault of facts 12."""
 
 import asyncio
 import os
@@ -31,8 +31,8 @@ LIMITS = MotionLimits(idle_s=5, session_s=100, queue_bytes=1_000_000)
 
 
 @dataclass
-class Heard:
-    """A listener that writes everything down."""
+class Received:
+    """A listener that records all calls."""
 
     requests: dict[int, str] = field(default_factory=dict)
     payloads: dict[str, list[bytes]] = field(default_factory=dict)
@@ -57,11 +57,11 @@ class Heard:
 
 @dataclass
 class MotionRig:
-    """The stand-in, and a conversation's Motion against it."""
+    """The simulator, and a conversation's Motion client against it."""
 
     motion: MotionClient
     pool: UnlimitedPool
-    heard: Heard
+    received: Received
     http: aiohttp.ClientSession
     url: str
 
@@ -82,7 +82,7 @@ class MotionRig:
         return sessions
 
     async def expected(self) -> list[bytes]:
-        """What the stand-in must have sent for all requests of whole SECONDs so far."""
+        """The payloads that the simulator must have sent for all requests of whole SECONDs so far."""
         requests = (await self.admin("GET", "requests"))["requests"]
         return [
             payload
@@ -122,14 +122,14 @@ def bench():
                     SPATIUS_INGRESS_ENDPOINT=url.replace("http", "ws") + "/v2/driveningress",
                 )
             )  # fmt: skip
-            heard = Heard()
+            received = Received()
             spawn = partial(tasks.spawn, name="motion")
             pool = UnlimitedPool(vendor, close_s=0.5, spawn=spawn)
             motion = MotionClient(
                 pool, MotionConversation("c", avatar_id, sample_rate),
-                listener=heard, limits=limits, spawn=spawn,
+                listener=received, limits=limits, spawn=spawn,
             )  # fmt: skip
-            yield MotionRig(motion, pool, heard, http, url)
+            yield MotionRig(motion, pool, received, http, url)
             motion.close()
 
     return made
@@ -140,12 +140,12 @@ async def test_motion_arrives_byte_for_byte(bench, eventually) -> None:
     async with bench() as b:
         b.motion.send_audio(1, SECOND, end=False)
         b.motion.send_audio(1, SECOND, end=True)
-        await eventually(lambda: b.heard.lasts)
+        await eventually(lambda: b.received.lasts)
 
-        req_id = b.heard.requests[1]
-        assert b.heard.payloads == {req_id: await b.expected()}
-        assert b.heard.lasts == [req_id]
-        assert b.heard.order[0] == "opened 1"
+        req_id = b.received.requests[1]
+        assert b.received.payloads == {req_id: await b.expected()}
+        assert b.received.lasts == [req_id]
+        assert b.received.order[0] == "opened 1"
 
 
 async def test_speech_that_is_there_at_once_goes_in_few_messages(bench, eventually, monkeypatch) -> None:
@@ -164,11 +164,11 @@ async def test_speech_that_is_there_at_once_goes_in_few_messages(bench, eventual
             for start in range(0, len(SECOND), chunk):
                 b.motion.send_audio(turn, SECOND[start : start + chunk], end=False)
             b.motion.send_audio(turn, SECOND, end=True)
-        await eventually(lambda: len(b.heard.lasts) == 2)
+        await eventually(lambda: len(b.received.lasts) == 2)
 
         assert sent == [(len(SECOND), False), (len(SECOND), True)] * 2
         assert len(SECOND) <= MESSAGE_BYTES
-        assert list(chain.from_iterable(b.heard.payloads.values())) == await b.expected()
+        assert list(chain.from_iterable(b.received.payloads.values())) == await b.expected()
 
 
 async def test_one_session_serves_many_turns(bench, eventually) -> None:
@@ -176,10 +176,10 @@ async def test_one_session_serves_many_turns(bench, eventually) -> None:
     async with bench() as b:
         for turn in range(1, 6):
             b.motion.send_audio(turn, SECOND, end=True)
-            await eventually(lambda turn=turn: len(b.heard.lasts) == turn)
+            await eventually(lambda turn=turn: len(b.received.lasts) == turn)
 
-        assert len(set(b.heard.requests.values())) == 5
-        assert [p for payloads in b.heard.payloads.values() for p in payloads] == await b.expected()
+        assert len(set(b.received.requests.values())) == 5
+        assert [p for payloads in b.received.payloads.values() for p in payloads] == await b.expected()
         assert await b.opened() == 1
 
 
@@ -188,13 +188,13 @@ async def test_answers_that_overtake_the_send(bench, eventually) -> None:
     async with bench() as b:
         for turn in range(1, 21):
             b.motion.send_audio(turn, SECOND, end=True)
-        await eventually(lambda: len(b.heard.lasts) == 20)
+        await eventually(lambda: len(b.received.lasts) == 20)
 
         known: set[str] = set()
-        for what in b.heard.order:
+        for what in b.received.order:
             kind, name = what.split()
             if kind == "opened":
-                known.add(b.heard.requests[int(name)])
+                known.add(b.received.requests[int(name)])
             else:
                 assert name in known
 
@@ -203,12 +203,12 @@ async def test_an_abandoned_turn_does_not_leak_into_the_next(bench, eventually) 
     """The open request is ended, so the next turn's audio opens another."""
     async with bench() as b:
         b.motion.send_audio(1, SECOND, end=False)
-        await eventually(lambda: 1 in b.heard.requests)
+        await eventually(lambda: 1 in b.received.requests)
         b.motion.abandon(1)
         b.motion.send_audio(2, SECOND, end=True)
-        await eventually(lambda: 2 in b.heard.requests and b.heard.requests[2] in b.heard.lasts)
+        await eventually(lambda: 2 in b.received.requests and b.received.requests[2] in b.received.lasts)
 
-        assert b.heard.requests[1] != b.heard.requests[2]
+        assert b.received.requests[1] != b.received.requests[2]
         requests = (await b.admin("GET", "requests"))["requests"]
         assert [request["audio_bytes"] for request in requests] == [len(SECOND)] * 2
         assert await b.opened() == 1
@@ -220,23 +220,23 @@ async def test_what_waits_of_an_abandoned_turn_is_dropped(bench, eventually) -> 
         b.motion.send_audio(1, SECOND, end=False)
         b.motion.abandon(1)
         b.motion.send_audio(2, SECOND, end=True)
-        await eventually(lambda: b.heard.lasts)
+        await eventually(lambda: b.received.lasts)
 
         assert [r["audio_bytes"] for r in (await b.admin("GET", "requests"))["requests"]] == [len(SECOND)]
-        assert list(b.heard.requests) == [2]
+        assert list(b.received.requests) == [2]
 
 
 async def test_an_idle_session_is_closed(bench, eventually) -> None:
     """Connected silence is billed; the next audio opens another."""
     async with bench(limits=MotionLimits(idle_s=0.1, session_s=100, queue_bytes=1_000_000)) as b:
         b.motion.send_audio(1, SECOND, end=True)
-        await eventually(lambda: b.heard.lasts)
+        await eventually(lambda: b.received.lasts)
         await eventually(b.sessions, 5, until=lambda found: not found)
         b.motion.send_audio(2, SECOND, end=True)
-        await eventually(lambda: len(b.heard.lasts) == 2)
+        await eventually(lambda: len(b.received.lasts) == 2)
 
         assert await b.opened() == 2
-        assert b.heard.failures == []
+        assert b.received.failures == []
 
 
 async def test_an_old_session_is_replaced_between_turns(bench, eventually) -> None:
@@ -245,13 +245,13 @@ async def test_an_old_session_is_replaced_between_turns(bench, eventually) -> No
         b.motion.send_audio(1, SECOND, end=False)
         await asyncio.sleep(0.2)
         b.motion.send_audio(1, SECOND, end=True)
-        await eventually(lambda: b.heard.lasts)
+        await eventually(lambda: b.received.lasts)
         assert await b.opened() == 1
         b.motion.send_audio(2, SECOND, end=True)
-        await eventually(lambda: len(b.heard.lasts) == 2)
+        await eventually(lambda: len(b.received.lasts) == 2)
 
         assert await b.opened() == 2
-        assert b.heard.failures == []
+        assert b.received.failures == []
 
 
 @pytest.mark.parametrize(
@@ -285,10 +285,10 @@ async def test_failures(bench, eventually, at, fault, options, code, retryable) 
     async with bench() as b:
         await b.fault(at, fault, **options)
         b.motion.send_audio(1, SECOND * 3, end=False)
-        await eventually(lambda: b.heard.failures)
+        await eventually(lambda: b.received.failures)
 
-        assert [(f.code, f.retryable) for f in b.heard.failures] == [(code, retryable)]
-        assert "right" not in b.heard.failures[0].detail
+        assert [(f.code, f.retryable) for f in b.received.failures] == [(code, retryable)]
+        assert "right" not in b.received.failures[0].detail
 
 
 @pytest.mark.parametrize(
@@ -300,9 +300,9 @@ async def test_what_may_pass_is_tried_once_more(bench, eventually, at, fault) ->
     async with bench() as b:
         await b.fault(at, fault)
         b.motion.send_audio(1, SECOND, end=True)
-        await eventually(lambda: b.heard.lasts)
+        await eventually(lambda: b.received.lasts)
 
-        assert b.heard.failures == []
+        assert b.received.failures == []
 
 
 async def test_after_a_failure_the_next_turn_has_motion(bench, eventually) -> None:
@@ -310,11 +310,11 @@ async def test_after_a_failure_the_next_turn_has_motion(bench, eventually) -> No
     async with bench() as b:
         await b.fault("session", "close", code=1011, after_payloads=1)
         b.motion.send_audio(1, SECOND * 3, end=True)
-        await eventually(lambda: b.heard.failures)
+        await eventually(lambda: b.received.failures)
         b.motion.send_audio(2, SECOND, end=True)
-        await eventually(lambda: b.heard.lasts)
+        await eventually(lambda: b.received.lasts)
 
-        assert b.heard.lasts == [b.heard.requests[2]]
+        assert b.received.lasts == [b.received.requests[2]]
         assert await b.opened() == 2
 
 
@@ -327,9 +327,9 @@ async def test_oddities_pass_to_the_listener(bench, eventually, fault) -> None:
         await b.fault("session", fault, after_payloads=0)
         b.motion.send_audio(1, SECOND, end=True)
         wanted = {"missing_end": 2, "late_frames": 3, "duplicate_end": 3, "interleaved": 3}.get(fault, 2)
-        await eventually(lambda: sum(map(len, b.heard.payloads.values())) == wanted)
+        await eventually(lambda: sum(map(len, b.received.payloads.values())) == wanted)
 
-        assert b.heard.failures == []
+        assert b.received.failures == []
 
 
 async def test_a_payload_over_the_frame_limit_still_arrives(bench, eventually) -> None:
@@ -337,53 +337,53 @@ async def test_a_payload_over_the_frame_limit_still_arrives(bench, eventually) -
     async with bench() as b:
         await b.fault("session", "huge", after_payloads=0)
         b.motion.send_audio(1, SECOND, end=True)
-        await eventually(lambda: b.heard.lasts)
+        await eventually(lambda: b.received.lasts)
 
-        assert max(len(p) for p in b.heard.payloads[b.heard.requests[1]]) > 800 * 1024
+        assert max(len(p) for p in b.received.payloads[b.received.requests[1]]) > 800 * 1024
 
 
 async def test_closing_a_frozen_session_takes_no_time(bench, eventually) -> None:
-    """The SDK's close waits 10 s for a frozen peer; ours does not, and its late callbacks are unheard."""
+    """The SDK's close waits 10 s for a frozen peer; ours does not, and its late callbacks are ignored."""
     async with bench() as b:
         await b.fault("session", "freeze", after_payloads=0)
         b.motion.send_audio(1, SECOND, end=True)
-        await eventually(lambda: 1 in b.heard.requests)
+        await eventually(lambda: 1 in b.received.requests)
         await asyncio.sleep(0.05)
         started = asyncio.get_running_loop().time()
         b.motion.close()
         b.motion.send_audio(2, SECOND, end=True)
-        await eventually(lambda: b.heard.lasts)
+        await eventually(lambda: b.received.lasts)
 
         assert asyncio.get_running_loop().time() - started < 3
-        assert b.heard.failures == []
+        assert b.received.failures == []
 
 
-async def test_a_peer_that_takes_no_audio(bench, eventually) -> None:
-    """The outbox is bounded: beyond it motion is given up, since input is never paced."""
+async def test_a_peer_that_reads_no_audio(bench, eventually) -> None:
+    """The send queue is bounded: beyond it motion fails, since input is never paced."""
     limits = MotionLimits(idle_s=5, session_s=100, queue_bytes=10 * len(SECOND))
     async with bench(limits=limits) as b:
         await b.fault("session", "freeze", after_payloads=0)
         b.motion.send_audio(1, SECOND, end=False)
-        await eventually(lambda: 1 in b.heard.requests)
+        await eventually(lambda: 1 in b.received.requests)
         await asyncio.sleep(0.1)
         for _ in range(2000):
             b.motion.send_audio(1, SECOND * 2, end=False)
             await asyncio.sleep(0)
-            if b.heard.failures:
+            if b.received.failures:
                 break
 
-        assert b.heard.failures[0].code == "outboxFull"
+        assert b.received.failures[0].code == "outboxFull"
 
 
 async def test_wrong_credentials(bench, eventually) -> None:
     """A wrong API key is final, is told once, and is not tried again at once."""
     async with bench(api_key="wrong") as b:
         b.motion.send_audio(1, SECOND, end=False)
-        await eventually(lambda: b.heard.failures)
+        await eventually(lambda: b.received.failures)
         b.motion.send_audio(2, SECOND, end=False)
-        await eventually(lambda: len(b.heard.failures) == 2)
+        await eventually(lambda: len(b.received.failures) == 2)
 
-        first, second = b.heard.failures
+        first, second = b.received.failures
         assert (first.phase, first.retryable) == ("session_token", False)
         assert "401" in first.detail
         assert "wrong" not in first.detail
@@ -395,9 +395,9 @@ async def test_a_key_that_no_header_can_carry(bench, eventually, api_key) -> Non
     """A wrong setting, which is said as such, and no state that motion is in; the key is in no text."""
     async with bench(api_key=api_key) as b:
         b.motion.send_audio(1, SECOND, end=False)
-        await eventually(lambda: b.heard.failures)
+        await eventually(lambda: b.received.failures)
 
-        failure = b.heard.failures[0]
+        failure = b.received.failures[0]
         assert (failure.code, failure.retryable) == ("invalidConfiguration", False)
         assert api_key not in failure.detail
         assert api_key not in failure.message
@@ -411,9 +411,9 @@ async def test_the_environments_proxies_are_not_asked(bench, eventually, monkeyp
     monkeypatch.delenv("no_proxy", raising=False)
     async with bench() as b:
         b.motion.send_audio(1, SECOND, end=True)
-        await eventually(lambda: b.heard.lasts or b.heard.failures)
+        await eventually(lambda: b.received.lasts or b.received.failures)
 
-        assert b.heard.failures == []
+        assert b.received.failures == []
         assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == "intranet.example,127.0.0.1"
 
 
@@ -421,27 +421,27 @@ async def test_an_unknown_avatar(bench, eventually) -> None:
     """404 at the upgrade."""
     async with bench(avatar_id="nobody") as b:
         b.motion.send_audio(1, SECOND, end=False)
-        await eventually(lambda: b.heard.failures)
+        await eventually(lambda: b.received.failures)
 
-        assert (b.heard.failures[0].code, b.heard.failures[0].retryable) == ("avatarNotFound", False)
+        assert (b.received.failures[0].code, b.received.failures[0].retryable) == ("avatarNotFound", False)
 
 
 async def test_a_rate_the_vendor_does_not_take(bench, eventually) -> None:
     """Refused at the handshake."""
     async with bench(sample_rate=11025) as b:
         b.motion.send_audio(1, SECOND, end=False)
-        await eventually(lambda: b.heard.failures)
+        await eventually(lambda: b.received.failures)
 
-        assert b.heard.failures[0].code in ("unsupportedSampleRate", "invalidRequest")
-        assert "11025" in b.heard.failures[0].detail
+        assert b.received.failures[0].code in ("unsupportedSampleRate", "invalidRequest")
+        assert "11025" in b.received.failures[0].detail
 
 
 async def test_no_seat_left(bench, eventually) -> None:
     """A plan's limit shows as a refusal to bill, which is final for now."""
     async with bench(simulator_seats=1) as b:
         b.motion.send_audio(1, SECOND, end=False)
-        await eventually(lambda: 1 in b.heard.requests)
-        other = Heard()
+        await eventually(lambda: 1 in b.received.requests)
+        other = Received()
         async with TaskScope() as tasks:
             second = MotionClient(
                 b.pool, MotionConversation("d", "ava", RATE), listener=other, limits=LIMITS,
@@ -457,7 +457,7 @@ async def test_the_vendors_telemetry_is_off(bench, eventually) -> None:
     """No exporter was made, and nothing would be sent."""
     async with bench() as b:
         b.motion.send_audio(1, SECOND, end=True)
-        await eventually(lambda: b.heard.lasts)
+        await eventually(lambda: b.received.lasts)
 
         assert not spatius.telemetry.telemetry_enabled()
         assert spatius.telemetry._tracer_provider is None

@@ -108,7 +108,7 @@ class AgentSession:
                 self._queue.restart_unread(self._loop.time())
 
     async def transcript(self, role: str, text: str) -> None:
-        """Send viewers what ``user`` or ``assistant`` has said. It overtakes audio in the uplink.
+        """Send viewers the text of speech of ``user`` or ``assistant``. It overtakes audio in the uplink.
 
         Waits while Redis is behind with the conversation's frames.
         """

@@ -1,4 +1,4 @@
-"""Motion pool: where conversations get their Motion sessions from, and return them to.
+"""Motion pool: the source of Motion sessions.
 
 A Motion session occupies a seat of the vendor's plan. ``UnlimitedPool`` opens a session for each acquisition
 and leaves it to the vendor to refuse; a pool that shares a number of seats among all workers is another
@@ -41,16 +41,16 @@ class MotionPool(Protocol):
     """Source of open Motion sessions."""
 
     async def acquire(self, conversation: MotionConversation, priority: Priority, /) -> MotionSession:
-        """An open session for the conversation's avatar, of the caller's own until it is released.
+        """Get an open session for the conversation's avatar, for the caller alone until it is released.
 
         Raises:
-            MotionFailed: There is none to be had.
+            MotionFailed: No session could be opened.
 
         Cancelling is safe.
         """
 
     def release(self, session: MotionSession, /) -> None:
-        """Take a session back; the caller must not use it any more. Returns at once."""
+        """Return a session; the caller must not use it any more. Does not block."""
 
 
 class UnlimitedPool:
@@ -58,7 +58,7 @@ class UnlimitedPool:
 
     Args:
         vendor: Creates the SDK's sessions.
-        close_s: How long Motion Server may take to close its side.
+        close_s: Longest wait for Motion Server to close its side.
         spawn: Starts a task that the worker owns: sessions close in the background.
     """
 
@@ -114,7 +114,7 @@ class UnlimitedPool:
         return session
 
     def _close(self, session: MotionSession) -> None:
-        """In the background: against a frozen peer it takes ``close_s``."""
+        """Close in the background: a frozen peer delays it by ``close_s``."""
         session.detach()
         self._spawn(session.close(self._close_s))
 
