@@ -186,11 +186,7 @@ class Lab:
 
     async def add_worker(self, **settings: str) -> Child:
         """Start one more worker, with settings of its own."""
-        stack = self.stack
-        stack._worker_count += 1
-        worker = await stack._child(f"ingest-{stack._worker_count}", "ingest", **settings)
-        stack.workers.append(worker)
-        return worker
+        return await self.stack.add_worker(**settings)
 
     async def generation_of(self, talk: Talk) -> int:
         """The term a conversation is in."""

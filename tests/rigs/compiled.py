@@ -1,12 +1,11 @@
 """Which tests reach what mypyc compiles."""
 
-import ast
 import tomllib
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.rigs.imports import ROOT, imports
+
 _WHOLE = ("scenarios", "security", "e2e")
 """Kinds whose tests run whole services, or several parts together."""
 _MIRRORS = ("unit", "integration")
@@ -35,18 +34,8 @@ def reaches(path: Path) -> bool:
 @cache
 def _imports_one(path: Path) -> bool:
     """Imports of modules that tests share are followed."""
-    imported = set(_imports(path))
+    imported = set(imports(path))
     if not modules().isdisjoint(imported):
         return True
     shared = [ROOT / f"{name.replace('.', '/')}.py" for name in imported if name.startswith("tests.")]
     return any(_imports_one(file) for file in shared if file.exists())
-
-
-def _imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        match node:
-            case ast.Import(names):
-                yield from (alias.name for alias in names)
-            case ast.ImportFrom(str(module), names):
-                yield module
-                yield from (f"{module}.{alias.name}" for alias in names)

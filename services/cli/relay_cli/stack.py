@@ -216,10 +216,10 @@ class Stack:
         """Every process but Redis."""
         return [*self.gateways, *self.workers, self.control, *([self.simulator] if self.simulator else [])]
 
-    async def add_worker(self) -> Child:
-        """Start one more ingest worker."""
+    async def add_worker(self, **settings: str) -> Child:
+        """Start one more ingest worker, with settings of its own."""
         self._worker_count += 1
-        worker = await self._child(f"ingest-{self._worker_count}", "ingest")
+        worker = await self._child(f"ingest-{self._worker_count}", "ingest", **settings)
         self.workers.append(worker)
         return worker
 
