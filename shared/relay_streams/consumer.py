@@ -1,17 +1,17 @@
-"""The puller: reads every followed stream from its own cursor when it moved.
+"""The stream consumer: reads each followed stream from its own cursor when it has new entries.
 
-One path for all reading: a hint, a resumed follower and the slow sweep all just mark a stream as
-dirty. Dirty streams are read in bounded batches, a partition's streams in one command, and what was
-read goes to its follower in order. Reading is pulling: a paused follower costs nothing, and nothing
-is buffered for it. Whether it reads is told by what it has read, not by its connection.
+There is one path for all reading: a notification, a resumed subscription and the periodic sweep all mark a
+stream. Marked streams are read in bounded batches, those of a partition in one command, and the entries go to
+the stream's callback in order. A paused stream costs nothing, and nothing is buffered for it.
 
-A hint may tell what moved (``told``). A follower that stands just before that has it so, and needs no
-read; whoever stands elsewhere reads. So nothing depends on what hints tell: it only saves reading.
+A notification may carry the new entries inline. A subscription whose cursor is just before them needs no
+read; any other reads. So correctness does not depend on notifications: they only save reads.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -29,10 +29,10 @@ from relay_telemetry.counter import OPEN, counter, expect
 __all__ = ["Entry", "StreamConsumer", "StreamSubscription"]
 
 STALLS = counter(
-    "relay_pull_stalls_total", "Lanes that read nothing over a connection said to be up.", consumer=OPEN
+    "relay_stream_stalls_total", "Partitions without a read although their connection is up.", consumer=OPEN
 )
 STALLED = Gauge(
-    "relay_pull_stalled_seconds",
+    "relay_stream_stalled_seconds",
     "Since the most overdue partition was last read; 0 when none is overdue.",
     ["consumer"],
 )
@@ -41,10 +41,10 @@ log = structlog.get_logger(__name__)
 
 
 class StreamConsumer:
-    """Reads streams for their followers. Enter it to start it; leaving stops it.
+    """Reads streams for callbacks. Enter it to start it; leaving stops it.
 
-    Guarantee: a follower gets every entry after its cursor that the stream still has, once, in order.
-    Entries trimmed before they were read are missing without notice; the follower sees that from the
+    Guarantee: a callback receives every entry after its cursor that the stream still has, once, in order.
+    Entries trimmed before they were read are missing without notice; the callback detects that by the
     positions. A partition that cannot be read delays no other.
 
     Args:
@@ -54,11 +54,11 @@ class StreamConsumer:
         batch_entries: Most entries of one stream in one read.
         batch_streams: Most streams being read at a time, shared evenly by the partitions (one each at
             least): with ``batch_entries`` and the largest frame it bounds what reading can hold.
-        sweep_s: How often a stream is read although no hint came; when it has been silent for long, one
-            sweep of ``SELDOM`` does.
+        sweep_s: How often a stream without notifications is read; a long-idle one in every
+            ``IDLE_SWEEPS``-th sweep.
         stall_s: How long a partition may go without a read before it counts as stalled and its
-            connection is opened again. None: the sweep, and two timeouts more, since a connection that
-            does not answer is given up after one.
+            connection is opened again. None: the sweep and two timeouts, since a connection without
+            replies is closed after one.
     """
 
     def __init__(
@@ -75,16 +75,16 @@ class StreamConsumer:
         expect(STALLS, consumer=name)
         STALLED.labels(name)
         self.client = RedisClient(url, SCHEMA, name=f"{name}-pull", timeout_s=timeout_s)
-        self.pubsub = PubSub(url, self._hear, name=f"{name}-hints", timeout_s=timeout_s)
+        self.pubsub = PubSub(url, self._on_notification, name=f"{name}-hints", timeout_s=timeout_s)
         self._name = name
         self._batch_entries = batch_entries
         self._batch_streams = batch_streams
         self._sweep_s = sweep_s
         self._stall_s = sweep_s + 2 * timeout_s if stall_s is None else stall_s
-        self._followings: dict[bytes, StreamSubscription] = {}
+        self._subscriptions: dict[bytes, StreamSubscription] = {}
         self._readers: dict[int, PartitionReader] = {}
         self._ready: dict[PartitionReader, None] = {}
-        """Lanes with something to do."""
+        """Readers that can advance."""
         self._work = asyncio.Event()
         self._stack = AsyncExitStack()
 
@@ -93,8 +93,8 @@ class StreamConsumer:
         await self._stack.enter_async_context(self.pubsub)
         scope = await self._stack.enter_async_context(TaskScope())
         scope.spawn(self._pull(), name="stream-consumer")
-        scope.spawn(self._sweep(), name="puller-sweep")
-        scope.spawn(self._watch(), name="puller-watch")
+        scope.spawn(self._sweep(), name="stream-consumer-sweep")
+        scope.spawn(self._watch(), name="stream-consumer-watch")
         return self
 
     async def __aexit__(
@@ -107,7 +107,7 @@ class StreamConsumer:
 
     @property
     def connected(self) -> bool:
-        """Whether reads go out now, and come back."""
+        """Whether reads are sent now, and replied to."""
         return self.client.connected and not self.stalled_s
 
     @property
@@ -125,41 +125,44 @@ class StreamConsumer:
         deliver: Callable[[Sequence[Entry]], None],
         on_failure: Callable[[Exception], None],
     ) -> StreamSubscription:
-        """Read a stream from after ``cursor`` on, until closed. A stream has one follower per puller.
+        """Read a stream from after ``cursor`` on, until closed. A stream has one subscription per consumer.
 
         Args:
             stream: Its key.
             partition: Its partition.
             cursor: Entry id to start after; ``0-0`` for the beginning.
             deliver: Called with one or more entries in order. Must not block.
-            on_failure: Called when ``deliver`` raised: the stream is no longer followed then.
+            on_failure: Called when ``deliver`` raised: the subscription is closed then.
 
         Raises:
             ValueError: The stream is followed already, or it or the cursor is text that is no Unicode.
         """
         after = cursor.encode()
-        if stream.encode() in self._followings:
+        if stream.encode() in self._subscriptions:
             raise ValueError(f"{stream} is followed already")
-        reader = self._readers.get(partition) or self._open_lane(partition)
-        following = StreamSubscription(
-            reader, stream, cursor=after, deliver=deliver, on_failure=on_failure, on_close=self._forget
+        reader = self._readers.get(partition) or self._open_reader(partition)
+        subscription = reader.add(
+            stream,
+            cursor=after,
+            deliver=deliver,
+            on_failure=on_failure,
+            on_close=partial(self._remove, reader),
         )
-        self._followings[following.stream] = following
-        reader.followings.add(following)
+        self._subscriptions[subscription.stream] = subscription
         self.pubsub.subscribe(stream)
-        reader.mark(following)
-        return following
+        subscription.mark()
+        return subscription
 
     def mark(self, stream: bytes) -> None:
-        """Note that a stream may have moved."""
-        self._hear(stream, b"")
+        """Note that a stream may have new entries."""
+        self._on_notification(stream, b"")
 
-    def _hear(self, stream: bytes, told: bytes) -> None:
-        following = self._followings.get(stream)
-        if following is not None and not following.take(told):
-            following.reader.mark(following)
+    def _on_notification(self, stream: bytes, notification: bytes) -> None:
+        subscription = self._subscriptions.get(stream)
+        if subscription is not None:
+            subscription.notify(notification)
 
-    def _open_lane(self, partition: int) -> PartitionReader:
+    def _open_reader(self, partition: int) -> PartitionReader:
         reader = self._readers[partition] = PartitionReader(
             partition,
             self.client,
@@ -169,12 +172,12 @@ class StreamConsumer:
         )
         return reader
 
-    def _forget(self, following: StreamSubscription) -> None:
-        del self._followings[following.stream]
-        self.pubsub.unsubscribe(following.stream.decode())
-        following.reader.followings.discard(following)
-        if not following.reader.followings:
-            del self._readers[following.reader.partition]
+    def _remove(self, reader: PartitionReader, subscription: StreamSubscription) -> None:
+        del self._subscriptions[subscription.stream]
+        self.pubsub.unsubscribe(subscription.stream.decode())
+        reader.remove(subscription)
+        if reader.is_empty:
+            del self._readers[reader.partition]
 
     def _wake(self, reader: PartitionReader) -> None:
         self._ready[reader] = None
@@ -192,7 +195,7 @@ class StreamConsumer:
                 reader.advance(share)
 
     async def _sweep(self) -> None:
-        """Sweep a part of the lanes at a time, so that a sweep is no burst."""
+        """Sweep an eighth of the readers at a time, so that a sweep is no burst."""
         parts = 8
         while True:
             for part in range(parts):
@@ -201,7 +204,7 @@ class StreamConsumer:
                     reader.sweep()
 
     async def _watch(self) -> None:
-        """A lane that reads nothing although its connection stands gets another connection."""
+        """Open another connection for a reader without progress whose connection is up."""
         while True:
             await asyncio.sleep(self._stall_s / 4)
             STALLED.labels(self._name).set(self.stalled_s)
@@ -210,5 +213,5 @@ class StreamConsumer:
                 if max(reader.progressed_at, reader.reopened_at) < overdue_since and reader.reopen():
                     STALLS.labels(self._name).inc()
                     log.warning(
-                        "reading stalled, connecting again", consumer=self._name, partition=reader.partition
+                        "reading stalled, reconnecting", consumer=self._name, partition=reader.partition
                     )

@@ -1,7 +1,7 @@
-"""Lanes: the reading of one partition's streams, at its own pace.
+"""Partition readers: each reads the streams of one partition, at its own pace.
 
-A lane has at most one read under way. So a partition whose server does not answer, or whose reads fail,
-waits alone; the others go on. A lane that gets nothing done can be told by the time of its last read.
+A reader has at most one read in flight. So a partition whose server does not reply, or whose reads fail,
+delays no other. Whether a reader makes progress shows in the time of its last read, not in its connection.
 """
 
 import asyncio
@@ -16,117 +16,124 @@ from relay_streams.notification import Entry, inline_entries
 from relay_telemetry.counter import counter
 from relay_telemetry.fast_counter import FastCounter
 
-ENTRIES = FastCounter("relay_pull_entries_total", "Stream entries read.")
-READS = FastCounter("relay_pull_reads_total", "Read commands sent.")
-INLINE = FastCounter("relay_pull_told_total", "Stream entries that came with a hint, and were not read.")
+ENTRIES = FastCounter("relay_stream_entries_total", "Stream entries read.")
+READS = FastCounter("relay_stream_reads_total", "Read commands sent.")
+INLINE = FastCounter(
+    "relay_stream_inline_total", "Stream entries that a notification carried: they need no read."
+)
 FAILURES = counter(
-    "relay_pull_failures_total", "Reads that failed, and followers that did.", reason=("store", "follower")
+    "relay_stream_failures_total", "Failed reads, and callbacks that raised.", reason=("store", "callback")
 )
 
 IDLE_SWEEPS = 8
-"""A stream that has been silent for long is swept in one sweep of so many."""
+"""A long-idle stream is read in every sweep of this number."""
 
 log = structlog.get_logger(__name__)
 
 
 class StreamSubscription:
-    """One stream being read. Made by ``Puller.follow``."""
+    """One stream being read. Made by ``StreamConsumer.follow``."""
 
     __slots__ = (
+        "_deliver",
+        "_idle_sweeps",
         "_on_close",
-        "_quiet",
+        "_on_failure",
+        "_on_mark",
         "closed",
         "cursor",
-        "deliver",
-        "on_failure",
         "paused",
-        "reader",
         "stream",
     )  # fmt: skip
 
     def __init__(
         self,
-        reader: "PartitionReader",
         stream: str,
         *,
         cursor: bytes,
         deliver: Callable[[Sequence[Entry]], None],
         on_failure: Callable[[Exception], None],
+        on_mark: Callable[["StreamSubscription"], None],
         on_close: Callable[["StreamSubscription"], None],
     ) -> None:
-        self.reader = reader
         self.stream = stream.encode()
         self.cursor = cursor
-        self.deliver = deliver
-        self.on_failure = on_failure
-        self._on_close = on_close
-        self._quiet = 0
-        """Sweeps since something was delivered."""
         self.paused = False
         self.closed = False
+        self._deliver = deliver
+        self._on_failure = on_failure
+        self._on_mark = on_mark
+        self._on_close = on_close
+        self._idle_sweeps = 0
+        """Sweeps since the last delivery."""
 
-    def take(self, told: bytes) -> bool:
-        """Deliver what a hint tells, if that is what comes next.
+    def mark(self) -> None:
+        """Note that the stream may have new entries."""
+        self._on_mark(self)
 
-        Returns:
-            Whether it was: else the stream is to be read.
-        """
-        entries = () if self.paused else inline_entries(told, self.cursor)
-        if not entries:
-            return False
-        INLINE.value += len(entries)
-        self.hand_out(entries)
-        return True
-
-    def hand_out(self, entries: Sequence[Entry]) -> None:
-        """Deliver what comes next. A follower that fails is closed and told."""
-        self.cursor = entries[-1][0]
-        self._quiet = 0
-        try:
+    def notify(self, notification: bytes) -> None:
+        """Deliver the inline entries of a notification if they follow the cursor; else mark the stream."""
+        entries = () if self.paused else inline_entries(notification, self.cursor)
+        if entries:
+            INLINE.value += len(entries)
             self.deliver(entries)
-        except Exception as error:  # one follower's defect must not stop the others
-            FAILURES.labels("follower").inc()
-            log.exception("a follower failed", stream=self.stream.decode())
+        else:
+            self._on_mark(self)
+
+    def deliver(self, entries: Sequence[Entry]) -> None:
+        """Deliver the entries after the cursor. If the callback raises, close and call ``on_failure``."""
+        self.cursor = entries[-1][0]
+        self._idle_sweeps = 0
+        try:
+            self._deliver(entries)
+        except Exception as error:  # one callback's defect must not stop the others
+            FAILURES.labels("callback").inc()
+            log.exception("stream callback failed", stream=self.stream.decode())
             self.close()
-            self.on_failure(error)
+            self._on_failure(error)
 
-    def due(self) -> bool:
-        """Whether to look, in this sweep, for entries that came without a hint.
+    @property
+    def is_due(self) -> bool:
+        """Whether this sweep reads the stream, for entries whose notification was lost.
 
-        Not while it moves: the next hint shows what an earlier one should have told. Once when it falls
-        silent, then seldom, since most conversations are silent.
+        Not while entries arrive: the next notification does not follow the cursor then, and the stream is
+        read. Once when they stop, then seldom, since most conversations are idle.
         """
-        quiet, self._quiet = self._quiet, self._quiet + 1
-        return quiet == 1 or (quiet > 0 and quiet % IDLE_SWEEPS == 0)
+        idle = self._idle_sweeps
+        return idle == 1 or (idle > 0 and idle % IDLE_SWEEPS == 0)
+
+    def count_sweep(self) -> None:
+        """Count a sweep without a delivery."""
+        self._idle_sweeps += 1
 
     def pause(self) -> None:
-        """Read nothing until ``resume``; a read under way may still deliver."""
+        """Read nothing until ``resume``; a read in flight may still deliver."""
         self.paused = True
 
     def resume(self) -> None:
-        """Read on from the cursor."""
+        """Continue from the cursor."""
         if self.paused:
             self.paused = False
-            self.reader.mark(self)
+            self._on_mark(self)
 
     def seek(self, cursor: str) -> None:
-        """Go on after this entry id instead. What a read under way brings is thrown away."""
+        """Continue after this entry id. The result of a read in flight is discarded."""
         self.cursor = cursor.encode()
-        self.reader.mark(self)
+        self._on_mark(self)
 
     def close(self) -> None:
-        """Follow no more. Nothing is delivered after this returns."""
+        """Stop reading. Nothing is delivered after this returns."""
         if not self.closed:
             self.closed = True
             self._on_close(self)
 
 
 class PartitionReader:
-    """One partition's followed streams, read in turns: dirty ones, in order of arrival, in one command.
+    """Reads the streams of one partition: those marked, in the order of their marks, many in one command.
 
     Args:
-        partition: Which.
-        client: Where to read.
+        partition: Its number.
+        client: Runs the reads.
         batch_entries: Most entries of one stream in one read.
         batch_streams: Most streams in one read.
         wake: Called when ``advance`` has something to do.
@@ -149,36 +156,67 @@ class PartitionReader:
         self._dirty: dict[StreamSubscription, None] = {}
         self._read: asyncio.Future[Reply] | None = None
         self._reading: dict[bytes, tuple[StreamSubscription, bytes]] = {}
-        """What is being read, by stream: for whom, and from which cursor."""
+        """The read in flight: subscription and cursor, by stream."""
         self._width = batch_streams
-        """Most streams in the next read. Halved by each failure: so streams that cannot be read
-        together, because their slot moves, or that cannot be read at all, do not stop the others."""
+        """Most streams in the next read. Failures halve it, successes double it: streams that cannot be read
+        together, because their slot moves, or that cannot be read at all, soon do not block the others."""
         self._resting = False
         self._failures = 0
         self.partition = partition
-        self.followings: set[StreamSubscription] = set()
-        """What is followed here."""
+        self._subscriptions: set[StreamSubscription] = set()
         self.progressed_at = asyncio.get_running_loop().time()
-        """When it last read, or found that nothing was to be read; on the loop's clock."""
+        """When it last read, or had nothing to read; on the loop's clock."""
         self.reopened_at = self.progressed_at
-        """When it last got another connection for want of progress."""
+        """When it last opened another connection, since it made no progress."""
 
-    def mark(self, following: StreamSubscription) -> None:
-        """Note that a stream may have moved."""
-        self._dirty[following] = None
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no subscription."""
+        return not self._subscriptions
+
+    def add(
+        self,
+        stream: str,
+        *,
+        cursor: bytes,
+        deliver: Callable[[Sequence[Entry]], None],
+        on_failure: Callable[[Exception], None],
+        on_close: Callable[[StreamSubscription], None],
+    ) -> StreamSubscription:
+        """Read a stream from after ``cursor`` on, once it is marked."""
+        subscription = StreamSubscription(
+            stream,
+            cursor=cursor,
+            deliver=deliver,
+            on_failure=on_failure,
+            on_mark=self.mark,
+            on_close=on_close,
+        )
+        self._subscriptions.add(subscription)
+        return subscription
+
+    def remove(self, subscription: StreamSubscription) -> None:
+        """Read a stream no more."""
+        self._subscriptions.discard(subscription)
+
+    def mark(self, subscription: StreamSubscription) -> None:
+        """Note that a stream may have new entries."""
+        self._dirty[subscription] = None
         self._wake(self)
 
     def sweep(self) -> None:
-        """Mark what is due; and one stream in any case: by reading a lane shows that it can."""
-        due = [following for following in self.followings if following.due()]
-        for following in due or [next(iter(self.followings))]:
-            self.mark(following)
+        """Mark the streams that are due, and at least one: its read shows that the partition can be read."""
+        due = [subscription for subscription in self._subscriptions if subscription.is_due]
+        for subscription in self._subscriptions:
+            subscription.count_sweep()
+        for subscription in due or [next(iter(self._subscriptions))]:
+            self.mark(subscription)
 
     def advance(self, share: int) -> None:
-        """Take in the read that is done, and send the next.
+        """Handle the read that is done, and send the next.
 
         Args:
-            share: Most streams it may read at once now, so that all lanes together stay in bounds.
+            share: Most streams it may read at once now, so that all readers together stay in bounds.
         """
         if self._read is not None:
             if not self._read.done():
@@ -188,8 +226,8 @@ class PartitionReader:
             self._begin(share)
 
     def reopen(self) -> bool:
-        """Get another connection and read again. Returns False when there is none to replace."""
-        if not self._client.reconnect(next(iter(self.followings)).stream):
+        """Open another connection and read again. Returns False when there is none to replace."""
+        if not self._client.reconnect(next(iter(self._subscriptions)).stream):
             return False
         self.reopened_at = asyncio.get_running_loop().time()
         if self._read is not None:
@@ -202,8 +240,8 @@ class PartitionReader:
             self._progress()
             return
         READS.value += 1
-        self._reading = {following.stream: (following, following.cursor) for following in batch}
-        cursors = [following.cursor for following in batch]
+        self._reading = {subscription.stream: (subscription, subscription.cursor) for subscription in batch}
+        cursors = [subscription.cursor for subscription in batch]
         command: Command = ("XREAD", "COUNT", self._batch_entries, "STREAMS", *self._reading, *cursors)
         try:
             self._read = self._client.submit(command, key=batch[0].stream)
@@ -215,10 +253,10 @@ class PartitionReader:
     def _next_batch(self, limit: int) -> list[StreamSubscription]:
         batch: list[StreamSubscription] = []
         while self._dirty and len(batch) < limit:
-            following = next(iter(self._dirty))
-            del self._dirty[following]
-            if not (following.paused or following.closed):
-                batch.append(following)
+            subscription = next(iter(self._dirty))
+            del self._dirty[subscription]
+            if not (subscription.paused or subscription.closed):
+                batch.append(subscription)
         return batch
 
     def _done(self, _: asyncio.Future[Reply]) -> None:
@@ -235,22 +273,22 @@ class PartitionReader:
         self._width = min(self._batch_streams, self._width * 2)
         self._progress()
         for stream, entries in reply or ():
-            following, cursor = self._reading.get(stream, (None, b""))
-            if following is None or following.closed:
+            subscription, cursor = self._reading.get(stream, (None, b""))
+            if subscription is None or subscription.closed:
                 continue
-            if following.cursor != cursor:
-                # It was sought elsewhere, or told what comes next, while the read was under way.
-                self.mark(following)
+            if subscription.cursor != cursor:
+                # A seek, or inline entries, moved the cursor while the read was in flight.
+                self.mark(subscription)
                 continue
             ENTRIES.value += len(entries)
             if len(entries) == self._batch_entries:
-                self.mark(following)
-            following.hand_out([(entry_id, fields) for entry_id, fields in entries])
+                self.mark(subscription)
+            subscription.deliver([(entry_id, fields) for entry_id, fields in entries])
 
     def _fail(self) -> None:
         FAILURES.labels("store").inc()
-        for following, _ in self._reading.values():
-            self._dirty[following] = None
+        for subscription, _ in self._reading.values():
+            self._dirty[subscription] = None
         self._width = max(1, len(self._reading) // 2)
         self._resting = True
         wait_s = RECONNECT_WAIT.compute(self._failures)

@@ -299,7 +299,7 @@ async def test_paused_followers_are_no_stall(open_store, eventually) -> None:
         follower = Follower()
         following = follower.follow(consumer, stream)
         following.pause()
-        reader = following.reader
+        [reader] = consumer._readers.values()
         begun = reader.progressed_at
         await eventually(lambda: reader.progressed_at > begun + 0.3)
 
