@@ -11,6 +11,7 @@ from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.scripts.attend import Attendance, attend
 from relay_streams.scripts.call import run
 from relay_streams.scripts.create import create as create_call
+from relay_streams.scripts.find_turn import INPUT_STATES
 from relay_turns.phase import InputState, Phase
 from relay_wire.frame import Codec
 from relay_wire.position import START, Position
@@ -27,7 +28,6 @@ RECORD_FORMAT = 1
 _STATES: dict[bytes, State] = {b"open": "open", b"closing": "closing", b"ended": "ended"}
 _TALK_OVERS: dict[bytes, TalkOver] = {value.encode(): value for value in get_args(TalkOver)}
 _PHASES: dict[bytes, Phase] = {value.encode(): value for value in get_args(Phase)}
-INPUT_STATES: dict[bytes, InputState] = {b"open": "open", b"ended": "ended", b"cut": "cut"}
 
 
 class Conversation(NamedTuple):

@@ -1,56 +1,33 @@
 """The uplink: speech, interrupts and reports on their way to the owner, through the ``up`` stream."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 from prometheus_client import Counter
 
 from relay_redis.client import RedisClient, Reply
 from relay_settings.uplink import UplinkSettings
-from relay_streams import scripts
-from relay_streams.conversations import INPUT_STATES
-from relay_streams.errors import (
-    Ended,
-    Fenced,
-    InputMismatch,
-    Missing,
-    OffsetGap,
-    SpeakerBusy,
-    TurnClosed,
-    Unreplicated,
-    UplinkFull,
-)
+from relay_streams.errors import Ended, Missing, Unreplicated, UplinkFull
 from relay_streams.keys import ConversationKeys
+from relay_streams.scripts.append_speech import Appended, SpeakerFence, append_speech
+from relay_streams.scripts.append_uplink import append_uplink
+from relay_streams.scripts.call import Call
+from relay_streams.scripts.find_turn import TurnInputState, find_turn
+from relay_streams.scripts.hold_turn import hold_turn
 from relay_telemetry.counter import counter
-from relay_turns.phase import InputState
 from relay_wire import uplink
 
-REFUSALS = counter(
-    "relay_uplink_refusals_total",
-    "Uplink entries the store did not take.",
-    reason=("full", "ended", "missing"),
+T = TypeVar("T")
+
+REJECTED = counter(
+    "relay_uplink_rejected_total",
+    "Entries that the uplink did not accept.",
+    reason=("uplinkfull", "ended", "missing"),
 )
 UNREPLICATED = Counter(
-    "relay_uplink_unreplicated_total", "Speech that too few replicas had in time to acknowledge it."
+    "relay_uplink_unreplicated_total", "Speech that too few replicas of Redis had confirmed in time."
 )
-
-
-class SpeakerFence(NamedTuple):
-    """By what right an owner's agent speaks: in this term, and knowing of every interrupt up to an entry."""
-
-    generation: int
-    heard: str
-    """The last up entry that was acted on."""
-
-
-class Appended(NamedTuple):
-    """A piece that is in, or its beginning."""
-
-    turn: int
-    offset: int
-    """Bytes of the turn that are in: also what another attempt said after this piece."""
 
 
 class Stop(NamedTuple):
@@ -58,17 +35,6 @@ class Stop(NamedTuple):
 
     upto: int
     reason: str
-
-
-class TurnInputState(NamedTuple):
-    """How far a turn's audio is."""
-
-    turn: int
-    offset: int
-    """Bytes that are in."""
-    state: InputState
-    key: str
-    """What it was opened with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +51,11 @@ class UplinkLimits:
     """Replicas of Redis that must have speech before it counts as in."""
     replicas_wait_ms: int = 1000
     """How long they may take."""
+
+    @property
+    def all(self) -> tuple[int, int]:
+        """Most entries and bytes."""
+        return self.entries, self.bytes
 
     @property
     def viewers(self) -> tuple[int, int]:
@@ -116,7 +87,7 @@ class Uplink:
         self._client = client
         self._limits = limits or UplinkLimits()
 
-    async def speak(
+    async def append_speech(
         self,
         keys: ConversationKeys,
         *,
@@ -127,88 +98,74 @@ class Uplink:
         end: bool,
         barge_in: bool = False,
         traceparent: str = "",
-        term: SpeakerFence | None = None,
+        fence: SpeakerFence | None = None,
         viewer: bool = False,
         entry_bytes: int = 2**20,
     ) -> Appended:
-        """Append a piece of a turn's speech. Of one that is in partly, the rest is appended.
+        """Append a piece of a turn's speech; if part of it is stored already, only the remainder.
 
-        Where there is not room for all of it, the beginning is: ``Appended.offset`` says how much.
+        If the stream has capacity for a part only, that part is appended; ``Appended.offset`` has its end.
 
         Args:
             keys: The conversation.
             turn: The turn, or 0 when it is not known: the one opened with the key, or the next.
-            key: What the turn is opened with. It is known for eight turns.
+            key: Idempotency key of the turn. It is known for eight turns.
             offset: Where the piece begins in its turn, in bytes.
             pcm: Its samples; not empty, unless the turn ends here.
             end: Whether the turn's audio ends with it.
-            barge_in: When opening: cancel what is spoken or waits, instead of waiting for it.
+            barge_in: When opening: cancel the turns that play or wait, instead of waiting for them.
             traceparent: When opening: the turn's trace context.
-            term: For an owner's agent. A door has none.
-            viewer: Whether a viewer speaks: then it takes room from the share of viewers.
+            fence: Of an owner's agent; backends and viewers have none.
+            viewer: Whether a viewer speaks: then it uses the viewers' share of the limits.
             entry_bytes: Longest entry of the stream; a longer piece becomes several at once, which costs a
                 quarter of appending them one by one.
 
         Raises:
-            Busy: Opening, while another turn's audio is still coming.
-            Closed: The turn takes no more, or the agent has not heard the last interrupt.
-            Fenced: The agent's owner has been replaced.
-            Mismatch: The turn is complete, or further than its end as given here, with other audio.
-            Full: Too much waits for the owner.
-            Missed: What comes before this piece is missing.
+            SpeakerBusy: Opening, while another turn's audio is still coming.
+            TurnClosed: The turn accepts no more, or the agent's owner has not acted on the last interrupt.
+            Fenced: The owner of the agent has been replaced.
+            InputMismatch: The turn is complete, or longer than the end given here, with other audio.
+            UplinkFull: Too much waits for the owner.
+            OffsetGap: The audio before this piece is missing.
         """
-        reply = await self._speak(
+        limits = self._limits
+        call = append_speech(
             keys,
-            turn,
-            key,
-            offset,
-            "1" if end else "",
-            "1" if barge_in else "",
-            traceparent,
-            term=term,
-            viewer=viewer,
-            chunks=[pcm[start : start + entry_bytes] for start in range(0, len(pcm) or 1, entry_bytes)],
+            [pcm[start : start + entry_bytes] for start in range(0, len(pcm) or 1, entry_bytes)],
+            turn=turn,
+            key=key,
+            offset=offset,
+            end=end,
+            barge_in=barge_in,
+            traceparent=traceparent,
+            silence_ms=limits.silence_ms,
+            limits=limits.all,
+            viewer_limits=limits.viewers if viewer else None,
+            fence=fence,
         )
-        match reply[0]:
-            case b"in":
-                return Appended(reply[1], reply[2])
-            case b"busy":
-                raise SpeakerBusy(reply[1])
-            case b"over" if reply[3] == b"cut":
-                raise TurnClosed(reply[1])
-            case b"over":
-                raise InputMismatch(reply[1], reply[2])
-            case b"behind":
-                raise OffsetGap(reply[1], reply[2])
-            case b"fenced":
-                raise Fenced(int(reply[1]))
-        raise _refusal(reply)
+        return await self._replicated(keys, call)
 
     async def find(self, keys: ConversationKeys, *, turn: int = 0, key: str = "") -> TurnInputState | None:
-        """How far one of the last eight turns is, by its number or by what it was opened with."""
-        reply = await self._speak(keys, turn, key, 0, "", "", "")
-        match reply[0]:
-            case b"in":
-                return TurnInputState(reply[1], reply[2], INPUT_STATES[reply[3]], reply[4].decode())
-            case b"unknown":
-                return None
-        raise _refusal(reply)
+        """One of the last eight turns, by its number or its key; None when it is not among them."""
+        call = find_turn(keys, turn=turn, key=key, silence_ms=self._limits.silence_ms)
+        return await self._replicated(keys, call)
 
     async def hold(self, keys: ConversationKeys, *, turn: int, key: str, longest_ms: int) -> None:
-        """Keep a turn open whose speaker is silent and alive, at most so long after its last audio.
+        """Keep a turn open that has no audio now, for at most ``longest_ms`` after its last audio.
 
         Raises:
-            Closed: The turn takes no more audio.
+            TurnClosed: The turn accepts no more audio.
         """
-        reply = await self._speak(keys, turn, key, 0, "", "", "", longest_hold_ms=longest_ms)
-        match reply[0]:
-            case b"in" if reply[3] == b"open":
-                return
-            case b"in" | b"over":
-                raise TurnClosed(reply[1])
-            case b"unknown":
-                raise TurnClosed(turn)
-        raise _refusal(reply)
+        limits = self._limits
+        call = hold_turn(
+            keys,
+            turn=turn,
+            key=key,
+            silence_ms=limits.silence_ms,
+            longest_ms=longest_ms,
+            limits=limits.all,
+        )
+        await self._replicated(keys, call)
 
     async def append(
         self, keys: ConversationKeys, entry: uplink.Message, fence: SpeakerFence | None = None
@@ -229,24 +186,15 @@ class Uplink:
             UplinkFull: The queue is at its limit.
             Fenced: The owner of the agent has been replaced.
         """
-        _, kind, *fields = entry.encode()
         limits = self._limits
-        reply = await self._client.run_script(
-            scripts.TELL,
-            (keys.meta, keys.up),
-            kind,
-            fence.generation if fence else "",
-            limits.entries,
-            limits.bytes,
-            *limits.viewers,
-            *fields,
+        call = append_uplink(
+            keys,
+            entry,
+            generation=fence.generation if fence else None,
+            limits=limits.all,
+            viewer_limits=limits.viewers,
         )
-        match reply[0]:
-            case b"ok":
-                return int(reply[1])
-            case b"fenced":
-                raise Fenced(int(reply[1]))
-        raise _refusal(reply)
+        return _read(call, await self._client.run_script(call.script, call.keys, *call.arguments))
 
     async def last_stop(self, keys: ConversationKeys) -> Stop:
         """The last interrupt or barge-in, also while it waits in the stream behind speech."""
@@ -254,30 +202,11 @@ class Uplink:
         upto = int(stopped) if stopped and stopped.isdigit() else 0
         return Stop(upto, (reason or b"").decode(errors="replace"))
 
-    async def _speak(
-        self,
-        keys: ConversationKeys,
-        *arguments: str | int,
-        term: SpeakerFence | None = None,
-        viewer: bool = False,
-        longest_hold_ms: int | None = None,
-        chunks: Sequence[bytes] = (),
-    ) -> Reply:
+    async def _replicated(self, keys: ConversationKeys, call: Call[T]) -> T:
         limits = self._limits
-        script = self._client.run_script(
-            scripts.SPEAK,
-            (keys.meta, keys.up),
-            *arguments,
-            limits.entries,
-            limits.bytes,
-            limits.silence_ms,
-            *(limits.viewers if viewer else ("", "")),
-            *(term or ("", "")),
-            "" if longest_hold_ms is None else longest_hold_ms,
-            *chunks,
-        )
+        script = self._client.run_script(call.script, call.keys, *call.arguments)
         if not limits.replicas:
-            return await script
+            return _read(call, await script)
         # Both leave in one write: a WAIT over another connection would not wait for this script.
         wait = self._client.execute("WAIT", limits.replicas, limits.replicas_wait_ms, key=keys.meta)
         outcomes: tuple[Reply, Reply] = await asyncio.gather(script, wait, return_exceptions=True)
@@ -288,16 +217,12 @@ class Uplink:
         if replicas < limits.replicas:
             UNREPLICATED.inc()
             raise Unreplicated(f"{replicas} of {limits.replicas} replicas of Redis have the speech")
-        return reply
+        return _read(call, reply)
 
 
-def _refusal(reply: Reply) -> Exception:
-    reason = reply[0].decode()
-    REFUSALS.labels(reason).inc()
-    match reason:
-        case "full":
-            return UplinkFull()
-        case "ended":
-            return Ended("the conversation is over")
-        case _:
-            return Missing("there is no such conversation")
+def _read(call: Call[T], reply: Reply) -> T:
+    try:
+        return call.read(reply)
+    except (UplinkFull, Ended, Missing) as error:
+        REJECTED.labels(type(error).__name__.lower()).inc()
+        raise

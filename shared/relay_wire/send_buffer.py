@@ -1,16 +1,16 @@
-"""Tails: the end of what a speaker gave, by byte offset, kept until it is certain to be in."""
+"""Send buffer: the end of a speaker's audio, by byte offset, kept until it is safely in the uplink."""
 
 
 class BufferTruncated(Exception):
-    """Raised when bytes are asked for that are no longer kept.
+    """Raised when bytes are read that the buffer no longer keeps.
 
     Attributes:
-        offset: The first byte asked for.
+        offset: The first byte read.
         start: The first byte kept.
     """
 
     def __init__(self, offset: int, start: int) -> None:
-        super().__init__(f"byte {offset} is wanted again, and only what follows {start} is kept")
+        super().__init__(f"byte {offset} is needed again, and the buffer begins at byte {start}")
         self.offset = offset
         self.start = start
 
@@ -19,7 +19,7 @@ class SendBuffer:
     """The last bytes of a turn.
 
     Args:
-        start: Where in the turn it begins.
+        start: The offset in the turn at which it begins.
     """
 
     def __init__(self, start: int = 0) -> None:
@@ -32,18 +32,18 @@ class SendBuffer:
 
     @property
     def end(self) -> int:
-        """Bytes of the turn that were given."""
+        """The turn's bytes that were added."""
         return self.start + len(self._kept)
 
     def add(self, pcm: bytes) -> None:
-        """Keep what comes next in the turn."""
+        """Add the next bytes of the turn."""
         self._kept += pcm
 
     def read(self, offset: int, size_bytes: int) -> bytes:
-        """Up to this many bytes from this offset on; none at the end or beyond.
+        """At most ``size_bytes`` bytes from this offset on; none at the end or beyond.
 
         Raises:
-            BufferTruncated: The offset is before the kept bytes.
+            BufferTruncated: The offset is before the first byte kept.
         """
         if offset < self.start:
             raise BufferTruncated(offset, self.start)
@@ -51,7 +51,7 @@ class SendBuffer:
         return bytes(memoryview(self._kept)[first : first + size_bytes])
 
     def trim(self, before: int) -> None:
-        """Discard everything before this offset, at most what was handed out."""
+        """Discard the bytes before this offset, as far as they were added."""
         surplus = min(before, self.end) - self.start
         if surplus > 0:
             del self._kept[:surplus]

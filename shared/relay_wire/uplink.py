@@ -38,6 +38,7 @@ import msgspec
 from relay_wire import text
 
 PlaybackState = Literal["started", "stalled", "finished"]
+TalksOver = Literal["", "requests", "always"]
 Fields = tuple[str | bytes | int, ...]
 """Names and values of one stream entry, alternating."""
 EncodedFields = Mapping[bytes, bytes]
@@ -82,6 +83,11 @@ class _Entry(msgspec.Struct, frozen=True):
     def size_bytes(self) -> int:
         """Size of its audio or text."""
         return 0
+
+    @property
+    def talks_over(self) -> TalksOver:
+        """The least ``talk_over`` of a conversation at which it interrupts the avatar; empty: at none."""
+        return ""
 
 
 class SpeechChunk(_Entry, frozen=True, tag="speech"):
@@ -180,6 +186,11 @@ class Text(_Entry, frozen=True, tag="text"):
         """Size of its text in UTF-8."""
         return len(self.text.encode())
 
+    @property
+    def talks_over(self) -> TalksOver:
+        """At requests."""
+        return "requests"
+
     def encode(self) -> Fields:
         """The stream fields, without ``c``."""
         return ("k", self.kind, "d", self.text)
@@ -207,6 +218,11 @@ class Microphone(_Entry, frozen=True, tag="mic"):
         """Size of its audio."""
         return len(self.pcm)
 
+    @property
+    def talks_over(self) -> TalksOver:
+        """When everything does, unless it is empty."""
+        return "always" if self.pcm else ""
+
     def encode(self) -> Fields:
         """The stream fields, without ``c``."""
         return ("k", self.kind, "d", self.pcm, *_flag("e", set_=self.end))
@@ -231,6 +247,11 @@ class ClipRequest(_Entry, frozen=True, tag="sample"):
     def size_bytes(self) -> int:
         """Size of the name in UTF-8."""
         return len(self.clip.encode())
+
+    @property
+    def talks_over(self) -> TalksOver:
+        """At requests."""
+        return "requests"
 
     def encode(self) -> Fields:
         """The stream fields, without ``c``."""

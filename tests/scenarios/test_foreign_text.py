@@ -14,12 +14,14 @@ from relay_redis.client import RedisClient
 from relay_redis.errors import StoreError
 from relay_redis.metrics import RECONNECTS, VIOLATIONS
 from relay_redis.pubsub import PubSub
-from relay_streams import conversations, scripts
+from relay_streams import conversations
 from relay_streams.consumer import StreamConsumer
 from relay_streams.conversations import Conversation
 from relay_streams.errors import InputMismatch, OffsetGap, SpeakerBusy, TurnClosed, UplinkFull
 from relay_streams.publisher import Publisher
 from relay_streams.scripts import SCHEMA
+from relay_streams.scripts.append_speech import APPEND_SPEECH
+from relay_streams.scripts.append_uplink import APPEND_UPLINK
 from relay_streams.uplink import Uplink
 from relay_turns.effects import Publish
 from relay_wire import uplink
@@ -122,10 +124,10 @@ async def test_nobody_sees_what_is_not_theirs(open_store, seed) -> None:
             lambda: client.execute(text()),
             lambda: client.execute("GET", "k", key=text()),
             lambda: client.run_script(
-                scripts.TELL, (keys.meta, keys.up), text(), 9, text(), text(), either()
+                APPEND_UPLINK, (keys.meta, keys.up), text(), 9, text(), text(), either()
             ),
-            lambda: client.run_script(scripts.SPEAK, (text(), text()), *(either() for _ in range(12))),
-            lambda: up.speak(
+            lambda: client.run_script(APPEND_SPEECH, (text(), text()), *(either() for _ in range(12))),
+            lambda: up.append_speech(
                 keys, key=text(), offset=0, pcm=data(), end=True, traceparent=text(), barge_in=True
             ),
             lambda: up.find(keys, key=text()),

@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from relay_redis.script import Script
-from relay_streams import scripts
 from relay_streams.keys import KeySpace
+from relay_streams.scripts.append_speech import SpeakerFence, append_speech
+from relay_streams.scripts.append_uplink import append_uplink
+from relay_streams.scripts.call import Call
 from relay_turns.effects import Deferred, Effect, Publish
 from relay_turns.machine import TurnMachine
 from relay_turns.rules import Rules
@@ -25,6 +26,7 @@ from relay_wire.position import START
 
 KEYS = KeySpace(1).conversation("01JDMODEL")
 GENERATION = 7
+LIMITS = (4096, 10_000_000)
 PCM = b"\x01\x02" * 800
 
 
@@ -70,7 +72,7 @@ class Interrupts(RuleBasedStateMachine):
 
     @rule(end=st.booleans(), barge_in=st.booleans())
     def backend_speaks(self, end: bool, barge_in: bool) -> None:  # noqa: FBT001
-        self.speak("backend", end=end, barge_in=barge_in, generation="", heard="")
+        self.speak("backend", end=end, barge_in=barge_in, generation=0, heard="")
 
     @rule()
     def agent_makes_up_its_mind(self) -> None:
@@ -88,11 +90,14 @@ class Interrupts(RuleBasedStateMachine):
         if "agent" not in self.turns:
             self.decided = None
 
-    def speak(self, who: str, *, end: bool, barge_in: bool, generation: int | str, heard: str) -> int:
+    def speak(self, who: str, *, end: bool, barge_in: bool, generation: int, heard: str) -> int:
         turn, offset = self.turns.get(who, (0, 0))
         reply = self.run(
-            scripts.SPEAK, turn, "", offset, "1" if end else "", "1" if barge_in else "", "",
-            4096, 10_000_000, 60_000, "", "", generation, heard, PCM,
+            append_speech(
+                KEYS, [PCM], turn=turn, key="", offset=offset, end=end, barge_in=barge_in, traceparent="",
+                silence_ms=60_000, limits=LIMITS, viewer_limits=None,
+                fence=SpeakerFence(generation, heard) if generation else None,
+            )
         )  # fmt: skip
         if reply[0] == b"in" and not end:
             self.turns[who] = (reply[1], reply[2])
@@ -100,13 +105,24 @@ class Interrupts(RuleBasedStateMachine):
             self.turns.pop(who, None)
         return int(reply[1]) if reply[0] == b"in" else 0
 
-    @rule(kind=st.sampled_from(["interrupt", "text", "mic", "sample"]))
-    def viewer_says(self, kind: str) -> None:
-        fields = ("t", 0, "r", "viewer") if kind == "interrupt" else ("d", "hm")
-        assert self.run(scripts.TELL, kind, "", 4096, 10_000_000, 4096, 10_000_000, *fields)[0] == b"ok"
+    @rule(
+        entry=st.sampled_from(
+            [
+                uplink.Interrupt(reason="viewer"),
+                uplink.Text("hm"),
+                uplink.Microphone(b"hm"),
+                uplink.ClipRequest("hm"),
+            ]
+        )
+    )
+    def viewer_sends(self, entry: uplink.Message) -> None:
+        call = append_uplink(KEYS, entry, generation=None, limits=LIMITS, viewer_limits=LIMITS)
+        assert self.run(call)[0] == b"ok"
 
-    def run(self, script: Script, *arguments: Any) -> Any:
-        return self.client.execute_command("EVAL", script.text, 2, KEYS.meta, KEYS.up, *arguments)
+    def run(self, call: Call[Any]) -> Any:
+        return self.client.execute_command(
+            "EVAL", call.script.text, len(call.keys), *call.keys, *call.arguments
+        )
 
     # --- the owner -----------------------------------------------------------------------------
 

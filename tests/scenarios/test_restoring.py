@@ -191,7 +191,9 @@ async def test_new_input_comes_after_what_was_read(open_store) -> None:
 
         record = await read(store.client, lease.keys)
         assert (record.input_turn, record.input_offset, record.input_state) == (3, 640, "open")
-        spoken = await Uplink(store.client).speak(lease.keys, turn=3, offset=640, pcm=b"abcd", end=True)
+        spoken = await Uplink(store.client).append_speech(
+            lease.keys, turn=3, offset=640, pcm=b"abcd", end=True
+        )
         assert spoken == (3, 644)
         [(entry, _)] = await store.entries(lease.keys.up)
         assert entry == "9999999999999-6"

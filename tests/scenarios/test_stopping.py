@@ -32,10 +32,10 @@ async def test_what_was_interrupted_before_anybody_owned_it_is_never_spoken(benc
     """Speech and interrupt waited for an owner together."""
     async with bench() as b:
         keys = await b.store.create()
-        await b.up.speak(keys, offset=0, pcm=FORTY_SECONDS, end=True, entry_bytes=len(TENTH))
+        await b.up.append_speech(keys, offset=0, pcm=FORTY_SECONDS, end=True, entry_bytes=len(TENTH))
         await b.up.append(keys, uplink.Interrupt(reason="viewer"))
         async with b.worker():
-            await b.up.speak(keys, offset=0, pcm=TENTH, end=True)
+            await b.up.append_speech(keys, offset=0, pcm=TENTH, end=True)
             assert await b.until_outcome(keys, 2) == "complete"
         assert {frame.turn for frame in await b.frames(keys)} == {0, 2}
 
@@ -45,21 +45,21 @@ async def test_an_interrupt_overtakes_what_waits(bench, barge_in: bool) -> None:
     """Forty seconds of speech are in the stream before it, and the owner has begun to read them."""
     async with bench() as b, b.worker():
         keys = await b.store.create()
-        await b.up.speak(keys, offset=0, pcm=TENTH, end=True)
+        await b.up.append_speech(keys, offset=0, pcm=TENTH, end=True)
         assert await b.until_outcome(keys, 1) == "complete"
         stop = (
-            b.up.speak(keys, offset=0, pcm=TENTH, end=True, barge_in=True)
+            b.up.append_speech(keys, offset=0, pcm=TENTH, end=True, barge_in=True)
             if barge_in
             else b.up.append(keys, uplink.Interrupt(reason="viewer"))
         )
         await asyncio.gather(
-            b.up.speak(
+            b.up.append_speech(
                 keys, offset=0, pcm=FORTY_SECONDS, end=True, barge_in=True, entry_bytes=len(TENTH)
             ),
             stop,
         )  # fmt: skip
         if not barge_in:
-            await b.up.speak(keys, offset=0, pcm=TENTH, end=True)
+            await b.up.append_speech(keys, offset=0, pcm=TENTH, end=True)
         assert await b.until_outcome(keys, 3) == "complete"
 
         assert len(await b.audio(keys, 2)) < len(FORTY_SECONDS)
@@ -75,16 +75,16 @@ async def test_an_interrupt_after_the_computed_end_is_told_once(bench) -> None:
     async with bench() as b:
         keys = await b.store.create()
         async with b.worker():
-            await b.up.speak(keys, offset=0, pcm=TENTH, end=True)
+            await b.up.append_speech(keys, offset=0, pcm=TENTH, end=True)
             assert await b.until_outcome(keys, 1) == "complete"
             # The next turn shows that the machine takes this one for over.
-            await b.up.speak(keys, offset=0, pcm=TENTH, end=True)
+            await b.up.append_speech(keys, offset=0, pcm=TENTH, end=True)
             assert await b.until_outcome(keys, 2) == "complete"
             await b.up.append(keys, uplink.Interrupt(reason="viewer"))
             await b.until(keys, events.Interrupted("viewer"))
         async with b.worker():
             await b.up.append(keys, uplink.Interrupt(reason="viewer"))
-            await b.up.speak(keys, offset=0, pcm=TENTH, end=True)
+            await b.up.append_speech(keys, offset=0, pcm=TENTH, end=True)
             assert await b.until_outcome(keys, 3) == "complete"
         told = [
             f.turn
@@ -99,7 +99,7 @@ async def test_turns_that_barge_in_one_behind_the_other(bench) -> None:
     async with bench() as b, b.worker():
         keys = await b.store.create()
         for _ in range(20):
-            await b.up.speak(keys, offset=0, pcm=TENTH * 3, end=True, barge_in=True)
+            await b.up.append_speech(keys, offset=0, pcm=TENTH * 3, end=True, barge_in=True)
         assert await b.until_outcome(keys, 20) == "complete"
         turns = [frame.turn for frame in await b.frames(keys) if frame.turn]
         assert turns == sorted(turns)
@@ -111,11 +111,11 @@ async def test_one_viewer_that_has_finished_ends_nothing_for_another(bench) -> N
     """The second is known to be behind: the next turn waits for its report."""
     async with bench() as b, b.worker():
         keys = await b.store.create()
-        await b.up.speak(keys, offset=0, pcm=TENTH * 5, end=True)
+        await b.up.append_speech(keys, offset=0, pcm=TENTH * 5, end=True)
         assert await b.until_outcome(keys, 1) == "complete"
         await b.up.append(keys, uplink.Playback(1, "stalled", 0, "late"))
         await b.up.append(keys, uplink.Playback(1, "finished", 500, "quick"))
-        await b.up.speak(keys, offset=0, pcm=TENTH, end=True)
+        await b.up.append_speech(keys, offset=0, pcm=TENTH, end=True)
         await b.up.append(keys, uplink.Playback(1, "finished", 500, "late"))
         assert await b.until_outcome(keys, 2) == "complete"
         frames = await b.frames(keys)

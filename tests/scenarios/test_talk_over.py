@@ -3,7 +3,8 @@
 import pytest
 
 from relay_streams.errors import Fenced, TurnClosed
-from relay_streams.uplink import SpeakerFence, Uplink
+from relay_streams.scripts.append_speech import SpeakerFence
+from relay_streams.uplink import Uplink
 from relay_wire import uplink
 
 TURN = uplink.SpeechChunk(1, 0, b"aa", end=True)
@@ -27,7 +28,7 @@ async def test_what_interrupts(open_store, talk_over, interrupted_by) -> None:
         up = Uplink(store.client)
         for kind in ("text", "sample", "mic"):
             keys = await store.create(talk_over=talk_over, agent="echo")
-            await up.speak(keys, offset=0, pcm=b"aa", end=True)
+            await up.append_speech(keys, offset=0, pcm=b"aa", end=True)
             entry = {
                 "text": uplink.Text("hi"),
                 "sample": uplink.ClipRequest("hi"),
@@ -50,7 +51,7 @@ async def test_silence_interrupts_nothing(open_store) -> None:
         up = Uplink(store.client)
         keys = await store.create(talk_over="always")
         await up.append(keys, uplink.Microphone(b"hi"))
-        await up.speak(keys, offset=0, pcm=b"aa", end=True)
+        await up.append_speech(keys, offset=0, pcm=b"aa", end=True)
         await up.append(keys, uplink.Microphone(b"", end=True))
         assert await said(store, keys) == [uplink.Microphone(b"hi"), TURN, uplink.Microphone(b"", end=True)]
 
@@ -60,10 +61,10 @@ async def test_talking_over_an_open_turn_cuts_it(open_store) -> None:
     async with open_store() as store:
         up = Uplink(store.client)
         keys = await store.create(talk_over="requests")
-        await up.speak(keys, offset=0, pcm=b"aa", end=False)
+        await up.append_speech(keys, offset=0, pcm=b"aa", end=False)
         await up.append(keys, uplink.Text("stop"))
         with pytest.raises(TurnClosed):
-            await up.speak(keys, turn=1, offset=2, pcm=b"aa", end=False)
+            await up.append_speech(keys, turn=1, offset=2, pcm=b"aa", end=False)
 
 
 async def test_an_agent_that_missed_an_interrupt_opens_nothing(open_store) -> None:
@@ -75,9 +76,9 @@ async def test_an_agent_that_missed_an_interrupt_opens_nothing(open_store) -> No
         unaware = SpeakerFence(generation, "0-0")
         await up.append(keys, uplink.Interrupt(reason="viewer"))
         with pytest.raises(TurnClosed):
-            await up.speak(keys, offset=0, pcm=b"aa", end=True, term=unaware)
+            await up.append_speech(keys, offset=0, pcm=b"aa", end=True, fence=unaware)
         aware = SpeakerFence(generation, await last_id(store, keys))
-        assert await up.speak(keys, offset=0, pcm=b"aa", end=True, term=aware) == (1, 2)
+        assert await up.append_speech(keys, offset=0, pcm=b"aa", end=True, fence=aware) == (1, 2)
 
 
 async def test_a_backend_that_barges_in_is_an_interrupt_to_agents(open_store) -> None:
@@ -87,11 +88,11 @@ async def test_a_backend_that_barges_in_is_an_interrupt_to_agents(open_store) ->
         keys = await store.create(agent="echo")
         unaware = SpeakerFence((await store.claim(keys)).generation, "0-0")
         for turn in (1, 2):
-            spoken = await up.speak(keys, offset=0, pcm=b"aa", end=True, barge_in=True, term=unaware)
+            spoken = await up.append_speech(keys, offset=0, pcm=b"aa", end=True, barge_in=True, fence=unaware)
             assert spoken.turn == turn
-        await up.speak(keys, offset=0, pcm=b"aa", end=True, barge_in=True)
+        await up.append_speech(keys, offset=0, pcm=b"aa", end=True, barge_in=True)
         with pytest.raises(TurnClosed):
-            await up.speak(keys, offset=0, pcm=b"aa", end=True, term=unaware)
+            await up.append_speech(keys, offset=0, pcm=b"aa", end=True, fence=unaware)
 
 
 async def test_a_replaced_owners_agent_is_fenced(open_store) -> None:
@@ -101,12 +102,12 @@ async def test_a_replaced_owners_agent_is_fenced(open_store) -> None:
         keys = await store.create(agent="echo")
         old = await store.claim(keys)
         term = SpeakerFence(old.generation, "0-0")
-        await up.speak(keys, offset=0, pcm=b"aa", end=False, term=term)
+        await up.append_speech(keys, offset=0, pcm=b"aa", end=False, fence=term)
         await store.registry().release(old)
         new = await store.claim(keys, "heir")
         assert (new.conversation.input_state, new.conversation.agent) == ("open", "echo")
         for turn, offset in ((1, 2), (0, 0)):
             with pytest.raises(Fenced) as refusal:
-                await up.speak(keys, turn=turn, offset=offset, pcm=b"bb", end=True, term=term)
+                await up.append_speech(keys, turn=turn, offset=offset, pcm=b"bb", end=True, fence=term)
             assert refusal.value.generation == new.generation
-        assert await up.speak(keys, turn=1, offset=2, pcm=b"bb", end=True) == (1, 4)
+        assert await up.append_speech(keys, turn=1, offset=2, pcm=b"bb", end=True) == (1, 4)

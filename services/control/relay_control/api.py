@@ -218,7 +218,7 @@ class Api:
         speech = TurnInput(
             uplink=self._uplink,
             keys=self._keys.conversation(record.id),
-            door="post",
+            source="post",
             wait_s=self._settings.uplink_wait_s,
             chunk_bytes=chunk_bytes(self._settings.audio_chunk_ms, record.sample_rate),
             tail_bytes=0,
@@ -227,7 +227,7 @@ class Api:
             traceparent=span.traceparent,
         )
         try:
-            await speech.say(pcm, end=True)
+            await speech.append(pcm, end=True)
         except UplinkFull:
             if key:
                 raise

@@ -272,7 +272,7 @@ class AudioSocket:
                 await self._tell(audio_socket.Ack(0, 0))
         elif found.state == "open":
             self._speech = self._new_speech()
-            self._speech.go_on(found)
+            self._speech.resume(found)
             self._reader = SampleReader(self._sample_rate, begun=found.offset > 0)
             await self._tell(audio_socket.Ack(found.turn, found.offset))
         elif found.state == "ended":
@@ -352,7 +352,7 @@ class AudioSocket:
     async def _said(self, speech: TurnInput, pcm: bytes, *, end: bool = False) -> bool:
         """Say it, or tell the speaker why its turn takes no more."""
         try:
-            await speech.say(pcm, end=end)
+            await speech.append(pcm, end=end)
         except _OvertakenError:
             self._make_way(len(pcm))
         except TurnClosed as closed:
@@ -389,7 +389,7 @@ class AudioSocket:
         return TurnInput(
             uplink=self._uplink,
             keys=self._keys,
-            door="socket",
+            source="socket",
             wait_s=self._limits.wait_s,
             chunk_bytes=MAX_CHUNK_BYTES,
             tail_bytes=self._limits.tail_bytes,

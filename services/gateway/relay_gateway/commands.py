@@ -118,7 +118,7 @@ class ViewerCommands:
     async def _append(self, message: Message | Utterance) -> None:
         try:
             if isinstance(message, Utterance):
-                await self._speech.say(message.pcm, end=message.end)
+                await self._speech.append(message.pcm, end=message.end)
             else:
                 self._check_reachable()
                 await self._uplink.append(self._keys, self._completed(message))
@@ -147,7 +147,7 @@ class ViewerCommands:
         return TurnInput(
             uplink=self._uplink,
             keys=self._keys,
-            door="viewer",
+            source="viewer",
             wait_s=self._speech_wait_s,
             chunk_bytes=_CHUNK_BYTES,
             tail_bytes=_TAIL_BYTES,

@@ -3,18 +3,20 @@
 import re
 from typing import Final
 
-from relay_redis.replies import word
 from relay_redis.schema import Schema
 from relay_streams.key_types import type_of
+from relay_streams.scripts.append_speech import APPEND_SPEECH
+from relay_streams.scripts.append_uplink import APPEND_UPLINK
 from relay_streams.scripts.attend import ATTEND
 from relay_streams.scripts.claim import CLAIM
 from relay_streams.scripts.create import CREATE
 from relay_streams.scripts.defer import DEFER
 from relay_streams.scripts.dequeue import DEQUEUE
 from relay_streams.scripts.expire import EXPIRE
+from relay_streams.scripts.find_turn import FIND_TURN
 from relay_streams.scripts.finish import FINISH
 from relay_streams.scripts.heartbeat import HEARTBEAT
-from relay_streams.scripts.lua import load
+from relay_streams.scripts.hold_turn import HOLD_TURN
 from relay_streams.scripts.publish import PUBLISH
 from relay_streams.scripts.purge import PURGE
 from relay_streams.scripts.reap import REAP
@@ -23,20 +25,9 @@ from relay_streams.scripts.renew import RENEW
 from relay_streams.scripts.repair import REPAIR
 from relay_streams.scripts.restore import RESTORE
 
-SPEAK: Final = load(
-    "speak",
-    word(
-        "unknown", "full", "ended", "missing",
-        **{"in": (int, int, bytes, bytes)},
-        behind=(int, int), over=(int, int, bytes), busy=(int,), fenced=(bytes,),
-    ),
-    after="room",
-)  # fmt: skip
-TELL: Final = load("tell", word("full", "ended", "missing", ok=(int,), fenced=(bytes,)), after="room")
-
 ALL: Final = (
-    ATTEND, CLAIM, CREATE, DEFER, DEQUEUE, EXPIRE, FINISH, HEARTBEAT, PUBLISH, PURGE, REAP, RELEASE, RENEW,
-    REPAIR, RESTORE, SPEAK, TELL,
+    APPEND_SPEECH, APPEND_UPLINK, ATTEND, CLAIM, CREATE, DEFER, DEQUEUE, EXPIRE, FIND_TURN, FINISH, HEARTBEAT,
+    HOLD_TURN, PUBLISH, PURGE, REAP, RELEASE, RENEW, REPAIR, RESTORE,
 )  # fmt: skip
 
 SCHEMA: Final = Schema(ALL, purge=PURGE, type_of=type_of)

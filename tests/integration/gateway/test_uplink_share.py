@@ -39,7 +39,7 @@ async def test_many_sockets_and_no_worker(bench, kind: str) -> None:
         assert 0 < entries <= 129
         assert await b.store.client.execute("MEMORY", "USAGE", b.keys.up) < 1.2 * MIB / 2 + 100_000
         backend = Uplink(b.store.client, UplinkLimits(entries=256, bytes=MIB))
-        spoken = await backend.speak(
+        spoken = await backend.append_speech(
             b.keys, key="k", offset=0, pcm=bytes(400_000), end=True, barge_in=True, entry_bytes=64_000
         )
         assert spoken.offset == 400_000

@@ -65,7 +65,7 @@ async def damage(store, keys, **fields: Any) -> None:
 
 async def speaks(b, keys) -> None:
     """The conversation is as well as any."""
-    turn = (await b.up.speak(keys, offset=0, pcm=TENTH, end=True, barge_in=True)).turn
+    turn = (await b.up.append_speech(keys, offset=0, pcm=TENTH, end=True, barge_in=True)).turn
     assert await b.until_outcome(keys, turn) in ("complete", "audio_only")
     assert await b.audio(keys, turn) == TENTH
 
@@ -107,7 +107,7 @@ async def test_a_damaged_record_in_mid_turn(bench) -> None:
     async with bench() as b:
         keys = await b.store.create()
         async with b.worker():
-            await b.up.speak(keys, offset=0, pcm=TENTH, end=False)
+            await b.up.append_speech(keys, offset=0, pcm=TENTH, end=False)
             await b.until(keys, events.TurnStarted())
             await damage(b.store, keys, talk_over="sometimes")
         async with b.worker():
@@ -258,7 +258,7 @@ async def test_what_scripts_read_may_be_damaged(bench, field: str) -> None:
     async with bench() as b:
         keys = await b.store.create()
         async with b.worker():
-            turn = (await b.up.speak(keys, offset=0, pcm=TENTH, end=False)).turn
+            turn = (await b.up.append_speech(keys, offset=0, pcm=TENTH, end=False)).turn
             await b.until(keys, events.TurnStarted())
             await b.up.append(keys, uplink.Interrupt(reason="viewer"))
             await b.until_outcome(keys, turn)
@@ -296,7 +296,7 @@ async def test_viewers_do_not_see_what_the_vendor_says(bench, caplog) -> None:
     console.router.add_route("*", "/{path:.*}", repeat)
     async with listen(console, "127.0.0.1", 0) as url, bench(SPATIUS_CONSOLE_ENDPOINT=url) as b, b.worker():
         keys = await b.store.create()
-        await b.up.speak(keys, offset=0, pcm=TENTH * 10, end=True)
+        await b.up.append_speech(keys, offset=0, pcm=TENTH * 10, end=True)
         assert await b.until_outcome(keys, 1) == "audio_only"
         told = [event for event in await b.said(keys) if isinstance(event, events.Error)]
         stored = b"".join(bytes(frame.payload) for frame in await b.frames(keys))

@@ -34,13 +34,13 @@ async def test_the_record_has_the_turns_phase_and_end(rig) -> None:
     """A turn is current from its first frame to the end computed from its audio; an interrupt ends it."""
     async with rig.worker():
         keys = await rig.store.create()
-        turn = (await rig.up.speak(keys, offset=0, pcm=SECOND, end=False)).turn
+        turn = (await rig.up.append_speech(keys, offset=0, pcm=SECOND, end=False)).turn
         speaking = await record_in(rig, keys, "speaking")
         assert speaking.is_turn_current(0)
         assert speaking.turn_ends_at_ms == 0
 
         before_ms = time.time_ns() // 1_000_000
-        await rig.up.speak(keys, turn=turn, offset=len(SECOND), pcm=SECOND * 19, end=True)
+        await rig.up.append_speech(keys, turn=turn, offset=len(SECOND), pcm=SECOND * 19, end=True)
         playing = await record_in(rig, keys, "playing")
         after_ms = time.time_ns() // 1_000_000
         assert before_ms < playing.turn_ends_at_ms <= after_ms + 20_000
@@ -57,7 +57,7 @@ async def test_the_next_owner_sets_the_turns_end_anew(rig) -> None:
     """The turn still plays for its next owner, whose clock starts when it takes over."""
     keys = await rig.store.create()
     async with rig.worker():
-        await rig.up.speak(keys, offset=0, pcm=SECOND * 20, end=True)
+        await rig.up.append_speech(keys, offset=0, pcm=SECOND * 20, end=True)
         before = await record_in(rig, keys, "playing")
     async with rig.worker():
         async with asyncio.timeout(20):

@@ -45,7 +45,7 @@ async def test_a_conversation_that_no_index_knows_is_owned_again(bench, lost: st
         before = REPAIRED._value.get()
         settings = {**QUICK, "partitions": 16}
         async with b.worker(**settings):
-            spoken = await b.up.speak(keys, offset=0, pcm=TENTH, end=True)
+            spoken = await b.up.append_speech(keys, offset=0, pcm=TENTH, end=True)
             assert await b.until_outcome(keys, spoken.turn) in ("complete", "audio_only")
         assert REPAIRED._value.get() == before + 1
         assert await count_live(b.store.client, b.store.keys, "somebody") == 1
@@ -83,7 +83,7 @@ async def test_names_of_workers_go_with_them(bench) -> None:
         assert await dead.reap(b.store.keys.shared(keys.partition), 0) == 0, "its offers would be lost"
         for _ in range(3):
             async with b.worker(ingest_upkeep_s=0.02, ingest_gone_s=0.2, lease_ms=400):
-                spoken = await b.up.speak(keys, offset=0, pcm=TENTH, end=True, barge_in=True)
+                spoken = await b.up.append_speech(keys, offset=0, pcm=TENTH, end=True, barge_in=True)
                 assert await b.until_outcome(keys, spoken.turn) in ("complete", "audio_only")
 
         async def nobody_is_left() -> bool:

@@ -76,7 +76,7 @@ async def test_idle_conversations_leave_their_place(bench) -> None:
         several = [await b.store.create() for _ in range(5)]
         await until_owned(b, *several)
         one_more = await b.store.create()
-        await b.up.speak(several[0], offset=0, pcm=TENTH, end=True)
+        await b.up.append_speech(several[0], offset=0, pcm=TENTH, end=True)
         assert await b.until_outcome(several[0], 1) == "complete"
         assert not await owned(b, one_more)
         await b.up.append(several[1], uplink.Close("deleted"))

@@ -14,12 +14,12 @@ from relay_redis.errors import Refused, Unavailable, Unencodable
 from relay_redis.metrics import REFUSALS, VIOLATIONS
 from relay_redis.node import SCRIPTS_SENT
 from relay_redis.pubsub import PubSub
-from relay_streams import scripts
 from relay_streams.consumer import StreamConsumer
 from relay_streams.conversations import read
 from relay_streams.errors import Unreplicated
 from relay_streams.publisher import Publisher
 from relay_streams.scripts import SCHEMA
+from relay_streams.scripts.append_speech import APPEND_SPEECH
 from relay_streams.scripts.call import run
 from relay_streams.scripts.claim import claim
 from relay_streams.scripts.expire import expire
@@ -120,7 +120,7 @@ async def test_replies_of_another_shape(open_store, value) -> None:
             partial(Uplink(client).append, keys, uplink.Interrupt(reason="user")),
             partial(read, client, keys),
             partial(run, client, claim(keys, owner="x", lease_ms=1, record_format=1)),
-            partial(client.run_script, scripts.SPEAK, (keys.meta,), "x"),
+            partial(client.run_script, APPEND_SPEECH, (keys.meta,), "x"),
             partial(run, client, renew([Held(keys, "x", 1)], lease_ms=1)),
         ]
         for call in calls:
@@ -305,7 +305,7 @@ async def test_what_is_sent_behind_a_lost_script_stays_behind_it(open_store) -> 
         await store.client.execute("SCRIPT", "FLUSH")
         redis.commands.clear()
         up = Uplink(client, UplinkLimits(replicas=1, replicas_wait_ms=1))
-        speaking = up.speak(keys, key="k", offset=0, pcm=b"aa", end=True)
+        speaking = up.append_speech(keys, key="k", offset=0, pcm=b"aa", end=True)
         spoken, other = await asyncio.gather(speaking, client.execute("ECHO", "x"), return_exceptions=True)
 
         assert isinstance(spoken, Unreplicated)

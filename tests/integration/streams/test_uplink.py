@@ -22,7 +22,8 @@ from relay_streams.errors import (
 from relay_streams.leases import UplinkProgress
 from relay_streams.publisher import Publisher
 from relay_streams.scripts import SCHEMA
-from relay_streams.uplink import TurnInputState, Uplink, UplinkLimits
+from relay_streams.scripts.find_turn import TurnInputState
+from relay_streams.uplink import Uplink, UplinkLimits
 from relay_wire import uplink
 
 TRACE = "00-" + "1" * 32 + "-" + "2" * 16 + "-01"
@@ -38,8 +39,8 @@ async def test_a_turn_in_chunks(open_store) -> None:
         keys = await store.create()
         up = Uplink(store.client)
 
-        first = await up.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False, traceparent=TRACE)
-        second = await up.speak(keys, turn=first.turn, offset=first.offset, pcm=b"bb", end=True)
+        first = await up.append_speech(keys, turn=0, offset=0, pcm=b"aaaa", end=False, traceparent=TRACE)
+        second = await up.append_speech(keys, turn=first.turn, offset=first.offset, pcm=b"bb", end=True)
 
         assert (first, second) == ((1, 4), (1, 6))
         assert await said(store, keys) == [
@@ -55,10 +56,10 @@ async def test_a_repeated_chunk_is_in_once(open_store) -> None:
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client)
-        await up.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
+        await up.append_speech(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
         for _ in range(3):
-            assert await up.speak(keys, turn=1, offset=4, pcm=b"bb", end=False) == (1, 6)
-        assert await up.speak(keys, turn=1, offset=0, pcm=b"aaaa", end=False) == (1, 6)
+            assert await up.append_speech(keys, turn=1, offset=4, pcm=b"bb", end=False) == (1, 6)
+        assert await up.append_speech(keys, turn=1, offset=0, pcm=b"aaaa", end=False) == (1, 6)
 
         assert len(await said(store, keys)) == 2
 
@@ -68,10 +69,10 @@ async def test_a_missing_chunk_is_told(open_store) -> None:
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client)
-        await up.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
+        await up.append_speech(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
 
         with pytest.raises(OffsetGap) as missed:
-            await up.speak(keys, turn=1, offset=8, pcm=b"cc", end=False)
+            await up.append_speech(keys, turn=1, offset=8, pcm=b"cc", end=False)
         assert missed.value.offset == 4
 
 
@@ -81,14 +82,14 @@ async def test_turns_do_not_interleave(open_store) -> None:
         keys = await store.create()
         up = Uplink(store.client)
         results = await asyncio.gather(
-            *(up.speak(keys, turn=0, offset=0, pcm=b"aa", end=False) for _ in range(5)),
+            *(up.append_speech(keys, turn=0, offset=0, pcm=b"aa", end=False) for _ in range(5)),
             return_exceptions=True,
         )
 
         assert sorted(type(result).__name__ for result in results) == ["Appended"] + ["SpeakerBusy"] * 4
         assert all(result.turn == 1 for result in results)
-        await up.speak(keys, turn=1, offset=2, pcm=b"", end=True)
-        assert await up.speak(keys, turn=0, offset=0, pcm=b"bb", end=True) == (2, 2)
+        await up.append_speech(keys, turn=1, offset=2, pcm=b"", end=True)
+        assert await up.append_speech(keys, turn=0, offset=0, pcm=b"bb", end=True) == (2, 2)
 
 
 async def test_barging_in_closes_the_open_turn(open_store) -> None:
@@ -96,15 +97,15 @@ async def test_barging_in_closes_the_open_turn(open_store) -> None:
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client)
-        await up.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
+        await up.append_speech(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
 
-        assert await up.speak(keys, turn=0, offset=0, pcm=b"bb", end=False, barge_in=True) == (2, 2)
+        assert await up.append_speech(keys, turn=0, offset=0, pcm=b"bb", end=False, barge_in=True) == (2, 2)
         assert (await said(store, keys))[1:] == [
             uplink.SpeechChunk(1, 4, b"", end=True),
             uplink.SpeechChunk(2, 0, b"bb", barge_in=True),
         ]
         with pytest.raises(TurnClosed):
-            await up.speak(keys, turn=1, offset=4, pcm=b"cc", end=False)
+            await up.append_speech(keys, turn=1, offset=4, pcm=b"cc", end=False)
 
 
 async def test_a_turn_left_open_does_not_block_for_ever(open_store) -> None:
@@ -112,12 +113,12 @@ async def test_a_turn_left_open_does_not_block_for_ever(open_store) -> None:
     async with open_store() as store:
         keys = await store.create()
         patient, impatient = Uplink(store.client), Uplink(store.client, UplinkLimits(silence_ms=10))
-        await patient.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
+        await patient.append_speech(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
         await asyncio.sleep(0.05)
         with pytest.raises(SpeakerBusy):
-            await patient.speak(keys, turn=0, offset=0, pcm=b"bb", end=False)
+            await patient.append_speech(keys, turn=0, offset=0, pcm=b"bb", end=False)
 
-        assert (await impatient.speak(keys, turn=0, offset=0, pcm=b"bb", end=False)).turn == 2
+        assert (await impatient.append_speech(keys, turn=0, offset=0, pcm=b"bb", end=False)).turn == 2
         assert (await said(store, keys))[1] == uplink.SpeechChunk(1, 4, b"", end=True)
 
 
@@ -127,12 +128,15 @@ async def test_a_key_opens_one_turn(open_store) -> None:
         keys = await store.create()
         up = Uplink(store.client)
         first = await asyncio.gather(
-            *(up.speak(keys, key="k", offset=0, pcm=b"abcd"[:size], end=False) for size in (2, 4, 3, 4))
+            *(
+                up.append_speech(keys, key="k", offset=0, pcm=b"abcd"[:size], end=False)
+                for size in (2, 4, 3, 4)
+            )
         )
         assert {spoken.turn for spoken in first} == {1}
         assert first[-1].offset == 4
-        assert await up.speak(keys, key="k", offset=2, pcm=b"cdef", end=True) == (1, 6)
-        assert await up.speak(keys, key="k", offset=0, pcm=b"abcdef", end=True) == (1, 6)
+        assert await up.append_speech(keys, key="k", offset=2, pcm=b"cdef", end=True) == (1, 6)
+        assert await up.append_speech(keys, key="k", offset=0, pcm=b"abcdef", end=True) == (1, 6)
 
         speech = await said(store, keys)
         assert b"".join(chunk.pcm for chunk in speech) == b"abcdef"
@@ -146,14 +150,14 @@ async def test_a_complete_turn_repeats_only_itself(open_store) -> None:
         keys = await store.create()
         up = Uplink(store.client)
         for end in (False, True):
-            await up.speak(keys, key="k", offset=0, pcm=b"abcd", end=end)
+            await up.append_speech(keys, key="k", offset=0, pcm=b"abcd", end=end)
             with pytest.raises(InputMismatch) as mismatch:
-                await up.speak(keys, key="k", offset=0, pcm=b"ab", end=True)
+                await up.append_speech(keys, key="k", offset=0, pcm=b"ab", end=True)
             assert (mismatch.value.turn, mismatch.value.offset) == (1, 4)
         with pytest.raises(InputMismatch):
-            await up.speak(keys, key="k", offset=4, pcm=b"ef", end=False)
+            await up.append_speech(keys, key="k", offset=4, pcm=b"ef", end=False)
 
-        assert await up.speak(keys, key="k", offset=0, pcm=b"ab", end=False) == (1, 4)
+        assert await up.append_speech(keys, key="k", offset=0, pcm=b"ab", end=False) == (1, 4)
         assert await up.find(keys, key="k") == TurnInputState(1, 4, "ended", "k")
 
 
@@ -165,7 +169,9 @@ async def test_eight_turns_are_known(open_store) -> None:
         assert await up.find(keys, turn=1) is None
         assert await up.find(keys, key="k1") is None
         for turn in range(1, 11):
-            await up.speak(keys, key=f"k{turn}", offset=0, pcm=bytes(turn), end=turn % 2 == 0, barge_in=True)
+            await up.append_speech(
+                keys, key=f"k{turn}", offset=0, pcm=bytes(turn), end=turn % 2 == 0, barge_in=True
+            )
 
         for turn in range(1, 11):
             state = "ended" if turn % 2 == 0 else "cut"
@@ -174,7 +180,7 @@ async def test_eight_turns_are_known(open_store) -> None:
             assert await up.find(keys, key=f"k{turn}") == known
         assert len(await said(store, keys)) == 10 + 5  # each open turn's input was closed by the next
         with pytest.raises(TurnClosed):
-            await up.speak(keys, turn=1, key="k1", offset=1, pcm=b"late", end=False)
+            await up.append_speech(keys, turn=1, key="k1", offset=1, pcm=b"late", end=False)
 
 
 async def test_the_key_decides_before_the_number(open_store) -> None:
@@ -182,10 +188,10 @@ async def test_the_key_decides_before_the_number(open_store) -> None:
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client)
-        await up.speak(keys, key="theirs", offset=0, pcm=b"aaaa", end=False)
+        await up.append_speech(keys, key="theirs", offset=0, pcm=b"aaaa", end=False)
 
         with pytest.raises(TurnClosed):
-            await up.speak(keys, turn=1, key="ours", offset=4, pcm=b"bb", end=False)
+            await up.append_speech(keys, turn=1, key="ours", offset=4, pcm=b"bb", end=False)
 
 
 async def test_a_lost_opening_is_opened_again(open_store) -> None:
@@ -193,16 +199,16 @@ async def test_a_lost_opening_is_opened_again(open_store) -> None:
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client)
-        await up.speak(keys, key="before", offset=0, pcm=b"zz", end=False)
+        await up.append_speech(keys, key="before", offset=0, pcm=b"zz", end=False)
         go_back = await store.snapshot(keys)
-        await up.speak(keys, key="before", offset=2, pcm=b"", end=True)
-        await up.speak(keys, key="k", offset=0, pcm=b"aaaa", end=False)
+        await up.append_speech(keys, key="before", offset=2, pcm=b"", end=True)
+        await up.append_speech(keys, key="k", offset=0, pcm=b"aaaa", end=False)
         await go_back()
 
         with pytest.raises(OffsetGap) as missed:
-            await up.speak(keys, turn=2, key="k", offset=4, pcm=b"bb", end=False)
+            await up.append_speech(keys, turn=2, key="k", offset=4, pcm=b"bb", end=False)
         assert missed.value.offset == 0
-        assert await up.speak(keys, turn=2, key="k", offset=0, pcm=b"aaaabb", end=True) == (2, 6)
+        assert await up.append_speech(keys, turn=2, key="k", offset=0, pcm=b"aaaabb", end=True) == (2, 6)
         assert (await said(store, keys))[-1] == uplink.SpeechChunk(2, 0, b"aaaabb", end=True, key="k")
 
 
@@ -211,11 +217,11 @@ async def test_silence_cuts(open_store) -> None:
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client, UplinkLimits(silence_ms=10))
-        await up.speak(keys, key="k", offset=0, pcm=b"aaaa", end=False)
+        await up.append_speech(keys, key="k", offset=0, pcm=b"aaaa", end=False)
         await asyncio.sleep(0.05)
 
         with pytest.raises(TurnClosed):
-            await up.speak(keys, turn=1, key="k", offset=4, pcm=b"bb", end=False)
+            await up.append_speech(keys, turn=1, key="k", offset=4, pcm=b"bb", end=False)
         assert await up.find(keys, turn=1) == TurnInputState(1, 4, "cut", "k")
         assert (await said(store, keys))[1:] == [uplink.SpeechChunk(1, 4, b"", end=True)]
 
@@ -225,12 +231,12 @@ async def test_audio_that_waits_for_room_is_no_silence(open_store) -> None:
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client, UplinkLimits(entries=64, silence_ms=60_000))
-        spoken = await up.speak(keys, key="k", offset=0, pcm=bytes(64), end=False, entry_bytes=1)
+        spoken = await up.append_speech(keys, key="k", offset=0, pcm=bytes(64), end=False, entry_bytes=1)
         seconds, _ = await store.client.execute("TIME")
         await store.client.execute("HSET", keys.meta, "in_at", (int(seconds) - 30) * 1000)
 
         with pytest.raises(UplinkFull):
-            await up.speak(keys, turn=1, key="k", offset=spoken.offset, pcm=b"more", end=True)
+            await up.append_speech(keys, turn=1, key="k", offset=spoken.offset, pcm=b"more", end=True)
 
         assert int(await store.client.execute("HGET", keys.meta, "in_at")) >= int(seconds) * 1000
 
@@ -240,9 +246,9 @@ async def test_keys_outlive_a_fail_over(open_store) -> None:
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create())
         up = Uplink(store.client, UplinkLimits(silence_ms=10))
-        await up.speak(lease.keys, key="first", offset=0, pcm=b"aa", end=True)
+        await up.append_speech(lease.keys, key="first", offset=0, pcm=b"aa", end=True)
         go_back = await store.snapshot(lease.keys)
-        await up.speak(lease.keys, key="second", offset=0, pcm=b"bbbb", end=False)
+        await up.append_speech(lease.keys, key="second", offset=0, pcm=b"bbbb", end=False)
         cursor = (await store.entries(lease.keys.up))[-1][0]
         await asyncio.sleep(0.05)
         await go_back()
@@ -252,7 +258,7 @@ async def test_keys_outlive_a_fail_over(open_store) -> None:
 
         assert await up.find(lease.keys, key="first") == TurnInputState(1, 2, "ended", "first")
         assert await up.find(lease.keys, key="second") == TurnInputState(2, 4, "open", "second")
-        assert await up.speak(lease.keys, key="second", offset=0, pcm=b"bbbbcc", end=True) == (2, 6)
+        assert await up.append_speech(lease.keys, key="second", offset=0, pcm=b"bbbbcc", end=True) == (2, 6)
         assert (await said(store, lease.keys))[1:] == [uplink.SpeechChunk(2, 4, b"cc", end=True)]
 
 
@@ -272,7 +278,7 @@ async def test_replicas_must_have_it(open_store, redis_server, other_server) -> 
         keys = await store.create()
         up = Uplink(store.client, UplinkLimits(replicas=1, replicas_wait_ms=50))
         with pytest.raises(Unreplicated, match="0 of 1 replicas"):
-            await up.speak(keys, key="k", offset=0, pcm=b"aaaa", end=True)
+            await up.append_speech(keys, key="k", offset=0, pcm=b"aaaa", end=True)
 
         await store.client.execute("CONFIG", "SET", "repl-diskless-sync-delay", "0")
         await replica.execute("REPLICAOF", "127.0.0.1", redis_server.port)
@@ -283,7 +289,7 @@ async def test_replicas_must_have_it(open_store, redis_server, other_server) -> 
                 await asyncio.sleep(0.01)
             while spoken is None:
                 with suppress(Unreplicated):
-                    spoken = await up.speak(keys, key="k", offset=0, pcm=b"aaaa", end=True)
+                    spoken = await up.append_speech(keys, key="k", offset=0, pcm=b"aaaa", end=True)
         assert spoken == (1, 4)
         assert await replica.execute("HGET", keys.meta, "in_offset") == b"4"
         assert len(await said(store, keys)) == 1
@@ -295,12 +301,12 @@ async def test_an_interrupt_names_the_last_turn_and_closes_it(open_store) -> Non
         keys = await store.create()
         up = Uplink(store.client)
         assert await up.append(keys, uplink.Interrupt(reason="viewer")) == 0
-        await up.speak(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
+        await up.append_speech(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
 
         assert await up.append(keys, uplink.Interrupt(reason="viewer")) == 1
         with pytest.raises(TurnClosed):
-            await up.speak(keys, turn=1, offset=4, pcm=b"bb", end=False)
-        assert (await up.speak(keys, turn=0, offset=0, pcm=b"cc", end=False)).turn == 2
+            await up.append_speech(keys, turn=1, offset=4, pcm=b"bb", end=False)
+        assert (await up.append_speech(keys, turn=0, offset=0, pcm=b"cc", end=False)).turn == 2
         assert (await said(store, keys))[2] == uplink.Interrupt(1, "viewer")
 
 
@@ -323,17 +329,17 @@ async def test_waiting_is_bounded_in_count(open_store) -> None:
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client, UplinkLimits(entries=3))
-        await up.speak(keys, turn=0, offset=0, pcm=b"aa", end=False)
-        await up.speak(keys, turn=1, offset=2, pcm=b"aa", end=False)
-        await up.speak(keys, turn=1, offset=4, pcm=b"aa", end=False)
+        await up.append_speech(keys, turn=0, offset=0, pcm=b"aa", end=False)
+        await up.append_speech(keys, turn=1, offset=2, pcm=b"aa", end=False)
+        await up.append_speech(keys, turn=1, offset=4, pcm=b"aa", end=False)
         with pytest.raises(UplinkFull):
-            await up.speak(keys, turn=1, offset=6, pcm=b"aa", end=False)
+            await up.append_speech(keys, turn=1, offset=6, pcm=b"aa", end=False)
         with pytest.raises(UplinkFull):
             await up.append(keys, uplink.Text("hi"))
 
         assert await up.append(keys, uplink.Interrupt(reason="viewer")) == 1
         await store.client.execute("XTRIM", keys.up, "MAXLEN", "0")
-        assert (await up.speak(keys, turn=0, offset=0, pcm=b"aa", end=False)).turn == 2
+        assert (await up.append_speech(keys, turn=0, offset=0, pcm=b"aa", end=False)).turn == 2
 
 
 async def test_waiting_is_bounded_in_bytes(open_store) -> None:
@@ -344,13 +350,15 @@ async def test_waiting_is_bounded_in_bytes(open_store) -> None:
         offset, turn = 0, 0
         with pytest.raises(UplinkFull):
             while True:
-                turn, offset = await up.speak(keys, turn=turn, offset=offset, pcm=bytes(4000), end=False)
+                turn, offset = await up.append_speech(
+                    keys, turn=turn, offset=offset, pcm=bytes(4000), end=False
+                )
         assert 90_000 <= offset <= 100_000
         entries = await store.entries(keys.up)
         await store.client.execute("XTRIM", keys.up, "MINID", entries[10][0])
 
         assert (
-            await up.speak(keys, turn=turn, offset=offset, pcm=bytes(4000), end=False)
+            await up.append_speech(keys, turn=turn, offset=offset, pcm=bytes(4000), end=False)
         ).offset == offset + 4000
 
 
@@ -360,8 +368,10 @@ async def test_a_long_piece_becomes_entries(open_store) -> None:
         keys = await store.create()
         up = Uplink(store.client)
         pcm = bytes(range(100))
-        await up.speak(keys, key="k", offset=0, pcm=pcm[:40], end=False, barge_in=True, entry_bytes=30)
-        spoken = await up.speak(keys, turn=1, key="k", offset=0, pcm=pcm, end=True, entry_bytes=30)
+        await up.append_speech(
+            keys, key="k", offset=0, pcm=pcm[:40], end=False, barge_in=True, entry_bytes=30
+        )
+        spoken = await up.append_speech(keys, turn=1, key="k", offset=0, pcm=pcm, end=True, entry_bytes=30)
 
         assert spoken == (1, 100)
         assert await said(store, keys) == [
@@ -376,14 +386,16 @@ async def test_as_much_of_a_piece_as_there_is_room_for(open_store) -> None:
     async with open_store() as store:
         keys = await store.create()
         few = Uplink(store.client, UplinkLimits(entries=3))
-        assert await few.speak(keys, offset=0, pcm=bytes(50), end=True, entry_bytes=10) == (1, 30)
+        assert await few.append_speech(keys, offset=0, pcm=bytes(50), end=True, entry_bytes=10) == (1, 30)
         with pytest.raises(UplinkFull):
-            await few.speak(keys, turn=1, offset=30, pcm=bytes(20), end=True, entry_bytes=10)
+            await few.append_speech(keys, turn=1, offset=30, pcm=bytes(20), end=True, entry_bytes=10)
         small = Uplink(store.client, UplinkLimits(bytes=25))
         await store.client.execute("XTRIM", keys.up, "MAXLEN", "0")
-        assert await small.speak(keys, turn=1, offset=30, pcm=bytes(50), end=True, entry_bytes=10) == (1, 50)
+        assert await small.append_speech(
+            keys, turn=1, offset=30, pcm=bytes(50), end=True, entry_bytes=10
+        ) == (1, 50)
         await store.client.execute("XTRIM", keys.up, "MAXLEN", "0")
-        assert await small.speak(keys, turn=1, offset=50, pcm=b"", end=True) == (1, 50)
+        assert await small.append_speech(keys, turn=1, offset=50, pcm=b"", end=True) == (1, 50)
         assert [e.end for e in await said(store, keys)] == [True]
 
 
@@ -394,7 +406,7 @@ async def test_closing_ends_input(open_store) -> None:
         up = Uplink(store.client)
         await up.append(keys, uplink.Close("deleted"))
         for attempt in (
-            up.speak(keys, turn=0, offset=0, pcm=b"aa", end=False),
+            up.append_speech(keys, turn=0, offset=0, pcm=b"aa", end=False),
             up.append(keys, uplink.Interrupt(reason="x")),
             up.append(keys, uplink.Text("x")),
         ):
@@ -415,8 +427,37 @@ async def test_an_unknown_conversation(open_store) -> None:
         keys = store.keys.conversation("unknown")
         up = Uplink(store.client)
         with pytest.raises(Missing):
-            await up.speak(keys, turn=0, offset=0, pcm=b"aa", end=False)
+            await up.append_speech(keys, turn=0, offset=0, pcm=b"aa", end=False)
         with pytest.raises(Missing):
             await up.append(keys, uplink.Interrupt(reason="x"))
 
         assert await store.client.execute("DBSIZE") == 0
+
+
+async def test_the_scripts_write_what_encode_states(open_store) -> None:
+    """The stream's fields are those of each entry's ``encode``, and the sums beside them."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.client)
+        await up.append_speech(
+            keys, key="k", offset=0, pcm=b"abcd", end=True, barge_in=True, traceparent=TRACE, entry_bytes=2
+        )
+        sent: list[uplink.Message] = [
+            uplink.Playback(1, "started", 5, "v"), uplink.Text("hi"), uplink.Microphone(b"ab"),
+            uplink.ClipRequest("c"), uplink.Interrupt(1, "x"), uplink.Close("y"),
+        ]  # fmt: skip
+        for message in sent:
+            await up.append(keys, message)
+        expected: list[uplink.Entry] = [
+            uplink.SpeechChunk(1, 0, b"ab", barge_in=True, traceparent=TRACE, key="k"),
+            uplink.SpeechChunk(1, 2, b"cd", end=True),
+            *sent,
+        ]
+
+        written = [fields for _, fields in await store.entries(keys.up)]
+        assert all(b"c" in fields for fields in written)
+        for fields, entry in zip(written, expected, strict=True):
+            encoded = [part if isinstance(part, bytes) else str(part).encode() for part in entry.encode()]
+            assert fields.items() - {(b"c", fields[b"c"])} == set(
+                zip(encoded[::2], encoded[1::2], strict=True)
+            )

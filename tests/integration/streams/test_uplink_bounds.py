@@ -38,7 +38,7 @@ async def test_what_viewers_say_is_bounded_in_bytes(open_store, kind: str) -> No
                 await SAYINGS[kind](up, keys, 1000)
         content = sum(len(value) for _, fields in await store.entries(keys.up) for value in fields.values())
         assert 45_000 < content < 200_000, "with the fields' names and counters"
-        assert await up.speak(keys, key="k", offset=0, pcm=bytes(49_000), end=True) == (1, 49_000)
+        assert await up.append_speech(keys, key="k", offset=0, pcm=bytes(49_000), end=True) == (1, 49_000)
 
 
 @pytest.mark.parametrize("kind", SAYINGS)
@@ -51,7 +51,7 @@ async def test_what_viewers_say_is_bounded_in_count(open_store, kind: str) -> No
             for _ in range(100):
                 await SAYINGS[kind](up, keys, 2)
         assert len(await said(store, keys)) == 5
-        spoken = await up.speak(keys, key="k", offset=0, pcm=bytes(200), end=True, entry_bytes=10)
+        spoken = await up.append_speech(keys, key="k", offset=0, pcm=bytes(200), end=True, entry_bytes=10)
         assert spoken.offset == 150, "15 entries more"
         assert await up.append(keys, uplink.Interrupt(reason="backend")) == 1
 
@@ -61,13 +61,13 @@ async def test_a_viewers_own_speech_is_of_the_viewers_share(open_store) -> None:
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client, UplinkLimits(bytes=100_000))
-        viewer = await up.speak(
+        viewer = await up.append_speech(
             keys, key="v", offset=0, pcm=bytes(90_000), end=False, viewer=True, entry_bytes=1000
         )
         assert viewer.offset == 50_000
         with pytest.raises(UplinkFull):
             await up.append(keys, uplink.Text("hi"))
-        spoken = await up.speak(keys, key="b", offset=0, pcm=bytes(50_000), end=True, barge_in=True)
+        spoken = await up.append_speech(keys, key="b", offset=0, pcm=bytes(50_000), end=True, barge_in=True)
         assert spoken == (2, 50_000)
 
 
@@ -76,7 +76,7 @@ async def test_speech_leaves_the_viewers_their_share(open_store) -> None:
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client, UplinkLimits(entries=100))
-        await up.speak(keys, key="b", offset=0, pcm=bytes(600), end=True, entry_bytes=10)
+        await up.append_speech(keys, key="b", offset=0, pcm=bytes(600), end=True, entry_bytes=10)
         for _ in range(40):
             await up.append(keys, uplink.Text("hi"))
         with pytest.raises(UplinkFull):
@@ -116,7 +116,7 @@ async def test_interrupts_of_which_one_is_enough(open_store) -> None:
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client)
-        await up.speak(keys, key="k", offset=0, pcm=b"aa", end=True)
+        await up.append_speech(keys, key="k", offset=0, pcm=b"aa", end=True)
         for index in range(1000):
             assert await up.append(keys, uplink.Interrupt(reason="viewer")) == 1
             if index % 100 == 0:
@@ -134,7 +134,7 @@ async def test_an_interrupt_of_something_new_counts(open_store, new: str) -> Non
         up = Uplink(store.client)
         await up.append(keys, uplink.Interrupt(reason="viewer"))
         if new == "speech":
-            await up.speak(keys, key="k", offset=0, pcm=b"aa", end=True)
+            await up.append_speech(keys, key="k", offset=0, pcm=b"aa", end=True)
         else:
             await SAYINGS[new](up, keys, 2)
         await up.append(keys, uplink.Interrupt(reason="viewer"))
@@ -169,7 +169,7 @@ async def test_requests_and_interrupts_in_turn(open_store) -> None:
                 full += 1
         assert len(await said(store, keys)) <= 51
         assert full > 100
-        assert (await up.speak(keys, key="k", offset=0, pcm=bytes(100), end=True)).offset == 100
+        assert (await up.append_speech(keys, key="k", offset=0, pcm=bytes(100), end=True)).offset == 100
 
 
 async def test_a_store_that_lost_the_counters(open_store) -> None:

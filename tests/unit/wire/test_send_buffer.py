@@ -19,7 +19,7 @@ _STEPS = st.lists(
 
 @given(st.integers(0, 50), _STEPS)
 def test_a_tail_is_the_end_of_what_was_given(start: int, steps: list[tuple[Any, ...]]) -> None:
-    """Whatever is added, forgotten and read in whatever order: the bytes of that offset, or Forgotten."""
+    """Whatever is added, trimmed and read in whatever order: the bytes of that offset, or BufferTruncated."""
     tail, given_so_far, forgotten = SendBuffer(start), bytes(start), start
     for step in steps:
         match step:

@@ -15,7 +15,8 @@ from relay_ingest.agents.speech_output import AgentTimeout, SpeechLimits, Speech
 from relay_runtime.tasks import first_of
 from relay_settings.ingest import IngestSettings
 from relay_streams.leases import Lease
-from relay_streams.uplink import SpeakerFence, Uplink
+from relay_streams.scripts.append_speech import SpeakerFence
+from relay_streams.uplink import Uplink
 from relay_telemetry.counter import counter
 from relay_wire import events
 from relay_wire.position import START

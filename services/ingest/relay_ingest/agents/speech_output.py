@@ -10,8 +10,9 @@ from relay_redis.errors import Refused, StoreError, Unavailable
 from relay_streams.conversations import Conversation
 from relay_streams.errors import Ended, Fenced, Missing, Unreadable, UplinkRejected
 from relay_streams.keys import ConversationKeys
+from relay_streams.scripts.append_speech import SpeakerFence
 from relay_streams.turn_input import TurnInput, new_key
-from relay_streams.uplink import SpeakerFence, Uplink
+from relay_streams.uplink import Uplink
 from relay_telemetry.counter import counter
 from relay_wire.pcm import BYTES_PER_SAMPLE, chunk_bytes
 from relay_wire.uplink import Interrupt
@@ -121,13 +122,13 @@ class SpeechOutput:
         turn = TurnInput(
             uplink=self._uplink,
             keys=self._keys,
-            door="agent",
+            source="agent",
             wait_s=self._limits.wait_s,
             chunk_bytes=chunk_bytes(_CHUNK_MS, self._sample_rate),
             tail_bytes=_TAIL_BYTES,
             key=KEYS + new_key(),
             barge_in=barge_in,
-            term=self._fence(),
+            fence=self._fence(),
         )
         bounded = self._bounded(chunks)
         if real_time:
@@ -137,9 +138,9 @@ class SpeechOutput:
             async with aclosing(bounded):
                 async for pcm in bounded:
                     is_open = True
-                    await turn.say(pcm)
+                    await turn.append(pcm)
                 if is_open:
-                    await turn.say(b"", end=True)
+                    await turn.append(b"", end=True)
                     is_open = False
         finally:
             if is_open:
@@ -176,9 +177,9 @@ class SpeechOutput:
         with suppress(StoreError):
             found = await self._uplink.find(self._keys, key=key)
             if found is not None and found.state == "open":
-                await self._uplink.speak(
+                await self._uplink.append_speech(
                     self._keys, turn=found.turn, key=key, offset=found.offset, pcm=b"", end=True,
-                    term=self._fence(),
+                    fence=self._fence(),
                 )  # fmt: skip
 
 

@@ -133,7 +133,7 @@ async def test_a_failing_agent(bench, examples, agent, text, code, settings) -> 
         if begun:
             assert await b.until_outcome(keys, 1) == "complete"
             assert await b.audio(keys, 1) == TENTH
-        spoken = await b.up.speak(keys, offset=0, pcm=TENTH, end=True, barge_in=True)
+        spoken = await b.up.append_speech(keys, offset=0, pcm=TENTH, end=True, barge_in=True)
         assert await b.until_outcome(keys, spoken.turn) == "complete"
 
 
@@ -182,7 +182,7 @@ async def test_a_backend_barges_in(bench, examples, eventually) -> None:
         keys = await b.converse("slow")
         await b.up.append(keys, uplink.Text("one"))
         await eventually(lambda: Text("one") in examples.Slow.events)
-        await b.up.speak(keys, offset=0, pcm=TENTH, end=True, barge_in=True)
+        await b.up.append_speech(keys, offset=0, pcm=TENTH, end=True, barge_in=True)
         await eventually(lambda: examples.Slow.spoken)
 
         assert await b.until_outcome(keys, 1) == "complete"

@@ -15,7 +15,8 @@ from relay_streams.conversations import read
 from relay_streams.errors import Fenced, SpeakerBusy, TurnClosed
 from relay_streams.keys import ConversationKeys
 from relay_streams.leases import Lease
-from relay_streams.uplink import SpeakerFence, Uplink
+from relay_streams.scripts.append_speech import SpeakerFence
+from relay_streams.uplink import Uplink
 from relay_wire import uplink
 
 
@@ -153,10 +154,10 @@ async def test_what_is_refused(bench) -> None:
     """While a backend speaks, after an interrupt nobody heard of, after another owner came."""
     async with bench() as b:
         up = Uplink(b.store.client)
-        await up.speak(b.keys, offset=0, pcm=SECOND, end=False)
+        await up.append_speech(b.keys, offset=0, pcm=SECOND, end=False)
         with pytest.raises(SpeakerBusy):
             await b.stream(b.source(SECOND))
-        await up.speak(b.keys, turn=1, offset=len(SECOND), pcm=b"", end=True)
+        await up.append_speech(b.keys, turn=1, offset=len(SECOND), pcm=b"", end=True)
         await up.append(b.keys, uplink.Interrupt(reason="viewer"))
         with pytest.raises(TurnClosed):
             await b.stream(b.source(SECOND))
@@ -172,10 +173,10 @@ async def test_what_is_refused(bench) -> None:
 async def test_the_former_agents_turn(bench) -> None:
     """It is ended by the next owner's speech output; a backend's is left alone."""
     async with bench() as b:
-        await Uplink(b.store.client).speak(b.keys, key="agent:x", offset=0, pcm=SECOND, end=False)
+        await Uplink(b.store.client).append_speech(b.keys, key="agent:x", offset=0, pcm=SECOND, end=False)
         b.output.end_former_turn(await read(b.store.client, b.keys))
         await b.until_ended()
-        await Uplink(b.store.client).speak(b.keys, key="x", offset=0, pcm=SECOND, end=False)
+        await Uplink(b.store.client).append_speech(b.keys, key="x", offset=0, pcm=SECOND, end=False)
         b.output.end_former_turn(await read(b.store.client, b.keys))
         with pytest.raises(SpeakerBusy):
             await b.stream(b.source(SECOND))

@@ -1,25 +1,26 @@
--- Tell the owner something that is not speech.
+-- Append an entry that is not speech.
 --
 -- KEYS  1 meta  2 up
--- ARGV  1 kind: interrupt, playback, text, mic, sample or close
---       2 generation of the owner whose agent says it, or ''
---       3 most entries waiting   4 most bytes   5 most entries of viewers   6 most bytes of them
---       7... further fields and values; of an interrupt first t, whose value is set here
+-- ARGV  1 kind: interrupt, playback, text, mic, sample, close, or another
+--       2 generation of the owner whose agent appends it, or ''
+--       3 the least talk_over of the record at which it interrupts the avatar: requests or always; '' at none
+--       4 most entries waiting   5 most bytes   6 most entries of viewers   7 most bytes of them
+--       8... further fields and values; of an interrupt first t, whose value is set here
 --
 -- Returns {'ok', last turn opened} | {'full'} | {'ended'} | {'missing'} | {'fenced', generation}.
 -- An interrupt is stamped with the last turn opened and cuts its input; a close ends input for good.
--- Both are always taken, since what stops the avatar may not wait for room. They need none without end either: one
--- that the owner has not read is not repeated, an interrupt unless something was said or asked since.
--- What talks over the avatar, by the record's talk_over, has an interrupt put before it, one per turn.
+-- Both are always accepted, since what stops the avatar may not wait for capacity. Their number is bounded too: while
+-- one is unread another is not appended, except an interrupt after an entry that is no report.
+-- An entry that talks over the avatar has an interrupt put before it, one per turn.
 --
--- Input fields of the record, besides those of speak.lua:
---   in_stop      the up entry of the last interrupt, or of the last speech of a door that barged in
+-- Input fields of the record, besides those of turn_input.lua:
+--   in_stop      the up entry of the last interrupt, or of the last speech without an agent that barged in
 --   in_stopped   the last turn an interrupt or a barge-in cancelled: owners look at it when much speech waits
 --   in_stop_reason   why
---   in_quiet     what up_in is as long as nothing but reports has come after the last interrupt
+--   in_quiet     the value of up_in as long as only reports have come after the last interrupt
 --   in_close     the up entry of the last close
-local meta, up, kind = KEYS[1], KEYS[2], ARGV[1]
-local FIRST = kind == 'interrupt' and 9 or 7
+local meta, up, kind, talks_over = KEYS[1], KEYS[2], ARGV[1], ARGV[3]
+local FIRST = kind == 'interrupt' and 10 or 8
 local record = redis.call('HMGET', meta, 'state', 'in_turn', 'up_in', 'in_state', 'in_stopped', 'talk_over',
   'generation', 'up_base', 'in_stop', 'in_quiet', 'in_close', 'up')
 if not record[1] then return {'missing'} end
@@ -53,10 +54,9 @@ local function is_waiting(id)
   return record[12] == false or redis.pcall('XRANGE', up, '(' .. record[12], id, 'COUNT', 1)[1] ~= nil
 end
 
-local function talks_over()
-  if tonumber(in_turn) <= (tonumber(record[5]) or 0) then return false end
-  if kind == 'mic' then return record[6] == 'always' and ARGV[FIRST + 1] ~= '' end
-  return (kind == 'text' or kind == 'sample') and (record[6] == 'requests' or record[6] == 'always')
+local function interrupts()
+  if talks_over == '' or tonumber(in_turn) <= (tonumber(record[5]) or 0) then return false end
+  return record[6] == 'always' or record[6] == talks_over
 end
 
 if kind == 'interrupt' then
@@ -68,11 +68,11 @@ elseif kind == 'close' then
     redis.call('HSET', meta, 'state', 'closing', 'in_close', id, 'up_in', sums)
   end
 else
-  local limits = {entries = tonumber(ARGV[3]), bytes = tonumber(ARGV[4]),
-    viewer_entries = tonumber(ARGV[5]), viewer_bytes = tonumber(ARGV[6])}
-  local entries, bytes = room(meta, up, sums, record[8], limits, 1, size)
+  local limits = {entries = tonumber(ARGV[4]), bytes = tonumber(ARGV[5]),
+    viewer_entries = tonumber(ARGV[6]), viewer_bytes = tonumber(ARGV[7])}
+  local entries, bytes = capacity(meta, up, sums, record[8], limits, 1, size)
   if entries < 1 or bytes < size then return {'full'} end
-  if talks_over() then interrupt('r', 'viewer') end
+  if interrupts() then interrupt('r', 'viewer') end
   local quiet = kind == 'playback' and record[10] == sums
   append(kind, unpack(ARGV, FIRST))
   redis.call('HSET', meta, 'up_in', sums)

@@ -1,0 +1,45 @@
+-- How much more an up stream may hold. The first part of the scripts that append to it.
+--
+-- The record has in up_in what was ever appended, as 'bytes viewer-bytes viewer-entries': bytes of all entries'
+-- content, and the share of viewers, which is bounded by itself too. Each entry has in c the value of up_in before
+-- it, so the difference to the first entry is what waits. up_base is the c of the first entry at the last look: the
+-- difference to that is never too small, and the first entry is read only when it seems too large.
+local NOTHING = '0 0 0'
+
+local function parsed(sums)
+  local bytes, viewer_bytes, viewer_entries = string.match(sums or NOTHING, '^(%d+) (%d+) (%d+)$')
+  return tonumber(bytes) or 0, tonumber(viewer_bytes) or 0, tonumber(viewer_entries) or 0
+end
+
+-- The sums after one more entry.
+local function counted(sums, size, viewer)
+  local bytes, viewer_bytes, viewer_entries = parsed(sums)
+  if viewer then viewer_bytes, viewer_entries = viewer_bytes + size, viewer_entries + 1 end
+  return string.format('%d %d %d', bytes + size, viewer_bytes, viewer_entries)
+end
+
+local function remaining(up, sums, base, limits)
+  local bytes, viewer_bytes, viewer_entries = parsed(sums)
+  local base_bytes, base_viewer_bytes, base_viewer_entries = parsed(base)
+  local left, left_bytes = limits.entries - redis.call('XLEN', up), limits.bytes - (bytes - base_bytes)
+  if not limits.viewer_entries then return left, left_bytes end
+  return math.min(left, limits.viewer_entries - (viewer_entries - base_viewer_entries)),
+    math.min(left_bytes, limits.viewer_bytes - (viewer_bytes - base_viewer_bytes))
+end
+
+-- Entries and bytes that may be appended; exact where that is fewer than wanted.
+-- limits has entries and bytes, and viewer_entries and viewer_bytes where a viewer appends.
+local function capacity(meta, up, sums, base, limits, wanted, wanted_bytes)
+  local entries, bytes = remaining(up, sums, base, limits)
+  if entries >= wanted and bytes >= wanted_bytes then return entries, bytes end
+  base = sums
+  local first = redis.call('XRANGE', up, '-', '+', 'COUNT', 1)[1]
+  if first then
+    for i = 1, #first[2], 2 do
+      if first[2][i] == 'c' then base = first[2][i + 1] end
+    end
+  end
+  redis.call('HSET', meta, 'up_base', base)
+  return remaining(up, sums, base, limits)
+end
+
