@@ -166,6 +166,12 @@ async def finish_requests(app: web.Application, within_s: float) -> None:
     await app[_REQUESTS].gone_by(asyncio.get_running_loop().time() + within_s)
 
 
+def bearer(request: web.Request) -> str | None:
+    """The request's bearer token (RFC 6750); None when it has no such credentials."""
+    scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
 def close_code(request: web.Request, error: Exception) -> CloseCode:
     """The code that an error closes the request's WebSocket with. It is counted; a defect is logged."""
     problem = errors_of(request).problem(error)

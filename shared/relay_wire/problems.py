@@ -22,11 +22,11 @@ def type_of(kind: ProblemType) -> str:
 
 
 class Problem(Exception):
-    """A refused request, with what the caller needs to correct it.
+    """A request that is refused, with what the caller needs to correct it.
 
     Args:
         kind: The registered kind.
-        detail: This occurrence in words: what is wrong and the fix. Never a secret.
+        detail: This occurrence: what is wrong and how to correct it. Never a secret.
         retry_after_s: Sent as ``Retry-After`` where waiting helps.
         extra: Further members of the problem object.
     """
@@ -66,7 +66,7 @@ FORBIDDEN = ProblemType("forbidden", 403, "The credentials do not allow this")
 UNKNOWN_CONVERSATION = ProblemType("unknown-conversation", 404, "There is no such conversation")
 NOT_FOUND = ProblemType("not-found", 404, "There is nothing here")
 METHOD_NOT_ALLOWED = ProblemType("method-not-allowed", 405, "The resource has no such method")
-REQUEST_TIMEOUT = ProblemType("request-timeout", 408, "The body did not come in time")
+REQUEST_TIMEOUT = ProblemType("request-timeout", 408, "The body did not arrive in time")
 TURN_OPEN = ProblemType("turn-open", 409, "Another turn is being spoken into this conversation")
 CONVERSATION_ENDED = ProblemType("conversation-ended", 410, "The conversation is over")
 TOO_LARGE = ProblemType("too-large", 413, "The body is too large")
@@ -78,18 +78,20 @@ IDEMPOTENCY_MISMATCH = ProblemType(
 )
 UPGRADE_REQUIRED = ProblemType("upgrade-required", 426, "This resource is a WebSocket")
 TOO_MANY_CONVERSATIONS = ProblemType(
-    "too-many-conversations", 429, "This key has as many conversations as it may"
+    "too-many-conversations", 429, "Conversation limit reached for this API key"
 )
-RATE_LIMITED = ProblemType("rate-limited", 429, "Requests come faster than they may")
-TOO_MANY_CONNECTIONS = ProblemType("too-many-connections", 429, "This address has as many sockets as it may")
-GATEWAY_FULL = ProblemType("gateway-full", 503, "This gateway has as many viewers as it takes")
+RATE_LIMITED = ProblemType("rate-limited", 429, "Too many requests")
+TOO_MANY_CONNECTIONS = ProblemType(
+    "too-many-connections", 429, "Connection limit reached for this client address"
+)
+GATEWAY_FULL = ProblemType("gateway-full", 503, "Viewer limit of this gateway reached")
 CONVERSATION_FULL = ProblemType(
-    "conversation-full", 503, "The conversation has as many viewers as this gateway takes"
+    "conversation-full", 503, "Viewer limit of the conversation reached at this gateway"
 )
-VENDOR_FAILED = ProblemType("vendor-failed", 502, "The vendor gave no session token")
-UPLINK_FULL = ProblemType("uplink-full", 503, "The conversation has more waiting than it may hold")
-OVERLOADED = ProblemType("overloaded", 503, "This process has as much at once as it takes")
-DRAINING = ProblemType("draining", 503, "This process is leaving")
+VENDOR_FAILED = ProblemType("vendor-failed", 502, "The vendor issued no session token")
+UPLINK_FULL = ProblemType("uplink-full", 503, "Uplink queue is full")
+OVERLOADED = ProblemType("overloaded", 503, "Overloaded")
+DRAINING = ProblemType("draining", 503, "Shutting down")
 POSITION_AHEAD = ProblemType("position-ahead", 503, "The position is after the last frame Redis has")
 NOT_RESTORED = ProblemType("not-restored", 503, "Redis has no record of the conversation now")
 NO_OWNER = ProblemType("no-owner", 503, "No worker has room for the conversation")

@@ -1,12 +1,13 @@
-"""Access: whose key a request brings, what that key may do, and how often."""
+"""Access: API keys of requests, their scopes and their rate limits."""
 
 import asyncio
 import math
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from relay_auth.api_keys import ApiKey, ApiKeys, KeyEntryError, Scope
 from relay_control.operation import Handler
+from relay_runtime.http import bearer
 from relay_runtime.token_bucket import TokenBuckets
 from relay_settings.base import SettingsError, reveal
 from relay_settings.control import ControlSettings
@@ -16,7 +17,7 @@ from relay_wire.problems import Problem
 
 REFUSED = counter(
     "relay_control_refused_total",
-    "Requests refused for their key.",
+    "Requests refused by their API key.",
     reason=("unauthorized", "scope", "rate"),
 )
 
@@ -26,7 +27,7 @@ _HOW = "send an API key as 'Authorization: Bearer <key>' or as X-API-Key"
 
 
 class Access:
-    """Who may do what.
+    """Admits requests by their API key.
 
     Args:
         settings: Control's.
@@ -55,7 +56,7 @@ class Access:
         """The request's key.
 
         Raises:
-            Problem: It brings none, or one that may not do this, or not so often.
+            Problem: It has none, or its key lacks the scope or is over its rate.
         """
         key = self._keys.find(presented(request))
         if key is None:
@@ -71,7 +72,7 @@ class Access:
         """Count a request.
 
         Raises:
-            Problem: It comes too soon.
+            Problem: The key is over its rate.
         """
         missing_s = self._rates.take(who, asyncio.get_running_loop().time())
         if missing_s:
@@ -84,6 +85,6 @@ class Access:
 
 
 def presented(request: web.Request) -> str:
-    """What the request brings as its key or token; nothing when it brings none."""
-    scheme, _, bearer = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    return bearer.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key", "")
+    """The request's key or token; empty when it has none."""
+    token = bearer(request)
+    return request.headers.get("X-API-Key", "") if token is None else token

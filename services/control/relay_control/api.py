@@ -255,7 +255,7 @@ class Api:
         limits = AudioSocketLimits.of(self._settings)
         websocket = AudioWebSocket(limits)
         await websocket.prepare(request)
-        door = AudioSocket(
+        socket = AudioSocket(
             websocket,
             self._uplink,
             self._keys.conversation(record.id),
@@ -264,11 +264,11 @@ class Api:
             errors=http.errors_of(request),
             traceparent=traceparent(request.headers.get("traceparent", "")),
         )
-        self.speakers.add(door)
+        self.speakers.add(socket)
         try:
-            await door.serve()
+            await socket.serve()
         finally:
-            self.speakers.remove(door)
+            self.speakers.remove(socket)
         return websocket
 
     # --- tokens --------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ class Api:
         return await self._record_of(self._conversation(request))
 
     async def _record_of(self, keys: ConversationKeys) -> Conversation:
-        """The record. Where it is damaged the owner is asked to end the conversation, which mends it."""
+        """The record. If it is damaged, the owner is asked to end the conversation, which replaces it."""
         try:
             return await conversations.read(self._client, keys)
         except Unreadable as error:

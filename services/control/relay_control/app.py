@@ -1,4 +1,4 @@
-"""The application: control's operations, for those who may."""
+"""The application: control's operations behind its API keys."""
 
 import asyncio
 from collections.abc import Callable
@@ -69,7 +69,7 @@ async def application(
         app.router.add_route(operation.method, operation.path, handler, expect_handler=leave_expecting)
     # In a thread: our version is read from the package's files.
     document = msgspec.json.encode(await asyncio.to_thread(openapi.document, operations))
-    app.router.add_get(DOCUMENT_PATH, partial(_tell, document))
+    app.router.add_get(DOCUMENT_PATH, partial(_serve_document, document))
     if settings.cors_origins:
         _open_to_pages(app, settings.cors_origins)
     return app
@@ -80,7 +80,7 @@ def _guarded(access: Access, operation: Operation) -> Handler:
     return handler if operation.scope is None else access.guard(handler, operation.scope)
 
 
-async def _tell(document: bytes, _request: web.Request) -> web.Response:
+async def _serve_document(document: bytes, _request: web.Request) -> web.Response:
     return web.Response(body=document, content_type="application/json")
 
 
@@ -101,7 +101,7 @@ async def _vary_by_origin(_request: web.Request, response: web.StreamResponse) -
 
 
 async def main(settings: ControlSettings, process: Process) -> None:
-    """Serve backends until nobody is sent here any more, and then until what is under way is done."""
+    """Serve backends until the process is withdrawn, then finish the requests under way."""
     keys, timeout_s = KeySpace.of(settings), settings.redis_timeout_s
     async with (
         RedisClient(settings.store_url, SCHEMA, name="control", timeout_s=timeout_s) as client,

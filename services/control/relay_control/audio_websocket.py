@@ -21,21 +21,21 @@ class AudioSocketLimits:
     """Bounds of an audio socket."""
 
     wait_s: float
-    """How long a chunk may wait for room."""
+    """How long a chunk may wait for capacity."""
     silence_s: float
-    """Silence after which the uplink takes no more for a turn."""
+    """Silence after which the uplink closes a turn."""
     hold_s: float
     """How long after its last audio a turn may be held open."""
     tail_bytes: int
-    """How much of a turn is kept, in case Redis loses it."""
+    """Size of a turn's send buffer, in case Redis loses audio."""
     queue_bytes: int
-    """How much may wait here for room; then the socket is not read."""
+    """How much may wait here; at the limit the socket is not read."""
     message_bytes: int
     """The largest message."""
     join_ms: int
-    """How long a short piece waits for the next one."""
+    """How long a short piece waits to be joined with the next."""
     chunk_ms: int
-    """Which pieces are not short."""
+    """Pieces of this length are not joined."""
 
     @classmethod
     def of(cls, settings: ControlSettings) -> "AudioSocketLimits":
@@ -53,15 +53,15 @@ class AudioSocketLimits:
 
 
 class AudioWebSocket(web.WebSocketResponse):
-    """The WebSocket of a door: it says why, also when it is aiohttp that closes it."""
+    """The WebSocket of an audio socket. It sends an error before a close, also when aiohttp closes it."""
 
     def __init__(self, limits: AudioSocketLimits) -> None:
         self._limit_bytes = limits.message_bytes
-        # A socket that is not read, as audio waits for room, sees no answer to its probes.
+        # A socket that is not read, while audio waits for capacity, receives no answer to its probes.
         heartbeat_s = max(_HEARTBEAT_S, 3 * limits.wait_s)
         super().__init__(heartbeat=heartbeat_s, max_msg_size=limits.message_bytes, compress=False)
         self.is_final = False
-        """Whether the speaker has closed, and nobody comes back to its turn."""
+        """Whether the speaker has closed and will not resume its turn."""
 
     async def incoming(
         self,
@@ -76,14 +76,14 @@ class AudioWebSocket(web.WebSocketResponse):
         self.is_final = _is_final(code or self.close_code)
 
     async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
-        """Close; a message that was too large is told first."""
+        """Close; after a message that was too large, an error is sent first."""
         if code == TOO_BIG.code:
             text = f"a message may have {self._limit_bytes} bytes: send the audio in pieces"
-            await self.tell(audio_socket.Error("too-big", text, retryable=False))
+            await self.send_message(audio_socket.Error("too-big", text, retryable=False))
         return await super().close(code=code, message=message, drain=drain)
 
-    async def tell(self, message: audio_socket.ToSpeaker) -> None:
-        """Send a message, unless the speaker has left: then the socket's own end says so."""
+    async def send_message(self, message: audio_socket.ToSpeaker) -> None:
+        """Send a message, unless the socket is closed."""
         if not self.closed:
             with suppress(ConnectionError):
                 await self.send_str(audio_socket.encode(message))
@@ -99,7 +99,7 @@ def _item(message: WSMessage) -> bytes | audio_socket.FromSpeaker | audio_socket
 
 
 def _is_final(code: int | None) -> bool:
-    """Whether nobody goes on with the turn after a close with this code."""
+    """Whether no speaker resumes the turn after a close with this code."""
     if code is None:
         return False
     return code in _NO_STATUS or code == TOO_BIG.code or close_codes.advice(code) is ReconnectAdvice.FINAL

@@ -1,4 +1,4 @@
-"""Answers: what control's operations say when they succeed, as JSON."""
+"""Responses: the JSON of control's operations that succeed."""
 
 from typing import Any, Literal
 
@@ -21,9 +21,9 @@ class ConversationResponse(msgspec.Struct, frozen=True):
     talk_over: TalkOver
     created_ms: int
     owner: str | None
-    """The worker that owns it; null when it waits for one."""
+    """The worker that owns it; null while it has none."""
     waits_s: int
-    """For how many seconds it has waited for an owner."""
+    """Seconds for which it has had no owner."""
     generation: int
     turn: int
     """The turn started last, 0 before the first."""
@@ -54,7 +54,7 @@ class ConversationResponse(msgspec.Struct, frozen=True):
 
 
 class TurnAccepted(msgspec.Struct, frozen=True):
-    """Speech that is on its way."""
+    """A turn whose audio is in the uplink."""
 
     turn: int
     audio_bytes: int
@@ -76,7 +76,7 @@ class ViewerTokenResponse(msgspec.Struct, frozen=True):
     """Seconds since the epoch."""
     role: Role
     url: str
-    """Where it is good for."""
+    """Stream URL the token is valid for."""
 
 
 class SessionTokenResponse(msgspec.Struct, frozen=True, rename="camel"):

@@ -1,4 +1,4 @@
-"""Speakers: every audio socket that is open now, as many as one process serves."""
+"""Speakers: the open audio sockets of the process, up to its limit."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +11,14 @@ from relay_runtime.tasks import TaskScope
 from relay_wire import problems
 from relay_wire.problems import Problem
 
-REFUSED = Counter("relay_control_speakers_refused_total", "Audio sockets refused: the process had its limit.")
+REFUSED = Counter(
+    "relay_control_speakers_refused_total", "Audio sockets refused at the limit of the process."
+)
 _RETRY_S = 1
 
 
 class Speakers(Sessions[AudioSocket]):
-    """Doors, each from its upgrade to its end.
+    """The open audio sockets, each from its upgrade to its end.
 
     Args:
         limit: Most audio sockets at once, those included whose upgrade is under way.
@@ -32,7 +34,7 @@ class Speakers(Sessions[AudioSocket]):
         """Count one audio socket, from before its upgrade to its end.
 
         Raises:
-            Problem: The process serves as many as it may.
+            Problem: The process is at its limit.
         """
         if self._admitted >= self._limit:
             REFUSED.inc()
@@ -45,11 +47,14 @@ class Speakers(Sessions[AudioSocket]):
             self._admitted -= 1
 
     async def drain(self, drain_s: float) -> None:
-        """Send every speaker elsewhere, spread over this time. Cancelling is safe."""
+        """Close every socket, spread over this time, so that its speaker connects to another process.
+
+        Cancelling is safe.
+        """
         async with TaskScope() as leaving:
             await drain(
                 self,
                 drain_s,
-                advise=lambda _door, _after_ms: None,
-                close=lambda door: leaving.spawn(door.drain(), name="drain"),
+                advise=lambda _socket, _after_ms: None,
+                close=lambda socket: leaving.spawn(socket.drain(), name="drain"),
             )

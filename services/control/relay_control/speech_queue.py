@@ -1,4 +1,4 @@
-"""The speech queue: what a speaker has sent and the uplink has not taken yet, in order."""
+"""The speech queue: messages of a speaker that are not processed yet, in order."""
 
 import asyncio
 from collections import deque
@@ -7,9 +7,9 @@ from typing import Generic, TypeVar
 
 from prometheus_client import Gauge
 
-QUEUED_BYTES = Gauge("relay_control_queued_bytes", "Speech received and not yet in the uplink.")
+QUEUED_BYTES = Gauge("relay_control_queued_bytes", "Bytes of speech received and not yet in the uplink.")
 _ITEM_BYTES = 128
-"""What an item counts beside its audio: also items without any are bounded."""
+"""Counted for an item beside its audio, so that items without audio are bounded too."""
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ class SpeechQueue(Generic[T]):
     """A queue of audio and of messages, bounded in bytes: at the limit ``put`` waits, so nothing is read.
 
     Args:
-        limit_bytes: When more waits than this, no more is taken. One item may exceed it.
+        limit_bytes: At this size ``put`` waits. One item may exceed it.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -31,7 +31,7 @@ class SpeechQueue(Generic[T]):
         self._room.set()
 
     async def put(self, item: bytes | T) -> None:
-        """Add an item, once there is room."""
+        """Add an item, once the queue is below its limit."""
         await self._room.wait()
         self._items.append((item, asyncio.get_running_loop().time()))
         self._resize(_cost(item))
@@ -47,7 +47,7 @@ class SpeechQueue(Generic[T]):
         """The next message, or the audio up to it, joined.
 
         Args:
-            least_bytes: With so much audio nothing is waited for.
+            least_bytes: Enough audio not to wait for more.
             most_bytes: Where joining ends.
             window_s: How long the audio that came first may wait for more.
         """

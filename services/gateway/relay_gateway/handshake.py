@@ -6,6 +6,7 @@ from aiohttp import hdrs, web
 
 from relay_auth.viewer_tokens import Grant, TokenError, ViewerTokens
 from relay_runtime import upgrade
+from relay_runtime.http import bearer
 from relay_wire import problems
 from relay_wire.problems import Problem
 
@@ -90,9 +91,8 @@ async def _verified(tokens: ViewerTokens, token: str) -> Grant:
 
 
 def _token(request: web.Request) -> str:
-    scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    if scheme.lower() == "bearer" and token:
-        return token.strip()
+    if token := bearer(request):
+        return token
     offered = (name for name in offered_protocols(request) if name.startswith(TOKEN_PREFIX))
     return next(offered, "").removeprefix(TOKEN_PREFIX)
 
