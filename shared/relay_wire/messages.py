@@ -60,7 +60,8 @@ class _Head(msgspec.Struct, frozen=True):
     type: str
 
 
-_DECODER = msgspec.json.Decoder(_Interrupt | Text | _Playback | Ping)
+_Json = _Interrupt | Text | _Playback | Ping
+_DECODER = msgspec.json.Decoder(_Json)
 _HEAD_DECODER = msgspec.json.Decoder(_Head)
 _ENCODER = msgspec.json.Encoder()
 
@@ -78,7 +79,7 @@ def decode(text: str) -> JsonMessage:
         MessageError: Not JSON, an unknown type, or a malformed message of another type.
     """
     try:
-        message: _Interrupt | Text | _Playback | Ping = _DECODER.decode(text)
+        message: _Json = _DECODER.decode(text)
         match message:
             case Ping(id):
                 _check_id(id)
