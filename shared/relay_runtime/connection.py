@@ -1,7 +1,7 @@
-"""Connections: aiohttp's HTTP protocol, with bounds on what one sender makes the process do.
+"""Connections: aiohttp's HTTP protocol, with bounds on the work that one client causes.
 
-Here is all that knows the inside of aiohttp's server. A mistake of a sender is answered or ends the sender's
-own connection, and is never logged as a defect: its header would come with the line, keys and all.
+Only this module knows internals of aiohttp's server. A mistake of a client is answered or ends the client's
+own connection, and is never logged as a defect: the log line would contain its header, keys included.
 """
 
 import asyncio
@@ -23,43 +23,41 @@ from relay_wire import problems
 from relay_wire.problems import Problem
 
 SERVER = "avatar-relay"
-"""The ``Server`` header: versions are nobody's business."""
+"""The ``Server`` header, without a version."""
 SLICE_BYTES = 8 * 1024
-"""Most bytes of one connection that are parsed in one turn of the event loop."""
+"""The most bytes of one connection that are parsed in one loop tick."""
 LINGER_S = 5.0
-"""How long the rest of a body that nobody reads is received and discarded, so that the answer arrives."""
+"""How long the rest of an unread body is received and discarded, so that the answer arrives."""
 LINGER_BYTES = 32 * 2**20
-"""How much of it is discarded before the connection is closed."""
+"""How many bytes of it are discarded before the connection is closed."""
 _SHORT_BODY_BYTES = 64 * 1024
 """The rest of a declared body up to this size is awaited; the connection of a longer one is closed."""
 
 _DEADLINE_SLACK = 0.01
 """Part of a deadline by which it may be late: many silent connections are closed together."""
 
-UNREADABLE = Counter("relay_http_unreadable_total", "Requests and bodies that are no HTTP.")
-UNREAD = Counter(
-    "relay_http_unread_total", "Connections closed because a body that nobody reads went on for too long."
-)
+UNREADABLE = Counter("relay_http_unreadable_total", "Requests and bodies that are not valid HTTP.")
+UNREAD = Counter("relay_http_unread_total", "Connections closed because an unread body was too long.")
 UNFINISHED = Counter(
-    "relay_http_unfinished_total", "Connections closed because no whole request came in time."
+    "relay_http_unfinished_total", "Connections closed because no complete request header came in time."
 )
 
-_SENDERS_MISTAKES = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
+_CLIENT_MISTAKES = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
 
 
 class Connection(RequestHandler):
     """One client's connection.
 
     Args:
-        manager: Whose it is.
-        deadlines: Close it when its first request does not come in time.
-        room: Has to have a place for it, else it is closed at once.
-        leaving: Whether it is to be closed after its next answer, for the client to go elsewhere.
+        manager: The server.
+        deadlines: Closes it when its first request does not come in time.
+        room: Limits the connections; one beyond the limit is closed at once.
+        leaving: Whether it is closed after its next answer, so that the client reconnects elsewhere.
         options: Further ones of ``RequestHandler``.
     """
 
     __slots__ = (
-        "_allow_frames", "_deadlines", "_discarded_bytes", "_frames", "_is_deaf", "_leaving",
+        "_allow_frames", "_deadlines", "_discarded_bytes", "_frames", "_ignores_input", "_leaving",
         "_next_slice", "_parsed_bytes", "_room", "_uncounted_frames", "_unparsed", "_unread",
     )  # fmt: skip
 
@@ -78,17 +76,17 @@ class Connection(RequestHandler):
         self._logging_enabled = False  # of aiohttp's access log
         self._leaving = leaving
         self._room: Room | None = room
-        """Where it has a place; None when it has found none."""
+        """The limit it is counted in; None when it was beyond it."""
         self._unread: StreamReader | None = None
-        """The body of a request that was answered before its end came."""
+        """The body of a request that was answered before the body's end."""
         self._discarded_bytes = 0
         self._unparsed, self._parsed_bytes = b"", 0
-        """What was read and is too much for one turn of the loop, and how much of it is parsed."""
+        """Bytes that were read and are too many for one loop tick, and how many of them are parsed."""
         self._next_slice: asyncio.Handle | None = None
         self._frames = ClientFrames()
         self._uncounted_frames = 0
         self._allow_frames: Callable[[int], bool] | None = None
-        self._is_deaf = False
+        self._ignores_input = False
         self._deadlines = deadlines
         deadlines.add(self)
 
@@ -102,12 +100,12 @@ class Connection(RequestHandler):
     # --- bytes that come in ----------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Part of ``asyncio.Protocol``. What was read at once is parsed slice by slice.
+        """Part of ``asyncio.Protocol``. Parses a large read slice by slice.
 
-        Between two slices the event loop serves the others: a slice of the smallest frames takes a few
-        milliseconds to parse, all that is read at once a hundred.
+        Between two slices the event loop serves other connections: a slice of the smallest frames takes a few
+        milliseconds to parse, a whole read a hundred.
         """
-        if not data:  # aiohttp's own call: go on with what the parser has
+        if not data:  # aiohttp's own call: continue with the parser's buffer
             super().data_received(data)
         elif self._unparsed:
             self._unparsed = self._unparsed[self._parsed_bytes :] + data
@@ -134,7 +132,7 @@ class Connection(RequestHandler):
                 self._resume_transport_reading()
 
     def _is_held(self) -> bool:
-        """Whether what is parsed has to be taken up before there is more."""
+        """Whether parsed messages must be consumed before more bytes are parsed."""
         return self._reading_paused or self._buffer_paused
 
     def _resume_transport_reading(self) -> None:
@@ -149,7 +147,7 @@ class Connection(RequestHandler):
         if self._payload_parser is not None:
             frames, data = self._frames.take(data)
             self._count_frames(frames)
-        if data and not self._is_deaf:
+        if data and not self._ignores_input:
             super().data_received(data)
 
     def _is_too_much(self, data: bytes) -> bool:
@@ -166,7 +164,7 @@ class Connection(RequestHandler):
 
     def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
         """Part of ``RequestHandler``: the connection is a WebSocket from here on."""
-        # What came with the upgrade is parsed as what comes after it.
+        # Bytes behind the upgrade request are parsed as those that come later.
         data, self._message_tail = self._message_tail, b""
         super().set_parser(parser, data_received_cb)
         if self._unparsed:  # it came later
@@ -178,18 +176,18 @@ class Connection(RequestHandler):
         """Bound the frames of a WebSocket.
 
         Args:
-            allow: Is given how many frames have come, before they are parsed. When it says no, nothing that
-                comes is parsed any more; it closes the socket.
+            allow: Called with the number of new frames, before they are parsed. When it returns False,
+                nothing is parsed any more; it closes the socket.
         """
         self._allow_frames = allow
         self._count_frames(0)
 
     def _count_frames(self, frames: int) -> None:
         self._uncounted_frames += frames
-        if self._allow_frames is None or self._is_deaf:
+        if self._allow_frames is None or self._ignores_input:
             return
         frames, self._uncounted_frames = self._uncounted_frames, 0
-        self._is_deaf = not self._allow_frames(frames)
+        self._ignores_input = not self._allow_frames(frames)
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -211,7 +209,7 @@ class Connection(RequestHandler):
         self._room.give_back()
         self._unread = None
         super().connection_lost(exc)
-        # Requests that nobody took up, and their bodies.
+        # Requests that were not handled, and their bodies.
         self._messages.clear()
         self._message_tail = b""
 
@@ -227,7 +225,7 @@ class Connection(RequestHandler):
     async def finish_response(
         self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send what is left of an answer; the connection closes after it when a long body is unread."""
+        """Send the rest of an answer; the connection closes after it when a long body is unread."""
         _cut_cycle(request)
         if not request.content.is_eof() and self.transport is not None:
             self._unread, self._discarded_bytes = request.content, 0
@@ -246,7 +244,7 @@ class Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to what is no request."""
+        """The answer to bytes that are not a valid request."""
         if not isinstance(exc, HttpProcessingError):
             return super().handle_error(request, status, exc, message)
         UNREADABLE.inc()
@@ -255,8 +253,8 @@ class Connection(RequestHandler):
         return response
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
-        """Log a defect; a mistake of the sender is only counted."""
-        if isinstance(kw.get("exc_info") or sys.exc_info()[1], _SENDERS_MISTAKES):
+        """Log a defect; a mistake of the client is only counted."""
+        if isinstance(kw.get("exc_info") or sys.exc_info()[1], _CLIENT_MISTAKES):
             UNREADABLE.inc()
         else:
             super().log_exception(*args, **kw)
@@ -315,7 +313,7 @@ async def _refuse_text(_request: BaseRequest) -> web.StreamResponse:
 
 
 def _cut_cycle(request: BaseRequest) -> None:
-    """Let go of a body that broke off: its error's traceback holds the frames that hold the body."""
+    """Release a body that broke off: the traceback of its error refers to frames that refer to it."""
     error = request.content.exception()
     if error is not None:
         error.__traceback__ = None

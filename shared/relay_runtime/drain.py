@@ -1,7 +1,7 @@
-"""Drain: how a service that is told to stop sends its clients elsewhere, a few at a time.
+"""Drain: a service that stops sends its clients to other processes, a few at a time.
 
-Every client is advised a moment of its own to reconnect at, and is closed somewhat after it if it is
-still here. Until then it is served as ever.
+Every client is advised to reconnect at a moment of its own, and is closed shortly after it if it is still
+connected. Until then it is served as before.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ from typing import Generic, NamedTuple, TypeVar
 import structlog
 
 STEPS = 20
-"""Batches a drain closes its clients in."""
+"""The number of batches in which a drain closes its clients."""
 CLOSE_S = 2.0
-"""How long a client may take to answer a close before its connection is dropped."""
+"""How long a client may take to answer a close before its connection is aborted."""
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ S = TypeVar("S")
 
 
 class Sessions(Generic[S]):
-    """What a service serves now: sockets or requests, each from its begin to its end."""
+    """The sockets or requests that a service serves now."""
 
     def __init__(self) -> None:
         self._sessions: set[S] = set()
@@ -50,7 +50,7 @@ class Sessions(Generic[S]):
             self._gone.set()
 
     async def gone_by(self, deadline: float) -> bool:
-        """Wait until nobody is left, at most until this moment of the loop's clock; whether it is so."""
+        """Wait until none is left, at most until this moment of the loop's clock; returns whether none is."""
         try:
             async with asyncio.timeout_at(deadline):
                 await self._gone.wait()
@@ -64,9 +64,9 @@ class Departure(NamedTuple, Generic[S]):
 
     session: S
     advised_s: float
-    """When it is asked to reconnect elsewhere."""
+    """When it is to reconnect elsewhere."""
     closed_s: float
-    """When it is closed if it has not: a step after the advice or more."""
+    """When it is closed if it is still connected: at least a step after the advice."""
 
 
 def schedule(sessions: Iterable[S], drain_s: float) -> list[Departure[S]]:
@@ -74,7 +74,7 @@ def schedule(sessions: Iterable[S], drain_s: float) -> list[Departure[S]]:
     step_s = drain_s / STEPS
     departures = []
     for session in sessions:
-        at = random.uniform(0, STEPS - 2)  # noqa: S311  # it spreads load, and guards nothing
+        at = random.uniform(0, STEPS - 2)  # noqa: S311  # it spreads load, and protects nothing
         departures.append(Departure(session, at * step_s, (math.floor(at) + 2) * step_s))
     return sorted(departures, key=attrgetter("closed_s"))
 
@@ -82,15 +82,15 @@ def schedule(sessions: Iterable[S], drain_s: float) -> list[Departure[S]]:
 async def drain(
     sessions: Sessions[S], drain_s: float, *, advise: Callable[[S, int], None], close: Callable[[S], object]
 ) -> None:
-    """Advise every client, then close those that stay, batch by batch.
+    """Advise every client, then close those that remain, batch by batch.
 
     Returns as soon as no client is left, at the latest ``CLOSE_S`` after ``drain_s``. Cancelling stops
-    it; clients that are not closed yet stay.
+    it; clients that are not closed yet remain.
 
     Args:
         sessions: The clients.
         drain_s: How long it may take.
-        advise: Tells a client in how many milliseconds to reconnect elsewhere.
+        advise: Sends a client the milliseconds after which to reconnect elsewhere.
         close: Begins to close a client's connection, with the code for a restart. Must not block.
     """
     departures = schedule(sessions, drain_s)

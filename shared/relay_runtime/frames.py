@@ -1,33 +1,33 @@
-"""A client's WebSocket frames before they are parsed: counted as they begin, their masks checked. Pure.
+"""A client's WebSocket frames before they are parsed: counts their headers, and checks their masks. Pure.
 
-A parser tells of whole messages, and after it has parsed all that was read: whoever sends nothing but
-fragments is never told of. Counting needs the heads of frames alone. aiohttp's parser serves both sides, and
-does not ask for the masks that every frame of a client has (RFC 6455 5.1).
+A parser reports whole messages, after it has parsed a whole read: fragments without an end are never
+reported. Counting needs only the headers of frames. aiohttp's parser serves both sides, and does not require
+the mask of every frame of a client (RFC 6455 5.1).
 """
 
 _MASKED, _LENGTH = 0x80, 0x7F
 _EXTENDED = {126: 2, 127: 8}
-"""Bytes of a length that stands behind these (RFC 6455 5.2)."""
+"""Bytes of the extended length behind these values (RFC 6455 5.2)."""
 REFUSED = bytes((0x83, 0x80, 0, 0, 0, 0))
 """A frame of an unknown opcode: a parser refuses it as a protocol error."""
 
 
 class ClientFrames:
-    """One connection's bytes from a client, from the upgrade on."""
+    """One connection's bytes from a client, after the upgrade."""
 
     __slots__ = ("_head", "_is_refused", "_payload_left")
 
     def __init__(self) -> None:
         self._head = b""
-        """The begin of a head whose rest is still to come."""
+        """The begin of an incomplete frame header."""
         self._payload_left = 0
         self._is_refused = False
 
     def take(self, data: bytes) -> tuple[int, bytes]:
-        """How many frames have a head that ends in these bytes, and what is to be parsed of them now.
+        """Count the frames whose header ends in these bytes; returns the number, and the bytes to parse now.
 
-        The begin of a head waits for its rest. In place of a frame without a mask there is one that is
-        refused, and nothing after it.
+        An incomplete header waits for its rest. A frame without a mask is replaced by one that the parser
+        refuses, and nothing follows it.
         """
         if self._is_refused:
             return 0, b""

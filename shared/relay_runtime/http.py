@@ -1,4 +1,4 @@
-"""The HTTP shell: serving an aiohttp application, and answering errors as problem details."""
+"""HTTP: serves an aiohttp application, and answers errors as problem details."""
 
 import asyncio
 import ssl
@@ -40,7 +40,7 @@ _EVERYWHERE: Translations = {
     UnicodeError: (problems.BAD_REQUEST, "the request has text that is not UTF-8"),
 }
 _BUSY = 503
-"""A status that asks to try again."""
+"""A status after which clients retry."""
 _BY_STATUS = {
     400: (problems.BAD_REQUEST, "the request cannot be understood"),
     404: (problems.NOT_FOUND, "no such path"),
@@ -71,9 +71,9 @@ async def listen(
         port: 0 takes a free one.
         tls: Encrypts every connection; None: none.
         header_s: How long a connection may take to send its first request's header.
-        keepalive_s: How long it may then wait between requests, the next one's header included.
-        room: For its connections; None: without a bound.
-        leaving: Whether connections are to be closed after their next answer, for clients to go elsewhere.
+        keepalive_s: The longest time between requests, the next one's header included.
+        room: Limits its connections; None: no limit.
+        leaving: Whether connections are closed after their next answer, so that clients reconnect elsewhere.
 
     Raises:
         OSError: The address cannot be bound.
@@ -100,11 +100,11 @@ async def listen(
 
 
 class ErrorTable:
-    """What the exceptions of a service are to its clients.
+    """The problems with which a service answers its exceptions.
 
     Args:
-        translations: Exception to its problem and detail. Those that are the same for every service, and
-            defects, need no entry.
+        translations: Exception to its problem and detail. Exceptions with the same answer in every
+            service, and defects, need no entry.
     """
 
     def __init__(self, translations: Translations) -> None:
@@ -126,10 +126,10 @@ class ErrorTable:
 
 
 class _Requests(Sessions[web.RequestHandler]):
-    """Those under way, each by its connection."""
+    """Running requests, each by its connection."""
 
     closed = False
-    """Whether further ones are refused."""
+    """Whether further requests are refused."""
 
 
 _REQUESTS = web.AppKey("requests", _Requests)
@@ -156,12 +156,12 @@ def application(translations: Translations, *middlewares: Middleware, **options:
 
 
 def errors_of(request: web.Request) -> ErrorTable:
-    """What exceptions are to the clients of the request's application."""
+    """The error table of the request's application."""
     return request.config_dict[_ERRORS]
 
 
 async def finish_requests(app: web.Application, within_s: float) -> None:
-    """Refuse further requests, and wait until those under way are done, at most so long. Safe to cancel."""
+    """Refuse further requests, and wait until the running ones end, at most this long. Safe to cancel."""
     app[_REQUESTS].closed = True
     await app[_REQUESTS].gone_by(asyncio.get_running_loop().time() + within_s)
 
@@ -173,7 +173,7 @@ def bearer(request: web.Request) -> str | None:
 
 
 def close_code(request: web.Request, error: Exception) -> CloseCode:
-    """The code that an error closes the request's WebSocket with. It is counted; a defect is logged."""
+    """The code with which an error closes the request's WebSocket. Counts it; logs a defect."""
     problem = errors_of(request).problem(error)
     code = close_codes.of_problem(problem.kind)
     SOCKET_ERRORS.labels(code.name).inc()
@@ -183,9 +183,9 @@ def close_code(request: web.Request, error: Exception) -> CloseCode:
 
 
 def plain_bodies(handler: Handler) -> Handler:
-    """The same handler, for bodies as they are: one with a ``Content-Encoding`` is refused with 415.
+    """The same handler, for plain bodies: one with a ``Content-Encoding`` is refused with 415.
 
-    Nothing inflates bodies here: a megabyte of gzip can be a gigabyte.
+    Nothing decompresses bodies here: a megabyte of gzip can be a gigabyte.
     """
 
     async def plain(request: web.Request) -> web.StreamResponse:
@@ -234,7 +234,7 @@ def _refusal(request: web.Request, error: Exception) -> web.Response:
     if isinstance(error, web.HTTPException) and error.status not in _BY_STATUS:
         raise error
     if isinstance(error, ConnectionError) and _is_gone(request):
-        return refusal(Problem(problems.BAD_REQUEST, "the sender left before the answer"))
+        return refusal(Problem(problems.BAD_REQUEST, "the client left before the answer"))
     problem = errors_of(request).problem(error)
     if problem.kind is problems.INTERNAL:
         log.error("request failed", path=request.path, exc_info=error)
@@ -245,5 +245,5 @@ def _refusal(request: web.Request, error: Exception) -> web.Response:
 
 
 def _is_gone(request: web.Request) -> bool:
-    """Whether the sender has left: no answer reaches it."""
+    """Whether the client has left: no answer reaches it."""
     return request.transport is None or request.transport.is_closing()

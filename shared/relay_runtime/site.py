@@ -1,4 +1,4 @@
-"""Sites: TCP ports whose connections must say what they want in time."""
+"""Sites: TCP ports with a deadline for the first request of a connection."""
 
 import asyncio
 import socket
@@ -20,13 +20,13 @@ class Site(web.BaseSite):
     """A TCP port.
 
     Args:
-        runner: Makes the connections' handlers.
+        runner: Creates the handlers of connections.
         host: Where to listen; ``::`` is every address of both families.
         port: 0 takes a free one.
         tls: Encrypts every connection; None: none.
         header_s: As ``HeaderDeadlines``.
-        keepalive_s: How long it may then wait between requests, the next one's header included.
-        room: For its connections.
+        keepalive_s: The longest time between requests, the next one's header included.
+        room: Limits its connections.
         leaving: As ``Connection``.
     """
 
@@ -54,7 +54,7 @@ class Site(web.BaseSite):
 
     @property
     def name(self) -> str:
-        """Where it listens, for people."""
+        """The URL it listens at, for messages."""
         return f"{'https' if self._ssl_context else 'http'}://{in_url(self._host)}:{self._port}"
 
     async def start(self) -> None:
@@ -66,7 +66,7 @@ class Site(web.BaseSite):
         await super().start()
         place: dict[str, Any] = {"host": self._host, "port": self._port}
         if is_wildcard(self._host) and is_ipv6(self._host):
-            # By itself the loop makes a socket for IPv6 only.
+            # The loop itself would create a socket for IPv6 only.
             place = {
                 "sock": socket.create_server(
                     (self._host, self._port),

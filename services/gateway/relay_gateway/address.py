@@ -1,4 +1,4 @@
-"""Addresses: whom a limit counts as one."""
+"""Client addresses: the address to which the limits of a request apply. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -6,26 +6,26 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Literal, NamedTuple, get_args
 
 _TRANSLATED = IPv6Network("64:ff9b::/96")
-"""Where translators put all IPv4 addresses (RFC 6052): as IPv6 they would be one customer."""
+"""The network of translated IPv4 addresses (RFC 6052): as IPv6 they would all be one customer."""
 _IPV6_PREFIX = 64
-"""One customer has as many IPv6 addresses as it likes, all in one such network."""
+"""The network of one customer, which can use all its addresses."""
 
 
 _WITH_PORT = re.compile(r"\[(?P<six>[^\]]*)\](?::\d{1,5})?|(?P<four>[\d.]+):\d{1,5}")
-"""As some balancers write it. IPv6 without brackets has no port: it could not be told from the address."""
+"""An address with a port, as some balancers write it. Without brackets a port of IPv6 is ambiguous."""
 
 
 Forwarding = Literal["none", "used", "ignored", "absent", "unreadable"]
-"""What became of ``X-Forwarded-For``: there was none and need not be; it names the client; it counts for
-nothing; it has fewer entries than there are proxies; or a proxy of ours wrote what is no address."""
+"""The use of ``X-Forwarded-For``: none came and none was expected; it names the client; it is ignored, since
+no proxy is trusted; it has fewer entries than there are proxies; or the entry is no address."""
 FORWARDINGS: tuple[Forwarding, ...] = get_args(Forwarding)
 
 
 class Forwarded(NamedTuple):
-    """Whom a request comes from."""
+    """The source of a request."""
 
     address: str
-    """An IPv4 address, an IPv6 network, or the peer as it is when there is nothing to be trusted."""
+    """An IPv4 address, an IPv6 network, or the peer unchanged when it is no IP address."""
     forwarding: Forwarding
 
 
@@ -33,22 +33,22 @@ def address_of(peer: str, forwarded: Sequence[str], proxies: int) -> Forwarded:
     """The address a request comes from.
 
     Args:
-        peer: Who connected.
-        forwarded: The lines of ``X-Forwarded-For``. Each proxy appends whom it was asked by, so only the
-            last entries are true, one for each proxy of ours; what stands before anybody can have written.
-        proxies: How many of ours there are.
+        peer: The address of the connection.
+        forwarded: The lines of ``X-Forwarded-For``. Each proxy appends the address of its client, so only the
+            last entries are reliable, one for each trusted proxy; a client can forge those before.
+        proxies: The number of trusted proxies.
     """
-    own = _counted(peer) or peer
+    own = _limited_address(peer) or peer
     if not proxies:
         return Forwarded(own, "ignored" if forwarded else "none")
     entries = [entry.strip() for line in forwarded for entry in line.split(",")]
     if len(entries) < proxies:
         return Forwarded(own, "absent")
-    told = _counted(entries[-proxies])
-    return Forwarded(told, "used") if told else Forwarded(own, "unreadable")
+    client = _limited_address(entries[-proxies])
+    return Forwarded(client, "used") if client else Forwarded(own, "unreadable")
 
 
-def _counted(text: str) -> str:
+def _limited_address(text: str) -> str:
     text = text.strip('"')
     found = _WITH_PORT.fullmatch(text)
     bare = (found["six"] or found["four"] or "") if found else text
