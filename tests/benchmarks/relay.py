@@ -122,14 +122,14 @@ class Relay(Target):
         return gateway
 
 
-class CompatRelay(Relay):
+class AvatarKitRelay(Relay):
     """The same relay, as the vendor's clients see it: JSON texts with base64 at ``/ws/agent``."""
 
-    name = "relay-compat"
+    name = "relay-avatarkit"
 
     def __init__(self, conversations: int, viewers: int = 1) -> None:
         settings = {
-            "RELAY_COMPAT": "true",
+            "RELAY_AVATARKIT_CLIENTS": "true",
             "SPATIUS_APP_ID": "bench",
             "SPATIUS_AVATAR_ID": "avatar",
         }
@@ -139,7 +139,7 @@ class CompatRelay(Relay):
         """As every target; raises ``NoRoute`` when these gateways do not speak to the vendor's clients."""
         async with aiohttp.ClientSession() as http, http.get(self._door(0)) as answer:
             if answer.status == HTTPStatus.NOT_FOUND:
-                raise NoRoute("this gateway has no /ws/agent: 'compat' is not available here")
+                raise NoRoute("this gateway has no /ws/agent: 'avatarkit' is not available here")
         await super().connect(seats)
 
     def seat(self, number: int, viewer: int = 0, start: str = "live") -> Seat:

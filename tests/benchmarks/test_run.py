@@ -75,7 +75,7 @@ def test_the_list_names_scenarios_and_peers() -> None:
         "idle",
         "storm",
         "ingest",
-        "compat",
+        "avatarkit",
         "scale",
         "load",
         "socketio",

@@ -7,7 +7,11 @@ import struct
 import aiohttp
 from tests.rigs.avatar_client import AvatarClient
 
-OPEN = {"RELAY_COMPAT": "true", "RELAY_COMPAT_QUERY_TOKEN": "true", "RELAY_COMPAT_VISITORS": "true"}
+OPEN = {
+    "RELAY_AVATARKIT_CLIENTS": "true",
+    "RELAY_AVATARKIT_QUERY_TOKEN": "true",
+    "RELAY_AVATARKIT_GUESTS": "true",
+}
 
 
 async def test_a_json_client_hears_what_the_backend_says(relay, speech) -> None:
@@ -47,7 +51,7 @@ async def test_a_json_client_hears_what_the_backend_says(relay, speech) -> None:
 async def test_a_visitor_talks_with_an_agent(relay, tmp_path, speech) -> None:
     """A clip by name, and what it says itself repeated; each a turn with motion."""
     (tmp_path / "hello.pcm").write_bytes(speech[:32_000])
-    settings = {**OPEN, "RELAY_COMPAT_AGENT": "clips", "RELAY_AGENT_CLIPS_DIR": str(tmp_path)}
+    settings = {**OPEN, "RELAY_AVATARKIT_AGENT": "clips", "RELAY_AGENT_CLIPS_DIR": str(tmp_path)}
     async with relay(settings=settings) as r:
         async with r.http.ws_connect(f"{r.stack.gateway_urls[0]}/ws/agent", max_msg_size=2**20) as socket:
             client = AvatarClient()
@@ -65,7 +69,7 @@ async def test_a_visitor_talks_with_an_agent(relay, tmp_path, speech) -> None:
 
 async def test_a_binary_client_gets_motion_for_its_speech(relay, speech) -> None:
     """A visitor: it uploads a turn, and is sent its motion, whole and in order."""
-    async with relay(settings={**OPEN, "RELAY_COMPAT_AVATARS": "hosted"}) as r:
+    async with relay(settings={**OPEN, "RELAY_AVATARKIT_AVATARS": "hosted"}) as r:
         url = f"{r.stack.gateway_urls[0]}/ws/host"
         frames: list[bytes] = []
         about = {}

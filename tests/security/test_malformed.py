@@ -18,9 +18,9 @@ UPGRADE = {
     b"Sec-WebSocket-Key": b"AAAAAAAAAAAAAAAAAAAAAA==",
 }
 GATEWAY = {
-    "RELAY_COMPAT": "true",
-    "RELAY_COMPAT_QUERY_TOKEN": "true",
-    "RELAY_COMPAT_VISITORS": "true",
+    "RELAY_AVATARKIT_CLIENTS": "true",
+    "RELAY_AVATARKIT_QUERY_TOKEN": "true",
+    "RELAY_AVATARKIT_GUESTS": "true",
     "SPATIUS_APP_ID": "app",
 }
 CONTROL = {

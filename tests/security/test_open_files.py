@@ -13,7 +13,8 @@ from relay_runtime.parent import end_with_parent
 
 FEW = 64
 VISITORS = {
-    "RELAY_COMPAT": "true", "RELAY_COMPAT_VISITORS": "true", "SPATIUS_APP_ID": "app", "RELAY_HEADER_S": "300",
+    "RELAY_AVATARKIT_CLIENTS": "true", "RELAY_AVATARKIT_GUESTS": "true",
+    "SPATIUS_APP_ID": "app", "RELAY_HEADER_S": "300",
 }  # fmt: skip
 
 

@@ -140,7 +140,7 @@ class Gateway:
         )
         app.router.add_get("/", _describe_paths)
         app.router.add_get("/v1/conversations/{id}/stream", self._stream)
-        if self._settings.compat:
+        if self._settings.avatarkit_clients:
             endpoints = AvatarKitEndpoints(
                 self._settings, self._keys, self._client,
                 acceptor=self.acceptor, services=self._services, tokens=self.tokens,

@@ -1,4 +1,4 @@
-"""Compat: the doors of the vendor's official clients. Nothing they read here is secret, ever."""
+"""Endpoints of the vendor's official clients (AvatarKit). Nothing that they read here is secret."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from relay_gateway.commands import BAD_MESSAGES
 from relay_gateway.dialects.avatarkit_binary import AvatarKitBinary
 from relay_gateway.dialects.avatarkit_json import AvatarKitJson
 from relay_gateway.guests import GuestConversations
-from relay_gateway.handshake import compat_grant
+from relay_gateway.handshake import avatarkit_grant
 from relay_gateway.inbound import InboundMessages
 from relay_gateway.session import SessionServices, SessionStart, ViewerSession
 from relay_gateway.socket import Socket
@@ -33,11 +33,11 @@ from relay_wire.messages import MessageError
 from relay_wire.problems import Problem
 
 _ANY_ORIGIN = {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*"}
-"""Their pages are served elsewhere; what they read here is public."""
+"""Pages of clients are served elsewhere; what they read here is public."""
 
 
 class AvatarKitEndpoints:
-    """``/ws/agent``, ``/ws/host``, and what clients read besides.
+    """``/ws/agent``, ``/ws/host`` and ``/api/config``.
 
     Args:
         settings: The gateway's.
@@ -64,13 +64,13 @@ class AvatarKitEndpoints:
         self._tokens = tokens
         self._settings = settings
         self._keys = keys
-        self._guests = GuestConversations(keys, client, services.uplink, agent=settings.compat_agent)
+        self._guests = GuestConversations(keys, client, services.uplink, agent=settings.avatarkit_agent)
         self._replay = services.replay
         self._acceptor = acceptor
         self._services = services
 
     def routes(self) -> list[web.RouteDef]:
-        """Every door."""
+        """The endpoints."""
         return [
             web.get("/ws/agent", self._agent),
             web.get("/ws/host", self._host),
@@ -81,7 +81,7 @@ class AvatarKitEndpoints:
         self._acceptor.check(request)
         async with self._conversation(await self._grant(request), host.Start()) as (keys, role):
             beginning = await self._replay.begin(keys, "turn")
-            _check_rate(beginning.record, self._settings.compat_sample_rate)
+            _check_rate(beginning.record, self._settings.avatarkit_sample_rate)
             start = SessionStart(keys, beginning, role, AvatarKitJson(beginning.record))
             return await self._acceptor.accept(request, ViewerSession(self._services, start).run)
 
@@ -112,10 +112,10 @@ class AvatarKitEndpoints:
             MessageError: The first message is no start, or late.
         """
         try:
-            async with asyncio.timeout(self._settings.compat_start_s):
+            async with asyncio.timeout(self._settings.avatarkit_start_s):
                 message = await messages.receive()
         except TimeoutError:
-            raise MessageError(f"no start within {self._settings.compat_start_s:g} s") from None
+            raise MessageError(f"no start within {self._settings.avatarkit_start_s:g} s") from None
         if message is None:
             return None
         if message.type is not WSMsgType.TEXT:
@@ -133,18 +133,18 @@ class AvatarKitEndpoints:
 
     async def _grant(self, request: web.Request) -> Grant | None:
         settings = self._settings
-        return await compat_grant(
-            request, self._tokens, query=settings.compat_query_token, visitors=settings.compat_visitors
+        return await avatarkit_grant(
+            request, self._tokens, query=settings.avatarkit_query_token, guests=settings.avatarkit_guests
         )
 
     @asynccontextmanager
     async def _conversation(
         self, grant: Grant | None, start: host.Start
     ) -> AsyncIterator[tuple[ConversationKeys, Role]]:
-        """The one a token is for; a visitor's own is as the settings say, and as it wishes within them.
+        """The conversation of the token, counted against its limit; or a guest's own, until the block ends.
 
         Raises:
-            MessageError: The visitor wishes for an avatar that is not for visitors.
+            MessageError: The guest requests an avatar that is not for guests.
         """
         if grant is not None:
             self._conversations.acquire(grant.conversation)
@@ -154,11 +154,11 @@ class AvatarKitEndpoints:
                 self._conversations.release(grant.conversation)
             return
         avatar_id = start.avatar_id or self._settings.avatar_id
-        if avatar_id not in (self._settings.avatar_id, *self._settings.compat_avatars):
-            raise MessageError("avatar_id: this avatar is not for visitors")
+        if avatar_id not in (self._settings.avatar_id, *self._settings.avatarkit_avatars):
+            raise MessageError("avatar_id: this avatar is not for guests")
         async with self._guests.conversation(
             avatar_id=avatar_id,
-            sample_rate=start.sample_rate or self._settings.compat_sample_rate,
+            sample_rate=start.sample_rate or self._settings.avatarkit_sample_rate,
         ) as keys:
             yield keys, Role.SPEAK
 
@@ -186,17 +186,17 @@ def _plays(record: Conversation, rate: int) -> bool:
 
 def _config(settings: AvatarKitSettings) -> web.RouteDef:
     """``/api/config``, with the fields of all the clients' generations."""
-    rate = settings.compat_sample_rate
-    answer = {
+    rate = settings.avatarkit_sample_rate
+    body = {
         "appId": settings.app_id,
         "avatarId": settings.avatar_id,
         "region": settings.region,
-        # The clients play at the input's rate, whatever the output's is said to be: both are what is sent.
+        # Clients play at the input rate whatever the output rate is: both are the rate of the relay's audio.
         "inputSampleRate": rate,
         "outputSampleRate": rate,
     }
 
     async def config(_request: web.Request) -> web.Response:
-        return web.json_response(answer, headers=_ANY_ORIGIN)
+        return web.json_response(body, headers=_ANY_ORIGIN)
 
     return web.get("/api/config", config)

@@ -1,4 +1,4 @@
-"""The handshake: who wants to watch what, decided before the socket is opened."""
+"""The handshake: the subprotocol and the token of an upgrade request."""
 
 from typing import NoReturn
 
@@ -22,11 +22,11 @@ def offered_protocols(request: web.Request) -> list[str]:
 
 
 def check_upgrade(request: web.Request) -> None:
-    """Refuse what is not a WebSocket upgrade for our protocol.
+    """Refuse a request that is no WebSocket upgrade to our subprotocol.
 
     Raises:
-        Problem: It is no WebSocket handshake; or it offers subprotocols and ours is not among them: a
-            browser would give up, too.
+        Problem: It is no WebSocket handshake; or it offers subprotocols without ours: a browser would fail
+            the connection, too.
     """
     upgrade.check_upgrade(request)
     offered = offered_protocols(request)
@@ -35,9 +35,9 @@ def check_upgrade(request: web.Request) -> None:
 
 
 def is_browser(request: web.Request) -> bool:
-    """Whether an upgrade has its token as a subprotocol, and can be accepted.
+    """Whether a request is an acceptable upgrade with its token as a subprotocol.
 
-    Only browsers need that: they can set no header, and their pages are told no status of a refusal.
+    Only browsers need that: they can set no header, and their pages cannot read the status of a refusal.
     """
     if hdrs.AUTHORIZATION in request.headers:
         return False
@@ -49,38 +49,38 @@ def is_browser(request: web.Request) -> bool:
 
 
 async def grant_of(request: web.Request, tokens: ViewerTokens, conversation: str) -> Grant:
-    """What the client's token allows here.
+    """The grant of the client's token for a conversation.
 
     Raises:
         Problem: There is no token, it is not valid, or it is for another conversation.
     """
-    grant = await _verified(tokens, _token(request) or _ask_for_token())
+    grant = await _verified(tokens, _token(request) or _demand_token())
     if grant.conversation != conversation:
         raise Problem(problems.FORBIDDEN, "the token is for another conversation")
     return grant
 
 
-async def compat_grant(
-    request: web.Request, tokens: ViewerTokens, *, query: bool, visitors: bool
+async def avatarkit_grant(
+    request: web.Request, tokens: ViewerTokens, *, query: bool, guests: bool
 ) -> Grant | None:
-    """What the token of one of the vendor's clients allows, and for which conversation.
+    """The grant of the token of one of the vendor's clients, for any conversation.
 
     Args:
         request: The upgrade request.
-        tokens: Checks them.
-        query: Whether the token may stand in the query: these clients know nothing but a URL.
-        visitors: Whether there need not be one.
+        tokens: Verifies them.
+        query: Whether the token may be in the query: these clients are configured with a URL only.
+        guests: Whether it may be missing.
 
     Returns:
-        None for a visitor.
+        None for a guest.
 
     Raises:
         Problem: There is no token, or it is not valid.
     """
     token = (request.query.get("token", "") if query else "") or _token(request)
-    if not token and visitors:
+    if not token and guests:
         return None
-    return await _verified(tokens, token or _ask_for_token())
+    return await _verified(tokens, token or _demand_token())
 
 
 async def _verified(tokens: ViewerTokens, token: str) -> Grant:
@@ -97,7 +97,7 @@ def _token(request: web.Request) -> str:
     return next(offered, "").removeprefix(TOKEN_PREFIX)
 
 
-def _ask_for_token() -> NoReturn:
+def _demand_token() -> NoReturn:
     raise Problem(
         problems.UNAUTHORIZED,
         f"send a viewer token as 'Authorization: Bearer <token>' or as the subprotocol {TOKEN_PREFIX}<token>",

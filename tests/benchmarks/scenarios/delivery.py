@@ -7,7 +7,7 @@ from tests.benchmarks import flame
 from tests.benchmarks.cpu import Meter
 from tests.benchmarks.floor import Floor
 from tests.benchmarks.peers import PEERS
-from tests.benchmarks.relay import CompatRelay, Relay
+from tests.benchmarks.relay import AvatarKitRelay, Relay
 from tests.benchmarks.report import Goal, Report
 from tests.benchmarks.scenario import Options, scenario
 from tests.benchmarks.target import Sample, Target
@@ -18,7 +18,7 @@ from relay_streams.turn_input import CHUNKS_AT_ONCE
 P99_LIMIT_MS = 50.0
 """A rate counts as carried while p99 stays below."""
 FIRST_RATE = 1500.0
-COMPAT_RATE = 2000.0
+AVATARKIT_RATE = 2000.0
 GROWTH = 1.4
 MOST_STEPS = 10
 
@@ -67,24 +67,27 @@ async def steady(options: Options) -> Report:
 
 
 @scenario(
-    "compat", "the same as steady over /ws/agent, the vendor's clients' protocol, beside the native one"
+    "avatarkit", "the same as steady over /ws/agent, the vendor's clients' protocol, beside the native one"
 )
-async def compat(options: Options) -> Report:
+async def avatarkit(options: Options) -> Report:
     """Both on the same traffic; it must cost at most twice as much."""
     conversations, size_bytes = options.conversations or 500, options.frame_bytes or 2048
     async with AsyncExitStack() as stack:
         targets = await _enter(stack, options, conversations, options.viewers or 1)
-        targets.append(CompatRelay(conversations, options.viewers or 1))
+        targets.append(AvatarKitRelay(conversations, options.viewers or 1))
         await stack.enter_async_context(targets[-1])
         await targets[-1].connect()
-        report = Report("compat", peer=options.peer)
+        report = Report("avatarkit", peer=options.peer)
         await _take_turns(
-            report, targets, Traffic.steady(conversations, size_bytes, options.rate or COMPAT_RATE), options
+            report,
+            targets,
+            Traffic.steady(conversations, size_bytes, options.rate or AVATARKIT_RATE),
+            options,
         )
-    cost, native = report.us("relay-compat"), report.us("relay")
+    cost, native = report.us("relay-avatarkit"), report.us("relay")
     report.extra |= {
-        "compat_us": cost and round(cost, 1),
-        "compat_latency_ms": report.latency_ms("relay-compat"),
+        "avatarkit_us": cost and round(cost, 1),
+        "avatarkit_latency_ms": report.latency_ms("relay-avatarkit"),
     }
     report.goals.append(Goal("cost over native", 2.0, cost / native if cost and native else None))
     return report

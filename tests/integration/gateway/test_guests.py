@@ -11,12 +11,12 @@ from relay_gateway.guests import GUESTS, LEFT_OPEN
 from relay_streams import conversations
 from relay_wire import uplink
 
-OPTIONS: dict[str, Any] = {"compat": True, "compat_visitors": True, "avatar_id": "ava"}
+OPTIONS: dict[str, Any] = {"avatarkit_clients": True, "avatarkit_guests": True, "avatar_id": "ava"}
 
 
 async def test_a_visit(bench) -> None:
     """The conversation is as the settings say, wants an owner, and is ended when the viewer leaves."""
-    async with bench(compat_sample_rate=24000, **OPTIONS) as b:
+    async with bench(avatarkit_sample_rate=24000, **OPTIONS) as b:
         async with b.http.ws_connect(f"{b.url}/ws/agent") as socket:
             ready = json.loads(await socket.receive_str())
             keys = b.store.keys.conversation(ready["sessionId"])
@@ -36,7 +36,7 @@ async def test_a_visit(bench) -> None:
 async def test_a_host_visit(bench) -> None:
     """What the start wishes for, it gets, within what the operator lists."""
     async with (
-        bench(compat_avatars="third, other", **OPTIONS) as b,
+        bench(avatarkit_avatars="third, other", **OPTIONS) as b,
         b.http.ws_connect(f"{b.url}/ws/host") as socket,
     ):
         await socket.send_json({"action": "start", "avatar_id": "other", "sample_rate": 8000})
@@ -48,8 +48,8 @@ async def test_a_host_visit(bench) -> None:
 @pytest.mark.parametrize(
     ("wish", "why"),
     [
-        ({"avatar_id": "somebody-elses"}, "not for visitors"),
-        ({"avatar_id": "AVA"}, "not for visitors"),
+        ({"avatar_id": "somebody-elses"}, "not for guests"),
+        ({"avatar_id": "AVA"}, "not for guests"),
         ({"avatar_id": "x" * 60_000}, "not a start"),
         ({"avatar_id": "a\x00va"}, "not a start"),
         ({"avatar_id": "ava\u202e"}, "not a start"),
@@ -58,7 +58,7 @@ async def test_a_host_visit(bench) -> None:
 )
 async def test_what_a_visitor_may_not_wish_for(bench, wish: dict[str, Any], why: str) -> None:
     """Another avatar than those the operator lists: no conversation is made."""
-    async with bench(compat_avatars="other", **OPTIONS) as b:
+    async with bench(avatarkit_avatars="other", **OPTIONS) as b:
         visits = metric(GUESTS)
         async with b.http.ws_connect(f"{b.url}/ws/host") as socket:
             await socket.send_json({"action": "start", **wish})
@@ -69,7 +69,7 @@ async def test_what_a_visitor_may_not_wish_for(bench, wish: dict[str, Any], why:
 
 async def test_the_avatar_of_a_tokens_conversation(bench) -> None:
     """Another cannot be had with it."""
-    async with bench(compat_query_token=True, **OPTIONS) as b:
+    async with bench(avatarkit_query_token=True, **OPTIONS) as b:
         for avatar, kind in (("ava", 3), ("other", 4)):
             async with b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
                 await socket.send_json({"action": "start", "avatar_id": avatar})
@@ -79,10 +79,10 @@ async def test_the_avatar_of_a_tokens_conversation(bench) -> None:
 @pytest.mark.parametrize("path", ["/ws/agent", "/ws/host"])
 async def test_tokens_still_count(bench, path: str) -> None:
     """A forged token is no visit; and without the setting there are none."""
-    async with bench(compat_query_token=True, **OPTIONS) as b:
+    async with bench(avatarkit_query_token=True, **OPTIONS) as b:
         forged = b.token(key="x" * 40)
         assert await b.refused(path=f"{path}?token={forged}", headers={}) == (401, "unauthorized")
-    async with bench(compat=True, avatar_id="ava") as b:
+    async with bench(avatarkit_clients=True, avatar_id="ava") as b:
         assert await b.refused(path=path, headers={}) == (401, "unauthorized")
 
 

@@ -133,7 +133,7 @@ async def test_a_ping_is_answered_with_what_it_was_called(bench, ping_id: Any) -
 @pytest.mark.parametrize("refusal", ["store_unavailable", "store_refused"])
 async def test_what_redis_refuses_ends_no_socket(bench, door: str, refusal: str) -> None:
     """A right that is missing, or data of another kind, is told as an error event; the socket goes on."""
-    async with bench(compat=True, avatar_id="ava") as b, await b.connect(door) as socket:
+    async with bench(avatarkit_clients=True, avatar_id="ava") as b, await b.connect(door) as socket:
         if refusal == "store_unavailable":
             await b.store.client.execute("ACL", "SETUSER", "default", "-evalsha", "-eval")
         else:
@@ -182,7 +182,7 @@ async def test_a_microphone_frame_of_another_kind(bench) -> None:
 async def test_a_message_too_big(bench, door: str) -> None:
     """2 MiB: told first, then closed with a code to come back after; nobody else disturbed."""
     async with (
-        bench(compat=True, avatar_id="ava") as b,
+        bench(avatarkit_clients=True, avatar_id="ava") as b,
         b.viewer() as other,
         await b.connect(door) as socket,
     ):

@@ -11,7 +11,7 @@ def http(b: GatewayRig, path: str) -> str:
     return b.url.replace("ws", "http", 1) + path
 
 
-@pytest.mark.parametrize("settings", [{}, {"compat": True, "avatar_id": "ava"}])
+@pytest.mark.parametrize("settings", [{}, {"avatarkit_clients": True, "avatar_id": "ava"}])
 async def test_a_gateway_that_takes_viewers(bench, eventually, settings: dict[str, Any]) -> None:
     """200, with the fields that the vendor's clients read, whether they are served or not."""
     async with bench(**settings) as b:

@@ -113,7 +113,7 @@ async def test_a_gateway_with_public_keys_renews_nothing(bench, tmp_path, eventu
 
 async def test_the_vendors_clients_are_told_nothing(bench, eventually) -> None:
     """They could not use it."""
-    async with bench(compat=True, avatar_id="ava") as b:
+    async with bench(avatarkit_clients=True, avatar_id="ava") as b:
         headers = {"Authorization": f"Bearer {b.token(ttl_s=TTL_S)}"}
         async with await b.connect("/ws/agent", headers=headers) as socket, short(b):
             assert "ready" in await socket.receive_str()

@@ -249,8 +249,8 @@ def test_secrets_are_never_flags(service: str, flag: str, form: str) -> None:
         ["--planted-secret"],
         ["--gateway-port", "planted-secret"],
         ["--gateway-port=planted-secret"],
-        ["--compat=planted-secret"],
-        ["--no-compat=planted-secret"],
+        ["--avatarkit-clients=planted-secret"],
+        ["--no-avatarkit-clients=planted-secret"],
         ["--gateway-prot=planted-secret"],
         ["--gateway-host", "x", "planted-secret"],
         ["-hplanted-secret"],
@@ -279,7 +279,7 @@ def test_flags() -> None:
         "relay-gateway",
         [
             "--origins=https://a.example, https://b.example",
-            "--no-compat",
+            "--no-avatarkit-clients",
             "--slow-client-s",
             "1.5",
             "--log-level",
@@ -287,7 +287,7 @@ def test_flags() -> None:
         ],
     )
     assert settings.origins == ("https://a.example", "https://b.example")
-    assert (settings.compat, settings.slow_client_s, settings.log_level) == (False, 1.5, "info")
+    assert (settings.avatarkit_clients, settings.slow_client_s, settings.log_level) == (False, 1.5, "info")
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_flags() -> None:
         ("RELAY_HEADER_S", "0", "RELAY_HEADER_S must be greater than 0"),
         ("RELAY_HEADER_S", "inf", "RELAY_HEADER_S must be a number"),
         ("RELAY_HEADER_S", "nan", "RELAY_HEADER_S must be a number"),
-        ("RELAY_COMPAT", "maybe", "RELAY_COMPAT must be true or false"),
+        ("RELAY_AVATARKIT_CLIENTS", "maybe", "RELAY_AVATARKIT_CLIENTS must be true or false"),
         ("RELAY_LOG_LEVEL", "loud", "RELAY_LOG_LEVEL must be one of 'debug', 'info', 'warning' or 'error'"),
         ("RELAY_TOKEN_SECRET", "short", "RELAY_TOKEN_SECRET must have 32 characters or more"),
         ("RELAY_KEY_PREFIX", "a{b}", "RELAY_KEY_PREFIX must match"),
@@ -325,7 +325,7 @@ def test_refusals_speak_of_settings(
 def test_every_refusal_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """One line for each."""
     monkeypatch.setenv("RELAY_GATEWAY_PORT", "x")
-    monkeypatch.setenv("RELAY_COMPAT", "x")
+    monkeypatch.setenv("RELAY_AVATARKIT_CLIENTS", "x")
     with pytest.raises(SettingsError) as refused:
         GatewaySettings.load()
     assert len(str(refused.value).splitlines()) == 2

@@ -7,13 +7,13 @@ import pytest
 
 from relay_wire import audio_socket, events, messages
 from relay_wire.avatarkit import host
-from relay_wire.avatarkit import messages as compat
+from relay_wire.avatarkit import messages as avatarkit
 
 READERS: list[tuple[Callable[[str], Any], type[Exception], str]] = [
     (messages.decode, messages.MessageError, "ping"),
     (audio_socket.decode, audio_socket.AudioSocketError, "end"),
     (audio_socket.decode_answer, audio_socket.AudioSocketError, "turn"),
-    (compat.decode, messages.MessageError, "ping"),
+    (avatarkit.decode, messages.MessageError, "ping"),
     (host.decode_start, messages.MessageError, "start"),
     (lambda text: events.decode(text.encode(errors="surrogatepass")), events.EventError, "pong"),
 ]
@@ -45,8 +45,8 @@ def test_text_that_is_no_unicode_is_a_bad_message(read, error: type[Exception], 
         (messages.decode, '{"type":"interrupt","x":' + "[" * 60_000),
         (audio_socket.decode, '{"type":"start","key":"%s"}' % ("z " * 30_000)),
         (audio_socket.decode, '{"type":"%s"}' % ("z" * 60_000)),
-        (compat.decode, '{"type":"set_avatar","avatarId":"a\\u0000zzzz"}'),
-        (compat.decode, '{"type":"ping","x":' + "[" * 60_000),
+        (avatarkit.decode, '{"type":"set_avatar","avatarId":"a\\u0000zzzz"}'),
+        (avatarkit.decode, '{"type":"ping","x":' + "[" * 60_000),
         (host.decode_start, '{"action":"%s"}' % ("z" * 60_000)),
         (host.decode_start, '{"action":"start","avatar_id":"a\\u0000zzzz"}'),
     ],

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from relay_wire import audio_socket, close_codes, messages, pcm, problems, uplink
 from relay_wire.audio_socket import AudioSocketError
 from relay_wire.avatarkit import host
-from relay_wire.avatarkit import messages as compat_messages
+from relay_wire.avatarkit import messages as avatarkit_messages
 from relay_wire.close_codes import ReconnectAdvice
 from relay_wire.messages import MessageError
 from relay_wire.problems import Problem
@@ -87,7 +87,7 @@ def test_what_is_deep_or_endless_is_no_message(text: str) -> None:
 def test_what_is_deep_is_no_message_of_the_vendors_clients() -> None:
     """Neither of their JSON, nor of their binary protocol's first message."""
     deep = "[" * 60_000
-    for decode in (compat_messages.decode, host.decode_start):
+    for decode in (avatarkit_messages.decode, host.decode_start):
         for text in (deep, '{"type":"ping","x":' + deep, '{"action":"start","x":' + deep):
             with pytest.raises(MessageError):
                 decode(text)

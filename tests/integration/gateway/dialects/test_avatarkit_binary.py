@@ -17,7 +17,7 @@ from relay_turns.machine import TurnMachine
 from relay_turns.rules import Rules
 from relay_wire import events, uplink
 
-OPTIONS: dict[str, Any] = {"compat": True, "compat_query_token": True, "avatar_id": "ava"}
+OPTIONS: dict[str, Any] = {"avatarkit_clients": True, "avatarkit_query_token": True, "avatar_id": "ava"}
 PCM = bytes(range(256)) * 4
 
 
@@ -161,7 +161,7 @@ async def test_bad_starts(bench, first: str | bytes, why: str) -> None:
 async def test_who_says_nothing_is_closed(bench) -> None:
     """After its own timeout."""
     async with (
-        bench(compat_start_s=0.05, **OPTIONS) as b,
+        bench(avatarkit_start_s=0.05, **OPTIONS) as b,
         b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket,
     ):
         kind, _, payload = await told(socket)

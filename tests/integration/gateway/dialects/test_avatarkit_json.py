@@ -24,7 +24,7 @@ from relay_wire import events, frame, uplink
 from relay_wire.avatarkit import texts
 from relay_wire.frame import Kind
 
-OPTIONS: dict[str, Any] = {"compat": True, "compat_query_token": True, "avatar_id": "ava"}
+OPTIONS: dict[str, Any] = {"avatarkit_clients": True, "avatarkit_query_token": True, "avatar_id": "ava"}
 PCM = bytes(range(256)) * 10
 
 
@@ -280,7 +280,7 @@ async def test_the_end_of_a_conversation(bench) -> None:
 
 async def test_what_clients_read_besides(bench) -> None:
     """The rate they play at is the one that is sent; nothing else of the settings is there."""
-    async with bench(compat_sample_rate=24000, **OPTIONS) as b:
+    async with bench(avatarkit_sample_rate=24000, **OPTIONS) as b:
         await b.service.heartbeat.tried()
         http = b.url.replace("ws", "http", 1)
         async with b.http.get(f"{http}/api/config") as answer:
@@ -308,12 +308,12 @@ async def test_refusals(bench) -> None:
 
 
 async def test_both_doors_are_opened_by_name(bench) -> None:
-    """No route without RELAY_COMPAT, no token in the query without RELAY_COMPAT_QUERY_TOKEN."""
+    """No route without RELAY_AVATARKIT_CLIENTS, no token in the query without RELAY_AVATARKIT_QUERY_TOKEN."""
     async with bench() as b:
         assert await b.refused(path="/ws/agent") == (404, "not-found")
         async with b.http.get(f"{b.url.replace('ws', 'http', 1)}/api/config") as answer:
             assert answer.status == 404
-    async with bench(compat=True, avatar_id="ava") as b:
+    async with bench(avatarkit_clients=True, avatar_id="ava") as b:
         assert await b.refused(path=f"/ws/agent?token={b.token()}", headers={}) == (401, "unauthorized")
         async with await b.connect("/ws/agent") as socket:
             assert json.loads(await socket.receive_str())["type"] == "ready"
@@ -322,4 +322,6 @@ async def test_both_doors_are_opened_by_name(bench) -> None:
 def test_clients_need_an_app_and_an_avatar() -> None:
     """Refused at the start, not at the first client."""
     with pytest.raises(SettingsError, match="SPATIUS_AVATAR_ID"):
-        GatewaySettings.load(RELAY_TOKEN_SECRET=KEY, redis_url="redis://x", compat=True, app_id="app")
+        GatewaySettings.load(
+            RELAY_TOKEN_SECRET=KEY, redis_url="redis://x", avatarkit_clients=True, app_id="app"
+        )
