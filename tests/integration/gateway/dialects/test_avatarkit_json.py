@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from base64 import b64encode
 from contextlib import asynccontextmanager
 from typing import Any
@@ -37,7 +38,11 @@ class Speaker:
 
     def take(self, effects: list[Effect]) -> None:
         publishes = [effect for effect in effects if isinstance(effect, Publish)]
-        self.bench.writer.append(publishes, checkpoint=self.machine.state.encode())
+        # The machine's clock begins with the test: it is asked at 0.
+        ends_at_s = time.time() + (self.machine.plays_until or 0)
+        self.bench.writer.append(
+            publishes, checkpoint=b"", turn_phase=self.machine.phase, turn_ends_at_ms=int(ends_at_s * 1000)
+        )
 
     async def say(self, turn: int, *, end: bool = True, pcm: bytes = PCM) -> None:
         """Audio of a turn, and motion at both its ends."""
