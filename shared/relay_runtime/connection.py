@@ -17,7 +17,7 @@ from aiohttp.web_request import BaseRequest
 from prometheus_client import Counter
 
 from relay_runtime.frames import ClientFrames
-from relay_runtime.open_files import Room
+from relay_runtime.open_files import ConnectionLimit
 from relay_runtime.refusal import refusal
 from relay_wire import problems
 from relay_wire.problems import Problem
@@ -51,14 +51,24 @@ class Connection(RequestHandler):
     Args:
         manager: The server.
         deadlines: Closes it when its first request does not come in time.
-        room: Limits the connections; one beyond the limit is closed at once.
+        connection_limit: Limits the connections; one beyond the limit is closed at once.
         leaving: Whether it is closed after its next answer, so that the client reconnects elsewhere.
         options: Further ones of ``RequestHandler``.
     """
 
     __slots__ = (
-        "_allow_frames", "_deadlines", "_discarded_bytes", "_frames", "_ignores_input", "_leaving",
-        "_next_slice", "_parsed_bytes", "_room", "_uncounted_frames", "_unparsed", "_unread",
+        "_allow_frames",
+        "_deadlines",
+        "_discarded_bytes",
+        "_frames",
+        "_ignores_input",
+        "_leaving",
+        "_limit",
+        "_next_slice",
+        "_parsed_bytes",
+        "_uncounted_frames",
+        "_unparsed",
+        "_unread",
     )  # fmt: skip
 
     def __init__(
@@ -66,7 +76,7 @@ class Connection(RequestHandler):
         manager: web.Server,
         *,
         deadlines: "HeaderDeadlines",
-        room: Room,
+        connection_limit: ConnectionLimit,
         leaving: Callable[[], bool],
         **options: Any,
     ) -> None:
@@ -75,7 +85,7 @@ class Connection(RequestHandler):
         super().__init__(manager, loop=loop, auto_decompress=False, lingering_time=LINGER_S, **options)
         self._logging_enabled = False  # of aiohttp's access log
         self._leaving = leaving
-        self._room: Room | None = room
+        self._limit: ConnectionLimit | None = connection_limit
         """The limit it is counted in; None when it was beyond it."""
         self._unread: StreamReader | None = None
         """The body of a request that was answered before the body's end."""
@@ -145,7 +155,7 @@ class Connection(RequestHandler):
         if self._is_too_much(data):
             return
         if self._payload_parser is not None:
-            frames, data = self._frames.take(data)
+            frames, data = self._frames.feed(data)
             self._count_frames(frames)
         if data and not self._ignores_input:
             super().data_received(data)
@@ -193,10 +203,10 @@ class Connection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of ``asyncio.Protocol``."""
-        if self._room is not None and self._room.take():
+        if self._limit is not None and self._limit.acquire():
             super().connection_made(transport)
         else:
-            self._room = None
+            self._limit = None
             cast(asyncio.Transport, transport).abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -204,9 +214,9 @@ class Connection(RequestHandler):
         self._deadlines.remove(self)
         self._allow_frames = None
         self._unparsed = b""
-        if self._room is None:
+        if self._limit is None:
             return
-        self._room.give_back()
+        self._limit.release()
         self._unread = None
         super().connection_lost(exc)
         # Requests that were not handled, and their bodies.

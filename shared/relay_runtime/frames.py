@@ -23,7 +23,7 @@ class ClientFrames:
         self._payload_left = 0
         self._is_refused = False
 
-    def take(self, data: bytes) -> tuple[int, bytes]:
+    def feed(self, data: bytes) -> tuple[int, bytes]:
         """Count the frames whose header ends in these bytes; returns the number, and the bytes to parse now.
 
         An incomplete header waits for its rest. A frame without a mask is replaced by one that the parser

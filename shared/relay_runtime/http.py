@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from relay_runtime.connection import SERVER
 from relay_runtime.drain import Sessions
-from relay_runtime.open_files import Room
+from relay_runtime.open_files import ConnectionLimit
 from relay_runtime.refusal import refusal
 from relay_runtime.site import Site
 from relay_settings.host import in_url
@@ -58,7 +58,7 @@ async def listen(
     tls: ssl.SSLContext | None = None,
     header_s: float = 10.0,
     keepalive_s: float = 75.0,
-    room: Room | None = None,
+    connection_limit: ConnectionLimit | None = None,
     leaving: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[str]:
     """Serve an application while the block runs; yields its base URL.
@@ -72,7 +72,7 @@ async def listen(
         tls: Encrypts every connection; None: none.
         header_s: How long a connection may take to send its first request's header.
         keepalive_s: The longest time between requests, the next one's header included.
-        room: Limits its connections; None: no limit.
+        connection_limit: Limits its connections; None: no limit.
         leaving: Whether connections are closed after their next answer, so that clients reconnect elsewhere.
 
     Raises:
@@ -88,7 +88,7 @@ async def listen(
             tls=tls,
             header_s=header_s,
             keepalive_s=keepalive_s,
-            room=room or Room(sys.maxsize),
+            connection_limit=connection_limit or ConnectionLimit(sys.maxsize),
             leaving=leaving,
         )
         await site.start()

@@ -24,7 +24,7 @@ REFUSED = Counter(
 log = structlog.get_logger(__name__)
 
 
-class Room:
+class ConnectionLimit:
     """The limit on connections of clients.
 
     Args:
@@ -33,25 +33,25 @@ class Room:
 
     def __init__(self, connections: int) -> None:
         self.connections = connections
-        self.taken = 0
+        self.used = 0
         self._logged_at = float("-inf")
 
     @classmethod
-    def of(cls, open_files: int) -> "Room":
+    def of(cls, open_files: int) -> "ConnectionLimit":
         """The limit for a process with this many open files; the metric shows its connections."""
-        room = cls(max(1, open_files - min(RESERVED, open_files // 2)))
-        CONNECTIONS.set_function(lambda: room.taken)
-        return room
+        limit = cls(max(1, open_files - min(RESERVED, open_files // 2)))
+        CONNECTIONS.set_function(lambda: limit.used)
+        return limit
 
     @property
     def viewers(self) -> int:
         """The most connections of viewers, which last."""
         return max(1, self.connections - min(_SPARE, self.connections // 4))
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Count a connection; False when there are as many as the limit."""
-        if self.taken < self.connections:
-            self.taken += 1
+        if self.used < self.connections:
+            self.used += 1
             return True
         REFUSED.inc()
         now = asyncio.get_running_loop().time()
@@ -60,9 +60,9 @@ class Room:
             log.warning("connections are refused: too few open files are left", connections=self.connections)
         return False
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Count a connection that has ended."""
-        self.taken -= 1
+        self.used -= 1
 
 
 def raise_limit() -> int:

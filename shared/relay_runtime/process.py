@@ -20,7 +20,7 @@ from aiohttp import web
 
 from relay_runtime import heap, open_files
 from relay_runtime.http import listen
-from relay_runtime.open_files import Room
+from relay_runtime.open_files import ConnectionLimit
 from relay_runtime.tasks import TaskScope
 from relay_runtime.tls import Certificate
 from relay_settings.base import SettingsError
@@ -45,7 +45,7 @@ class Process:
         self._stopping = asyncio.Event()
         self._admin_url = ""
         self._tls: ssl.SSLContext | None = None
-        self.room = Room.of(open_files.raise_limit())
+        self.connection_limit = ConnectionLimit.of(open_files.raise_limit())
         """For the connections of clients; the admin port's are not among them."""
 
     async def start(self) -> None:
@@ -78,7 +78,7 @@ class Process:
         Raises:
             OSError: The address cannot be bound.
         """
-        return await self._listen(app, host, port, self._tls, self.room)
+        return await self._listen(app, host, port, self._tls, self.connection_limit)
 
     async def _listen(
         self,
@@ -86,7 +86,7 @@ class Process:
         host: str,
         port: int,
         tls: ssl.SSLContext | None,
-        room: Room | None = None,
+        connection_limit: ConnectionLimit | None = None,
     ) -> str:
         settings = self._settings
         return await self._stack.enter_async_context(
@@ -97,7 +97,7 @@ class Process:
                 tls=tls,
                 header_s=settings.header_s,
                 keepalive_s=settings.keepalive_s,
-                room=room,
+                connection_limit=connection_limit,
                 leaving=lambda: self.health.draining,
             )
         )

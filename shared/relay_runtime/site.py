@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from relay_runtime.connection import Connection, HeaderDeadlines
-from relay_runtime.open_files import Room
+from relay_runtime.open_files import ConnectionLimit
 from relay_settings.host import in_url, is_ipv6, is_wildcard
 
 BACKLOG = 1024
@@ -26,7 +26,7 @@ class Site(web.BaseSite):
         tls: Encrypts every connection; None: none.
         header_s: As ``HeaderDeadlines``.
         keepalive_s: The longest time between requests, the next one's header included.
-        room: Limits its connections.
+        connection_limit: Limits its connections.
         leaving: As ``Connection``.
     """
 
@@ -39,7 +39,7 @@ class Site(web.BaseSite):
         tls: ssl.SSLContext | None,
         header_s: float,
         keepalive_s: float,
-        room: Room,
+        connection_limit: ConnectionLimit,
         leaving: Callable[[], bool],
     ) -> None:
         super().__init__(runner, ssl_context=tls, backlog=BACKLOG)
@@ -48,7 +48,7 @@ class Site(web.BaseSite):
         self._header_s = header_s
         self._deadlines = HeaderDeadlines(header_s)
         self._keepalive_s = keepalive_s
-        self._room = room
+        self._limit = connection_limit
         self._leaving = leaving
         self._app_runner = runner
 
@@ -88,7 +88,7 @@ class Site(web.BaseSite):
         return Connection(
             server,
             deadlines=self._deadlines,
-            room=self._room,
+            connection_limit=self._limit,
             leaving=self._leaving,
             keepalive_timeout=self._keepalive_s,
         )

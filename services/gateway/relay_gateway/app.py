@@ -227,7 +227,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
 
 async def main(settings: GatewaySettings, process: Process) -> None:
     """Serve viewers until the process leaves the balancers, then drain."""
-    most = min(settings.max_viewers, process.room.viewers)
+    most = min(settings.max_viewers, process.connection_limit.viewers)
     async with gateway(settings.model_copy(update={"max_viewers": most})) as service:
         process.health.add("redis", service.readiness, service.heartbeat.degradation)
         process.health.add("token keys", service.tokens.readiness)

@@ -24,7 +24,7 @@ def taken(stream: bytes, cuts: Iterable[int]) -> tuple[int, bytes]:
     """How many frames were counted, and what a parser got."""
     frames, counted, parsed = ClientFrames(), 0, b""
     for cut in [*cuts, len(stream)]:
-        count, data = frames.take(stream[:cut])
+        count, data = frames.feed(stream[:cut])
         counted, parsed, stream = counted + count, parsed + data, stream[cut:]
     return counted, parsed
 
