@@ -40,7 +40,7 @@ async def test_it_is_served_to_everybody(bench) -> None:
         "/api/session-token": {"post"},
         "/session-token": {"post"},
     }
-    shown = document["components"]["schemas"]["ConversationShown"]
+    shown = document["components"]["schemas"]["ConversationResponse"]
     assert shown["properties"]["state"]["enum"] == ["closing", "ended", "open"]
     listed = document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
     assert len(listed) == len(problems.REGISTRY)
