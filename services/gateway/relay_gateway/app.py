@@ -13,7 +13,8 @@ from relay_gateway.accept import Acceptor
 from relay_gateway.admission import Admission
 from relay_gateway.avatarkit import AvatarKitEndpoints
 from relay_gateway.dialects.native import Native
-from relay_gateway.fanout.feed import Feeds
+from relay_gateway.fanout.catch_up import CatchUp
+from relay_gateway.fanout.feeds import Feeds
 from relay_gateway.fanout.replay import Replay
 from relay_gateway.handshake import grant_of, is_browser
 from relay_gateway.hub import Hub
@@ -74,19 +75,30 @@ class Gateway:
         self.tokens = ViewerTokens(settings)
         self.hub = Hub()
         self.renewals = Renewals(self.tokens, settings.token_max_life_s)
-        self.feeds = Feeds(consumer, ring_bytes=settings.ring_bytes, linger_s=settings.feed_linger_s)
+        replay = Replay(client)
+        self.feeds = Feeds(
+            consumer,
+            CatchUp(
+                replay,
+                slow_s=settings.slow_client_s,
+                outage_s=settings.store_patience_s,
+                replay_bytes=settings.client_buffer_bytes,
+            ),
+            spawn=partial(tasks.spawn, name="subscriber"),
+            ring_bytes=settings.ring_bytes,
+            linger_s=settings.feed_linger_s,
+        )
         self.acceptor = Acceptor(settings, self.hub)
         self._admission = Admission(settings)
         self._services = SessionServices(
             settings=settings,
             hub=self.hub,
             feeds=self.feeds,
-            replay=Replay(client),
+            replay=replay,
             uplink=Uplink(client, UplinkLimits.of(settings)),
             presence=Presence(client, interval_s=settings.presence_s, patience_s=settings.owner_wait_s),
             renewals=self.renewals,
             is_connected=lambda: client.connected,
-            spawn=partial(tasks.spawn, name="subscriber"),
         )
 
     async def start(self) -> None:

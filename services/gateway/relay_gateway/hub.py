@@ -42,7 +42,7 @@ class Hub(Sessions[Subscriber]):
         await drain(
             self,
             drain_s,
-            advise=lambda viewer, after_ms: viewer.say(events.Reconnect(after_ms, "draining")),
+            advise=lambda viewer, after_ms: viewer.send_event(events.Reconnect(after_ms, "draining")),
             close=lambda viewer: viewer.end(RESTART),
         )
 

@@ -124,7 +124,7 @@ class Presence:
         """Send the viewers that do not know it yet that there is no owner."""
         for viewer in watched.viewers - (watched.informed or set()):
             NO_OWNERS.inc()
-            viewer.say(NO_OWNER)
+            viewer.send_event(NO_OWNER)
         watched.informed = set(watched.viewers)
 
     def _plan(self, watched: _Watched, due: float) -> None:

@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 class Recipient(Protocol):
     """A viewer, as far as renewals know it."""
 
-    def say(self, event: events.GatewayEvent) -> None:
+    def send_event(self, event: events.GatewayEvent) -> None:
         """Send an event."""
 
 
@@ -113,7 +113,7 @@ class Renewals:
         RENEWALS.labels("renewed").inc()
         renewal.grant = grant
         if renewal.viewer is not None:
-            renewal.viewer.say(events.TokenRenewed(token, grant.expires_at))
+            renewal.viewer.send_event(events.TokenRenewed(token, grant.expires_at))
             self._plan(renewal)
 
     def _plan(self, renewal: Renewal) -> None:

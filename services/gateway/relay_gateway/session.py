@@ -1,17 +1,17 @@
 """A viewer session: one viewer of one conversation, from its hello to its end, in any dialect."""
 
-import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiohttp import WSMessage
 
 from relay_auth.viewer_tokens import Grant, Role
 from relay_gateway.commands import BAD_MESSAGES, BAD_REPORTS, ViewerCommands
 from relay_gateway.dialects.dialect import BadMessage, BadReport, Dialect
-from relay_gateway.fanout.feed import Feed, Feeds
+from relay_gateway.fanout.feeds import Feeds
+from relay_gateway.fanout.reader import FeedReader
 from relay_gateway.fanout.replay import Replay, StartPoint
 from relay_gateway.fanout.subscriber import Subscriber
 from relay_gateway.hub import Hub
@@ -24,7 +24,6 @@ from relay_streams.keys import ConversationKeys
 from relay_streams.uplink import Uplink
 from relay_wire import events
 from relay_wire.close_codes import BAD_MESSAGE, RESTART, SLOW_CONSUMER
-from relay_wire.position import Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +39,6 @@ class SessionServices:
     renewals: Renewals
     is_connected: Callable[[], bool]
     """Whether Redis is connected."""
-    spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
-    """Starts a task that the gateway owns."""
 
 
 class SessionStart(NamedTuple):
@@ -69,7 +66,7 @@ class ViewerSession:
     )  # fmt: skip
 
     _socket: Socket
-    _feed: Feed
+    _feed: FeedReader
     _subscriber: Subscriber
     _commands: ViewerCommands
     _renewal: Renewal | None
@@ -108,13 +105,13 @@ class ViewerSession:
         record = start.beginning.record
         self._socket = socket
         self._feed = services.feeds.attach(self._keys, record.tail, ended=record.state == "ended")
-        self._subscriber = self._subscribe(start.beginning.cursor)
+        self._subscriber = Subscriber(socket, self._dialect, start.beginning.cursor)
         self._commands = ViewerCommands(
             services.uplink,
             self._keys,
             start.role,
             speech_wait_s=services.settings.uplink_wait_s,
-            send_event=self._subscriber.say,
+            send_event=self._subscriber.send_event,
             reachable=services.is_connected,
         )
         socket.websocket.on_too_big = self._refuse_size
@@ -123,8 +120,8 @@ class ViewerSession:
         services.hub.add(self._subscriber)
 
     def _greet(self) -> None:
-        self._subscriber.say(_hello(self._begin.beginning, self._services.settings))
-        self._subscriber.start()
+        self._subscriber.send_event(_hello(self._begin.beginning, self._services.settings))
+        self._feed.add(self._subscriber)
         self._start = None
 
     @property
@@ -132,22 +129,8 @@ class ViewerSession:
         assert self._start is not None  # noqa: S101  # a session runs once
         return self._start
 
-    def _subscribe(self, cursor: Position) -> Subscriber:
-        services, settings = self._services, self._services.settings
-        return Subscriber(
-            self._socket,
-            self._dialect,
-            self._feed,
-            services.replay,
-            cursor,
-            slow_s=settings.slow_client_s,
-            patience_s=settings.store_patience_s,
-            replay_bytes=settings.client_buffer_bytes,
-            spawn=services.spawn,
-        )
-
     def _close(self) -> None:
-        self._subscriber.stop()
+        self._feed.remove(self._subscriber)
         self._socket.websocket.on_too_big = None
         self._services.feeds.detach(self._feed)
         if self._renewal is not None:
@@ -159,7 +142,7 @@ class ViewerSession:
 
     async def _handle(self, message: WSMessage) -> None:
         try:
-            command = self._dialect.read(message)
+            command = self._dialect.read(message.data)
             if isinstance(command, bytes):
                 self._socket.write(command)
             elif command is not None:
@@ -194,7 +177,9 @@ class ViewerSession:
 
     def _refuse_size(self) -> None:
         limit = self._services.settings.gateway_max_message_bytes
-        self._subscriber.say(events.Error("too_big", f"a message may have {limit} bytes", retryable=False))
+        self._subscriber.send_event(
+            events.Error("too_big", f"a message may have {limit} bytes", retryable=False)
+        )
         self._socket.flush()
 
 

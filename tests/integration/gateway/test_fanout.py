@@ -110,8 +110,8 @@ async def test_a_feed_that_fails_ends_its_viewers(bench, eventually) -> None:
         for turn in (1, 2):
             await b.turn(turn, frames=300, size=30_000)
         await collect(live, 604)
-        [feed] = b.service.feeds._feeds.values()
-        feed._following.deliver = None  # what a defect would do
+        [reader] = b.service.feeds._readers.values()
+        reader._subscription.deliver = None  # what a defect would do
         with capture_logs():  # writing a traceback would read files
             b.publish(events.Transcript("assistant", "x"))
             assert seqs(await collect(live, 1)) == [606]

@@ -7,7 +7,7 @@ from tests.rigs.gateway import GatewayRig, assert_whole, collect, listen_to, sai
 from tests.rigs.metrics import metric
 
 from relay_client import Viewer
-from relay_gateway.fanout.subscriber import CATCHING_UP, REPLAY_FAILURES
+from relay_gateway.fanout.catch_up import CATCHING_UP, REPLAY_FAILURES
 from relay_wire import events
 
 

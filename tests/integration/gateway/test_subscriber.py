@@ -14,8 +14,9 @@ from tests.rigs.gateway import collect, listen_to, seqs
 from tests.rigs.metrics import metric
 
 from relay_gateway.accept import CLOSES
+from relay_gateway.fanout.catch_up import CATCHING_UP
 from relay_gateway.fanout.ring import RING_BYTES
-from relay_gateway.fanout.subscriber import CATCHING_UP, GAPS
+from relay_gateway.fanout.subscriber import GAPS
 from relay_gateway.hub import UNSENT
 from relay_wire import events, frame, messages
 from relay_wire.frame import HEADER_BYTES
@@ -64,7 +65,7 @@ async def test_the_kernel_takes_no_megabytes(bench, eventually) -> None:
         await b.turn(1, frames=300, size=30_000)
         await collect(quick, 302)
         await eventually(lambda: metric(CATCHING_UP) == 1)
-        transports = [one._socket._transport for one in b.service.hub]
+        transports = [one.connection._transport for one in b.service.hub]
         kept = [kept_by_kernel(transport.get_extra_info("socket").fileno()) for transport in transports]
         assert max(kept) <= 3 * 65_536, "what is on the wire, and one write"
 

@@ -110,7 +110,7 @@ async def test_an_advised_viewer_keeps_the_old_until_it_has_the_new(bench) -> No
         await b.turn(1)
         b.services[1].hub.leaving = True
         [subscriber] = b.service.hub
-        subscriber.say(events.Reconnect(0, "draining"))
+        subscriber.send_event(events.Reconnect(0, "draining"))
         async with asyncio.timeout(5):
             while not viewer.report.failures:
                 await asyncio.sleep(0.005)

@@ -1,5 +1,6 @@
 """The gateway's ring of recent frames."""
 
+from relay_gateway.dialects.native import Native
 from relay_gateway.fanout.batch import Batch, SharedFrame
 from relay_gateway.fanout.ring import Ring
 from relay_gateway.websocket import message_head
@@ -31,11 +32,11 @@ def a_ring(limit: int = 3 * SIZE) -> Ring:
 
 def seqs(batch: Batch | None) -> list[int]:
     assert batch is not None
-    assert batch.end == batch.deliveries[-1].position
-    assert batch.binary == b"".join(
-        message_head(SIZE) + a_frame(each.position.seq) for each in batch.deliveries
+    assert batch.end == batch.frames[-1].position
+    assert batch.encoded(Native) == b"".join(
+        message_head(SIZE) + a_frame(each.position.seq) for each in batch.frames
     )
-    return [each.position.seq for each in batch.deliveries]
+    return [each.position.seq for each in batch.frames]
 
 
 def test_what_follows_a_cursor() -> None:

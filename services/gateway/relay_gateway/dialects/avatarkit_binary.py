@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-from aiohttp import WSMessage, WSMsgType
-
 from relay_gateway.dialects.dialect import BadMessage
 from relay_gateway.fanout.batch import Batch
 from relay_gateway.websocket import BINARY, joined
@@ -27,41 +25,40 @@ class AvatarKitBinary:
     def __init__(self, record: Conversation) -> None:
         self._record = record
         self._reader = SampleReader(record.sample_rate)
-        self._refusal = ""
-        """Why no more of the turn is taken: what follows would be taken for PCM."""
-        self._said_all = False
-        self._seen_all = False
+        self._audio_error = ""
+        """Why the rest of the turn is rejected: after an error, a header would be read as PCM."""
+        self._input_complete = False
+        self._motion_complete = False
         self.over = False
 
-    def read(self, message: WSMessage) -> Utterance | None:
-        """A piece of the turn."""
-        if message.type is not WSMsgType.BINARY:
+    def read(self, data: bytes | str) -> Utterance | None:
+        """A chunk of the turn."""
+        if isinstance(data, str):
             raise BadMessage("after the start, messages are binary")
         try:
-            audio, last = host.decode_audio(message.data)
+            audio, last = host.decode_audio(data)
         except MessageError as error:
             raise BadMessage(str(error)) from None
         pcm = self._samples(audio, last=last)
-        self._said_all = self._said_all or last
+        self._input_complete = self._input_complete or last
         return Utterance(pcm, last) if pcm or last else None
 
     def _samples(self, audio: bytes, *, last: bool) -> bytes:
-        if self._refusal:
-            raise BadMessage(self._refusal)
+        if self._audio_error:
+            raise BadMessage(self._audio_error)
         try:
             pcm = self._reader.feed(audio)
             return pcm + self._reader.finish() if last else pcm
         except AudioError as error:
-            self._refusal = str(error)
-            raise BadMessage(self._refusal) from None
+            self._audio_error = str(error)
+            raise BadMessage(self._audio_error) from None
 
     def frames(self, batch: Batch) -> bytes:
         """Motion; the client has the audio."""
-        return joined(BINARY, (told for delivery in batch.deliveries for told in self._told(delivery.data)))
+        return joined(BINARY, (message for each in batch.frames for message in self._encode(each.data)))
 
-    def event(self, event: events.GatewayEvent, cursor: Position) -> bytes:
-        """What concerns the motion."""
-        _ = cursor
+    def event(self, event: events.GatewayEvent, _cursor: Position, /) -> bytes:
+        """Events that concern the motion."""
         match event:
             case events.Hello():
                 about = host.metadata(
@@ -76,17 +73,17 @@ class AvatarKitBinary:
                 return joined(BINARY, [host.error(text)])
         return b""
 
-    def _told(self, data: bytes) -> Iterator[bytes]:
+    def _encode(self, data: bytes) -> Iterator[bytes]:
         received = frame.decode(data)
         if received.kind is Kind.MOTION and received.payload:
-            self._seen_all = self._seen_all or received.is_end
+            self._motion_complete = self._motion_complete or received.is_end
             yield host.animation(received.payload, last=received.is_end)
         match events.of_frame(data):
             case events.Error(_, text):
                 yield host.error(text)
             case events.AudioOnly(reason):
                 yield host.error(f"there is no more motion: {reason}")
-            case events.TurnEnded() if self._said_all:
-                if not self._seen_all:
+            case events.TurnEnded() if self._input_complete:
+                if not self._motion_complete:
                     yield host.end()
                 self.over = True

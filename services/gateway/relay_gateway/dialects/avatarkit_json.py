@@ -1,6 +1,5 @@
-"""``/ws/agent``: the vendor's clients of all generations, in JSON texts."""
+"""``/ws/agent``: the vendor's JSON protocol, in all its versions."""
 
-from aiohttp import WSMessage, WSMsgType
 from prometheus_client import Counter
 
 from relay_gateway.dialects.dialect import BadMessage
@@ -11,10 +10,11 @@ from relay_wire import events, messages, uplink
 from relay_wire.avatarkit import messages as clients
 from relay_wire.avatarkit import texts
 from relay_wire.avatarkit.rounds import Rounds
+from relay_wire.avatarkit.texts import translate
 from relay_wire.messages import ClientMessage
 from relay_wire.position import Position
 
-UNKNOWN = Counter("relay_gateway_unknown_messages_total", "Messages of types that no client we know has.")
+UNKNOWN = Counter("relay_gateway_unknown_messages_total", "Messages of a type that no known client sends.")
 
 
 class AvatarKitJson:
@@ -30,25 +30,25 @@ class AvatarKitJson:
         self._record = record
         self._rounds = Rounds()
 
-    def read(self, message: WSMessage) -> ClientMessage | bytes | None:
-        """What of it means something to us."""
-        if message.type is not WSMsgType.TEXT:
+    def read(self, data: bytes | str) -> ClientMessage | bytes | None:
+        """The relay's own message for it, or the reply."""
+        if not isinstance(data, str):
             raise BadMessage("messages here are JSON text")
         try:
-            said = clients.decode(message.data)
+            message = clients.decode(data)
         except messages.MessageError as error:
             raise BadMessage(str(error)) from None
-        return self._answer(said) or _meaning(said)
+        return self._reply(message) or _translated(message)
 
     def frames(self, batch: Batch) -> bytes:
-        """What of them this client can use."""
+        """Translated once for all these clients, then numbered for this one."""
         return joined(
-            TEXT, (text for delivery in batch.deliveries for text in self._rounds.follow(delivery.told))
+            TEXT,
+            (text for each in batch.frames for text in self._rounds.follow(each.derived(translate))),
         )
 
-    def event(self, event: events.GatewayEvent, cursor: Position) -> bytes:
-        """In the clients' own words, if they have any for it."""
-        _ = cursor
+    def event(self, event: events.GatewayEvent, _cursor: Position, /) -> bytes:
+        """The clients' own message for it, if they have one."""
         match event:
             case events.Hello():
                 return joined(TEXT, [texts.ready(self._record.id, event)])
@@ -57,8 +57,8 @@ class AvatarKitJson:
             case _:
                 return joined(TEXT, texts.of_event(event))
 
-    def _answer(self, said: clients.Message | clients.Unknown) -> bytes | None:
-        match said:
+    def _reply(self, message: clients.Message | clients.Unknown) -> bytes | None:
+        match message:
             case clients.StartAgent():
                 return joined(TEXT, [texts.AGENT_READY])
             case clients.SetAvatar(avatar) if avatar and avatar != self._record.avatar_id:
@@ -68,20 +68,20 @@ class AvatarKitJson:
         return None
 
 
-def _meaning(said: clients.Message | clients.Unknown) -> ClientMessage | None:
-    """The same in our own words; None when it needs no answer and no owner."""
-    meaning: ClientMessage | None = None
-    match said:
+def _translated(message: clients.Message | clients.Unknown) -> ClientMessage | None:
+    """The relay's own message; None when it needs no reply and no owner."""
+    translated: ClientMessage | None = None
+    match message:
         case clients.MicAudio(pcm):
-            meaning = uplink.Microphone(pcm or b"")
+            translated = uplink.Microphone(pcm or b"")
         case clients.MicEnd():
-            meaning = uplink.Microphone(b"", end=True)
+            translated = uplink.Microphone(b"", end=True)
         case clients.Text(text) | clients.TextQuery(text):
-            meaning = uplink.Text(text)
+            translated = uplink.Text(text)
         case clients.Interrupt():
-            meaning = uplink.Interrupt()
+            translated = uplink.Interrupt()
         case clients.Ping():
-            meaning = messages.Ping()
+            translated = messages.Ping()
         case clients.PlaySample(clip):
-            meaning = uplink.ClipRequest(clip)
-    return meaning
+            translated = uplink.ClipRequest(clip)
+    return translated

@@ -1,39 +1,28 @@
-"""The dialect: how one viewer is spoken with. It reads what the viewer says, and writes what it is told."""
+"""The dialect: the protocol of one viewer, in both directions."""
 
 from typing import Protocol
 
-from aiohttp import WSMessage
-
-from relay_gateway.fanout.batch import Batch
-from relay_wire import events
+from relay_gateway.fanout.encoder import Encoder
 from relay_wire.messages import ClientMessage
-from relay_wire.position import Position
 
 
 class BadMessage(ValueError):
-    """Raised when a viewer sent something that cannot be understood."""
+    """Raised when a viewer sent something that cannot be decoded."""
 
 
 class BadReport(BadMessage):
-    """Raised when that is a playback report: it is passed over, since a viewer is not to end by it."""
+    """Raised when that is a playback report: it is skipped, and does not count towards closing the viewer."""
 
 
-class Dialect(Protocol):
-    """One viewer's protocol. What the viewer is told comes as whole WebSocket messages, joined."""
+class Dialect(Encoder, Protocol):
+    """Decodes what one viewer sends, and encodes what it receives."""
 
-    @property
-    def over(self) -> bool:
-        """Whether the viewer has all it came for."""
+    def read(self, data: bytes | str) -> ClientMessage | bytes | None:
+        """Decode a binary or text message of the viewer.
 
-    def read(self, message: WSMessage) -> ClientMessage | bytes | None:
-        """What a viewer says; or the answer, when the dialect has it; or nothing of interest.
+        Returns:
+            The message; or the reply to it, encoded, when the dialect has it; or None when neither is needed.
 
         Raises:
-            BadMessage: It cannot be understood.
+            BadMessage: It cannot be decoded.
         """
-
-    def frames(self, batch: Batch) -> bytes:
-        """The stream's next frames."""
-
-    def event(self, event: events.GatewayEvent, cursor: Position) -> bytes:
-        """An event of the gateway's own, after the frame at the cursor."""

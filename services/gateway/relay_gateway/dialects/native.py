@@ -1,10 +1,10 @@
 """``avatar-relay.v1``: the frames themselves, the same bytes for everybody."""
 
-from aiohttp import WSMessage, WSMsgType
+from collections.abc import Sequence
 
 from relay_gateway.dialects.dialect import BadMessage, BadReport
-from relay_gateway.fanout.batch import Batch
-from relay_gateway.websocket import BINARY, joined
+from relay_gateway.fanout.batch import Batch, SharedFrame
+from relay_gateway.websocket import BINARY, joined, message_head
 from relay_wire import events, frame, messages
 from relay_wire.frame import Codec, Flags, Frame, Kind
 from relay_wire.messages import ClientMessage
@@ -17,12 +17,12 @@ class Native:
 
     over = False
 
-    def read(self, message: WSMessage) -> ClientMessage:
+    def read(self, data: bytes | str) -> ClientMessage:
         """JSON text, or microphone audio in a frame."""
         try:
-            if message.type is WSMsgType.TEXT:
-                return messages.decode(message.data)
-            received = frame.decode(message.data)
+            if isinstance(data, str):
+                return messages.decode(data)
+            received = frame.decode(data)
         except messages.ReportError as error:
             raise BadReport(str(error)) from None
         except (messages.MessageError, frame.FrameError) as error:
@@ -34,8 +34,13 @@ class Native:
         return Microphone(bytes(received.payload), received.is_end)
 
     def frames(self, batch: Batch) -> bytes:
-        """As they are."""
-        return batch.binary
+        """As they are, joined once for all viewers."""
+        return batch.encoded(Native)
+
+    @staticmethod
+    def encode(frames: Sequence[SharedFrame]) -> bytes:
+        """Part of ``SharedEncoding``: one binary message per frame."""
+        return b"".join([message_head(len(each.data)) + each.data for each in frames])
 
     def event(self, event: events.GatewayEvent, cursor: Position) -> bytes:
         """In a frame of sequence number 0."""

@@ -1,61 +1,59 @@
-"""Deliveries: frames on their way to viewers, put into each protocol once for all who speak it."""
+"""Batches: frames on their way to viewers, encoded once for all viewers with the same dialect."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
-from prometheus_client import Counter
-
-from relay_gateway.websocket import message_head
 from relay_wire import frame
-from relay_wire.avatarkit.texts import VendorMessages, translate
 
 
 class SharedFrame:
-    """One frame. What it is in the vendor's clients' protocol is made when the first of them needs it."""
+    """One frame, and what dialects have derived from it.
 
-    __slots__ = ("_told", "data", "position")
+    Args:
+        data: The whole frame.
+    """
+
+    __slots__ = ("_derived", "data", "position")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.position = frame.position_of(data)
-        self._told: VendorMessages | None = None
+        self._derived: dict[object, Any] | None = None
 
-    @property
-    def told(self) -> VendorMessages:
-        """For the vendor's clients."""
-        if self._told is None:
-            self._told = translate(self.data)
-        return self._told
-
-
-NO_FRAMES = Counter("relay_gateway_no_frames_total", "Stream entries that are no frames, passed over.")
+    def derived(self, derive: Callable[[bytes], Any]) -> Any:
+        """``derive(data)``, computed once for each function."""
+        if self._derived is None:
+            self._derived = {}
+        if derive not in self._derived:
+            self._derived[derive] = derive(self.data)
+        return self._derived[derive]
 
 
-def shared_frame_of(entry_id: bytes, fields: Sequence[bytes]) -> SharedFrame | None:
-    """The frame of a stream's entry; None when it has none of this place, since somebody else wrote it."""
-    if fields[0] == b"f" and len(fields[1]) >= frame.HEADER_BYTES:
-        delivery = SharedFrame(fields[1])
-        if b"%d-%d" % delivery.position == entry_id:
-            return delivery
-    NO_FRAMES.inc()
-    return None
+class SharedEncoding(Protocol):
+    """A dialect in which the bytes of a batch are the same for all its viewers."""
+
+    @staticmethod
+    def encode(frames: Sequence[SharedFrame]) -> bytes:
+        """The frames as messages, ready for a connection."""
 
 
 class Batch:
-    """Frames that follow each other, at least one."""
+    """Consecutive frames, at least one."""
 
-    __slots__ = ("_binary", "deliveries", "end")
+    __slots__ = ("_encoded", "end", "frames")
 
-    def __init__(self, deliveries: Sequence[SharedFrame]) -> None:
-        self.deliveries = deliveries
-        self.end = deliveries[-1].position
-        self._binary = b""
+    def __init__(self, frames: Sequence[SharedFrame]) -> None:
+        self.frames = frames
+        self.end = frames[-1].position
+        """The position of the last frame."""
+        self._encoded: dict[object, bytes] = {}
 
     def __len__(self) -> int:
-        return len(self.deliveries)
+        return len(self.frames)
 
-    @property
-    def binary(self) -> bytes:
-        """For native viewers: WebSocket messages, joined."""
-        if not self._binary:
-            self._binary = b"".join([message_head(len(each.data)) + each.data for each in self.deliveries])
-        return self._binary
+    def encoded(self, dialect: type[SharedEncoding]) -> bytes:
+        """The messages of this batch in a dialect, computed once for each dialect."""
+        messages = self._encoded.get(dialect)
+        if messages is None:
+            messages = self._encoded[dialect] = dialect.encode(self.frames)
+        return messages

@@ -1,225 +1,204 @@
-"""Feeds: one per conversation with viewers here. A feed knows streams, but no sockets.
+"""Feeds: the frames of one conversation, in order, for all its viewers. No I/O, no clock, no tasks.
 
-It reads the down stream once for all its subscribers, hands the live ones the same bytes, and keeps
-a short ring of recent frames for those who are a little behind.
+A feed receives the entries of the stream once, hands them to its live subscribers as one batch, and keeps a
+ring of recent frames for subscribers that are a little behind. Every live subscriber has exactly the frames
+that the feed has received: its cursor is the feed's.
 """
 
-import asyncio
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from enum import Enum
+from typing import NamedTuple
 
-import structlog
-from prometheus_client import Counter, Gauge
-
-from relay_gateway.fanout.batch import Batch, SharedFrame, shared_frame_of
+from relay_gateway.fanout.batch import Batch, SharedFrame
+from relay_gateway.fanout.entries import Entry, frame_of
 from relay_gateway.fanout.ring import Ring
-from relay_streams.consumer import Entry, StreamConsumer
-from relay_streams.keys import ConversationKeys
-from relay_telemetry.fast_counter import FastCounter
+from relay_gateway.fanout.subscriber import Subscriber
+from relay_telemetry.fast_counter import FastCounter, FastCounters
 from relay_wire import events
-from relay_wire.close_codes import CONVERSATION_ENDED, INTERNAL_ERROR, CloseCode
+from relay_wire.close_codes import CONVERSATION_ENDED, INTERNAL_ERROR
 from relay_wire.position import Position
 
-FEEDS = Gauge("relay_gateway_feeds", "Conversations read by this gateway.")
 FRAMES = FastCounter("relay_gateway_frames_total", "Frames read from streams.")
 DELIVERIES = FastCounter("relay_gateway_deliveries_total", "Frames written to live viewers.")
-BREAKS = Counter("relay_gateway_breaks_total", "Times a stream did not continue where it was read last.")
-DEFECTS = Counter("relay_gateway_defects_total", "Viewers closed because of a defect here.")
+REPLAYED = FastCounters(
+    "relay_gateway_replayed_frames_total",
+    "Frames written to viewers that are behind.",
+    "source",
+    ("ring", "stream"),
+)
 
-log = structlog.get_logger(__name__)
+
+class Joined(Enum):
+    """What became of a subscriber that asked to be live."""
+
+    LIVE = "live"
+    BEHIND = "behind"
+    """It lacks frames that the feed has, or has frames that the feed lacks."""
+    ENDED = "ended"
+    """It has ended, now or before."""
 
 
-class Listener(Protocol):
-    """What a feed needs of a subscriber."""
+class Step(Enum):
+    """What a subscriber that is behind waits for next."""
+
+    NONE = "none"
+    """Nothing: it is live, or it has ended."""
+    DRAIN = "drain"
+    """Until its connection is no longer congested."""
+    FEED = "feed"
+    """Until the feed has received more: the viewer has frames that the feed lacks."""
+    STREAM = "stream"
+    """For the frames after its cursor, up to the feed's, to be read from the stream."""
+
+
+class FellBehind(NamedTuple):
+    """A subscriber is not live any more, but has not ended."""
+
+    subscriber: Subscriber
+
+
+class Break(NamedTuple):
+    """The stream did not continue where it was read last."""
 
     cursor: Position
-    """The last frame it has."""
+    next: Position
 
-    def offer(self, batch: Batch) -> bool:
-        """Take what follows the cursor; False when it falls behind."""
 
-    def fall_behind(self) -> None:
-        """Read on alone until ``Feed.join`` succeeds."""
+class Defect:
+    """Delivery to one subscriber raised; it has ended."""
 
-    def end(self, code: CloseCode) -> None:
-        """Close, since nothing more will come."""
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+Effect = FellBehind | Break | Defect
+"""What the caller of ``Feed.receive`` has to act on."""
 
 
 class Feed:
-    """One conversation's frames, from a position on."""
+    """One conversation's frames, from a position on.
 
-    def __init__(
-        self,
-        keys: ConversationKeys,
-        cursor: Position,
-        consumer: StreamConsumer,
-        *,
-        ended: bool,
-        ring_bytes: int,
-        on_failure: Callable[["Feed"], None],
-    ) -> None:
-        self.keys = keys
+    Args:
+        cursor: The position before the first frame it will receive.
+        ended: Whether the conversation has ended, so that nothing follows.
+        ring_bytes: Bound of the ring.
+    """
+
+    def __init__(self, cursor: Position, *, ended: bool, ring_bytes: int) -> None:
         self.cursor = cursor
-        """The last frame read."""
+        """The position of the last frame received."""
         self.ring = Ring(ring_bytes, cursor)
-        self.users = 0
-        """Subscribers attached, live or not."""
         self._ended = ended
         self._failed = False
-        self._closed = False
-        self._moved: asyncio.Future[None] | None = None
-        self._live: set[Listener] = set()
-        self._on_failure = on_failure
-        self._following = consumer.follow(keys.down, keys.partition, str(cursor), self._deliver, self._fail)
-        FEEDS.inc()
+        self._live: set[Subscriber] = set()
 
-    def join(self, listener: Listener) -> bool:
-        """Make a subscriber live if it has everything this feed has read; end it if there will be no more."""
-        if self._failed:
-            listener.end(INTERNAL_ERROR)
-            return True
-        if listener.cursor != self.cursor:
-            return False
-        if self._ended:
-            listener.end(CONVERSATION_ENDED)
-        else:
-            self._live.add(listener)
-        return True
+    # --- the stream's side ---------------------------------------------------------------------
 
-    async def moved(self) -> None:
-        """Wait until more was read. Safe to cancel."""
-        if self._moved is None:
-            self._moved = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._moved)
-
-    def leave(self, listener: Listener) -> None:
-        """Hand this subscriber nothing more."""
-        self._live.discard(listener)
-
-    def close(self) -> None:
-        """Read no more. Safe to call again."""
-        if not self._closed:
-            self._closed = True
-            self._following.close()
-            self.ring.restart(self.cursor)
-            FEEDS.dec()
-
-    def _deliver(self, entries: Sequence[Entry]) -> None:
-        following: list[SharedFrame] = []
-        cursor = start = self.cursor
+    def receive(self, entries: Sequence[Entry]) -> Sequence[Effect]:
+        """Deliver the next entries of the stream, and keep their frames."""
+        effects: list[Effect] = []
+        frames: list[SharedFrame] = []
+        cursor = self.cursor
         for entry_id, fields in entries:
-            delivery = shared_frame_of(entry_id, fields)
-            if delivery is None:
+            frame = frame_of(entry_id, fields)
+            if frame is None:
                 continue
-            position = delivery.position
-            event = events.of_frame(delivery.data)
+            position = frame.position
+            event = events.of_frame(frame.data)
             if not events.follows(cursor, position, event):
-                # What was read so far goes out; everybody reads on alone and is told of the gap.
-                self.cursor = cursor
-                self._fan_out(following, start)
-                following = []
-                self._break(position)
-                start = self.cursor
-            following.append(delivery)
-            self.ring.append(delivery)
+                self._fan_out(frames, effects)
+                frames = []
+                effects.append(Break(cursor, position))
+                self._break(position.before, effects)
+            frames.append(frame)
+            self.ring.append(frame)
             cursor = position
             if isinstance(event, events.ConversationEnded):
                 self._ended = True
-        self.cursor = cursor
         FRAMES.value += len(entries)
-        self._fan_out(following, start)
-        if self._moved is not None:
-            self._wake()
+        self._fan_out(frames, effects)
         if self._ended:
-            for listener in list(self._live):
-                self._live.discard(listener)
-                listener.end(CONVERSATION_ENDED)
+            for subscriber in self._leave_all():
+                subscriber.end(CONVERSATION_ENDED)
+        return effects
 
-    def _fan_out(self, following: list[SharedFrame], start: Position) -> None:
-        if not following:
+    def fail(self) -> None:
+        """End every subscriber, now and later: nothing can be received any more."""
+        self._failed = True
+        for subscriber in self._leave_all():
+            subscriber.end(INTERNAL_ERROR)
+
+    def _fan_out(self, frames: list[SharedFrame], effects: list[Effect]) -> None:
+        if not frames:
             return
-        batch = Batch(following)
+        batch = Batch(frames)
+        self.cursor = batch.end
         delivered = 0
-        for listener in list(self._live):
+        for subscriber in list(self._live):
             try:
-                taken = listener.cursor == start and listener.offer(batch)
-            except Exception:  # one viewer's defect must not stop the others
-                DEFECTS.inc()
-                log.exception("a viewer could not be written to", conversation=self.keys.id)
-                self._live.discard(listener)
-                listener.end(INTERNAL_ERROR)
+                live = subscriber.deliver(batch)
+            except Exception as error:  # noqa: BLE001  # one viewer's defect must not stop the others
+                effects.append(Defect(error))
+                subscriber.end(INTERNAL_ERROR)
+                live = False
+            if live:
+                delivered += len(frames)
                 continue
-            if taken:
-                delivered += len(following)
-            else:
-                self._live.discard(listener)
-                listener.fall_behind()
+            self._live.discard(subscriber)
+            if not subscriber.ended:
+                effects.append(FellBehind(subscriber))
         DELIVERIES.value += delivered
 
-    def _break(self, position: Position) -> None:
-        BREAKS.inc()
-        log.warning(
-            "frames are missing", conversation=self.keys.id, after=str(self.cursor), next=str(position)
-        )
-        self.cursor = position.before
-        self.ring.restart(self.cursor)
+    def _break(self, cursor: Position, effects: list[Effect]) -> None:
+        """Continue at another position: each live subscriber gets its own gap while it is behind."""
+        effects.extend(FellBehind(subscriber) for subscriber in self._leave_all() if not subscriber.ended)
+        self.cursor = cursor
+        self.ring.restart(cursor)
 
-    def _wake(self) -> None:
-        if self._moved is not None:
-            self._moved.set_result(None)
-            self._moved = None
+    def _leave_all(self) -> set[Subscriber]:
+        live, self._live = self._live, set()
+        return live
 
-    def _fail(self, _error: Exception) -> None:
-        self._failed = True
-        self._on_failure(self)
-        self._wake()
-        for listener in list(self._live):
-            listener.end(INTERNAL_ERROR)
-        self._live.clear()
+    # --- a subscriber's side -------------------------------------------------------------------
 
+    def join(self, subscriber: Subscriber) -> Joined:
+        """Make a subscriber live if it has every frame of this feed; end it if no more will follow."""
+        if not subscriber.ended:
+            if self._failed:
+                subscriber.end(INTERNAL_ERROR)
+            elif subscriber.cursor != self.cursor:
+                return Joined.BEHIND
+            elif self._ended:
+                subscriber.end(CONVERSATION_ENDED)
+            else:
+                self._live.add(subscriber)
+                return Joined.LIVE
+        return Joined.ENDED
 
-class Feeds:
-    """All feeds of a gateway.
+    def advance(self, subscriber: Subscriber, limit_bytes: int) -> Step:
+        """Bring a subscriber that is behind as far as possible without waiting.
 
-    Args:
-        consumer: Reads the streams.
-        ring_bytes: Bound of each feed's ring.
-        linger_s: How long a feed outlives its last subscriber: a reconnect finds it warm.
-    """
+        Args:
+            subscriber: It is not live.
+            limit_bytes: Most that is written of the ring at once.
 
-    def __init__(self, consumer: StreamConsumer, *, ring_bytes: int, linger_s: float) -> None:
-        self._consumer = consumer
-        self._ring_bytes = ring_bytes
-        self._linger_s = linger_s
-        self._feeds: dict[str, Feed] = {}
+        Returns:
+            What it waits for next.
+        """
+        while subscriber.active:
+            if subscriber.connection.congested:
+                return Step.DRAIN
+            if self.join(subscriber) is not Joined.BEHIND:
+                return Step.NONE
+            if subscriber.cursor > self.cursor:
+                return Step.FEED
+            recent = self.ring.after(subscriber.cursor, limit_bytes)
+            if recent is None:
+                return Step.STREAM
+            if subscriber.deliver(recent):
+                REPLAYED["ring"].value += len(recent)
+        return Step.NONE
 
-    def attach(self, keys: ConversationKeys, tail: Position, *, ended: bool) -> Feed:
-        """The conversation's feed, begun at ``tail`` if there is none yet; pair with ``detach``."""
-        feed = self._feeds.get(keys.id)
-        if feed is None:
-            feed = Feed(
-                keys, tail, self._consumer, ended=ended, ring_bytes=self._ring_bytes, on_failure=self._drop
-            )
-            self._feeds[keys.id] = feed
-        feed.users += 1
-        return feed
-
-    def detach(self, feed: Feed) -> None:
-        """A subscriber is gone."""
-        feed.users -= 1
-        if not feed.users:
-            asyncio.get_running_loop().call_later(self._linger_s, self._close_unused, feed)
-
-    def close(self) -> None:
-        """Close every feed."""
-        for feed in list(self._feeds.values()):
-            self._drop(feed)
-
-    def _close_unused(self, feed: Feed) -> None:
-        if not feed.users:
-            self._drop(feed)
-
-    def _drop(self, feed: Feed) -> None:
-        feed.close()
-        if self._feeds.get(feed.keys.id) is feed:
-            del self._feeds[feed.keys.id]
+    def leave(self, subscriber: Subscriber) -> None:
+        """Deliver nothing more to this subscriber."""
+        self._live.discard(subscriber)

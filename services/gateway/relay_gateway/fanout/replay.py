@@ -5,14 +5,15 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from relay_gateway.fanout.batch import shared_frame_of
+from relay_gateway.fanout.batch import SharedFrame
+from relay_gateway.fanout.entries import frame_of
+from relay_gateway.fanout.page import ReplayPage, restart, unbroken
 from relay_redis.client import RedisClient
 from relay_redis.errors import Unavailable
 from relay_streams import conversations
 from relay_streams.conversations import Conversation
 from relay_streams.errors import Missing
 from relay_streams.keys import ConversationKeys
-from relay_wire import events, frame
 from relay_wire.position import START, Position
 from relay_wire.problems import BAD_POSITION, CONVERSATION_ENDED, NOT_RESTORED, POSITION_AHEAD, Problem
 
@@ -22,13 +23,6 @@ _CLOCK_LEEWAY_MS = 24 * 3600 * 1000
 """Generations are times of the store's clock; nobody's was ever further ahead of ours than this."""
 _BEGINNINGS = ("turn", "last", "live")
 """Where a viewer can begin that has not been here."""
-
-
-class ReplayPage(NamedTuple):
-    """What follows a cursor: frames, or a place to start again because frames are gone."""
-
-    frames: Sequence[bytes] = ()
-    restart: Position | None = None
 
 
 class StartPoint(NamedTuple):
@@ -70,10 +64,10 @@ class Replay:
         entries = await self._client.execute(
             "XRANGE", keys.down, f"({cursor}", str(upto), "COUNT", self._batch_entries
         )
-        frames = [found.data for entry_id, fields in entries if (found := shared_frame_of(entry_id, fields))]
-        whole = _unbroken(cursor, frames)
-        if whole:
-            return ReplayPage(frames[:whole])
+        frames = [found for entry_id, fields in entries if (found := frame_of(entry_id, fields))]
+        following = unbroken(cursor, frames)
+        if following:
+            return ReplayPage(following)
         return ReplayPage(restart=await self._restart(keys, cursor, upto, frames))
 
     async def begin(self, keys: ConversationKeys, wanted: str) -> StartPoint:
@@ -151,29 +145,17 @@ class Replay:
         return bool(term) or not oldest or generation < Position.parse(oldest[0][0].decode()).generation
 
     async def _restart(
-        self, keys: ConversationKeys, cursor: Position, upto: Position, frames: list[bytes]
+        self, keys: ConversationKeys, cursor: Position, upto: Position, frames: Sequence[SharedFrame]
     ) -> Position:
         record = await conversations.read(self._client, keys)
         if not frames and record.tail < upto:
             # Trimming leaves the last frame, so this is a loss, and the owner makes it good.
             raise Unavailable(f"the stream ends at {record.tail}, and was at {upto} before")
-        left = frame.position_of(frames[0]).before if frames else upto
-        turn = record.turn_first.before
-        return max(left, turn) if cursor < turn else left
+        return restart(cursor, frames, turn_first=record.turn_first, upto=upto)
 
 
 def _over() -> Problem:
     return Problem(CONVERSATION_ENDED, "the conversation is over, and its tokens with it")
-
-
-def _unbroken(cursor: Position, frames: Sequence[bytes]) -> int:
-    """How many of the frames follow the cursor without a hole."""
-    for count, data in enumerate(frames):
-        position = frame.position_of(data)
-        if not events.follows(cursor, position, events.of_frame(data) if position.seq == 1 else None):
-            return count
-        cursor = position
-    return len(frames)
 
 
 def _now_ms() -> int:

@@ -96,7 +96,7 @@ async def test_texts_are_made_once(bench, monkeypatch) -> None:
             made.append(data)
         return texts.translate(data)
 
-    monkeypatch.setattr("relay_gateway.fanout.batch.translate", counted)
+    monkeypatch.setattr("relay_gateway.dialects.avatarkit_json.translate", counted)
     async with bench(**OPTIONS) as b, b.viewer() as native, agent(b) as one, agent(b) as two:
         speaker = Speaker(b)
         for socket in (one, two):
@@ -255,12 +255,12 @@ async def test_frames_that_are_gone(bench) -> None:
         client, speaker = AvatarClient(), Speaker(b)
         await speaker.say(1, end=False)
         await hear(socket, client, lambda: client.turns)
-        b.service.feeds._feeds[b.keys.id]._following.pause()
+        b.service.feeds._readers[b.keys.id]._subscription.pause()
         await speaker.say(1, end=False)
         await speaker.say(1)
         lost = [e for e, f in await b.store.entries(b.keys.down) if frame.decode(f[b"f"]).turn == 1][3:5]
         await b.store.client.execute("XDEL", b.keys.down, *lost)
-        b.service.feeds._feeds[b.keys.id]._following.resume()
+        b.service.feeds._readers[b.keys.id]._subscription.resume()
         await speaker.say(2)
         await hear(socket, client, lambda: "2" in client.closings)
 

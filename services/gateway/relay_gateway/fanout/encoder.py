@@ -1,0 +1,21 @@
+"""What the fan-out needs of a viewer's protocol."""
+
+from typing import Protocol
+
+from relay_gateway.fanout.batch import Batch
+from relay_wire import events
+from relay_wire.position import Position
+
+
+class Encoder(Protocol):
+    """Encodes frames and events for one viewer, as whole messages ready for its connection."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the viewer has everything that it connected for."""
+
+    def frames(self, batch: Batch) -> bytes:
+        """The next frames of the stream."""
+
+    def event(self, event: events.GatewayEvent, cursor: Position, /) -> bytes:
+        """An event of the gateway's own, after the frame at the cursor."""

@@ -1,0 +1,124 @@
+"""Feed readers: the stream of one conversation, read into its feed, and the tasks of its subscribers."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+from relay_gateway.fanout.catch_up import CatchUp, report_defect
+from relay_gateway.fanout.entries import Entry
+from relay_gateway.fanout.feed import Break, Effect, Feed, FellBehind, Joined
+from relay_gateway.fanout.subscriber import Subscriber
+from relay_streams.consumer import StreamConsumer, StreamSubscription
+from relay_streams.keys import ConversationKeys
+
+FEEDS = Gauge("relay_gateway_feeds", "Conversations read by this gateway.")
+BREAKS = Counter(
+    "relay_gateway_breaks_total", "Times a stream did not continue at the frame after the last one read."
+)
+
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+
+log = structlog.get_logger(__name__)
+
+
+class FeedReader:
+    """One conversation with viewers at this gateway.
+
+    Args:
+        keys: The conversation.
+        feed: Receives its frames.
+        catch_up: Serves subscribers that are behind.
+        spawn: Starts a task that the gateway owns.
+        on_failure: Called when the stream cannot be read any further.
+    """
+
+    def __init__(
+        self,
+        keys: ConversationKeys,
+        feed: Feed,
+        catch_up: CatchUp,
+        *,
+        spawn: Spawn,
+        on_failure: Callable[["FeedReader"], None],
+    ) -> None:
+        self.keys = keys
+        self.feed = feed
+        self.users = 0
+        """Viewers attached, live or behind."""
+        self._catch_up = catch_up
+        self._spawn = spawn
+        self._on_failure = on_failure
+        self._subscription: StreamSubscription | None = None
+        self._tasks: dict[Subscriber, asyncio.Task[None]] = {}
+        self._moved: asyncio.Future[None] | None = None
+
+    def start(self, consumer: StreamConsumer) -> None:
+        """Begin to read after the feed's cursor."""
+        keys, cursor = self.keys, str(self.feed.cursor)
+        self._subscription = consumer.follow(keys.down, keys.partition, cursor, self._receive, self._fail)
+        FEEDS.inc()
+
+    def close(self) -> None:
+        """Stop reading, and free the ring. Calls after the first have no effect."""
+        if self._subscription is not None:
+            self._subscription.close()
+            self._subscription = None
+            self.feed.ring.restart(self.feed.cursor)
+            FEEDS.dec()
+
+    def add(self, subscriber: Subscriber) -> None:
+        """Begin to deliver to a subscriber, from its cursor on; pair with ``remove``."""
+        if self.feed.join(subscriber) is Joined.BEHIND:
+            self._start_catch_up(subscriber)
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """Deliver nothing more to a subscriber whose viewer has left, and cancel what it waits for."""
+        subscriber.abandon()
+        self.feed.leave(subscriber)
+        task = self._tasks.pop(subscriber, None)
+        if task is not None:
+            task.cancel()
+
+    def _receive(self, entries: Sequence[Entry]) -> None:
+        for effect in self.feed.receive(entries):
+            self._perform(effect)
+        if self._moved is not None:
+            self._wake()
+
+    def _perform(self, effect: Effect) -> None:
+        if isinstance(effect, FellBehind):
+            self._start_catch_up(effect.subscriber)
+        elif isinstance(effect, Break):
+            BREAKS.inc()
+            log.warning(
+                "frames are missing",
+                conversation=self.keys.id,
+                after=str(effect.cursor),
+                next=str(effect.next),
+            )
+        else:
+            report_defect(self.keys.id, effect.error)
+
+    def _start_catch_up(self, subscriber: Subscriber) -> None:
+        self._tasks[subscriber] = self._spawn(
+            self._catch_up.run(self.keys, self.feed, subscriber, self._has_moved)
+        )
+
+    async def _has_moved(self) -> None:
+        """Wait until the feed has received more, or has failed. Safe to cancel."""
+        if self._moved is None:
+            self._moved = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._moved)
+
+    def _wake(self) -> None:
+        if self._moved is not None:
+            self._moved.set_result(None)
+            self._moved = None
+
+    def _fail(self, _error: Exception) -> None:
+        self.feed.fail()
+        self._on_failure(self)
+        self._wake()
