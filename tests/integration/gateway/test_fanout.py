@@ -111,7 +111,7 @@ async def test_a_feed_that_fails_ends_its_viewers(bench, eventually) -> None:
             await b.turn(turn, frames=300, size=30_000)
         await collect(live, 604)
         [reader] = b.service.feeds._readers.values()
-        reader._subscription.deliver = None  # what a defect would do
+        reader._subscription._deliver = None  # what a defect would do
         with capture_logs():  # writing a traceback would read files
             b.publish(events.Transcript("assistant", "x"))
             assert seqs(await collect(live, 1)) == [606]
