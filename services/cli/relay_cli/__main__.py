@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from rich.markup import escape
 
 from relay_cli.console import open_console
 from relay_telemetry import logs
@@ -258,7 +259,9 @@ def _option(name: str) -> str:
 
 
 def _fail(text: str) -> NoReturn:
-    open_console(stderr=True).print(f"[bold red]avatar-relay:[/] {text}", soft_wrap=True, highlight=False)
+    open_console(stderr=True).print(
+        f"[bold red]avatar-relay:[/] {escape(text)}", soft_wrap=True, highlight=False
+    )
     raise typer.Exit(1)
 
 

@@ -410,3 +410,10 @@ def test_a_first_piece_that_begins_no_wav() -> None:
     """It is refused before a whole header has come."""
     with pytest.raises(NotAWav, match="not a PCM WAV file"):
         WavReader().feed(b"abcd")
+
+
+@pytest.mark.parametrize("size", [14, 1025])
+def test_a_format_of_another_size(size: int) -> None:
+    """A format chunk is 16 to 1024 bytes."""
+    with pytest.raises(NotAWav, match=f"its format has {size} bytes"):
+        WavReader().feed(b"RIFF" + struct.pack("<I", 300) + b"WAVE" + chunk(b"fmt ", bytes(size)))

@@ -1,0 +1,65 @@
+"""The doctor's findings: each names what to do."""
+
+import socket
+from contextlib import closing
+
+import pytest
+
+from relay_cli.doctor import Finding, examine
+
+
+@pytest.fixture(autouse=True)
+def _without_a_vendor(monkeypatch: pytest.MonkeyPatch, no_blocking) -> None:
+    """Nothing outside this machine is asked; the doctor reads files and opens ports, as a command may."""
+    no_blocking.deactivate()
+    for name in ("SPATIUS_CONSOLE_ENDPOINT", "SPATIUS_INGRESS_ENDPOINT"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+
+
+async def found(*names: str) -> list[Finding]:
+    """The findings of these names."""
+    findings = {finding.what: finding for finding in await examine()}
+    return [findings[name] for name in names]
+
+
+async def test_a_store_that_no_setting_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A malformed URL is a failure with the variable's name as its remedy."""
+    monkeypatch.setenv("RELAY_REDIS_URL", "http://127.0.0.1")
+
+    [finding] = await found("Redis")
+
+    assert (finding.state, finding.fix) == ("fail", "correct RELAY_REDIS_URL")
+
+
+async def test_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a warning, since the relay itself may run there."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("RELAY_CONTROL_HOST", "127.0.0.1")
+        monkeypatch.setenv("RELAY_CONTROL_PORT", str(port))
+
+        [finding] = await found(f"port {port}")
+
+    assert finding.state == "warn"
+    assert "in use" in finding.found
+    assert "RELAY_CONTROL_PORT" in finding.fix
+
+
+async def test_what_an_operator_should_change_in_redis(open_store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eviction loses conversations; without persistence a restart does."""
+    async with open_store() as store:
+        monkeypatch.setenv("RELAY_REDIS_URL", store.url)
+        before = {
+            name: (await store.client.execute("CONFIG", "GET", name))[1]
+            for name in ("maxmemory-policy", "appendonly", "save")
+        }
+        await store.client.execute("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        await store.client.execute("CONFIG", "SET", "appendonly", "no", "save", "")
+        try:
+            eviction, persistence = await found("Redis maxmemory-policy", "Redis persistence")
+        finally:
+            for name, value in before.items():
+                await store.client.execute("CONFIG", "SET", name, value)
+
+    assert (eviction.state, eviction.found) == ("fail", "allkeys-lru")
+    assert (persistence.state, persistence.found) == ("warn", "off")
