@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import wave
@@ -250,3 +251,23 @@ def test_a_table_in_a_pipe_has_whole_names(command: list[str]) -> None:
 
     assert "…" not in done.stdout
     assert all(row[1].strip() for row in rows), "a row that goes on in the next line"
+
+
+async def test_a_demo_that_is_kept(redis_server: LocalServer) -> None:
+    """It prints where everything is and how to speak and watch, and Ctrl-C ends it tidily."""
+    demo = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "relay_cli", "demo", "--turns", "1", "--keep",
+        stdout=asyncio.subprocess.PIPE, env={**os.environ, "RELAY_REDIS_URL": redis_server.url},
+    )  # fmt: skip
+    assert demo.stdout is not None
+    shown = ""
+    async with asyncio.timeout(50):
+        while "watch it:" not in shown:
+            shown += (await demo.stdout.readline()).decode()
+        watch = (await demo.stdout.readline()).decode()
+        demo.send_signal(signal.SIGINT)
+        rest = (await demo.communicate())[0].decode()
+
+    assert demo.returncode == 0
+    assert f"avatar-relay tail {shown.split('conversation  ')[1].split()[0]} --gateway" in watch
+    assert "stopping" in rest

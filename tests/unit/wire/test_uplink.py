@@ -131,3 +131,22 @@ def test_any_fields_are_an_entry_or_refused(fields: dict[bytes, bytes]) -> None:
 def test_what_a_full_queue_drops(entry: uplink.Entry, priority: Priority, size_bytes: int) -> None:
     """Audio that more audio follows first, then requests; what controls the conversation never."""
     assert (entry.priority, entry.size_bytes) == (priority, size_bytes)
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (uplink.Text("hi"), "requests"),
+        (uplink.ClipRequest("hello"), "requests"),
+        (uplink.Microphone(b"\x01\xff"), "always"),
+        (uplink.Microphone(b"", end=True), ""),
+        (uplink.Interrupt(1, "viewer"), ""),
+        (uplink.Playback(1, "started", 0, "c1"), ""),
+        (uplink.Close("deleted"), ""),
+    ],
+    ids=lambda part: getattr(part, "kind", None),
+)
+def test_which_talk_over_an_entry_interrupts_at(entry: uplink.Entry, expected: str) -> None:
+    """Requests interrupt at ``requests`` and above, microphone audio at ``always`` alone, the rest never."""
+    assert not isinstance(entry, uplink.SpeechChunk)
+    assert entry.talks_over == expected
