@@ -40,6 +40,8 @@ async def until_owned(b: WorkerRig, *several: Any) -> None:
 
 async def test_what_waits_for_an_owner_is_measured(bench, eventually) -> None:
     """How many, and for how long; and it is seen to have an owner as soon as there is room."""
+    UNOWNED.set(0)  # what the worker of another test has reported
+    UNOWNED_SECONDS.set(0)
     async with bench(max_conversations=1, max_idle_conversations=0) as b, b.worker():
         first = await b.store.create()
         await until_owned(b, first)
