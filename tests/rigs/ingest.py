@@ -7,7 +7,8 @@ from typing import Any
 
 from tests.rigs.eventually import eventually
 
-from relay_ingest.worker import Worker, worker
+from relay_ingest.app import worker
+from relay_ingest.worker import Worker
 from relay_runtime.http import listen
 from relay_settings.ingest import IngestSettings
 from relay_settings.simulator import SimulatorSettings

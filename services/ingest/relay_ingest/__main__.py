@@ -1,6 +1,6 @@
 """``relay-ingest``, also ``python -m relay_ingest``."""
 
-from relay_ingest.worker import main as serve
+from relay_ingest.app import main as serve
 from relay_runtime.process import run
 from relay_settings.ingest import IngestSettings
 
