@@ -8,9 +8,7 @@ each subscription waits for a message that was published to it. Readiness is wha
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from types import TracebackType
-from typing import Self
+from contextlib import AsyncExitStack, suppress
 
 import structlog
 from prometheus_client import Gauge
@@ -19,6 +17,7 @@ from relay_redis.client import RedisClient
 from relay_redis.errors import StoreError, Unavailable
 from relay_redis.pubsub import PubSub
 from relay_redis.refusals import LIMIT, UNKNOWN_COMMAND
+from relay_runtime.lifetime import Lifetime
 from relay_runtime.tasks import TaskScope
 from relay_streams import scripts
 from relay_streams.keys import KeySpace
@@ -40,12 +39,12 @@ _PENDING = b"-"
 log = structlog.get_logger(__name__)
 
 
-class Heartbeat:
-    """Watches a process's links and subscriptions. Enter it to start; leaving stops it.
+class Heartbeat(Lifetime):
+    """Checks a process's Redis clients and subscriptions. Enter it to start; leaving stops it.
 
-    A link is fit when every server that it uses lets it run a script that writes, use all commands that the
-    relay uses, and read what was written; and is a primary. A subscription is fit when a message comes
-    through that a link has published. What is connected to a server that was demoted connects again.
+    A client is fit when every server that it uses is a primary, lets it run a script that writes and use all
+    commands that the relay uses, and returns the written value. A subscription is fit when it receives a
+    message that a client has published. Connections to a demoted server are closed and opened again.
 
     Args:
         keys: The key space.
@@ -64,6 +63,7 @@ class Heartbeat:
         interval_s: float = 1.0,
         timeout_s: float = 2.0,
     ) -> None:
+        super().__init__()
         self._process = secrets.token_hex(4)
         self._partitions = [keys.shared(partition) for partition in range(min(keys.partitions, _PARTITIONS))]
         self._publishing = clients[0]
@@ -75,19 +75,10 @@ class Heartbeat:
         self._interval_s = interval_s
         self._scope = TaskScope()
 
-    async def __aenter__(self) -> Self:
-        await self._scope.__aenter__()
+    async def _open(self, stack: AsyncExitStack) -> None:
+        await stack.enter_async_context(self._scope)
         for beat in self._beats:
             self._scope.spawn(self._repeat(beat), name=f"heartbeat-{beat.name}")
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._scope.__aexit__(kind, error, trace)
 
     def watch(self, subscription: PubSub) -> None:
         """Watch one more subscription, until the end."""
