@@ -42,7 +42,7 @@ class GatewaySettings(ProcessSettings, UplinkSettings, TokenSettings, LimitSetti
         gt=0,
         description="How long a viewer's full buffer may take to empty before it is closed as slow.",
     )
-    store_patience_s: float = Field(
+    store_outage_timeout_s: float = Field(
         60.0, gt=0, description="How long a viewer that is behind waits for Redis before it is closed."
     )
     ring_bytes: int = Field(

@@ -1,4 +1,4 @@
-"""The stream consumer: reads each followed stream from its own cursor when it has new entries.
+"""The stream consumer: reads each subscribed stream from its own cursor when it has new entries.
 
 There is one path for all reading: a notification, a resumed subscription and the periodic sweep all mark a
 stream. Marked streams are read in bounded batches, those of a partition in one command, and the entries go to
@@ -74,8 +74,8 @@ class StreamConsumer:
     ) -> None:
         expect(STALLS, consumer=name)
         STALLED.labels(name)
-        self.client = RedisClient(url, SCHEMA, name=f"{name}-pull", timeout_s=timeout_s)
-        self.pubsub = PubSub(url, self._on_notification, name=f"{name}-hints", timeout_s=timeout_s)
+        self.client = RedisClient(url, SCHEMA, name=f"{name}-read", timeout_s=timeout_s)
+        self.pubsub = PubSub(url, self._on_notification, name=f"{name}-pubsub", timeout_s=timeout_s)
         self._name = name
         self._batch_entries = batch_entries
         self._batch_streams = batch_streams
@@ -117,7 +117,7 @@ class StreamConsumer:
         silent_s = now - min((reader.progressed_at for reader in self._readers.values()), default=now)
         return silent_s if silent_s > self._stall_s else 0.0
 
-    def follow(
+    def subscribe(
         self,
         stream: str,
         partition: int,
@@ -135,11 +135,11 @@ class StreamConsumer:
             on_failure: Called when ``deliver`` raised: the subscription is closed then.
 
         Raises:
-            ValueError: The stream is followed already, or it or the cursor is text that is no Unicode.
+            ValueError: The stream is already subscribed, or it or the cursor is text that is no Unicode.
         """
         after = cursor.encode()
         if stream.encode() in self._subscriptions:
-            raise ValueError(f"{stream} is followed already")
+            raise ValueError(f"{stream} is already subscribed")
         reader = self._readers.get(partition) or self._open_reader(partition)
         subscription = reader.add(
             stream,

@@ -49,8 +49,8 @@ class Conversation(NamedTuple):
     generation: int = 0
     """The current term, 0 before the first owner."""
     first_generation: int = 0
-    tail: Position = START
-    """The last frame."""
+    last_position: Position = START
+    """The position of the last frame."""
     turn: int = 0
     """The turn started last, 0 before the first."""
     turn_first: Position = START
@@ -62,9 +62,9 @@ class Conversation(NamedTuple):
     turn_ends_at_ms: int = 0
     """The wall time at which the turn has played, while it is playing."""
     checkpoint: bytes = b""
-    """The turn machine's state at the tail, in a format that only owners read."""
-    up: str = "0-0"
-    """The last up entry consumed."""
+    """The turn machine's state after the last frame, in a format that only owners read."""
+    uplink_cursor: str = "0-0"
+    """The last uplink entry that an owner has processed."""
     input_turn: int = 0
     """The turn opened last at a door."""
     input_state: InputState = "ended"
@@ -116,14 +116,14 @@ class Conversation(NamedTuple):
 
     @classmethod
     def salvage(
-        cls, conversation: str, fields: Mapping[bytes, bytes], *, tail: bytes = b"0-0"
+        cls, conversation: str, fields: Mapping[bytes, bytes], *, last_position: bytes = b"0-0"
     ) -> tuple["Conversation", dict[bytes, bytes]]:
         """Read of the hash what can be read.
 
         Args:
             conversation: The id.
             fields: The hash.
-            tail: Stands in for the last frame's position if that cannot be read.
+            last_position: Replaces the position of the last frame, if that field cannot be read.
 
         Returns:
             The record, and the values that stand in it for those that cannot be read, by field.
@@ -134,7 +134,7 @@ class Conversation(NamedTuple):
             try:
                 values[attribute] = read(fields[name] if required else fields.get(name, default))
             except (KeyError, ValueError, RecursionError):
-                replaced[name] = tail if name == b"tail" else default
+                replaced[name] = last_position if name == b"tail" else default
                 values[attribute] = read(replaced[name])
         del values["format"]
         return cls(id=conversation, **values), replaced
@@ -245,14 +245,14 @@ _FIELDS: dict[str, _Field] = {
     "owner": _Field(b"owner", bytes.decode, b""),
     "generation": _Field(b"generation", _count, b"0"),
     "first_generation": _Field(b"first_generation", _count, b"0"),
-    "tail": _Field(b"tail", _position, b"0-0"),
+    "last_position": _Field(b"tail", _position, b"0-0"),
     "turn": _Field(b"turn", _turn, b"0"),
     "turn_first": _Field(b"turn_first", _position, b"0-0"),
     "turn_before": _Field(b"turn_before", _position, b"0-0"),
     "turn_phase": _Field(b"turn_phase", _PHASES.__getitem__, b"idle"),
     "turn_ends_at_ms": _Field(b"turn_ends_at_ms", _count, b"0"),
     "checkpoint": _Field(b"checkpoint", bytes, b""),
-    "up": _Field(b"up", _entry_id, b"0-0"),
+    "uplink_cursor": _Field(b"up", _entry_id, b"0-0"),
     "input_turn": _Field(b"in_turn", _turn, b"0"),
     "input_state": _Field(b"in_state", INPUT_STATES.__getitem__, b"ended"),
     "input_offset": _Field(b"in_offset", _count, b"0"),

@@ -24,7 +24,9 @@ from relay_streams.keys import KeySpace
 from relay_streams.scripts.call import run
 from relay_streams.scripts.heartbeat import Denied, heartbeat
 
-FIT = Gauge("relay_redis_fit", "Whether the last heartbeat of a Redis client went through.", ["client"])
+HEALTHY = Gauge(
+    "relay_redis_healthy", "Whether the last heartbeat of a Redis client went through.", ["client"]
+)
 
 REOPEN_S = 10.0
 """Least time between two attempts to mend a subscription by opening it again."""
@@ -93,7 +95,7 @@ class Heartbeat(Lifetime):
     def _names(self, part: str) -> list[str]:
         return [partition.heartbeat(f"{self._process}:{part}") for partition in self._partitions]
 
-    async def tried(self) -> None:
+    async def wait_first_beats(self) -> None:
         """Wait until everything has been tried once, at most as long as a message may take."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._timeout_s):
@@ -125,7 +127,7 @@ class Heartbeat(Lifetime):
                 log.info("redis serves", client=beat.name)
             beat.found = found
             beat.tried.set()
-            FIT.labels(beat.name).set(not found)
+            HEALTHY.labels(beat.name).set(not found)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval_s):
                     await beat.due.wait()
@@ -154,7 +156,7 @@ class ClientBeat:
         self._keys = keys
         self._tells_role = True
         client.on_connect(self.due.set)
-        FIT.labels(self.name).set(0)
+        HEALTHY.labels(self.name).set(0)
 
     def reason(self) -> str:
         """Why the link does not serve now, or nothing."""
@@ -224,7 +226,7 @@ class PubSubBeat:
         self._news = asyncio.Event()
         self._receivers: dict[str, int] = {}
         self._reopened_at = -REOPEN_S
-        FIT.labels(self.name).set(0)
+        HEALTHY.labels(self.name).set(0)
 
     @property
     def optional(self) -> bool:

@@ -90,7 +90,7 @@ class Installation:
             raise Disagreement(self._problem)
         return content is not None
 
-    async def follow(self) -> None:
+    async def run(self) -> None:
         """Compare after each connect, and now and then. Runs until cancelled.
 
         Raises:
@@ -141,7 +141,7 @@ async def installed(client: RedisClient, keys: KeySpace, *, timeout_s: float) ->
     installation = Installation(client, keys)
     try:
         async with TaskScope() as tasks:
-            tasks.spawn(installation.follow(), name="installation")
+            tasks.spawn(installation.run(), name="installation")
             try:
                 async with asyncio.timeout(timeout_s):
                     await installation.agreed.wait()

@@ -137,7 +137,7 @@ class Leases:
         )
         if claimed is None:
             return None
-        record, replaced = Conversation.salvage(keys.id, claimed.fields, tail=claimed.last_entry)
+        record, replaced = Conversation.salvage(keys.id, claimed.fields, last_position=claimed.last_entry)
         return Lease(keys, claimed.generation, claimed.lease, record, self.lease_ms, replaced)
 
     async def defer(self, assignment: Assignment) -> float:
@@ -197,8 +197,8 @@ class Leases:
     async def _damage(self, lease: Lease) -> Mapping[bytes, bytes]:
         """The record's fields that cannot be read now, with their replacements: as ``Lease.replaced``."""
         fields = fields_of(await self._client.execute("HGETALL", lease.keys.meta))
-        tail = str(lease.conversation.tail).encode()
-        return Conversation.salvage(lease.keys.id, fields, tail=tail)[1] if fields else {}
+        last_position = str(lease.conversation.last_position).encode()
+        return Conversation.salvage(lease.keys.id, fields, last_position=last_position)[1] if fields else {}
 
     async def expire(self, partition: PartitionKeys, limit: int = 100) -> Queue:
         """Return up to ``limit`` conversations whose lease has expired to the queue."""

@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 class StreamSubscription:
-    """One stream being read. Made by ``StreamConsumer.follow``."""
+    """One stream being read. Made by ``StreamConsumer.subscribe``."""
 
     __slots__ = (
         "_deliver",

@@ -34,7 +34,7 @@ class PendingBatch:
     checkpoint: bytes
     turn_phase: Phase
     turn_ends_at_ms: int
-    up: str
+    uplink_cursor: str
     traceparent: str
     size_bytes: int
     at: float

@@ -54,7 +54,7 @@ class TurnInput:
         source: The kind of speaker, for the metrics: one of ``SOURCES``.
         wait_s: How long a piece may wait for a full uplink, or for Redis, before it fails.
         chunk_bytes: Longest entry of the uplink; longer audio is cut.
-        tail_bytes: Size of the send buffer of appended audio, in case Redis loses some.
+        buffer_bytes: How much appended audio the send buffer keeps, to append it again when Redis loses some.
         key: Idempotency key of the turn.
         barge_in: Cancel the turns that play or wait, instead of waiting for them.
         traceparent: The turn's trace context.
@@ -68,7 +68,7 @@ class TurnInput:
     source: str
     wait_s: float
     chunk_bytes: int
-    tail_bytes: int
+    buffer_bytes: int
     key: str
     barge_in: bool = False
     traceparent: str = ""
@@ -108,7 +108,7 @@ class TurnInput:
         ended = False
         while self.offset < self._buffer.end or (end and not ended):
             ended = await self._advance(end=end)
-        self._buffer.trim(self._buffer.end - self.tail_bytes)
+        self._buffer.trim(self._buffer.end - self.buffer_bytes)
 
     async def hold(self, longest_s: float) -> None:
         """Keep the turn open although there is no audio, for at most ``longest_s`` after the last.

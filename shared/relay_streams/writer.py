@@ -116,7 +116,7 @@ class Writer:
         self._drained: asyncio.Future[None] | None = None
 
     @property
-    def tail(self) -> Position:
+    def last_position(self) -> Position:
         """The position of the last frame appended, acknowledged or not."""
         return Position(self.lease.generation, self._seq)
 
@@ -132,7 +132,7 @@ class Writer:
         checkpoint: bytes,
         turn_phase: Phase = "idle",
         turn_ends_at_ms: int = 0,
-        up: str = "",
+        uplink_cursor: str = "",
         traceparent: str = "",
     ) -> None:
         """Append frames. Returns at once; the write happens at the end of the tick.
@@ -142,7 +142,7 @@ class Writer:
             checkpoint: The turn machine's state after them, for the next owner.
             turn_phase: The phase of the current turn after them, for readers.
             turn_ends_at_ms: The wall time at which the turn has played, if its phase is ``playing``; else 0.
-            up: The uplink cursor.
+            uplink_cursor: The last uplink entry processed, if that has changed; else empty.
             traceparent: Recorded with the frames when the turn is sampled; at most 255 bytes.
 
         Raises:
@@ -184,7 +184,7 @@ class Writer:
                 checkpoint=checkpoint,
                 turn_phase=turn_phase,
                 turn_ends_at_ms=turn_ends_at_ms,
-                up=up,
+                uplink_cursor=uplink_cursor,
                 traceparent=traceparent,
                 size_bytes=size_bytes,
                 at=time.monotonic(),
@@ -223,10 +223,10 @@ class Writer:
 
     def _send(self) -> None:
         first, last = self._batches.in_flight[0], self._batches.in_flight[-1]
-        up, trim_to = "", None
+        uplink_cursor, trim_to = "", None
         frames: list[str | bytes | int] = []
         for batch in self._batches.in_flight:
-            up, trim_to = batch.up or up, batch.trim_to or trim_to
+            uplink_cursor, trim_to = batch.uplink_cursor or uplink_cursor, batch.trim_to or trim_to
             for frame in batch.frames:
                 frames += (frame, batch.traceparent)
         call = publish_script.publish(
@@ -237,7 +237,7 @@ class Writer:
             turn_first=last.turn_first,
             turn_before=last.turn_before,
             trim_to=trim_to,
-            up=up,
+            uplink_cursor=uplink_cursor,
             checkpoint=last.checkpoint,
             turn_phase=last.turn_phase,
             turn_ends_at_ms=last.turn_ends_at_ms,
@@ -295,7 +295,7 @@ class Writer:
     # --- restoring -----------------------------------------------------------------------------
 
     def restore(self, reason: str) -> None:
-        """Restore the ownership: Redis has lost the record, our lease or the tail. Safe to call again."""
+        """Restore the ownership after Redis lost the record, our lease or the last frames. Idempotent."""
         if not self._closed and not self._restoring:
             self._restoring = True
             RESTORED.labels(reason).inc()

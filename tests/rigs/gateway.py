@@ -85,7 +85,7 @@ class GatewayRig:
 
     async def succeed(self) -> None:
         """Let another worker take the conversation over, and say so."""
-        after = self.writer.tail
+        after = self.writer.last_position
         await self.store.client.execute("DEL", self.keys.lease)
         await self.store.client.execute("XADD", self.keys.unowned, "*", "c", self.keys.id)
         self.writer = self.store.writer(self.publisher, await self.store.claim(self.keys, "next"))

@@ -77,7 +77,7 @@ def names(keys: Any, text: str) -> Conversation:
 
 def ends() -> list[float]:
     """Connections that have ended so far, and for which reasons."""
-    names = ("foreign", "publish", "foreign-queue", "foreign-pull", "foreign-hints")
+    names = ("foreign", "publish", "foreign-queue", "foreign-read", "foreign-pubsub")
     metrics = [RECONNECTS.labels(name) for name in names]
     metrics += [VIOLATIONS.labels(name, kind) for name in names for kind in ("protocol", "defect")]
     return [metric._value.get() for metric in metrics]
@@ -103,7 +103,10 @@ async def test_nobody_sees_what_is_not_theirs(open_store, seed) -> None:
         async def publish() -> None:
             writer = publisher.open(lease, progress=lambda: UNHEARD, on_lost=lost.append)
             writer.append(
-                [Publish(Kind.AUDIO, 1, data(), 0)], checkpoint=data(), up=text(), traceparent=text()
+                [Publish(Kind.AUDIO, 1, data(), 0)],
+                checkpoint=data(),
+                uplink_cursor=text(),
+                traceparent=text(),
             )
             await writer.drained()
             writer.close()
@@ -113,8 +116,8 @@ async def test_nobody_sees_what_is_not_theirs(open_store, seed) -> None:
             pubsub.subscribe(name)
             pubsub.unsubscribe(name)
 
-        async def follow() -> None:
-            consumer.follow(text(), 0, text(), print, print).close()
+        async def read_stream() -> None:
+            consumer.subscribe(text(), 0, text(), print, print).close()
 
         calls: list[Callable[[], Awaitable[object]]] = [
             lambda: client.execute("SET", either(), either()),
@@ -140,7 +143,7 @@ async def test_nobody_sees_what_is_not_theirs(open_store, seed) -> None:
             lambda: conversations.create(client, store.keys.conversation(text()), names(keys, text())),
             publish,
             subscribe,
-            follow,
+            read_stream,
         ]
         done = asyncio.Event()
         await client.ready()

@@ -143,7 +143,7 @@ class Owner:
             turn_first=position,
             turn_before=position,
             trim_to=position if trim else None,
-            up=f"{self.heard}-0" if self.heard else "",
+            uplink_cursor=f"{self.heard}-0" if self.heard else "",
             checkpoint=b"{}",
             turn_phase="speaking",
             turn_ends_at_ms=0,

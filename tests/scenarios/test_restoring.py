@@ -22,9 +22,9 @@ def audio(turn: int = 1, size: int = 10) -> Publish:
     return Publish(Kind.AUDIO, turn, next(_numbers).to_bytes(4) + bytes(size), 0)
 
 
-async def append(writer, *publishes: Publish, checkpoint: bytes = b"{}", up: str = "") -> None:
+async def append(writer, *publishes: Publish, checkpoint: bytes = b"{}", uplink_cursor: str = "") -> None:
     """Append, and wait until it is acknowledged."""
-    writer.append(publishes, checkpoint=checkpoint, up=up)
+    writer.append(publishes, checkpoint=checkpoint, uplink_cursor=uplink_cursor)
     await writer.drained()
 
 
@@ -36,7 +36,7 @@ async def test_a_lost_tail_is_written_again(open_store) -> None:
         await append(writer, audio(), audio())
         go_back = await store.snapshot(lease.keys)
         await append(writer, audio())
-        await append(writer, audio(), audio(), checkpoint=TurnState(turn=5).encode(), up="7-7")
+        await append(writer, audio(), audio(), checkpoint=TurnState(turn=5).encode(), uplink_cursor="7-7")
         before = await store.entries(lease.keys.down)
         await go_back()
         assert len(await store.entries(lease.keys.down)) == 2
@@ -47,7 +47,7 @@ async def test_a_lost_tail_is_written_again(open_store) -> None:
         assert after[:5] == before
         assert [entry for entry, _ in after] == [f"{lease.generation}-{seq}" for seq in range(1, 7)]
         record = await read(store.client, lease.keys)
-        assert (record.tail, record.up) == (Position(lease.generation, 6), "7-7")
+        assert (record.last_position, record.uplink_cursor) == (Position(lease.generation, 6), "7-7")
         assert record.checkpoint == TurnState(turn=6).encode()
         assert writer.backlog_bytes == 0
         assert store.lost == []
@@ -60,7 +60,7 @@ async def test_a_silent_owner_restores_the_tail_too(open_store) -> None:
         go_back = await store.snapshot(keys)
         lease = await store.claim(keys)
         writer = store.writer(publisher, lease)
-        await append(writer, audio(), audio(), checkpoint=TurnState(turn=2).encode(), up="7-7")
+        await append(writer, audio(), audio(), checkpoint=TurnState(turn=2).encode(), uplink_cursor="7-7")
         before = await store.entries(keys.down)
         await go_back()
 
@@ -81,7 +81,7 @@ async def test_a_store_that_lost_its_data_is_filled_again(open_store, loss) -> N
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create(sample_rate=24000))
         writer = store.writer(publisher, lease)
-        await append(writer, audio(), audio(), checkpoint=TurnState(turn=2).encode(), up="7-7")
+        await append(writer, audio(), audio(), checkpoint=TurnState(turn=2).encode(), uplink_cursor="7-7")
         before, was = await store.entries(lease.keys.down), await read(store.client, lease.keys)
         match loss:
             case "record":
@@ -117,7 +117,7 @@ async def test_what_memory_has_no_more_is_a_hole_that_shows(open_store) -> None:
 
         entries = [entry for entry, _ in await store.entries(lease.keys.down)]
         assert entries == [f"{lease.generation}-{seq}" for seq in range(7, 12)]
-        assert (await read(store.client, lease.keys)).tail == Position(lease.generation, 11)
+        assert (await read(store.client, lease.keys)).last_position == Position(lease.generation, 11)
 
 
 async def test_old_frames_are_forgotten(open_store) -> None:

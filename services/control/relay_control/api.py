@@ -221,7 +221,7 @@ class Api:
             source="post",
             wait_s=self._settings.uplink_wait_s,
             chunk_bytes=chunk_bytes(self._settings.audio_chunk_ms, record.sample_rate),
-            tail_bytes=0,
+            buffer_bytes=0,
             key=key or new_key(),
             barge_in=barge_in,
             traceparent=span.traceparent,

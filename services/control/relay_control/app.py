@@ -114,7 +114,7 @@ async def main(settings: ControlSettings, process: Process) -> None:
         app = await application(settings, client, stack, lambda: not process.health.reasons())
         process.health.add("token keys", app[TOKENS].readiness)
         url = await process.listen(app, settings.control_host, settings.control_port)
-        await heartbeat.tried()
+        await heartbeat.wait_first_beats()
         process.ready(url=url)
         await process.withdrawn()
         await asyncio.gather(

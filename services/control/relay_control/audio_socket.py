@@ -363,7 +363,7 @@ class AudioSocket:
             source="socket",
             wait_s=self._limits.wait_s,
             chunk_bytes=MAX_CHUNK_BYTES,
-            tail_bytes=self._limits.tail_bytes,
+            buffer_bytes=self._limits.tail_bytes,
             key=self._options.key or new_key(),
             barge_in=self._options.barge_in,
             traceparent=traceparent(self._options.traceparent) or self._traceparent,

@@ -48,7 +48,7 @@ class ConversationResponse(msgspec.Struct, frozen=True):
             waits_s=waits_s,
             generation=record.generation,
             turn=record.turn,
-            position=str(record.tail),
+            position=str(record.last_position),
             stream_url=stream_url,
         )
 

@@ -81,7 +81,7 @@ class Gateway:
             CatchUp(
                 replay,
                 slow_s=settings.slow_client_s,
-                outage_s=settings.store_patience_s,
+                outage_s=settings.store_outage_timeout_s,
                 replay_bytes=settings.client_buffer_bytes,
             ),
             spawn=partial(tasks.spawn, name="subscriber"),
@@ -245,7 +245,7 @@ async def main(settings: GatewaySettings, process: Process) -> None:
         process.health.add("token keys", service.tokens.readiness)
         app = service.application(lambda: not process.health.reasons())
         url = await process.listen(app, settings.gateway_host, settings.gateway_port)
-        await service.heartbeat.tried()
+        await service.heartbeat.wait_first_beats()
         process.ready(url=url.replace("http", "ws", 1))
         await process.withdrawn()
         await service.drain()

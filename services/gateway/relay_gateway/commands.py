@@ -61,7 +61,7 @@ _ANSWERS: Mapping[type[StoreError], _Answer] = {
 """By error, the more specific first."""
 
 _CHUNK_BYTES = 64 * 1024
-_TAIL_BYTES = 1024 * 1024
+_BUFFER_BYTES = 1024 * 1024
 """Size of the send buffer of a viewer's own speech, in case Redis loses some."""
 
 
@@ -150,7 +150,7 @@ class ViewerCommands:
             source="viewer",
             wait_s=self._speech_wait_s,
             chunk_bytes=_CHUNK_BYTES,
-            tail_bytes=_TAIL_BYTES,
+            buffer_bytes=_BUFFER_BYTES,
             key=new_key(),
             viewer=True,
         )

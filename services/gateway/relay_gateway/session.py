@@ -104,7 +104,7 @@ class ViewerSession:
         start, services = self._begin, self._services
         record = start.beginning.record
         self._socket = socket
-        self._feed = services.feeds.attach(self._keys, record.tail, ended=record.state == "ended")
+        self._feed = services.feeds.attach(self._keys, record.last_position, ended=record.state == "ended")
         self._subscriber = Subscriber(socket, self._dialect, start.beginning.cursor)
         self._commands = ViewerCommands(
             services.uplink,

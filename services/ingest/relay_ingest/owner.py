@@ -202,8 +202,8 @@ class Owner:
 
     def _begin(self) -> None:
         """Publish the first frames of this ownership, unless they were published."""
-        if not self.writer.tail.seq:
-            self.perform(self._machine.start(self._loop.time(), self.lease.conversation.tail))
+        if not self.writer.last_position.seq:
+            self.perform(self._machine.start(self._loop.time(), self.lease.conversation.last_position))
 
     def _close(self, reason: str) -> None:
         """Publish the last frames."""
@@ -327,7 +327,7 @@ class Owner:
             checkpoint=self._machine.state.encode(),
             turn_phase=self._machine.phase,
             turn_ends_at_ms=self._turn_ends_at_ms(),
-            up=self._uplink.cursor,
+            uplink_cursor=self._uplink.cursor,
             traceparent=self._trace.traceparent,
         )
         for effect in effects:

@@ -90,7 +90,7 @@ class UplinkReader:
         self._boundary = boundary
         self._handler = handler
         self._loop = asyncio.get_running_loop()
-        self.cursor = lease.conversation.up
+        self.cursor = lease.conversation.uplink_cursor
         """The last entry that needs no further reading: the next owner reads what comes after it."""
         self._handled = _order(self.cursor)
         """The last entry handled. Entries other than speech are skipped when they are read a second time."""
@@ -102,7 +102,7 @@ class UplinkReader:
 
     def start(self) -> None:
         """Read from the stored cursor on."""
-        self._subscription = self._consumer.follow(
+        self._subscription = self._consumer.subscribe(
             self._keys.up,
             self._keys.partition,
             self.cursor,

@@ -23,7 +23,7 @@ def publish(
     turn_first: Position,
     turn_before: Position,
     trim_to: Position | None,
-    up: str,
+    uplink_cursor: str,
     checkpoint: bytes,
     turn_phase: Phase,
     turn_ends_at_ms: int,
@@ -41,7 +41,7 @@ def publish(
         turn_first: The position of its first frame.
         turn_before: The position of the first frame of the turn before.
         trim_to: The oldest frame to keep, if that has changed.
-        up: The uplink cursor, if that has changed.
+        uplink_cursor: The last uplink entry that the owner has processed, if that has changed; else empty.
         checkpoint: The turn machine's state after the frames, for the next owner.
         turn_phase: The phase of the current turn, for readers.
         turn_ends_at_ms: The wall time at which the turn has played, if its phase is ``playing``; else 0.
@@ -57,7 +57,7 @@ def publish(
             str(turn_first),
             str(turn_before),
             str(trim_to) if trim_to is not None else "",
-            up,
+            uplink_cursor,
             checkpoint,
             turn_phase,
             turn_ends_at_ms,

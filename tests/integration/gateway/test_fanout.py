@@ -91,8 +91,8 @@ async def test_a_position_that_nobody_had_opens_no_conversation_that_is_over(ben
 async def test_no_task_is_left(bench, eventually) -> None:
     """Viewers that come and go leave nothing behind."""
     async with bench(feed_linger_s=0) as b:
-        # the connection that hints come by opens beside the service, and brings tasks of its own
-        await eventually(lambda: metric(CONNECTED, client="gateway-hints"))
+        # the connection of the notifications opens beside the service, and brings tasks of its own
+        await eventually(lambda: metric(CONNECTED, client="gateway-pubsub"))
         before = len(asyncio.all_tasks())
         for _ in range(20):
             async with b.viewer() as viewer:

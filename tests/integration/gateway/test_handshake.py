@@ -58,7 +58,7 @@ async def test_a_turn_that_plays_is_heard_from_its_start(bench) -> None:
             [("speaking", 0, True), ("playing", now_ms + 60_000, True), ("playing", now_ms, False),
              ("idle", 0, False), ("closed", 0, False)], start=2
         ):  # fmt: skip
-            at = b.writer.tail.seq + 1
+            at = b.writer.last_position.seq + 1
             b.publish(events.TurnStarted(), turn=turn)
             b.publish(events.Transcript("assistant", "x"), turn=turn, phase=phase, ends_at_ms=ends_at_ms)
             await b.writer.drained()
@@ -130,7 +130,7 @@ async def test_a_position_after_the_tail_is_tried_again(bench) -> None:
         await b.turn(1)
         go_back = await b.store.snapshot(b.keys)
         await b.turn(2)
-        had = b.writer.tail
+        had = b.writer.last_position
         await go_back()
         assert await b.refused(str(had)) == (503, "position-ahead")
 
@@ -150,10 +150,10 @@ async def test_a_position_of_a_lost_term_is_tried_again(bench) -> None:
         await b.succeed()
         await go_back()
 
-        assert await b.refused(str(b.writer.tail)) == (503, "position-ahead")
+        assert await b.refused(str(b.writer.last_position)) == (503, "position-ahead")
         b.writer.restore("test")
         await b.writer.drained()
-        async with b.viewer(str(b.writer.tail)) as viewer:
+        async with b.viewer(str(b.writer.last_position)) as viewer:
             await b.turn(2)
             assert seqs(await collect(viewer, 7)) == list(range(2, 9))
 
@@ -162,7 +162,7 @@ async def test_a_position_without_a_record_is_tried_again(bench) -> None:
     """Redis has lost its data: who has been here waits for the owner, others are told there is nothing."""
     async with bench() as b:
         await b.turn(1)
-        had = b.writer.tail
+        had = b.writer.last_position
         await b.store.client.execute("FLUSHALL")
         assert await b.refused(str(had)) == (503, "not-restored")
         assert await b.refused("turn") == (404, "unknown-conversation")
@@ -195,7 +195,7 @@ async def test_a_record_that_cannot_be_read(bench) -> None:
         await b.turn(1)
         for field, value in (("talk_over", "sometimes"), ("format", 99)):
             await b.store.client.execute("HSET", b.writer.lease.keys.meta, field, value)
-            for start in ("turn", "live", str(b.writer.tail)):
+            for start in ("turn", "live", str(b.writer.last_position)):
                 assert await b.refused(start) == (503, "unreadable-record")
 
 

@@ -81,10 +81,10 @@ async def test_a_viewer_that_is_behind_waits(proxied, eventually) -> None:
         assert said(rest, events.Gap) == []
 
 
-async def test_patience_ends(proxied) -> None:
+async def test_an_outage_longer_than_the_timeout(proxied) -> None:
     """A viewer that cannot be served for too long is sent elsewhere; one that has everything stays."""
     async with (
-        proxied(ring_bytes=0, client_buffer_bytes=20_000, store_patience_s=0.5) as (b, proxy),
+        proxied(ring_bytes=0, client_buffer_bytes=20_000, store_outage_timeout_s=0.5) as (b, proxy),
         b.viewer() as quick,
         await b.connect(slow=True) as socket,
     ):

@@ -103,7 +103,7 @@ async def test_frames_that_were_lost_with_their_owner(bench) -> None:
         go_back = await b.store.snapshot(b.keys)
         await b.turn(2)
         await collect(viewer, 15)
-        had = b.writer.tail
+        had = b.writer.last_position
         b.writer.close()
         await go_back()
         lost = b.writer
@@ -128,7 +128,7 @@ async def test_a_hole_in_the_stream_is_told(bench) -> None:
         await b.turn(1)
         await collect(viewer, 7)
         b.writer._seq += 3
-        await b.store.client.execute("HSET", b.keys.meta, "tail", str(b.writer.tail))
+        await b.store.client.execute("HSET", b.keys.meta, "tail", str(b.writer.last_position))
         b.speak(1, b"x")
         frames = await collect(viewer, 1)
 
@@ -142,13 +142,13 @@ async def test_what_is_no_frame_is_passed_over(bench, content: str) -> None:
     async with bench() as b:
         await b.turn(1)
         async with b.viewer() as viewer:
-            await until_seq(viewer, b.writer.tail.seq)
-            seq = b.writer.tail.seq + 1
+            await until_seq(viewer, b.writer.last_position.seq)
+            seq = b.writer.last_position.seq + 1
             await b.store.client.execute("XADD", b.keys.down, f"{b.generation}-{seq}", "f", content)
             await b.turn(2)
-            await until_seq(viewer, b.writer.tail.seq)
+            await until_seq(viewer, b.writer.last_position.seq)
         async with b.viewer(f"{b.generation}-{seq - 1}") as late:
-            await until_seq(late, b.writer.tail.seq)
+            await until_seq(late, b.writer.last_position.seq)
 
 
 async def until_seq(viewer, seq: int) -> None:

@@ -112,7 +112,9 @@ async def test_a_crawling_viewer_delays_nobody(bench, eventually) -> None:
             rest = await collect(again, 102)
         assert gaps + again.report.gaps >= 1, "announced before the close, or at the resume"
         assert again.report.out_of_order == 0
-        assert seqs(rest)[-102:] == list(range(b.writer.tail.seq - 101, b.writer.tail.seq + 1))
+        assert seqs(rest)[-102:] == list(
+            range(b.writer.last_position.seq - 101, b.writer.last_position.seq + 1)
+        )
 
 
 async def test_a_viewer_that_fell_behind_catches_up(bench) -> None:

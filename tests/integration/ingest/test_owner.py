@@ -61,8 +61,10 @@ async def test_the_next_owner_sets_the_turns_end_anew(rig) -> None:
         before = await record_in(rig, keys, "playing")
     async with rig.worker():
         async with asyncio.timeout(20):
-            while (after := await conversations.read(rig.store.client, keys)).tail == before.tail:
+            while (
+                after := await conversations.read(rig.store.client, keys)
+            ).last_position == before.last_position:
                 await asyncio.sleep(0.01)
-        assert after.tail.generation > before.tail.generation
+        assert after.last_position.generation > before.last_position.generation
         assert after.turn_phase == "playing"
         assert after.turn_ends_at_ms >= before.turn_ends_at_ms

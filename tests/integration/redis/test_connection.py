@@ -145,7 +145,7 @@ async def test_reads_of_another_shape(open_store, eventually) -> None:
             redis.instead["XREAD"] = value
             stream = f"relay:{{p00}}:c:{value}:down"
             await store.client.execute("XADD", stream, "1-1", "a", "b")
-            following = consumer.follow(stream, 0, "0-0", entries.extend, entries.append)
+            following = consumer.subscribe(stream, 0, "0-0", entries.extend, entries.append)
             reads = redis.commands.count("XREAD")
             await eventually(lambda reads=reads: redis.commands.count("XREAD") > reads + 1)
             assert entries == []
@@ -326,7 +326,7 @@ async def test_a_server_that_loads_no_scripts(open_store, eventually) -> None:
         ):
             await publisher.client.ready()
             lease = await store.claim(await store.create())
-            consumer.follow(lease.keys.down, 0, "0-0", entries.extend, store.lost.append)
+            consumer.subscribe(lease.keys.down, 0, "0-0", entries.extend, store.lost.append)
             writer = store.writer(publisher, lease)
             before = redis.commands.count("SSUBSCRIBE")
             for n in range(3):
@@ -335,7 +335,7 @@ async def test_a_server_that_loads_no_scripts(open_store, eventually) -> None:
 
             assert consumer.connected
             assert before <= redis.commands.count("SSUBSCRIBE") <= before + 3
-            assert count(REFUSALS, "slow-hints", "unknown-command") > 0
+            assert count(REFUSALS, "slow-pubsub", "unknown-command") > 0
     assert store.lost == []
 
 
@@ -409,7 +409,7 @@ async def test_a_key_of_another_type_is_a_loss(open_store, name: str) -> None:
         await store.client.execute("DEL", key)
         await store.client.execute("SADD", key, "something else")
         for writer in writers:
-            writer.append([motion()], checkpoint=b"{}", up="1-0")
+            writer.append([motion()], checkpoint=b"{}", uplink_cursor="1-0")
         for writer in writers:
             await writer.drained()
 

@@ -95,7 +95,7 @@ class Talk:
 
     def publish(self, frames: int = 1) -> None:
         for _ in range(frames):
-            self.writer.append([Publish(Kind.MOTION, 1, b"motion", 0)], checkpoint=b"{}", up="")
+            self.writer.append([Publish(Kind.MOTION, 1, b"motion", 0)], checkpoint=b"{}", uplink_cursor="")
             self.wrote += 1
 
     @property
@@ -141,7 +141,7 @@ async def relay(
         for _ in range(talks):
             lease = await store.claim(await store.create(), lease_ms=60_000)
             talk = Talk(lease.keys.partition, lease.keys.down, store.writer(publisher, lease))
-            consumer.follow(talk.key, talk.partition, "0-0", talk.entries.extend, store.lost.append)
+            consumer.subscribe(talk.key, talk.partition, "0-0", talk.entries.extend, store.lost.append)
             made.append(talk)
         yield Relay(store, publisher, consumer, made)
         assert store.lost == []
@@ -342,9 +342,9 @@ async def test_subscriptions_follow_a_planned_fail_over(cluster: ClusterTopology
         [new] = await cluster.replicas_of(old)
         await new.execute("CLUSTER", "FAILOVER")
         async with asyncio.timeout(20):
-            while "relay-test-hints" in await old.execute("CLIENT", "LIST", "TYPE", "pubsub"):
+            while "relay-test-pubsub" in await old.execute("CLIENT", "LIST", "TYPE", "pubsub"):
                 await asyncio.sleep(0.05)
-            while "relay-test-hints" not in await new.execute("CLIENT", "LIST", "TYPE", "pubsub"):
+            while "relay-test-pubsub" not in await new.execute("CLIENT", "LIST", "TYPE", "pubsub"):
                 await asyncio.sleep(0.05)
         await eventually(lambda: heartbeat.readiness() == "")
         r.talks[0].publish(5)

@@ -32,8 +32,8 @@ class Follower:
     def seqs(self) -> list[int]:
         return [int(entry_id.split(b"-")[1]) for entry_id, _ in self.entries]
 
-    def follow(self, consumer: StreamConsumer, stream: str, cursor: str = "0-0"):
-        return consumer.follow(stream, int(stream[8:10]), cursor, self.deliver, self.failures.append)
+    def subscribe(self, consumer: StreamConsumer, stream: str, cursor: str = "0-0"):
+        return consumer.subscribe(stream, int(stream[8:10]), cursor, self.deliver, self.failures.append)
 
 
 async def add(store, stream: str, *seqs: int, hint: bool = True) -> None:
@@ -48,7 +48,7 @@ async def test_everything_after_the_cursor(open_store, eventually) -> None:
         stream = streams(1)[0]
         await add(store, stream, 1, 2, 3)
         follower = Follower()
-        follower.follow(consumer, stream, "1-1")
+        follower.subscribe(consumer, stream, "1-1")
         await eventually(lambda: follower.seqs == [2, 3])
         await add(store, stream, 4, 5)
 
@@ -71,7 +71,7 @@ async def test_what_hints_tell_is_not_read(open_store, eventually) -> None:
     async with open_store() as store, StreamConsumer(store.url, name="test", sweep_s=60) as consumer:
         stream, follower = streams(1)[0], Follower()
         reads = READS.value
-        follower.follow(consumer, stream)
+        follower.subscribe(consumer, stream)
         await eventually(lambda: READS.value == reads + 2)  # at once, and when it is subscribed
         await tell(store, stream, 1, 2, after="0-0")
         await tell(store, stream, 3, after="1-2")
@@ -85,7 +85,7 @@ async def test_hints_that_tell_something_else(open_store, eventually) -> None:
     """What is not next is read: after a lost hint, a repeated one, and one from elsewhere."""
     async with open_store() as store, StreamConsumer(store.url, name="test", sweep_s=60) as consumer:
         stream, follower = streams(1)[0], Follower()
-        follower.follow(consumer, stream)
+        follower.subscribe(consumer, stream)
         await tell(store, stream, 1, after="0-0", lose=True)
         await tell(store, stream, 2, after="1-1")
         await eventually(lambda: follower.seqs == [1, 2])
@@ -103,7 +103,7 @@ async def test_telling_and_reading_at_once(open_store, eventually) -> None:
     async with open_store() as store, StreamConsumer(store.url, name="test", sweep_s=0.1) as consumer:
         followers = {stream: Follower() for stream in streams(20)}
         for stream, follower in followers.items():
-            follower.follow(consumer, stream)
+            follower.subscribe(consumer, stream)
         chance = random.Random(1)
         for seq in range(1, 101):
             for stream in followers:
@@ -121,7 +121,7 @@ async def test_many_streams(open_store, eventually) -> None:
     async with open_store() as store, StreamConsumer(store.url, name="test", batch_streams=7) as consumer:
         followers = {stream: Follower() for stream in streams(100)}
         for stream, follower in followers.items():
-            follower.follow(consumer, stream)
+            follower.subscribe(consumer, stream)
         for seq in range(1, 21):
             await asyncio.gather(*(add(store, stream, seq) for stream in followers))
 
@@ -134,7 +134,7 @@ async def test_batches_are_bounded(open_store, eventually) -> None:
         stream = streams(1)[0]
         await add(store, stream, *range(1, 101))
         follower = Follower()
-        follower.follow(consumer, stream)
+        follower.subscribe(consumer, stream)
         await eventually(lambda: len(follower.entries) == 100)
 
         assert max(follower.batches) == 8
@@ -145,7 +145,7 @@ async def test_a_lost_hint_costs_only_time(open_store, eventually) -> None:
     async with open_store() as store, StreamConsumer(store.url, name="test", sweep_s=0.1) as consumer:
         stream = streams(1)[0]
         follower = Follower()
-        follower.follow(consumer, stream)
+        follower.subscribe(consumer, stream)
         await add(store, stream, 1, 2, hint=False)
 
         await eventually(lambda: follower.seqs == [1, 2])
@@ -156,8 +156,8 @@ async def test_a_paused_follower_gets_nothing(open_store, eventually) -> None:
     async with open_store() as store, StreamConsumer(store.url, name="test", sweep_s=0.05) as consumer:
         slow, other = Follower(), Follower()
         first, second = streams(2)
-        following = slow.follow(consumer, first)
-        other.follow(consumer, second)
+        following = slow.subscribe(consumer, first)
+        other.subscribe(consumer, second)
         following.pause()
         await add(store, first, 1, 2)
         await add(store, second, 1, 2)
@@ -173,7 +173,7 @@ async def test_seeking_back_reads_again(open_store, eventually) -> None:
     async with open_store() as store, StreamConsumer(store.url, name="test") as consumer:
         stream = streams(1)[0]
         follower = Follower()
-        following = follower.follow(consumer, stream)
+        following = follower.subscribe(consumer, stream)
         await add(store, stream, 1, 2, 3)
         await eventually(lambda: follower.seqs == [1, 2, 3])
         following.seek("1-1")
@@ -182,17 +182,17 @@ async def test_seeking_back_reads_again(open_store, eventually) -> None:
 
 
 async def test_closing_is_final(open_store, eventually) -> None:
-    """Nothing is delivered after it, and the stream can be followed anew."""
+    """Nothing is delivered after it, and the stream can be subscribed again."""
     async with open_store() as store, StreamConsumer(store.url, name="test", sweep_s=0.05) as consumer:
         stream = streams(1)[0]
         first, second = Follower(), Follower()
-        following = first.follow(consumer, stream)
-        with pytest.raises(ValueError, match="followed already"):
-            first.follow(consumer, stream)
+        following = first.subscribe(consumer, stream)
+        with pytest.raises(ValueError, match="already subscribed"):
+            first.subscribe(consumer, stream)
         following.close()
         following.close()
         await add(store, stream, 1)
-        second.follow(consumer, stream)
+        second.subscribe(consumer, stream)
         await eventually(lambda: second.seqs == [1])
 
         assert first.entries == []
@@ -205,8 +205,8 @@ async def test_one_followers_defect_is_its_own(open_store, eventually, no_blocki
         bad, good = Follower(), Follower()
         bad.deliver = lambda _: 1 / 0  # type: ignore[assignment]
         first, second = streams(2)
-        bad.follow(consumer, first)
-        good.follow(consumer, second)
+        bad.subscribe(consumer, first)
+        good.subscribe(consumer, second)
         await add(store, first, 1)
         await add(store, second, 1, 2)
         await eventually(lambda: good.seqs == [1, 2])
@@ -220,7 +220,7 @@ async def test_broken_connections(open_store, eventually) -> None:
     async with open_store() as store, StreamConsumer(store.url, name="test", sweep_s=0.2) as consumer:
         followers = {stream: Follower() for stream in streams(10)}
         for stream, follower in followers.items():
-            follower.follow(consumer, stream)
+            follower.subscribe(consumer, stream)
         seq = 0
         for _ in range(5):
             for _ in range(20):
@@ -236,7 +236,7 @@ async def test_a_stream_that_does_not_exist_yet(open_store, eventually) -> None:
     async with open_store() as store, StreamConsumer(store.url, name="test") as consumer:
         counts: dict[str, int] = defaultdict(int)
         stream = streams(1)[0]
-        consumer.follow(
+        consumer.subscribe(
             stream, 0, "0-0", lambda entries: counts.update({stream: counts[stream] + len(entries)}), print
         )
         await add(store, stream, 1)
@@ -251,7 +251,7 @@ async def test_a_stream_that_cannot_be_read(open_store, eventually) -> None:
         await store.client.execute("SET", names[0], "no stream")
         followers = {stream: Follower() for stream in names}
         for stream, follower in followers.items():
-            follower.follow(consumer, stream)
+            follower.subscribe(consumer, stream)
         for seq in range(1, 4):
             for stream in names[1:]:
                 await add(store, stream, seq)
@@ -271,7 +271,7 @@ async def test_a_reader_that_died_silently(open_store, eventually) -> None:
         ):
             stream = streams(1)[0]
             follower = Follower()
-            follower.follow(consumer, stream)
+            follower.subscribe(consumer, stream)
             await add(store, stream, 1)
             await eventually(lambda: follower.seqs == [1])
             assert consumer.connected
@@ -297,7 +297,7 @@ async def test_paused_followers_are_no_stall(open_store, eventually) -> None:
     ):
         stream = streams(1)[0]
         follower = Follower()
-        following = follower.follow(consumer, stream)
+        following = follower.subscribe(consumer, stream)
         following.pause()
         [reader] = consumer._readers.values()
         begun = reader.progressed_at

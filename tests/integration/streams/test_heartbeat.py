@@ -15,7 +15,7 @@ from relay_redis.client import RedisClient
 from relay_redis.local_server import distribution_binary
 from relay_redis.metrics import RECONNECTS
 from relay_streams.consumer import StreamConsumer
-from relay_streams.heartbeat import FIT, Heartbeat
+from relay_streams.heartbeat import HEALTHY, Heartbeat
 from relay_streams.keys import KeySpace
 from relay_streams.scripts import SCHEMA
 
@@ -48,7 +48,7 @@ async def part(url: str, *, interval_s: float = 0.1, timeout_s: float = 0.5) -> 
 
 
 def fits(*names: str) -> list[float]:
-    return [FIT.labels(name)._value.get() for name in names or ("beat", "beat-pull", "beat-hints")]
+    return [HEALTHY.labels(name)._value.get() for name in names or ("beat", "beat-read", "beat-pubsub")]
 
 
 async def test_ready_means_that_it_works(open_store, eventually) -> None:
@@ -162,7 +162,7 @@ async def test_a_server_without_subscriptions(open_store, eventually) -> None:
         async with part(redis.url) as p:
             await eventually(lambda: "unknown command" in p.heartbeat.degradation())
             await eventually(lambda: p.heartbeat.readiness() == "")
-            assert fits("beat-hints") == [0]
+            assert fits("beat-pubsub") == [0]
         redis.instead["SSUBSCRIBE"] = NOPERM
         async with part(redis.url) as p:
             await eventually(lambda: "NOPERM" in p.heartbeat.readiness())
@@ -173,10 +173,10 @@ async def test_messages_that_go_nowhere(open_store, eventually) -> None:
     """A subscription that stands and hears nothing is opened again, and not ready until it hears."""
     async with open_store() as store, Resp(store.url) as redis, part(redis.url) as p:
         await eventually(lambda: p.heartbeat.readiness() == "")
-        before = RECONNECTS.labels("beat-hints")._value.get()
-        redis.deaf = "relay-beat-hints"
-        await eventually(lambda: "beat-hints: " in p.heartbeat.readiness())
-        await eventually(lambda: RECONNECTS.labels("beat-hints")._value.get() > before)
+        before = RECONNECTS.labels("beat-pubsub")._value.get()
+        redis.deaf = "relay-beat-pubsub"
+        await eventually(lambda: "beat-pubsub: " in p.heartbeat.readiness())
+        await eventually(lambda: RECONNECTS.labels("beat-pubsub")._value.get() > before)
         redis.deaf = None
         await eventually(lambda: p.heartbeat.readiness() == "")
 
@@ -188,7 +188,7 @@ async def test_idle_connections_are_kept(open_store, eventually) -> None:
         try:
             async with part(store.url, interval_s=0.3) as p:
                 await eventually(lambda: p.heartbeat.readiness() == "")
-                names = ("beat", "beat-pull", "beat-hints")
+                names = ("beat", "beat-read", "beat-pubsub")
                 before = [RECONNECTS.labels(name)._value.get() for name in names]
                 since = asyncio.get_running_loop().time()
                 await eventually(lambda: asyncio.get_running_loop().time() - since > 3.5)
@@ -236,7 +236,7 @@ async def test_every_connection_leaves_a_demoted_server(two, eventually, writabl
             while {name for name in await clients(old) if name.startswith("relay-")}:
                 await asyncio.sleep(0.02)
         await eventually(lambda: p.heartbeat.readiness() == "")
-        assert await clients(new) >= {"relay-beat", "relay-beat-pull", "relay-beat-hints"}
+        assert await clients(new) >= {"relay-beat", "relay-beat-read", "relay-beat-pubsub"}
 
 
 async def test_no_connection_stays_while_the_name_is_old(two, eventually) -> None:
@@ -246,7 +246,7 @@ async def test_no_connection_stays_while_the_name_is_old(two, eventually) -> Non
         await eventually(lambda: p.heartbeat.readiness() == "")
         await old.execute("REPLICAOF", "127.0.0.1", new.port)
         await eventually(lambda: p.heartbeat.readiness().count("no primary") == 2)
-        assert "beat-hints: " in p.heartbeat.readiness()
+        assert "beat-pubsub: " in p.heartbeat.readiness()
         name.target = ("127.0.0.1", new.port)
         await eventually(lambda: p.heartbeat.readiness() == "")
 
@@ -264,6 +264,6 @@ async def test_only_the_subscription_stayed_behind(two, eventually) -> None:
                 await old.execute("CLIENT", "KILL", "ID", facts["id"])
 
         async with asyncio.timeout(10):
-            while "relay-beat-hints" not in await clients(new):
+            while "relay-beat-pubsub" not in await clients(new):
                 await asyncio.sleep(0.02)
         await eventually(lambda: p.heartbeat.readiness() == "")

@@ -35,8 +35,8 @@ async def test_frames_appear_as_appended(open_store) -> None:
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create())
         writer = store.writer(publisher, lease)
-        writer.append([audio(1, media_ms=7)], checkpoint=CHECKPOINT, up="5-1", traceparent="00-aa")
-        writer.append([motion(1), audio(1, end=True)], checkpoint=b"{}", up="5-2")
+        writer.append([audio(1, media_ms=7)], checkpoint=CHECKPOINT, uplink_cursor="5-1", traceparent="00-aa")
+        writer.append([motion(1), audio(1, end=True)], checkpoint=b"{}", uplink_cursor="5-2")
         await writer.drained()
 
         entries = await store.entries(lease.keys.down)
@@ -49,7 +49,7 @@ async def test_frames_appear_as_appended(open_store) -> None:
             (Kind.AUDIO, 1, 0, Flags.END),
         ]
         assert [fields.get(b"traceparent") for _, fields in entries] == [b"00-aa", None, None]
-        assert writer.tail == Position(lease.generation, 3)
+        assert writer.last_position == Position(lease.generation, 3)
         assert writer.backlog_bytes == 0
 
 
@@ -58,9 +58,13 @@ async def test_the_record_moves_with_the_frames(open_store) -> None:
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create())
         writer = store.writer(publisher, lease)
-        writer.append([audio(1), audio(1)], checkpoint=CHECKPOINT, up="5-1")
+        writer.append([audio(1), audio(1)], checkpoint=CHECKPOINT, uplink_cursor="5-1")
         writer.append(
-            [audio(2)], checkpoint=b"any bytes", turn_phase="playing", turn_ends_at_ms=1234, up="5-2"
+            [audio(2)],
+            checkpoint=b"any bytes",
+            turn_phase="playing",
+            turn_ends_at_ms=1234,
+            uplink_cursor="5-2",
         )
         await writer.drained()
 
@@ -68,10 +72,10 @@ async def test_the_record_moves_with_the_frames(open_store) -> None:
 
         record = await read(store.client, lease.keys)
         g = lease.generation
-        assert (record.tail, record.turn, record.turn_first, record.turn_before) == (
+        assert (record.last_position, record.turn, record.turn_first, record.turn_before) == (
             Position(g, 3), 2, Position(g, 3), Position(g, 1),
         )  # fmt: skip
-        assert (record.up, record.checkpoint) == ("5-2", b"any bytes")
+        assert (record.uplink_cursor, record.checkpoint) == ("5-2", b"any bytes")
         assert (record.turn_phase, record.turn_ends_at_ms) == ("playing", 1234)
 
 
@@ -103,7 +107,9 @@ async def test_hints_tell_what_is_new(open_store) -> None:
             pubsub.subscribe(lease.keys.down)
             assert await heard.get() == b"", "the subscription itself"
             writer = store.writer(publisher, lease)
-            writer.append([audio(1), motion(1)], checkpoint=CHECKPOINT, up="5-1", traceparent="00-aa")
+            writer.append(
+                [audio(1), motion(1)], checkpoint=CHECKPOINT, uplink_cursor="5-1", traceparent="00-aa"
+            )
             first = inline_entries(await heard.get(), b"0-0")
             writer.append([audio(1)], checkpoint=CHECKPOINT)
             told = await heard.get()
@@ -130,7 +136,7 @@ async def test_a_repeated_call_notifies_of_nothing_twice(open_store) -> None:
             turn_first=position,
             turn_before=position,
             trim_to=None,
-            up="",
+            uplink_cursor="",
             checkpoint=CHECKPOINT,
             turn_phase="idle",
             turn_ends_at_ms=0,
@@ -293,7 +299,7 @@ async def test_consumed_speech_is_trimmed(open_store) -> None:
         for number in range(1, 6):
             await store.client.execute("XADD", lease.keys.up, f"{number}-0", "k", "text", "d", "x")
         writer = store.writer(publisher, lease)
-        writer.append([], checkpoint=CHECKPOINT, up="3-0")
+        writer.append([], checkpoint=CHECKPOINT, uplink_cursor="3-0")
         await writer.drained()
 
         assert [entry for entry, _ in await store.entries(lease.keys.up)] == ["3-0", "4-0", "5-0"]

@@ -22,7 +22,7 @@ def batch(first_seq: int, count: int = 1, *, at: float = 0.0, checkpoint: bytes 
         checkpoint=checkpoint,
         turn_phase="idle",
         turn_ends_at_ms=0,
-        up="",
+        uplink_cursor="",
         traceparent="",
         size_bytes=10 * count,
         at=at,

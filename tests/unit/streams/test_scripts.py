@@ -32,7 +32,7 @@ SHARED = SPACE.shared(0)
 
 PUBLISH = publish(
     KEYS, generation=1, first_seq=1, turn=1, turn_first=Position(1, 1), turn_before=START, trim_to=None,
-    up="", checkpoint=b"{}", turn_phase="speaking", turn_ends_at_ms=0, frames=[b"frame", ""],
+    uplink_cursor="", checkpoint=b"{}", turn_phase="speaking", turn_ends_at_ms=0, frames=[b"frame", ""],
 )  # fmt: skip
 RESTORE = restore(
     KEYS, generation=1, lease="worker 1", lease_ms=1, floor=0, cursor="0-0", turn=1, offset=0, state="open",

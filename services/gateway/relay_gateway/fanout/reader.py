@@ -58,7 +58,7 @@ class FeedReader:
     def start(self, consumer: StreamConsumer) -> None:
         """Begin to read after the feed's cursor."""
         keys, cursor = self.keys, str(self.feed.cursor)
-        self._subscription = consumer.follow(keys.down, keys.partition, cursor, self._receive, self._fail)
+        self._subscription = consumer.subscribe(keys.down, keys.partition, cursor, self._receive, self._fail)
         FEEDS.inc()
 
     def close(self) -> None:

@@ -92,11 +92,11 @@ class Replay:
         if record.state == "ended":
             raise _over()
         if wanted == "live":
-            return StartPoint(record, record.tail)
+            return StartPoint(record, record.last_position)
         if not record.turn:
             return StartPoint(record, START)
         if wanted == "turn" and not record.is_turn_current(_now_ms()):
-            return StartPoint(record, record.tail)
+            return StartPoint(record, record.last_position)
         return StartPoint(record, record.turn_first.before)
 
     async def _resume(self, keys: ConversationKeys, wanted: str) -> StartPoint:
@@ -118,14 +118,15 @@ class Replay:
             if not await self._client.execute("XRANGE", keys.down, str(position), str(position)):
                 raise _over()
             return record
-        if position in (START, record.tail):
+        if position in (START, record.last_position):
             return record
         if not record.first_generation <= position.generation <= _now_ms() + _CLOCK_LEEWAY_MS:
             raise Problem(BAD_POSITION, f"from={position} is not a position of this conversation")
-        if position > record.tail:
+        if position > record.last_position:
             # A fail-over may have lost the term's claim, too; so every term that can have been is waited for.
             detail = (
-                f"the last frame is {record.tail}; if Redis has lost {position}, its owner restores it now"
+                f"the last frame is {record.last_position};"
+                f" if Redis has lost {position}, its owner restores it now"
             )
             raise Problem(POSITION_AHEAD, detail, retry_after_s=_RETRY_S)
         if not await self._had(keys, position.generation):
@@ -148,9 +149,9 @@ class Replay:
         self, keys: ConversationKeys, cursor: Position, upto: Position, frames: Sequence[SharedFrame]
     ) -> Position:
         record = await conversations.read(self._client, keys)
-        if not frames and record.tail < upto:
+        if not frames and record.last_position < upto:
             # Trimming leaves the last frame, so this is a loss, and the owner makes it good.
-            raise Unavailable(f"the stream ends at {record.tail}, and was at {upto} before")
+            raise Unavailable(f"the stream ends at {record.last_position}, and was at {upto} before")
         return restart(cursor, frames, turn_first=record.turn_first, upto=upto)
 
 

@@ -98,7 +98,7 @@ class AgentRunner:
     def start(self) -> None:
         """End the turn that a former owner's agent left open, and start the agent."""
         self._output.end_former_turn(self._record)
-        self._session.enqueue(Started(resumed=self._record.tail != START))
+        self._session.enqueue(Started(resumed=self._record.last_position != START))
         self._task = self._spawn(self._run())
 
     def enqueue(self, event: Event) -> None:

@@ -33,7 +33,7 @@ REJECTED = counter(
     ),
 )  # fmt: skip
 _CHUNK_MS = 100
-_TAIL_BYTES = 256 * 1024
+_BUFFER_BYTES = 256 * 1024
 """How much appended audio is kept in case Redis loses it."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
@@ -125,7 +125,7 @@ class SpeechOutput:
             source="agent",
             wait_s=self._limits.wait_s,
             chunk_bytes=chunk_bytes(_CHUNK_MS, self._sample_rate),
-            tail_bytes=_TAIL_BYTES,
+            buffer_bytes=_BUFFER_BYTES,
             key=KEYS + new_key(),
             barge_in=barge_in,
             fence=self._fence(),

@@ -286,7 +286,7 @@ async def test_the_end_of_a_conversation(bench) -> None:
 async def test_what_clients_read_besides(bench) -> None:
     """The rate they play at is the one that is sent; nothing else of the settings is there."""
     async with bench(avatarkit_sample_rate=24000, **OPTIONS) as b:
-        await b.service.heartbeat.tried()
+        await b.service.heartbeat.wait_first_beats()
         http = b.url.replace("ws", "http", 1)
         async with b.http.get(f"{http}/api/config") as answer:
             assert await answer.json() == {
