@@ -1,16 +1,137 @@
-"""The layout of the tests: whoever changes a package finds what tests it."""
+"""The layout of the tests: whoever changes a module finds what tests it."""
+
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from tests.rigs.imports import ROOT
 
-PACKAGES = {
-    path.name.removeprefix("relay_")
-    for path in [*ROOT.glob("shared/relay_*"), *ROOT.glob("services/*/relay_*")]
-}
+PACKAGES = {path.name: path for path in [*ROOT.glob("shared/relay_*"), *ROOT.glob("services/*/relay_*")]}
 SCRIPTS = {"scripts"}
 """Not a package of the wheel, but mirrored like one."""
 READS_SOURCES = {"test_hot_path.py"}
 """Reads the sources of several packages, so that it belongs to none."""
+
+ELSEWHERE = {
+    "contract/test_keys.py": "streams.keys",
+    "contract/test_livekit_plugin.py": "simulator.participant",
+    "contract/test_public_names.py": "client.errors client.resources wire.problems",
+    "contract/test_vendor_bytes.py": "simulator.messages",
+    "contract/test_vendor_service.py": "simulator.console simulator.handshake simulator.motion_server",
+    "e2e/test_commands.py": "cli.capacity_table cli.console cli.demo cli.recording cli.stack",
+    "e2e/test_relay.py": "runtime.process telemetry.admin",
+    "e2e/test_traces.py": "ingest.turn_trace settings.tracing telemetry.traces",
+    "fuzz/test_mutations.py": "wire.container",
+    "integration/control/test_access.py": "auth.api_keys control.operation",
+    "integration/control/test_audio_socket.py": "control.audio_errors control.speakers wire.audio_socket",
+    "integration/control/test_audio_websocket.py": "control.speech_queue",
+    "integration/control/test_backend.py": "client.backend",
+    "integration/control/test_openapi.py": "control.app control.responses",
+    "integration/control/test_outside_text.py": "control.trace_context",
+    "integration/control/test_posting.py": "control.api control.errors streams.turn_input",
+    "integration/control/test_speech_stream.py": "client.speech_stream",
+    "integration/gateway/dialects/test_avatarkit_json.py": "gateway.avatarkit settings.avatarkit",
+    "integration/gateway/test_closes.py": "gateway.accept gateway.response gateway.socket",
+    "integration/gateway/test_fanout.py": """
+        gateway.app gateway.dialects.native gateway.fanout.feeds gateway.fanout.reader gateway.hub
+    """,
+    "integration/gateway/test_handshake.py": "runtime.upgrade gateway.session",
+    "integration/gateway/test_messages.py": "gateway.commands gateway.inbound gateway.presence",
+    "integration/gateway/test_probes.py": "runtime.probe",
+    "integration/gateway/test_renewals.py": "auth.viewer_tokens",
+    "integration/gateway/test_replay.py": "gateway.fanout.replay",
+    "integration/gateway/test_subscriber.py": "gateway.fanout.catch_up",
+    "integration/gateway/test_viewer.py": "client.viewer",
+    "integration/ingest/agents/test_runner.py": """
+        ingest.agents.api ingest.agents.builtin.echo ingest.agents.builtin.push ingest.agents.events
+        ingest.agents.session
+    """,
+    "integration/ingest/test_containment.py": "ingest.worker",
+    "integration/ingest/test_motion.py": """
+        ingest.motion.client ingest.motion.pool ingest.motion.session ingest.motion.vendor settings.vendor
+        simulator.app simulator.faults simulator.request_log simulator.session simulator.strikes
+    """,
+    "integration/redis/test_client.py": """
+        redis.endpoint redis.errors redis.local_server redis.metrics redis.reconnect
+    """,
+    "integration/redis/test_connection.py": "redis.node redis.pubsub redis.pubsub_connection",
+    "integration/redis/test_topologies.py": "redis.cluster redis.cluster_pubsub redis.pool redis.sentinel",
+    "integration/runtime/test_http.py": "runtime.refusal",
+    "integration/runtime/test_listening.py": "runtime.site settings.host",
+    "integration/simulator/test_egress.py": "simulator.playback simulator.room",
+    "integration/streams/test_consumer.py": "streams.partition",
+    "integration/streams/test_publisher.py": "streams.writer telemetry.fast_counter",
+    "integration/streams/test_uplink.py": """
+        streams.scripts.append_speech streams.scripts.append_uplink streams.scripts.find_turn
+        streams.scripts.hold_turn streams.scripts.uplink_rejection
+    """,
+    "scenarios/test_interrupts.py": "turns.effects turns.rules",
+    "scenarios/test_stopping.py": "ingest.app ingest.uplink_reader",
+    "security/test_limits.py": "gateway.admission gateway.keepalive runtime.connection settings.limits",
+    "security/test_open_files.py": "runtime.open_files",
+    "security/test_redis_credentials.py": "redis.credentials",
+    "security/test_stopping.py": "runtime.parent runtime.tasks",
+    "security/test_tls.py": "runtime.tls",
+    "unit/auth/test_token_keys.py": "auth.key_ring",
+    "unit/cli/test_main.py": "telemetry.version",
+    "unit/gateway/test_feed.py": "gateway.fanout.batch gateway.fanout.ring",
+    "unit/gateway/test_viewer_lives.py": """
+        gateway.fanout.entries gateway.fanout.feed gateway.fanout.page gateway.fanout.subscriber
+    """,
+    "unit/ingest/test_failures.py": "ingest.motion.failures",
+    "unit/redis/test_schema.py": "redis.script streams.key_types",
+    "unit/settings/test_base.py": "settings.control settings.ingest settings.tokens settings.uplink",
+    "unit/settings/test_environment.py": """
+        settings.agents settings.catalogue settings.flags settings.gateway settings.process settings.refusal
+        settings.simulator settings.unused
+    """,
+    "unit/settings/test_redis_url.py": "settings.store",
+    "unit/streams/test_scripts.py": """
+        streams.scripts.attend streams.scripts.call streams.scripts.claim streams.scripts.create
+        streams.scripts.defer streams.scripts.dequeue streams.scripts.expire streams.scripts.finish
+        streams.scripts.heartbeat streams.scripts.lua streams.scripts.publish streams.scripts.purge
+        streams.scripts.reap streams.scripts.release streams.scripts.renew streams.scripts.repair
+        streams.scripts.restore
+    """,
+    "unit/telemetry/test_logs.py": "telemetry.log_writer",
+    "unit/turns/test_machine.py": "turns.phase",
+    "unit/wire/avatarkit/test_messages.py": "wire.avatarkit.texts",
+    "unit/wire/test_messages.py": "wire.numbers wire.pcm",
+    "unit/wire/test_wav.py": "control.media wire.samples",
+}
+"""Modules without a test file of their name, below the file that drives them. A module that gets such a file
+leaves this table."""
+
+TYPES = {
+    "gateway.dialects.dialect": "a Protocol",
+    "gateway.fanout.connection": "a Protocol",
+    "gateway.fanout.encoder": "a Protocol",
+    "runtime.lifetime": "a base class without decisions, of every client of Redis",
+}
+"""Modules that have nothing to drive, with the reason."""
+
+
+def modules() -> dict[str, Path]:
+    """Every module, dotted and without ``relay_``, and its test file below the folder of a kind."""
+    found = {}
+    for package, folder in PACKAGES.items():
+        for path in folder.rglob("*.py"):
+            if path.stem.startswith("__"):
+                continue
+            parts = (package.removeprefix("relay_"), *path.relative_to(folder).with_suffix("").parts)
+            found[".".join(parts)] = Path(*parts[:-1], f"test_{parts[-1]}.py")
+    return found
+
+
+def unnamed() -> set[str]:
+    """The modules that no test file is named for."""
+    kinds = [ROOT / "tests" / "unit", ROOT / "tests" / "integration"]
+    return {module for module, file in modules().items() if not any((kind / file).exists() for kind in kinds)}
+
+
+def listed() -> list[str]:
+    """The modules of both tables."""
+    return [*TYPES, *(module for names in ELSEWHERE.values() for module in names.split())]
 
 
 @pytest.mark.parametrize("kind", ["unit", "integration"])
@@ -18,4 +139,21 @@ def test_tests_are_in_the_folder_of_their_package(kind: str) -> None:
     """A suite that belongs to no package is a scenario."""
     there = {path.name for path in (ROOT / "tests" / kind).iterdir() if not path.name.startswith("__")}
 
-    assert there <= PACKAGES | SCRIPTS | READS_SOURCES
+    packages = {package.removeprefix("relay_") for package in PACKAGES}
+    assert there <= packages | SCRIPTS | READS_SOURCES
+
+
+def test_every_module_has_a_test_file_of_its_name_or_a_row() -> None:
+    """``test_<module>.py`` in the mirrored folder of unit or integration, or a row here."""
+    assert sorted(unnamed() - set(listed())) == []
+
+
+def test_no_row_is_stale() -> None:
+    """Rows are of modules that exist and have no test file of their name, each once."""
+    assert sorted(set(listed()) - unnamed()) == []
+    assert [module for module, rows in Counter(listed()).items() if rows > 1] == []
+
+
+def test_every_file_of_a_row_exists() -> None:
+    """The file that drives a module can be opened."""
+    assert [file for file in ELSEWHERE if not (ROOT / "tests" / file).exists()] == []
