@@ -20,6 +20,7 @@ from scripts.reference.markdown import code, prose, table
 from relay_settings.catalogue import SERVICES
 from relay_telemetry import counter
 from relay_telemetry.admin import announce
+from relay_telemetry.fast_histogram import FastHistograms
 
 PREFIX = "relay_"
 _TEMPLATE = Path(__file__).with_suffix(".md")
@@ -108,7 +109,9 @@ def _labels(collector: Collector, family: Family) -> dict[str, list[str]]:
     if family.type == "info":
         return {label: [] for label in found}
     if family.type == "histogram":
-        return {label: list(dict.fromkeys(values)) for label, values in found.items()}
+        open_labels = collector.labels if isinstance(collector, FastHistograms) else {}
+        found = {**{label: [] for label in open_labels}, **found}
+        return {label: list(dict.fromkeys(open_labels.get(label) or found[label])) for label in found}
     known = counter.declared(collector) if names and isinstance(collector, Counter) else {}
     return {label: sorted(known.get(label) or set(values)) for label, values in found.items()}
 

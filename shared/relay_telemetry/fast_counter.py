@@ -1,7 +1,8 @@
-"""Tallies: metrics of hot paths. A tally is a number until somebody scrapes it.
+"""Fast counters: metrics of hot paths, plain numbers until a scrape.
 
 The library's own metrics take a lock and check labels each time, which is 0.7 us: as much as parsing a
-reply of Redis. A tally is changed by plain addition, ``FRAMES.value += 1``, and so by one thread only.
+reply of Redis. A fast counter is changed by plain addition, ``FRAMES.value += 1``, and so by one thread
+only.
 """
 
 from collections.abc import Iterable
@@ -11,8 +12,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 
-class Count:
-    """One number of a metric."""
+class Number:
+    """The number of one series."""
 
     __slots__ = ("value",)
 
@@ -20,7 +21,7 @@ class Count:
         self.value = 0
 
 
-class FastCounter(Count, Collector):
+class FastCounter(Number, Collector):
     """A metric of one number.
 
     Args:
@@ -36,15 +37,16 @@ class FastCounter(Count, Collector):
 
     def collect(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily]:
         """Part of ``Collector``."""
-        family = CounterMetricFamily if self._name.endswith("_total") else GaugeMetricFamily
-        yield family(self._name, self._documentation, value=self.value)
+        yield _family(self._name)(self._name, self._documentation, value=self.value)
 
 
 class FastCounters(Collector):
-    """A counter with one label, whose values are known from the start; ``tallies[value]`` is a number.
+    """A metric with one label, whose values are known from the start; ``counters[value]`` has the number.
+
+    Hot paths keep the number they change, instead of looking it up: ``AUDIO = FRAMES["audio"]``.
 
     Args:
-        name: Of the metric; it ends in ``_total``.
+        name: A counter when it ends in ``_total``, else a gauge.
         documentation: What it counts.
         label: Of the label.
         values: Its values.
@@ -54,15 +56,19 @@ class FastCounters(Collector):
         self._name = name
         self._documentation = documentation
         self._label = label
-        self._counts = {value: Count() for value in values}
+        self._numbers = {value: Number() for value in values}
         REGISTRY.register(self)
 
-    def __getitem__(self, value: str) -> Count:
-        return self._counts[value]
+    def __getitem__(self, value: str) -> Number:
+        return self._numbers[value]
 
-    def collect(self) -> Iterable[CounterMetricFamily]:
+    def collect(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily]:
         """Part of ``Collector``."""
-        family = CounterMetricFamily(self._name, self._documentation, labels=[self._label])
-        for value, count in self._counts.items():
-            family.add_metric([value], count.value)
+        family = _family(self._name)(self._name, self._documentation, labels=[self._label])
+        for value, number in self._numbers.items():
+            family.add_metric([value], number.value)
         yield family
+
+
+def _family(name: str) -> type[CounterMetricFamily | GaugeMetricFamily]:
+    return CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily

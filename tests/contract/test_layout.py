@@ -59,7 +59,7 @@ ELSEWHERE = {
     "integration/runtime/test_listening.py": "runtime.site settings.host",
     "integration/simulator/test_egress.py": "simulator.playback simulator.room",
     "integration/streams/test_consumer.py": "streams.partition",
-    "integration/streams/test_publisher.py": "streams.writer telemetry.fast_counter",
+    "integration/streams/test_publisher.py": "streams.writer",
     "integration/streams/test_uplink.py": """
         streams.scripts.append_speech streams.scripts.append_uplink streams.scripts.find_turn
         streams.scripts.hold_turn streams.scripts.uplink_rejection
