@@ -15,7 +15,7 @@ READS_SOURCES = {"test_hot_path.py"}
 ELSEWHERE = {
     "contract/test_keys.py": "streams.keys",
     "contract/test_livekit_plugin.py": "simulator.participant",
-    "contract/test_public_names.py": "client.errors client.resources wire.problems",
+    "contract/test_public_names.py": "client.resources wire.problems",
     "contract/test_vendor_bytes.py": "simulator.messages",
     "contract/test_vendor_service.py": "simulator.console simulator.handshake simulator.motion_server",
     "e2e/test_commands.py": "cli.capacity_table cli.console cli.demo cli.recording cli.stack",
@@ -24,7 +24,7 @@ ELSEWHERE = {
     "integration/control/test_access.py": "auth.api_keys control.operation",
     "integration/control/test_audio_socket.py": "control.audio_errors control.speakers wire.audio_socket",
     "integration/control/test_audio_websocket.py": "control.speech_queue",
-    "integration/control/test_backend.py": "client.backend",
+    "integration/control/test_backend.py": "client.backend client.errors",
     "integration/control/test_openapi.py": "control.app control.responses",
     "integration/control/test_outside_text.py": "control.trace_context",
     "integration/control/test_posting.py": "control.api control.errors streams.turn_input",

@@ -14,7 +14,7 @@ class Toner(Agent):
 
 
 async def tones(text: str, sample_rate: int) -> AsyncIterator[bytes]:
-    """Where a real agent asks a language model and a voice."""
+    """Stands for a language model and a speech synthesiser."""
     for letter in text:
         wave = bytes([0, ord(letter) % 128]) * 20 + bytes([0, 128 + ord(letter) % 128]) * 20
         yield wave * (sample_rate // 10 // 40)
