@@ -1,10 +1,12 @@
 """Readiness of whole processes: what Redis does not do for them is said, and Redis is no matter of life."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import aiohttp
 import pytest
+from tests.rigs.eventually import eventually
 
 from relay_redis.connection import call, settings_of
 from relay_redis.endpoint import FixedEndpoint
@@ -34,11 +36,11 @@ async def test_a_permission_that_is_missing(relay, redis_server, rule: str) -> N
         services = [gateway, worker] if rule == "-ssubscribe" else [gateway, worker, control]
         await execute(redis_server.url, "ACL", "SETUSER", "default", rule)
         try:
-            async with asyncio.timeout(10):
-                for child in services:
-                    while (answer := await readiness(r.http, child.admin))[0] == 200:
-                        await asyncio.sleep(0.05)
-                    assert "NOPERM" in answer[1]["reasons"]["redis"]
+            for child in services:
+                _, body = await eventually(
+                    partial(readiness, r.http, child.admin), until=lambda answer: answer[0] != 200
+                )
+                assert "NOPERM" in body["reasons"]["redis"]
             async with r.http.post(
                 f"{control.url}/v1/conversations",
                 headers={"Authorization": f"Bearer {r.stack.api_key}"},
@@ -47,10 +49,8 @@ async def test_a_permission_that_is_missing(relay, redis_server, rule: str) -> N
                 assert created.status == (201 if rule == "-ssubscribe" else 503)
         finally:
             await execute(redis_server.url, "ACL", "SETUSER", "default", "+@all", "~*", "&*")
-        async with asyncio.timeout(10):
-            for child in (gateway, worker, control):
-                while (await readiness(r.http, child.admin))[0] != 200:
-                    await asyncio.sleep(0.05)
+        for child in (gateway, worker, control):
+            await eventually(partial(readiness, r.http, child.admin), until=lambda answer: answer[0] == 200)
 
 
 async def test_scripts_that_are_lost(relay, redis_server, speech, watching, eventually) -> None:

@@ -53,12 +53,8 @@ async def test_two_relays_in_one_database(relay, speech, watching, eventually) -
             with pytest.raises(RequestRefused) as refused:
                 await r.backend.post_turn(theirs, speech)
             assert refused.value.status == 404
-            owner: str | None = ""
-            async with asyncio.timeout(20):
-                while not owner:
-                    owner = (await backend.read(theirs)).owner
-                    await asyncio.sleep(0.01)
-            assert owner == other.workers[0].addresses["worker"]
+            owned = await eventually(lambda: backend.read(theirs), 20, until=lambda found: found.owner)
+            assert owned.owner == other.workers[0].addresses["worker"]
             async with RedisClient(r.stack.redis_url, SCHEMA, name="test") as client:
                 keys = await client.execute("KEYS", "*")
         assert {key.split(b":")[0] for key in keys} == {b"relay", b"other"}

@@ -12,6 +12,7 @@ from tests.faults.lab import Lab, Talk
 from tests.faults.scenario import scenario
 from tests.faults.tap import key
 from tests.faults.verifier import position
+from tests.rigs.eventually import eventually
 from tests.rigs.redis_topologies import ClusterTopology, Process, SentinelTopology, slot_of
 
 _FAILS_OVER_MS = 3000
@@ -85,12 +86,13 @@ async def slot_migration(lab: Lab) -> None:
 async def _taken_over(lab: Lab, primary: Callable[[], Awaitable[Process]], killed: Process) -> None:
     """Wait until there is another primary: then the outage ends."""
     began = time.monotonic()
-    async with asyncio.timeout(_LONGEST_S):
-        while True:
-            with suppress(RedisError, AssertionError):  # nobody answers that all is well
-                if await primary() is not killed:
-                    break
-            await asyncio.sleep(0.02)
+
+    async def found() -> Process | None:
+        with suppress(RedisError, AssertionError):  # no server answers, or no primary is known
+            return await primary()
+        return None
+
+    await eventually(found, _LONGEST_S, until=lambda process: process not in (None, killed))
     lab.mark()
     lab.notes["without_a_primary_s"] = round(time.monotonic() - began, 1)
 

@@ -16,6 +16,7 @@ from tests.faults.tap import Tap, Tape
 from tests.faults.truth import breaches
 from tests.faults.verifier import Verdict, percentile, verify
 from tests.faults.witness import Witness
+from tests.rigs.eventually import eventually
 from tests.rigs.metrics import scraped
 
 from relay_cli.stack import Child, Stack
@@ -200,12 +201,7 @@ class Lab:
         Raises:
             TimeoutError: It did not come; the text says what.
         """
-        try:
-            async with asyncio.timeout(within_s):
-                while not condition():
-                    await asyncio.sleep(0.005)
-        except TimeoutError:
-            raise TimeoutError(f"waited {within_s:g} s for {what}") from None
+        await eventually(condition, within_s, what=what)
 
     async def steady(self) -> None:
         """Wait until every conversation is in the middle of a turn.

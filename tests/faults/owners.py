@@ -196,8 +196,10 @@ async def _until_metric(lab: Lab, child: Child, name: str, value: float, within_
 async def _until_sessions(lab: Lab, at_most: int, within_s: float = 5.0) -> None:
     """Motion sessions that nobody uses any more are let go."""
     try:
-        async with asyncio.timeout(within_s):
-            while len((await lab.simulator("connections"))["sessions"]) > at_most:
-                await asyncio.sleep(0.05)
+        await eventually(
+            lambda: lab.simulator("connections"),
+            within_s,
+            until=lambda found: len(found["sessions"]) <= at_most,
+        )
     except TimeoutError:
         lab.problems.append(f"more than {at_most} Motion sessions stay open")

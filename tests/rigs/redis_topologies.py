@@ -21,6 +21,7 @@ from typing import Any
 
 import redis
 from redis.crc import key_slot
+from tests.rigs.eventually import eventually
 from tests.rigs.redis_process import READY_TIMEOUT_S, Process, free_port, wait_for, workshop
 
 __all__ = [
@@ -138,9 +139,7 @@ class ClusterTopology:
 
     async def replicas_of(self, primary: Process) -> list[Process]:
         """The nodes that would take over from it; waits until there is one, since gossip takes its time."""
-        async with asyncio.timeout(READY_TIMEOUT_S):
-            while not (ports := await self._replica_ports(primary)):
-                await asyncio.sleep(0.05)
+        ports = await eventually(lambda: self._replica_ports(primary), READY_TIMEOUT_S)
         return [process for process in self.processes if process.port in ports]
 
     async def _replica_ports(self, primary: Process) -> set[int]:
@@ -158,12 +157,10 @@ class ClusterTopology:
 
     async def whole(self) -> None:
         """Wait until every node that runs sees all slots served, and every primary has a replica in step."""
-        async with asyncio.timeout(READY_TIMEOUT_S):
-            for process in self.processes:
-                while not await self._agrees(process):
-                    await asyncio.sleep(0.05)
-            for primary in await self.primaries():
-                await self.replicas_of(primary)
+        for process in self.processes:
+            await eventually(partial(self._agrees, process), READY_TIMEOUT_S)
+        for primary in await self.primaries():
+            await self.replicas_of(primary)
 
     async def begin_migration(self, slot: int, target: Process) -> Process:
         """Make a slot's node answer ASK for keys it has not, or no more. Returns that node."""

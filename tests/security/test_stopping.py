@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.rigs.eventually import eventually
 from tests.rigs.redis_process import free_port
 from tests.security.processes import API_KEY, KNOWN, Service
 
@@ -19,12 +20,11 @@ HEADERS = {"Authorization": f"Bearer {API_KEY}"}
 
 
 async def until(http: aiohttp.ClientSession, url: str, status: int) -> None:
-    async with asyncio.timeout(10):
-        while True:
-            async with http.get(url) as response:
-                if response.status == status:
-                    return
-            await asyncio.sleep(0.01)
+    async def answered() -> int:
+        async with http.get(url) as response:
+            return response.status
+
+    await eventually(answered, until=lambda found: found == status)
 
 
 async def created(child: Service, http: aiohttp.ClientSession) -> str:

@@ -217,8 +217,7 @@ async def test_cancelled_and_gone_on_with_by_its_key(bench, eventually) -> None:
                 await asyncio.Event().wait()
 
         speaking = asyncio.create_task(speak())
-        while (await b.input(conversation))[1] != 4:
-            await asyncio.sleep(0.005)
+        await eventually(lambda: b.input(conversation), until=lambda found: found[1] == 4)
         speaking.cancel()
         await asyncio.gather(speaking, return_exceptions=True)
         await b.no_speakers()

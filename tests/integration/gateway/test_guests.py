@@ -1,10 +1,10 @@
 """Visitors: without a token, and where that is opened by name, a client gets a conversation of its own."""
 
-import asyncio
 import json
 from typing import Any
 
 import pytest
+from tests.rigs.eventually import eventually
 from tests.rigs.metrics import metric
 
 from relay_gateway.guests import GUESTS, LEFT_OPEN
@@ -25,10 +25,7 @@ async def test_a_visit(bench) -> None:
             assert ready["inputSampleRate"] == 24000
             offers = await b.store.client.execute("XRANGE", keys.unowned, "-", "+")
             assert any(ready["sessionId"].encode() in fields for _, fields in offers)
-        async with asyncio.timeout(10):
-            while not (told := await b.store.entries(keys.up)):
-                await asyncio.sleep(0.005)
-        [(_, fields)] = told
+        [(_, fields)] = await eventually(lambda: b.store.entries(keys.up))
         assert uplink.decode(fields) == uplink.Close("viewer_left")
         assert (await conversations.read(b.store.client, keys)).state == "closing"
 

@@ -1,10 +1,10 @@
 """Messages: what viewers say reaches the owner; what cannot be understood harms nobody else."""
 
-import asyncio
 import json
 from typing import Any
 
 import pytest
+from tests.rigs.eventually import eventually
 from tests.rigs.gateway import collect, listen_to, said, seqs
 from tests.rigs.metrics import metric
 
@@ -218,9 +218,9 @@ async def test_viewers_are_told_that_nobody_owns_their_conversation(bench) -> No
                 assert await next_error(second) == no_owner
             told = NO_OWNERS._value.get()
             await b.store.client.execute("SET", keys.lease, "somebody 1", "PX", 60_000)
-            async with asyncio.timeout(5):
-                while int(await b.store.client.execute("HGET", keys.meta, "seen")) < 2:
-                    await asyncio.sleep(0.01)
+            await eventually(
+                lambda: b.store.client.execute("HGET", keys.meta, "seen"), until=lambda seen: int(seen) >= 2
+            )
             assert NO_OWNERS._value.get() == told, "the first is not told twice"
 
 
@@ -229,9 +229,9 @@ async def test_a_conversation_that_is_watched_is_noted(bench) -> None:
     async with bench(presence_s=0.1) as b:
         await b.store.client.execute("HSET", b.keys.meta, "seen", 1)
         async with await b.connect():
-            async with asyncio.timeout(5):
-                while await b.store.client.execute("HGET", b.keys.meta, "seen") == b"1":
-                    await asyncio.sleep(0.01)
+            await eventually(
+                lambda: b.store.client.execute("HGET", b.keys.meta, "seen"), until=lambda seen: seen != b"1"
+            )
 
 
 async def next_error(socket: Any) -> events.Error:

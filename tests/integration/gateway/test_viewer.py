@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from tests.rigs.eventually import eventually
 from tests.rigs.gateway import assert_whole, collect, seqs
 
 from relay_client import Viewer, ViewerError
@@ -111,9 +112,7 @@ async def test_an_advised_viewer_keeps_the_old_until_it_has_the_new(bench) -> No
         b.services[1].hub.leaving = True
         [subscriber] = b.service.hub
         subscriber.send_event(events.Reconnect(0, "draining"))
-        async with asyncio.timeout(5):
-            while not viewer.report.failures:
-                await asyncio.sleep(0.005)
+        await eventually(lambda: viewer.report.failures)
         await b.turn(2)
 
         assert seqs(await watching) == list(range(1, 16))
@@ -158,9 +157,7 @@ async def test_closing_while_it_comes_back() -> None:
     stub = Stub(*[close] * 1000)
     async with stub.viewer(give_up_s=None) as viewer:
         watching = asyncio.create_task(collect(viewer, 1))
-        async with asyncio.timeout(5):
-            while not viewer.report.resumes:
-                await asyncio.sleep(0.005)
+        await eventually(lambda: viewer.report.resumes)
         await viewer.close()
         assert seqs(await watching) == []
 

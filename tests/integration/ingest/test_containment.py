@@ -1,6 +1,5 @@
 """What is wrong with one conversation ends that conversation, and nothing else; on both servers."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -72,12 +71,14 @@ async def speaks(b, keys) -> None:
 
 async def state(store, keys) -> str:
     """The record's state, as soon as it can be read."""
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                return (await conversations.read(store.client, keys)).state
-            except Unreadable:
-                await asyncio.sleep(0.01)
+
+    async def read() -> str:
+        try:
+            return (await conversations.read(store.client, keys)).state
+        except Unreadable:
+            return ""
+
+    return await eventually(read, within_s=20)
 
 
 async def until_ended(b, keys, reason: str) -> None:
@@ -218,9 +219,11 @@ async def test_what_is_no_offer_stops_no_queue(bench) -> None:
         async with b.worker():
             await speaks(b, well)
             await speaks(b, elsewhere)
-            async with asyncio.timeout(20):
-                while (await b.store.client.execute("XPENDING", well.unowned, "ingest"))[0]:
-                    await asyncio.sleep(0.01)
+            await eventually(
+                lambda: b.store.client.execute("XPENDING", well.unowned, "ingest"),
+                within_s=20,
+                until=lambda pending: not pending[0],
+            )
 
 
 async def test_a_lease_that_never_expires_is_none(bench) -> None:

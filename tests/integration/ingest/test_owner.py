@@ -1,10 +1,10 @@
 """Owners: the turn's phase and end in the record, for readers other than the next owner."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.rigs.eventually import eventually
 from tests.rigs.ingest import WorkerRig, open_workers
 
 from relay_streams import conversations
@@ -24,10 +24,11 @@ async def rig(open_store) -> AsyncIterator[WorkerRig]:
 
 async def record_in(rig: WorkerRig, keys, phase: str) -> Conversation:
     """The record, once its turn is in this phase."""
-    async with asyncio.timeout(20):
-        while (record := await conversations.read(rig.store.client, keys)).turn_phase != phase:
-            await asyncio.sleep(0.01)
-    return record
+    return await eventually(
+        lambda: conversations.read(rig.store.client, keys),
+        within_s=20,
+        until=lambda record: record.turn_phase == phase,
+    )
 
 
 async def test_the_record_has_the_turns_phase_and_end(rig) -> None:
@@ -60,11 +61,11 @@ async def test_the_next_owner_sets_the_turns_end_anew(rig) -> None:
         await rig.up.append_speech(keys, offset=0, pcm=SECOND * 20, end=True)
         before = await record_in(rig, keys, "playing")
     async with rig.worker():
-        async with asyncio.timeout(20):
-            while (
-                after := await conversations.read(rig.store.client, keys)
-            ).last_position == before.last_position:
-                await asyncio.sleep(0.01)
+        after = await eventually(
+            lambda: conversations.read(rig.store.client, keys),
+            within_s=20,
+            until=lambda record: record.last_position != before.last_position,
+        )
         assert after.last_position.generation > before.last_position.generation
         assert after.turn_phase == "playing"
         assert after.turn_ends_at_ms >= before.turn_ends_at_ms

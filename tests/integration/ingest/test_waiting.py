@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
+from tests.rigs.eventually import eventually
 from tests.rigs.ingest import WorkerRig, open_workers
 
 from relay_ingest.unowned import UNOWNED, UNOWNED_SECONDS
@@ -33,9 +35,8 @@ async def owned(b: WorkerRig, keys: Any) -> bool:
 
 
 async def until_owned(b: WorkerRig, *several: Any) -> None:
-    async with asyncio.timeout(20):
-        while not all([await owned(b, keys) for keys in several]):
-            await asyncio.sleep(0.01)
+    for keys in several:
+        await eventually(partial(owned, b, keys), within_s=20)
 
 
 async def test_what_waits_for_an_owner_is_measured(bench, eventually) -> None:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from functools import partial
 
 import pytest
+from tests.rigs.eventually import eventually
 from tests.rigs.proxy import Proxy
 from tests.rigs.resp import UNKNOWN, Resp
 
@@ -190,9 +191,7 @@ async def test_a_callback_that_fails(open_store) -> None:
     async with open_store() as store, PubSub(store.url, fail, name="defect") as pubsub:
         before = count(VIOLATIONS, "defect", "defect")
         pubsub.subscribe("stream")
-        async with asyncio.timeout(10):
-            while count(VIOLATIONS, "defect", "defect") < before + 2:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: count(VIOLATIONS, "defect", "defect") >= before + 2)
 
 
 # --- commands that cannot be written ----------------------------------------------------------------

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
+from tests.rigs.eventually import eventually
 from tests.rigs.need import need
 from tests.rigs.proxy import Proxy
 from tests.rigs.redis_topologies import (
@@ -111,10 +112,11 @@ async def test_a_primary_that_sentinels_know_by_another_address(sentinels) -> No
             first = await sentinels.primary()
             assert ports[first.port].accepted > 0
             await sentinels.sentinels[0].execute("SENTINEL", "FAILOVER", MASTER)
-            async with asyncio.timeout(20):
-                while (second := await sentinels.primary()) is first:
-                    await asyncio.sleep(0.05)
-                while not ports[second.port].accepted:
-                    await answers(client, "x")
-                    await asyncio.sleep(0.05)
+            second = await eventually(sentinels.primary, 20, until=lambda primary: primary is not first)
+
+            async def accepted() -> int:
+                await answers(client, "x")
+                return ports[second.port].accepted
+
+            await eventually(accepted, 20)
             await answers(client, "x")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 from blockbuster import BlockBuster
@@ -341,11 +342,12 @@ async def test_subscriptions_follow_a_planned_fail_over(cluster: ClusterTopology
         old = await cluster.primary_of(slot_of(r.talks[0].key))
         [new] = await cluster.replicas_of(old)
         await new.execute("CLUSTER", "FAILOVER")
-        async with asyncio.timeout(20):
-            while "relay-test-pubsub" in await old.execute("CLIENT", "LIST", "TYPE", "pubsub"):
-                await asyncio.sleep(0.05)
-            while "relay-test-pubsub" not in await new.execute("CLIENT", "LIST", "TYPE", "pubsub"):
-                await asyncio.sleep(0.05)
+        for node, subscribed in ((old, False), (new, True)):
+            await eventually(
+                partial(node.execute, "CLIENT", "LIST", "TYPE", "pubsub"),
+                within_s=20,
+                until=lambda clients, subscribed=subscribed: ("relay-test-pubsub" in clients) is subscribed,
+            )
         await eventually(lambda: heartbeat.readiness() == "")
         r.talks[0].publish(5)
         await eventually(lambda: r.talks[0].arrived)

@@ -1,6 +1,5 @@
 """Egress: a session whose motion goes into a room, as the vendor's SDK sees it."""
 
-import asyncio
 import time
 from importlib.util import find_spec
 from typing import Any
@@ -161,9 +160,7 @@ async def test_an_interrupt_drops_what_waits(eventually) -> None:
     """The request that plays ends where it is, those behind it at 0; late audio of theirs is dropped."""
     async with simulated(simulator_speed=10) as s, s.client(agora_egress=agora()) as client:
         first = await client.session.send_audio(bytes(60 * 32_000), end=True)
-        async with asyncio.timeout(10):
-            while not (shown := await s.requests()) or shown[0]["playback_ms"] < 500:
-                await asyncio.sleep(0.01)
+        await eventually(s.requests, until=lambda shown: shown and shown[0]["playback_ms"] >= 500)
         second = await client.session.send_audio(bytes(32_000))
         assert await client.session.interrupt() == second
         client.session._current_req_id = second

@@ -7,6 +7,7 @@ import pytest
 from aiohttp import WSMsgType
 from spatius import AgoraEgressConfig, AvatarSDKError, AvatarSDKErrorCode
 from structlog.testing import capture_logs
+from tests.rigs.eventually import eventually
 from tests.rigs.simulator import Simulated, simulated
 
 SECOND = bytes(32_000)
@@ -115,13 +116,13 @@ async def test_a_client_that_leaves_before_the_confirmation() -> None:
     with capture_logs() as logs:
         async with simulated(simulator_connect_s=10, simulator_seats=1) as s, s.client(start=False) as client:
             starting = asyncio.create_task(client.session.start())
-            while not (await s.admin("GET", "connections"))["connected"]:
-                await asyncio.sleep(0.01)
+            await eventually(lambda: s.admin("GET", "connections"), until=lambda found: found["connected"])
             client.session._connection.transport.abort()
             with pytest.raises(AvatarSDKError):
                 await starting
-            while (await s.admin("GET", "connections"))["connected"]:
-                await asyncio.sleep(0.01)
+            await eventually(
+                lambda: s.admin("GET", "connections"), until=lambda found: not found["connected"]
+            )
 
     assert [line for line in logs if line["log_level"] in ("warning", "error")] == []
 
@@ -171,6 +172,5 @@ async def _vanish(s: Simulated, egress: AgoraEgressConfig | None) -> None:
     async with s.client(agora_egress=egress) as client:
         await client.session.send_audio(bytes(32_000 * 20))
         if egress is None:
-            while not client.payloads:
-                await asyncio.sleep(0.001)
+            await eventually(lambda: client.payloads)
         client.session._connection.transport.abort()

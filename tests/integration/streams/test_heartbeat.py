@@ -232,9 +232,9 @@ async def test_every_connection_leaves_a_demoted_server(two, eventually, writabl
         await old.execute("REPLICAOF", "127.0.0.1", new.port)
         name.target = ("127.0.0.1", new.port)
 
-        async with asyncio.timeout(10):
-            while {name for name in await clients(old) if name.startswith("relay-")}:
-                await asyncio.sleep(0.02)
+        await eventually(
+            lambda: clients(old), until=lambda names: not any(name.startswith("relay-") for name in names)
+        )
         await eventually(lambda: p.heartbeat.readiness() == "")
         assert await clients(new) >= {"relay-beat", "relay-beat-read", "relay-beat-pubsub"}
 
@@ -263,7 +263,5 @@ async def test_only_the_subscription_stayed_behind(two, eventually) -> None:
             if facts["name"].startswith("relay-"):
                 await old.execute("CLIENT", "KILL", "ID", facts["id"])
 
-        async with asyncio.timeout(10):
-            while "relay-beat-pubsub" not in await clients(new):
-                await asyncio.sleep(0.02)
+        await eventually(lambda: clients(new), until=lambda names: "relay-beat-pubsub" in names)
         await eventually(lambda: p.heartbeat.readiness() == "")

@@ -100,9 +100,9 @@ async def test_it_survives_flushall(open_store, eventually) -> None:
     async with open_store() as store, installed(store.client, KeySpace(16), timeout_s=5):
         await store.client.execute("FLUSHALL")
         store.client.reconnect("x")  # a connect brings the next comparison forward
-        async with asyncio.timeout(10):
-            while await _content(store.client) != b'{"partitions":16,"schema":1}':
-                await asyncio.sleep(0.01)
+        await eventually(
+            lambda: _content(store.client), until=lambda content: content == b'{"partitions":16,"schema":1}'
+        )
 
 
 async def _content(client: RedisClient) -> bytes | None:

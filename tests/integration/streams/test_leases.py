@@ -77,11 +77,9 @@ async def test_a_dead_owner_is_replaced(open_store, eventually) -> None:
         keys = await store.create()
         lease = await store.claim(keys, "dead", lease_ms=50)
         registry = store.registry("heir")
-        found = 0
-        async with asyncio.timeout(5):
-            while not found:
-                found = (await registry.expire(store.keys.shared(keys.partition))).requeued
-                await asyncio.sleep(0.01)
+        await eventually(
+            lambda: registry.expire(store.keys.shared(keys.partition)), until=lambda queue: queue.requeued
+        )
         assert (await registry.expire(store.keys.shared(keys.partition))).requeued == 0
         heir = await store.claim(keys, "heir")
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
+from tests.rigs.eventually import eventually
 
 from relay_redis.client import RedisClient
 from relay_redis.local_server import LocalServer
@@ -282,15 +283,19 @@ async def test_replicas_must_have_it(open_store, redis_server, other_server) -> 
 
         await store.client.execute("CONFIG", "SET", "repl-diskless-sync-delay", "0")
         await replica.execute("REPLICAOF", "127.0.0.1", redis_server.port)
-        spoken = None
-        async with asyncio.timeout(20):
-            # A server that never had a replica counts its first one while that still copies.
-            while b"master_link_status:up" not in await replica.execute("INFO", "replication"):
-                await asyncio.sleep(0.01)
-            while spoken is None:
-                with suppress(Unreplicated):
-                    spoken = await up.append_speech(keys, key="k", offset=0, pcm=b"aaaa", end=True)
-        assert spoken == (1, 4)
+        # A server that never had a replica counts its first one while that still copies.
+        await eventually(
+            lambda: replica.execute("INFO", "replication"),
+            20,
+            until=lambda info: b"master_link_status:up" in info,
+        )
+
+        async def appended() -> object:
+            with suppress(Unreplicated):
+                return await up.append_speech(keys, key="k", offset=0, pcm=b"aaaa", end=True)
+            return None
+
+        assert await eventually(appended, 20) == (1, 4)
         assert await replica.execute("HGET", keys.meta, "in_offset") == b"4"
         assert len(await said(store, keys)) == 1
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.rigs.eventually import eventually
 from tests.rigs.gateway import GatewayRig
 
 from relay_auth.viewer_tokens import Role
@@ -45,12 +46,11 @@ def publish(bench: GatewayRig, effects: list[Effect]) -> None:
 
 async def uploaded(bench: GatewayRig) -> list[uplink.SpeechChunk]:
     """The speech in the uplink, once its end is."""
-    async with asyncio.timeout(10):
-        while True:
-            said = [entry for entry in await bench.uplink() if isinstance(entry, uplink.SpeechChunk)]
-            if said and said[-1].end:
-                return said
-            await asyncio.sleep(0.005)
+
+    async def chunks() -> list[uplink.SpeechChunk]:
+        return [entry for entry in await bench.uplink() if isinstance(entry, uplink.SpeechChunk)]
+
+    return await eventually(chunks, until=lambda found: found and found[-1].end)
 
 
 async def test_a_turn(bench) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.rigs.audio import RATE
+from tests.rigs.eventually import eventually
 from tests.rigs.ingest import WorkerRig, open_workers
 
 from relay_ingest.agents.events import Interrupted, Started, Text
@@ -122,9 +123,11 @@ async def test_a_failing_agent(bench, examples, agent, text, code, settings) -> 
         keys = await b.converse(agent)
         await b.up.append(keys, uplink.Text(text))
         await b.up.append(keys, uplink.Text("and then?"))
-        async with asyncio.timeout(20):
-            while not (errors := [e for e in await b.said(keys) if isinstance(e, events.Error)]):
-                await asyncio.sleep(0.01)
+
+        async def found() -> list[events.Error]:
+            return [event for event in await b.said(keys) if isinstance(event, events.Error)]
+
+        errors = await eventually(found, within_s=20)
         assert [error.code for error in errors] == [code]
         assert "secret" not in errors[0].message
         assert failures.get() == before + 1

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.rigs.audio import RATE, SECOND
+from tests.rigs.eventually import eventually
 
 from relay_ingest.agents.speech_output import AgentTimeout, SpeechLimits, SpeechOutput, SpeechTooLong
 from relay_runtime.tasks import TaskScope
@@ -55,9 +56,7 @@ class SpeechRig:
         return record.input_turn, record.input_state
 
     async def until_ended(self) -> None:
-        async with asyncio.timeout(5):
-            while (await self.state())[1] != "ended":
-                await asyncio.sleep(0.005)
+        await eventually(self.state, until=lambda found: found[1] == "ended")
 
 
 @pytest.fixture
