@@ -7,7 +7,7 @@ from relay_settings.base import Settings
 from relay_settings.catalogue import SERVICES
 from relay_settings.environment import LIKENESS, PREFIX, SECRETS_DIR
 
-_OF_COMMANDS = {SECRETS_DIR, "RELAY_API_KEY", "RELAY_VIEWER_TOKEN"}
+_OF_COMMANDS = {SECRETS_DIR, "RELAY_API_KEY", "RELAY_TOP_TARGETS", "RELAY_VIEWER_TOKEN"}
 
 
 def unused(kind: type[Settings]) -> list[str]:

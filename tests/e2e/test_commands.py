@@ -8,6 +8,7 @@ import subprocess
 import sys
 import wave
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ulid import ULID
@@ -109,7 +110,7 @@ def test_the_real_vendor_needs_credentials() -> None:
     assert "SPATIUS_API_KEY" in done.stderr
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["tail"], ["doctor"], ["settings"], ["capacity"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["tail"], ["doctor"], ["settings"], ["capacity"], ["top"]])
 def test_help_teaches(command: list[str]) -> None:
     """Every command explains itself."""
     done = run(*command, "--help")
@@ -204,6 +205,46 @@ def test_tail_without_a_token() -> None:
     assert "--token" in done.stderr
 
 
+async def shown_once(*targets: str) -> tuple[int | None, dict[str, Any]]:
+    """The exit status and the report of ``top --once --json``."""
+    options = [option for target in targets for option in ("--target", target)]
+    top = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "relay_cli", "top", "--once", "--json", "--interval", "1", *options,
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    report: dict[str, Any] = json.loads((await top.communicate())[0])
+    return top.returncode, report
+
+
+async def test_top(relay, speech) -> None:
+    """Every process with its state, the conversation and its speech; one that ended is away, and critical."""
+    async with relay() as r:
+        conversation = await r.converse()
+        admins = [child.admin for child in r.stack.children]
+        _, (_, report) = await asyncio.gather(r.backend.post_turn(conversation, speech), shown_once(*admins))
+        await r.stack.gateways[1].stop()
+        status, after = await shown_once(*admins)
+
+    assert [process["state"] for process in report["processes"]] == ["ready"] * 6
+    services = sorted(process["service"] for process in report["processes"])
+    assert services == ["control", "gateway", "gateway", "ingest", "ingest", "simulator"]
+    assert report["conversations"]["owned"] == 1
+    assert report["motion"]["sessions"] is not None
+    assert status == 1
+    assert after["processes"][0]["state"] == "away"
+    assert after["processes"][0]["why"] == "Connection refused"
+    assert after["problems"][0]["severity"] == "critical"
+
+
+@pytest.mark.parametrize("wrong", ["gateway", "ftp://gateway:1"])
+def test_top_of_what_is_no_address(wrong: str) -> None:
+    """The target is named, with status 1."""
+    done = run("top", "--target", wrong)
+
+    assert done.returncode == 1
+    assert wrong in done.stderr
+
+
 def test_the_capacity() -> None:
     """A column for each scale, what it assumes and where each cost is from; costs can be one's own."""
     shown = run("capacity", COLUMNS="160")
@@ -265,9 +306,12 @@ async def test_a_demo_that_is_kept(redis_server: LocalServer) -> None:
         while "watch it:" not in shown:
             shown += (await demo.stdout.readline()).decode()
         watch = (await demo.stdout.readline()).decode()
+        while "avatar-relay top" not in shown:
+            shown += (await demo.stdout.readline()).decode()
         demo.send_signal(signal.SIGINT)
         rest = (await demo.communicate())[0].decode()
 
     assert demo.returncode == 0
+    assert shown.count("--target http://127.0.0.1:") == 6
     assert f"avatar-relay tail {shown.split('conversation  ')[1].split()[0]} --gateway" in watch
     assert "stopping" in rest

@@ -151,6 +151,59 @@ def tail(
 
 
 @app.command()
+def top(
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Admin address of a process; may be repeated.", show_default=False),
+    ] = None,
+    targets_file: Annotated[
+        list[Path] | None,
+        typer.Option(help="File of targets in Prometheus's file_sd format (JSON).", show_default=False),
+    ] = None,
+    dns: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME:PORT; every address of the name is a target.", show_default=False),
+    ] = None,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between rounds.")] = 2.0,
+    window: Annotated[float, typer.Option(min=0.1, help="Seconds that rates and quantiles are of.")] = 30.0,
+    sample_rate: Annotated[
+        int, typer.Option(min=1, help="Of the conversations' audio, to convert bytes to seconds.")
+    ] = 16000,
+    once: Annotated[bool, typer.Option("--once", help="Print one view; status 1 if critical.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --once: print one JSON object.")] = False,
+) -> None:
+    """Show the whole relay live: what is wrong, conversations, lags, Motion sessions, viewers, processes.
+
+    Reads the admin ports of the processes named by the options, or by RELAY_TOP_TARGETS. Without a terminal
+    it prints one view, as with --once.
+
+    For example:
+
+      avatar-relay top --target 127.0.0.1:9090 --target 127.0.0.1:9091
+
+      avatar-relay top --dns gateway.relay.svc:9090 --dns ingest.relay.svc:9090
+    """
+    from relay_cli.top.command import print_once, run_top, sources  # noqa: PLC0415
+    from relay_cli.top.targets import TargetError  # noqa: PLC0415
+
+    console = open_console()
+    try:
+        where = sources(target or (), targets_file or (), dns or ())
+        if not (once or as_json) and console.is_terminal:
+            asyncio.run(
+                run_top(where, console, interval_s=interval, window_s=window, sample_rate=sample_rate)
+            )
+        fine = asyncio.run(
+            print_once(where, console, interval_s=interval, sample_rate=sample_rate, as_json=as_json)
+        )
+    except TargetError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    raise typer.Exit(0 if fine else 1)
+
+
+@app.command()
 def doctor(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of a table.")

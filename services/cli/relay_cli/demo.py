@@ -275,6 +275,7 @@ class Demo:
     async def _keep(self, stack: Stack, backend: Backend) -> None:
         conversation = (await backend.create(sample_rate=self._clip.sample_rate)).id
         token = (await backend.token(conversation, ttl_s=86_400)).token
+        targets = " ".join(f"--target {child.admin}" for child in stack.children)
         console = self._console
         console.print("[bold]the relay stays up until Ctrl-C[/]")
         for name, value in {
@@ -293,7 +294,8 @@ class Demo:
             f" -H 'Content-Type: audio/wav' --data-binary @{self._options.wav or _CLIP}"
             f" {stack.control.url}/v1/conversations/{conversation}/turns\n"
             f"watch it:\n  avatar-relay tail {conversation} --gateway {stack.gateway_urls[0]}"
-            f" --token {token}",
+            f" --token {token}\n"
+            f"see all processes:\n  avatar-relay top {targets}",
             soft_wrap=True, highlight=False,
         )  # fmt: skip
         try:
