@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from relay_gateway.dialects.native import Native
-from relay_gateway.fanout.entries import Entry, frame_of
+from relay_gateway.fanout.entries import Entry, EntryDecoder
 from relay_gateway.fanout.feed import Defect, Feed, FellBehind, Joined, Step
 from relay_gateway.fanout.page import ReplayPage, restart, unbroken
 from relay_gateway.fanout.subscriber import Subscriber
@@ -101,7 +101,7 @@ class Store:
         """What ``Replay.after`` reads."""
         if self.away:
             raise Away
-        frames = [found for entry in self.entries(cursor, upto)[:PAGE_FRAMES] if (found := frame_of(*entry))]
+        frames = EntryDecoder().decode(self.entries(cursor, upto)[:PAGE_FRAMES])
         following = unbroken(cursor, frames)
         if following:
             return ReplayPage(following)

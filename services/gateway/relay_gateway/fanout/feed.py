@@ -10,7 +10,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from relay_gateway.fanout.batch import Batch, SharedFrame
-from relay_gateway.fanout.entries import Entry, frame_of
+from relay_gateway.fanout.entries import Entry, EntryDecoder
 from relay_gateway.fanout.ring import Ring
 from relay_gateway.fanout.subscriber import Subscriber
 from relay_telemetry.fast_counter import FastCounter, FastCounters
@@ -88,6 +88,7 @@ class Feed:
         self.cursor = cursor
         """The position of the last frame received."""
         self.ring = Ring(ring_bytes, cursor)
+        self._decoder = EntryDecoder()
         self._ended = ended
         self._failed = False
         self._live: set[Subscriber] = set()
@@ -99,10 +100,7 @@ class Feed:
         effects: list[Effect] = []
         frames: list[SharedFrame] = []
         cursor = self.cursor
-        for entry_id, fields in entries:
-            frame = frame_of(entry_id, fields)
-            if frame is None:
-                continue
+        for frame in self._decoder.decode(entries):
             position = frame.position
             event = events.of_frame(frame.data)
             if not events.follows(cursor, position, event):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from relay_gateway.fanout.batch import SharedFrame
-from relay_gateway.fanout.entries import frame_of
+from relay_gateway.fanout.entries import EntryDecoder
 from relay_gateway.fanout.page import ReplayPage, restart, unbroken
 from relay_redis.client import RedisClient
 from relay_redis.errors import Unavailable
@@ -64,7 +64,7 @@ class Replay:
         entries = await self._client.execute(
             "XRANGE", keys.down, f"({cursor}", str(upto), "COUNT", self._batch_entries
         )
-        frames = [found for entry_id, fields in entries if (found := frame_of(entry_id, fields))]
+        frames = EntryDecoder().decode(entries)
         following = unbroken(cursor, frames)
         if following:
             return ReplayPage(following)
