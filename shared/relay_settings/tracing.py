@@ -28,6 +28,12 @@ class TraceSettings(Settings):
         description="Share of turns traced when the caller's traceparent does not decide. Unset:"
         " OTEL_TRACES_SAMPLER decides where it is set.",
     )
+    trace_slow_s: float = Field(
+        2.0,
+        ge=0,
+        description="A turn whose first motion comes later than this is traced although the sampler did not"
+        " choose it, as are turns that fail or go on without motion; 0: no turn for being slow.",
+    )
     otel_endpoint: str = named("OTEL_EXPORTER_OTLP_ENDPOINT", "Used without RELAY_OTLP_ENDPOINT.", default="")
     otel_traces_endpoint: str = named(
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",

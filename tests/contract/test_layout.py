@@ -20,7 +20,7 @@ ELSEWHERE = {
     "contract/test_vendor_service.py": "simulator.console simulator.handshake simulator.motion_server",
     "e2e/test_commands.py": "cli.capacity_table cli.console cli.demo cli.recording cli.stack",
     "e2e/test_relay.py": "runtime.process telemetry.admin",
-    "e2e/test_traces.py": "ingest.turn_trace settings.tracing telemetry.traces",
+    "e2e/test_traces.py": "ingest.turn_trace settings.tracing",
     "integration/control/test_access.py": "auth.api_keys control.operation",
     "integration/control/test_audio_socket.py": "control.audio_errors control.speakers wire.audio_socket",
     "integration/control/test_audio_websocket.py": "control.speech_queue",
@@ -58,6 +58,7 @@ ELSEWHERE = {
     "integration/runtime/test_http.py": "runtime.refusal",
     "integration/runtime/test_listening.py": "runtime.site settings.host",
     "integration/simulator/test_egress.py": "simulator.playback simulator.room",
+    "integration/telemetry/test_traces.py": "telemetry.semconv telemetry.trace_export",
     "integration/streams/test_consumer.py": "streams.partition",
     "integration/streams/test_publisher.py": "streams.writer",
     "integration/streams/test_uplink.py": """
