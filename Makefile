@@ -28,7 +28,7 @@ demo: $(RUNS) ## Run the whole relay here and compare what every viewer got (ARG
 test: $(RUNS) ## Run the tests (ARGS goes to pytest)
 	@$(WITH) $(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(ARGS)
 
-coverage: $(READY) ## Run the tests, and compare what they reach with each package's floor (PURE=1: pure packages alone)
+coverage: $(READY) ## Run the tests, and compare the lines and branches they reach with each package's floor (PURE=1: pure packages alone)
 	@PURE=$(PURE) scripts/coverage $(ARGS)
 
 faults: $(RUNS) ## Break a running relay in every way there is, and compare (ARGS="--help")

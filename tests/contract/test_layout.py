@@ -48,7 +48,7 @@ ELSEWHERE = {
     "integration/ingest/test_containment.py": "ingest.worker",
     "integration/ingest/test_motion.py": """
         ingest.motion.client ingest.motion.pool ingest.motion.session ingest.motion.vendor settings.vendor
-        simulator.app simulator.faults simulator.request_log simulator.session simulator.strikes
+        simulator.faults simulator.request_log simulator.session simulator.strikes
     """,
     "integration/redis/test_client.py": """
         redis.endpoint redis.errors redis.local_server redis.metrics redis.reconnect
