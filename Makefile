@@ -37,12 +37,13 @@ faults: $(RUNS) ## Break a running relay in every way there is, and compare (ARG
 soak: $(RUNS) ## Hundreds of conversations for minutes, something breaks every few seconds (ARGS="--help")
 	@$(WITH) $(BIN)/python -m tests.faults.soak $(ARGS)
 
-check: $(READY) ## Lint, types, import contracts, generated reference pages
+check: $(READY) ## Lint, types, import contracts, generated reference pages and dashboards
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m scripts.reference --check
+	@$(BIN)/python -m scripts.dashboards --check
 
 format: $(READY) ## Format the code
 	@$(BIN)/ruff format .
@@ -70,8 +71,9 @@ livekit-test: $(RUNS) ## Run the vendor's LiveKit plug-in against the simulator 
 fuzz: $(READY) ## Feed every decoder a million inputs found by coverage, and write docs/reports/fuzzing.md (ARGS="--help")
 	@$(BIN)/python -m tests.fuzz.run $(ARGS)
 
-reference: $(READY) ## Write docs/reference/configuration.md and metrics.md from the code
+reference: $(READY) ## Write the generated reference pages and dashboards from the code
 	@$(BIN)/python -m scripts.reference
+	@$(BIN)/python -m scripts.dashboards
 
 clean: ## Remove the virtual environment and caches
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -1,0 +1,1 @@
+"""The Grafana dashboards that are generated from code."""
