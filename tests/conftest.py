@@ -32,7 +32,7 @@ _GUARDED = {"integration", "scenarios", "security"}
 hypothesis.settings.register_profile("relay", deadline=None)
 hypothesis.settings.load_profile("relay")
 
-_SHARING = ("faults", "package", "test_topologies")
+_SHARING = ("faults", "package", "test_prometheus", "test_topologies")
 """Folders and modules whose tests share costly parts, so that one process runs them all."""
 
 
