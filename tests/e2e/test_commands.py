@@ -20,7 +20,7 @@ from relay_streams.conversations import Conversation
 from relay_streams.keys import KeySpace
 from relay_streams.scripts import SCHEMA
 from relay_telemetry.version import hot_path
-from relay_wire.frame import Codec
+from relay_wire.frame import Codec, Kind
 
 
 def run(*arguments: str, timeout_s: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -110,7 +110,9 @@ def test_the_real_vendor_needs_credentials() -> None:
     assert "SPATIUS_API_KEY" in done.stderr
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["tail"], ["doctor"], ["settings"], ["capacity"], ["top"]])
+@pytest.mark.parametrize(
+    "command", [[], ["demo"], ["tail"], ["doctor"], ["settings"], ["capacity"], ["top"], ["explain"]]
+)
 def test_help_teaches(command: list[str]) -> None:
     """Every command explains itself."""
     done = run(*command, "--help")
@@ -243,6 +245,74 @@ def test_top_of_what_is_no_address(wrong: str) -> None:
 
     assert done.returncode == 1
     assert wrong in done.stderr
+
+
+async def explained(redis_url: str, *arguments: str) -> tuple[int | None, dict[str, Any], str]:
+    """The exit status, the report and the error of ``explain --json``."""
+    explain = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "relay_cli", "explain", "--json", *arguments,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "RELAY_REDIS_URL": redis_url},
+    )  # fmt: skip
+    shown, error = await explain.communicate()
+    return explain.returncode, json.loads(shown) if shown else {}, " ".join(error.decode().split())
+
+
+async def test_explain(relay, speech, eventually) -> None:
+    """Of a whole turn every hop, in numbers that agree with the speech; of absent turns the reason."""
+    async with relay() as r:
+        conversation = await r.converse()
+        _, _, not_begun = await explained(r.stack.redis_url, conversation)
+        await r.backend.post_turn(conversation, speech)
+        await eventually(lambda: ended(r, conversation, 1), within_s=30)
+        status, turn, _ = await explained(r.stack.redis_url, conversation)
+        absent_status, _, absent = await explained(r.stack.redis_url, conversation, "--turn", "7")
+        _, _, unknown = await explained(r.stack.redis_url, "unknown")
+
+    assert status == 0
+    assert (turn["turn"], turn["state"]) == (1, "complete")
+    assert (turn["audio_bytes"], turn["audio_s"]) == (len(speech), 3.0)
+    assert turn["motion_bytes"] > 0
+    whats = [step["what"] for step in turn["steps"]]
+    assert whats[-1] == "turn_ended published"
+    assert whats.index("first audio published") < whats.index("first motion published")
+    assert turn["slowest"] in turn["verdict"]
+    assert "no turn has begun" in not_begun
+    assert absent_status == 1
+    assert "turn 7 has not begun; the last is 1" in absent
+    assert "no record of conversation unknown" in unknown
+
+
+async def ended(r: Any, conversation: str, turn: int) -> bool:
+    """Whether the turn's frames are all in the stream."""
+    status, found, _ = await explained(r.stack.redis_url, conversation, "--turn", str(turn))
+    return status == 0 and found["state"] != "under way"
+
+
+async def test_explain_a_turn_whose_owner_died(relay, speech, watching, eventually) -> None:
+    """The change of the owner is the slowest hop, with its gap; no position is missing."""
+    async with relay(speed=1.0) as r:
+        conversation = await r.converse()
+        seen = await r.watch(conversation)
+        async with watching(seen):
+            await r.backend.post_turn(conversation, speech * 3)
+            await eventually(lambda: seen.of(Kind.MOTION, 1))
+            (await r.owner_of(conversation)).signal(signal.SIGKILL)
+            await eventually(lambda: 1 in seen.outcomes, within_s=30)
+            _, turn, _ = await explained(r.stack.redis_url, conversation)
+            await r.backend.end(conversation)
+
+    faults = {step["what"]: step["detail"] for step in turn["steps"] if step["is_fault"]}
+    assert turn["state"] == "audio_only"
+    assert turn["slowest"] == "the change of the owner"
+    assert faults["audio only"] == "owner_changed"
+    assert "without a frame" in faults["owner changed"]
+    assert "positions missing" not in faults
+    [gap_s] = [hop["seconds"] for hop in turn["hops"] if hop["name"] == turn["slowest"]]
+    [before, first] = sorted({f.generation for f in seen.frames})
+    last = max(f.published_at_us for f in seen.frames if f.generation == before)
+    next_one = min(f.published_at_us for f in seen.frames if f.generation == first)
+    assert gap_s == pytest.approx((next_one - last) / 1e6, abs=0.001)
 
 
 def test_the_capacity() -> None:

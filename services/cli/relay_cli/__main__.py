@@ -171,6 +171,9 @@ def top(
     ] = 16000,
     once: Annotated[bool, typer.Option("--once", help="Print one view; status 1 if critical.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --once: print one JSON object.")] = False,
+    svg: Annotated[
+        Path | None, typer.Option(help="With --once: write a picture there, too.", show_default=False)
+    ] = None,
 ) -> None:
     """Show the whole relay live: what is wrong, conversations, lags, Motion sessions, viewers, processes.
 
@@ -189,18 +192,43 @@ def top(
     console = open_console()
     try:
         where = sources(target or (), targets_file or (), dns or ())
-        if not (once or as_json) and console.is_terminal:
+        if not (once or as_json or svg) and console.is_terminal:
             asyncio.run(
                 run_top(where, console, interval_s=interval, window_s=window, sample_rate=sample_rate)
             )
         fine = asyncio.run(
-            print_once(where, console, interval_s=interval, sample_rate=sample_rate, as_json=as_json)
+            print_once(where, console, interval_s=interval, sample_rate=sample_rate, as_json=as_json, svg=svg)
         )
     except TargetError as error:
         _fail(str(error))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     raise typer.Exit(0 if fine else 1)
+
+
+@app.command()
+def explain(
+    conversation: Annotated[str, typer.Argument(help="The conversation's id.")],
+    turn: Annotated[
+        int | None, typer.Option(min=1, help="The turn. Default: the last.", show_default=False)
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+    ] = False,
+) -> None:
+    """Show a turn hop by hop, from its frames in Redis (RELAY_REDIS_URL), and name the slowest hop."""
+    from relay_cli.explain.command import explain_turn, report  # noqa: PLC0415
+    from relay_cli.explain.store import ExplainError  # noqa: PLC0415
+    from relay_cli.explain.text import show  # noqa: PLC0415
+
+    try:
+        timeline = asyncio.run(explain_turn(conversation, turn))
+    except ExplainError as error:
+        _fail(str(error))
+    if as_json:
+        print(json.dumps(report(timeline)))
+    else:
+        show(timeline, open_console())
 
 
 @app.command()

@@ -295,7 +295,9 @@ class Demo:
             f" {stack.control.url}/v1/conversations/{conversation}/turns\n"
             f"watch it:\n  avatar-relay tail {conversation} --gateway {stack.gateway_urls[0]}"
             f" --token {token}\n"
-            f"see all processes:\n  avatar-relay top {targets}",
+            f"see all processes:\n  avatar-relay top {targets}\n"
+            f"see where the last turn was slow:\n  RELAY_REDIS_URL={stack.redis_url} avatar-relay explain"
+            f" {conversation}",
             soft_wrap=True, highlight=False,
         )  # fmt: skip
         try:

@@ -16,7 +16,7 @@ from rich.live import Live
 from relay_cli.top.history import History
 from relay_cli.top.problems import Problem, problems
 from relay_cli.top.scrape import scrape
-from relay_cli.top.screen import screen
+from relay_cli.top.screen import picture, screen
 from relay_cli.top.targets import Sources, TargetError, target, targets
 from relay_cli.top.view import View, view
 from relay_settings.environment import variable
@@ -55,14 +55,26 @@ async def run_top(
 
 
 async def print_once(
-    where: Sources, console: Console, *, interval_s: float, sample_rate: int, as_json: bool
+    where: Sources,
+    console: Console,
+    *,
+    interval_s: float,
+    sample_rate: int,
+    as_json: bool = False,
+    svg: Path | None = None,
 ) -> bool:
-    """Print the view of two rounds, ``interval_s`` apart. Returns whether nothing in it is critical."""
+    """Print the view of two rounds, ``interval_s`` apart; with ``svg`` write it there, too.
+
+    Returns:
+        Whether nothing in it is critical.
+    """
     rounds = _views(where, interval_s=interval_s, window_s=interval_s, sample_rate=sample_rate)
     async with aclosing(rounds):
         await anext(rounds)
         shown = await anext(rounds)
     found = problems(shown)
+    if svg:
+        _save(shown, svg)
     if as_json:
         print(json.dumps(report(shown, found)))
     else:
@@ -86,6 +98,10 @@ async def _views(
             answers = await scrape(http, await where.targets())
             yield view(history.add(began, answers), sample_rate=sample_rate)
             await asyncio.sleep(max(0.0, began + interval_s - clock()))
+
+
+def _save(shown: View, path: Path) -> None:
+    path.write_text(picture(_drawn(shown)))
 
 
 def _drawn(shown: View) -> Any:

@@ -1,9 +1,11 @@
 """Screen: a view as tables for a terminal."""
 
+import re
 from collections.abc import Mapping
+from io import StringIO
 
 from rich.columns import Columns
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +18,8 @@ ABSENT = "-"
 _SEVERITIES = {"critical": "bold red", "warning": "yellow"}
 _STATES = {"away": "bold red", "not ready": "bold red", "draining": "yellow", "ready": "green"}
 _KIB = 1024
+_PICTURE_COLUMNS = 120
+_FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
 def screen(view: View, problems: list[Problem], *, clock: str) -> RenderableType:
@@ -32,6 +36,13 @@ def screen(view: View, problems: list[Problem], *, clock: str) -> RenderableType
     return Group(
         title, *map(_problem, problems), Columns(blocks), _lags(view.lags), _processes(view.processes)
     )
+
+
+def picture(drawn: RenderableType) -> str:
+    """A drawn view as SVG, in the fonts of whoever looks at it: it loads none."""
+    console = Console(record=True, width=_PICTURE_COLUMNS, file=StringIO())
+    console.print(drawn)
+    return _FONT_FACE.sub("", console.export_svg(title="avatar-relay top"))
 
 
 def _problem(problem: Problem) -> Text:

@@ -43,15 +43,18 @@ def test_the_admin_port_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> N
 AWAY = Sources((target("127.0.0.1:1"),))
 
 
-async def test_one_view(capsys: pytest.CaptureFixture[str]) -> None:
-    """As tables or as one JSON object; it is false when something is critical."""
+async def test_one_view(capsys: pytest.CaptureFixture[str], tmp_path: Path, no_blocking) -> None:
+    """As tables, a picture or one JSON object; it is false when something is critical."""
+    no_blocking.deactivate()  # a command may write its file
     screen = StringIO()
     console = Console(file=screen, width=160)
-    fine = await print_once(AWAY, console, interval_s=0.1, sample_rate=16000, as_json=False)
+    fine = await print_once(AWAY, console, interval_s=0.1, sample_rate=16000, svg=tmp_path / "svg")
     await print_once(AWAY, console, interval_s=0.1, sample_rate=16000, as_json=True)
     found = json.loads(capsys.readouterr().out)
 
     assert not fine
+    assert "Connection&#160;refused" in (tmp_path / "svg").read_text()
+    assert "font-face" not in (tmp_path / "svg").read_text()
     assert "Connection refused" in screen.getvalue()
     assert found["problems"][0]["severity"] == "critical"
     assert found["processes"][0]["state"] == "away"
