@@ -1,6 +1,6 @@
 """Token buckets: a rate and a burst. Pure: the caller passes the time."""
 
-_FORGET_FROM = 1024
+_MIN_KEYS = 1024
 """Keys below which forgetting is not worth a look at all of them."""
 
 
@@ -21,7 +21,7 @@ class TokenBucket:
         self._left = burst
         self._then = now
 
-    def take(self, amount: float, now: float) -> float:
+    def consume(self, amount: float, now: float) -> float:
         """Consume tokens if the bucket has them; returns 0.0 then, else the seconds until it has.
 
         More than the burst is never there.
@@ -50,21 +50,21 @@ class TokenBuckets:
         self._per_s = per_s
         self._burst = burst
         self._by_key: dict[str, TokenBucket] = {}
-        self._forget_at = _FORGET_FROM
+        self._remove_full_from = _MIN_KEYS
 
     def __len__(self) -> int:
         return len(self._by_key)
 
-    def take(self, key: str, now: float) -> float:
+    def consume(self, key: str, now: float) -> float:
         """Take one; as ``TokenBucket.take``."""
-        allowance = self._by_key.get(key)
-        if allowance is None:
-            if len(self._by_key) >= self._forget_at:
-                self._forget(now)
-            allowance = self._by_key[key] = TokenBucket(self._per_s, self._burst, now)
-        return allowance.take(1, now)
+        bucket = self._by_key.get(key)
+        if bucket is None:
+            if len(self._by_key) >= self._remove_full_from:
+                self._remove_full(now)
+            bucket = self._by_key[key] = TokenBucket(self._per_s, self._burst, now)
+        return bucket.consume(1, now)
 
-    def _forget(self, now: float) -> None:
+    def _remove_full(self, now: float) -> None:
         self._by_key = {key: one for key, one in self._by_key.items() if not one.full(now)}
         # Doubling keeps the cost of looking at all of them constant per new key.
-        self._forget_at = max(_FORGET_FROM, 2 * len(self._by_key))
+        self._remove_full_from = max(_MIN_KEYS, 2 * len(self._by_key))

@@ -74,7 +74,7 @@ class Access:
         Raises:
             Problem: The key is over its rate.
         """
-        missing_s = self._rates.take(who, asyncio.get_running_loop().time())
+        missing_s = self._rates.consume(who, asyncio.get_running_loop().time())
         if missing_s:
             REFUSED.labels("rate").inc()
             raise Problem(

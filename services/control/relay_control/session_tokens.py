@@ -128,7 +128,7 @@ class SessionTokens:
         if grant.role is not Role.SPEAK and not self._settings.session_tokens_for_listeners:
             REFUSED.labels("scope").inc()
             raise Problem(problems.FORBIDDEN, "this needs a viewer token with the role speak")
-        missing_s = self._rates.take(grant.conversation, asyncio.get_running_loop().time())
+        missing_s = self._rates.consume(grant.conversation, asyncio.get_running_loop().time())
         if missing_s:
             REFUSED.labels("rate").inc()
             detail = "too many session tokens for this conversation"

@@ -50,7 +50,7 @@ class ConcurrencyLimit:
     Args:
         limit: The number.
         name: Of the limit, in metrics.
-        full: The problem of those that are too many.
+        full: The problem when the limit is reached.
     """
 
     def __init__(self, limit: int, *, name: str, full: ProblemType) -> None:
@@ -63,7 +63,7 @@ class ConcurrencyLimit:
         """Count one more; pair with ``release``.
 
         Raises:
-            Problem: There are as many as the limit allows.
+            Problem: The limit of the key is reached.
         """
         used = self._used.get(key, 0)
         if used >= self._limit:
@@ -106,12 +106,12 @@ class Admission:
             The address, for ``acquire``.
 
         Raises:
-            Problem: There are too many requests from it.
+            Problem: There are too many requests from this address.
         """
         forwarded = request.headers.getall(hdrs.X_FORWARDED_FOR, [])
         address, forwarding = address_of(request.remote or "", forwarded, self._proxies)
         self._note(forwarding)
-        wait_s = self._requests.take(address, asyncio.get_running_loop().time())
+        wait_s = self._requests.consume(address, asyncio.get_running_loop().time())
         if wait_s:
             LIMITED.labels("requests").inc()
             raise Problem(
@@ -123,7 +123,7 @@ class Admission:
         """Count a viewer from its upgrade request on; pair with ``release``.
 
         Raises:
-            Problem: There are as many from its address, or at this gateway, as the limits allow.
+            Problem: The limit of its address, or of this gateway, is reached.
         """
         self._addresses.acquire(address)
         try:
@@ -133,7 +133,7 @@ class Admission:
             raise
 
     def release(self, address: str) -> None:
-        """The viewer has left."""
+        """Count a viewer that has left no more."""
         self._addresses.release(address)
         self._gateway.release()
 
@@ -144,7 +144,7 @@ class Admission:
             Problem: The page's origin is not allowed.
         """
         # Browsers let any page open a socket anywhere, and always send the page's origin (RFC 6455 10.2). No
-        # page can set this header; apps do, and their frameworks send origins of all kinds.
+        # page can set Authorization; apps do, and their frameworks send origins of all kinds.
         if hdrs.AUTHORIZATION in request.headers:
             return
         origins = request.headers.getall(hdrs.ORIGIN, [])

@@ -1,4 +1,4 @@
-"""Inbound messages: what one viewer sends, within its limits."""
+"""Inbound messages: the messages of one viewer, within its limits."""
 
 import asyncio
 from contextlib import suppress
@@ -17,14 +17,14 @@ class RateExceeded(Exception):
 
 
 class InboundMessages:
-    """A viewer's messages, at most as many frames and bytes a second as its limits.
+    """A viewer's messages, with a limit on frames and on bytes per second.
 
-    Pings count, so they are answered here: the socket must not do it by itself (``autoping=False``). A
-    socket that a limit ends (silence, or a message that is too large) is counted.
+    Pings count, so they are answered here: the socket must not answer them itself (``autoping=False``). A
+    socket that ends by a limit (silence, or a message that is too large) is counted.
 
     Args:
-        socket: The viewer's.
-        limits: How many frames and bytes it may send.
+        socket: The viewer's socket.
+        limits: The limits on its frames and bytes.
     """
 
     __slots__ = ("_bytes", "_frames", "_socket")
@@ -36,8 +36,8 @@ class InboundMessages:
         self._bytes = TokenBucket(limits.message_bytes_per_s, limits.message_bytes_per_s * burst_s, now)
 
     def admit_frames(self, frames: int) -> bool:
-        """Count WebSocket frames that have come; False closes the socket, since they are too many."""
-        if not self._frames.take(frames, asyncio.get_running_loop().time()):
+        """Count received WebSocket frames; False when they are too many, which closes the socket."""
+        if not self._frames.consume(frames, asyncio.get_running_loop().time()):
             return True
         LIMITED.labels("messages").inc()
         self._socket.close(RATE_LIMITED, "too many messages in too short a time")
@@ -54,7 +54,7 @@ class InboundMessages:
             if message is None:
                 _count_end(self._socket.error)
                 return None
-            if self._bytes.take(len(message.data), asyncio.get_running_loop().time()):
+            if self._bytes.consume(len(message.data), asyncio.get_running_loop().time()):
                 LIMITED.labels("bytes").inc()
                 raise RateExceeded("too many bytes in too short a time")
             if message.type is WSMsgType.PING:

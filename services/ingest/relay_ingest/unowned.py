@@ -41,5 +41,5 @@ class UnownedMonitor:
         waiting = sum(queue.waiting for queue in queues)
         UNOWNED.set(waiting)
         UNOWNED_SECONDS.set(oldest_s)
-        if oldest_s > self._warn_after_s and not self._lines.take(1, time.monotonic()):
+        if oldest_s > self._warn_after_s and not self._lines.consume(1, time.monotonic()):
             log.warning("conversations wait for an owner", waiting=waiting, oldest_s=oldest_s, **context)

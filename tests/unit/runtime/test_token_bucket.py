@@ -13,39 +13,39 @@ from relay_runtime.token_bucket import TokenBucket, TokenBuckets
 )
 def test_never_more_than_its_rate(per_s: float, burst: int, waits: list[float]) -> None:
     """What was taken is at most the burst and what has grown since."""
-    allowance = TokenBucket(per_s, burst, 0)
+    bucket = TokenBucket(per_s, burst, 0)
     now, taken = 0.0, 0
     for wait in waits:
         now += wait
-        taken += not allowance.take(1, now)
+        taken += not bucket.consume(1, now)
         assert taken <= burst + per_s * now + 1e-6
 
 
 def test_says_how_long_to_wait() -> None:
     """And then it is there."""
-    allowance = TokenBucket(2, 4, 0)
-    assert allowance.take(4, 0) == 0
+    bucket = TokenBucket(2, 4, 0)
+    assert bucket.consume(4, 0) == 0
 
-    wait_s = allowance.take(1, 0)
+    wait_s = bucket.consume(1, 0)
 
     assert wait_s == 0.5
-    assert allowance.take(1, wait_s) == 0
+    assert bucket.consume(1, wait_s) == 0
 
 
 def test_forgets_those_that_are_full() -> None:
     """Memory follows the rate of keys, not their number."""
-    allowances = TokenBuckets(10, 1)
+    buckets = TokenBuckets(10, 1)
     for number in range(100_000):
-        assert allowances.take(str(number), number / 1000) == 0
+        assert buckets.consume(str(number), number / 1000) == 0
 
-    assert len(allowances) < 3000
+    assert len(buckets) < 3000
 
 
 def test_remembers_those_that_are_not() -> None:
     """A flood of other keys does not set anybody free."""
-    allowances = TokenBuckets(0.001, 1)
-    assert allowances.take("mallory", 0) == 0
+    buckets = TokenBuckets(0.001, 1)
+    assert buckets.consume("mallory", 0) == 0
     for number in range(10_000):
-        allowances.take(str(number), 1)
+        buckets.consume(str(number), 1)
 
-    assert allowances.take("mallory", 2) > 0
+    assert buckets.consume("mallory", 2) > 0
