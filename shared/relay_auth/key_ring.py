@@ -15,11 +15,11 @@ from prometheus_client import Counter, Gauge
 
 from relay_auth.token_keys import CURRENT, UNNAMED, BadKey, TokenKeys, is_key_file, keys_of, secret_key
 
-LOOK_EVERY_S = 5.0
+REFRESH_S = 5.0
 """Greatest age of the keys in use: the key of a removed file is refused after this."""
-LOOK_AT_MOST_S = 1.0
+UNKNOWN_KID_REFRESH_S = 1.0
 """How soon an unknown kid makes us look again; those who invent kids must not cost more than that."""
-LOOK_WITHIN_S = 2.0
+READ_TIMEOUT_S = 2.0
 """How long a look is waited for; a file system may hang."""
 STALE_S = 30.0
 """How long keys are valid while their folder cannot be read."""
@@ -55,8 +55,8 @@ class KeyRing:
     def __init__(self, secret: str = "", folder: Path | None = None) -> None:
         self._unnamed = secret_key(secret.encode()) if secret else None
         self._folder = folder
-        self._looking = asyncio.Lock()
-        self._looked_at = float("-inf")
+        self._refreshing = asyncio.Lock()
+        self._refreshed_at = float("-inf")
         self._reading: Future[_Folder | None] | None = None
         """A look that has not ended in time."""
         self._failing_since: float | None = None
@@ -71,10 +71,10 @@ class KeyRing:
             kid: The one that is wanted: if it is not there, the folder is looked at sooner.
         """
         if self._folder is not None:
-            async with self._looking:
-                age_s = time.monotonic() - self._looked_at
-                if age_s >= (LOOK_EVERY_S if kid in self._keys.by_kid else LOOK_AT_MOST_S):
-                    await self._look(self._folder)
+            async with self._refreshing:
+                age_s = time.monotonic() - self._refreshed_at
+                if age_s >= (REFRESH_S if kid in self._keys.by_kid else UNKNOWN_KID_REFRESH_S):
+                    await self._refresh(self._folder)
         return self._valid()
 
     async def open(self) -> None:
@@ -84,9 +84,9 @@ class KeyRing:
             BadKey: They cannot be read, or there are none.
         """
         if self._folder is not None:
-            self._looked_at = time.monotonic()
+            self._refreshed_at = time.monotonic()
             try:
-                self._take(await asyncio.to_thread(_read, self._folder, None))
+                self._apply(await asyncio.to_thread(_read, self._folder, None))
             except OSError as error:
                 raise BadKey(f"{error.filename}: {error.strerror}") from None
         if not self._keys.by_kid:
@@ -96,7 +96,7 @@ class KeyRing:
     async def follow(self) -> NoReturn:
         """Follow the folder also while no key is used, for ``readiness`` and metrics."""
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(REFRESH_S)
             await self.keys()
 
     def readiness(self) -> str:
@@ -107,18 +107,18 @@ class KeyRing:
 
     # --- the folder ------------------------------------------------------------------------------
 
-    async def _look(self, folder: Path) -> None:
+    async def _refresh(self, folder: Path) -> None:
         if self._reading is None:
-            self._looked_at = time.monotonic()
+            self._refreshed_at = time.monotonic()
             loop = asyncio.get_running_loop()
             self._reading = loop.run_in_executor(None, _read, folder, self._seen)
-            await asyncio.wait([self._reading], timeout=LOOK_WITHIN_S)
+            await asyncio.wait([self._reading], timeout=READ_TIMEOUT_S)
         if not self._reading.done():
             self._fail("it takes too long")
             return
         reading, self._reading = self._reading, None
         try:
-            self._take(reading.result())
+            self._apply(reading.result())
         except OSError as error:
             self._fail(f"{error.filename}: {error.strerror}")
 
@@ -129,7 +129,7 @@ class KeyRing:
         valid = "none" if self._is_stale() else "the last ones"
         log.error("token keys cannot be read", error=why, valid=valid)
 
-    def _take(self, found: _Folder | None) -> None:
+    def _apply(self, found: _Folder | None) -> None:
         self._failing_since = None
         if found is None:
             return
@@ -172,7 +172,7 @@ def _read(folder: Path, seen: _Seen | None) -> _Folder | None:
     for path in stats:
         if is_key_file(path.name) or path.name == CURRENT:
             try:
-                contents[path.name] = _content(path)
+                contents[path.name] = _read_file(path)
             except OSError:
                 contents[path.name], whole = b"", False
     strays = [path.name for path in stats if path.name not in contents]
@@ -188,6 +188,6 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in paths if not path.name.startswith(".") and path.is_file()]
 
 
-def _content(path: Path) -> bytes:
+def _read_file(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(_LARGEST_FILE_BYTES)

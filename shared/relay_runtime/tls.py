@@ -8,7 +8,7 @@ from typing import NoReturn
 import structlog
 from prometheus_client import Counter
 
-LOOK_EVERY_S = 10.0
+POLL_S = 10.0
 """How soon a renewed certificate is used."""
 
 FAILURES = Counter(
@@ -53,7 +53,7 @@ class Certificate:
     async def follow(self) -> NoReturn:
         """Take renewed files, in a thread; until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_S)
             try:
                 if await asyncio.to_thread(self.load):
                     log.info("certificate renewed", file=str(self._chain))

@@ -96,7 +96,7 @@ async def shown(port: int) -> bytes:
 
 async def test_a_certificate_is_renewed(authority, pair, monkeypatch, eventually) -> None:
     """New connections get the new one; a broken pair changes nothing."""
-    monkeypatch.setattr(tls, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(tls, "POLL_S", 0.01)
     certificate = Certificate(*pair)
     await asyncio.to_thread(certificate.load)
     async with served(certificate) as port:

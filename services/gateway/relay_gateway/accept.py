@@ -1,4 +1,4 @@
-"""Acceptance of viewers' sockets: from the upgrade to the close, whatever the socket is used for."""
+"""Acceptance of viewers' sockets, from the upgrade to the close, for any use of the socket."""
 
 from collections.abc import Awaitable, Callable
 from typing import cast
@@ -29,15 +29,15 @@ CLOSES = counter(
 )
 
 Handle = Callable[[Socket, InboundMessages], Awaitable[None]]
-"""What a socket is used for. Returns or raises when it is done; the socket is closed then."""
+"""The use of a socket. The socket is closed when it returns or raises."""
 
 
 class Acceptor:
     """Accepts upgrades, and keeps each socket alive and within its limits until it has closed.
 
     Args:
-        settings: The gateway's.
-        hub: Knows whether viewers are still accepted.
+        settings: The gateway's settings.
+        hub: Its ``leaving`` decides whether upgrades are accepted.
     """
 
     def __init__(self, settings: GatewaySettings, hub: Hub) -> None:
@@ -47,7 +47,7 @@ class Acceptor:
         self._keepalive = Keepalive(settings.heartbeat_s)
 
     def start(self, tasks: TaskScope) -> None:
-        """Begin to ping idle viewers."""
+        """Start the keepalive."""
         tasks.spawn(self._keepalive.run(), name="keepalive")
 
     def check(self, request: web.Request) -> None:
@@ -61,9 +61,9 @@ class Acceptor:
         check_upgrade(request)
 
     async def accept(self, request: web.Request, handle: Handle) -> web.StreamResponse:
-        """Accept an upgrade, use the socket, and close it. How it ended is counted.
+        """Accept an upgrade, run ``handle`` on the socket, and close it. The close code is counted.
 
-        An error of ``handle`` closes the socket with a code: there is no other answer after an upgrade.
+        An error of ``handle`` closes the socket with a code: after an upgrade there is no HTTP status.
 
         Raises:
             ConnectionError: The viewer left during the handshake.
@@ -84,7 +84,7 @@ class Acceptor:
             await socket.ended()
         finally:
             self._keepalive.remove(socket)
-            socket.drop()
+            socket.abort()
             # Clients choose their own codes; only those of the registry become labels.
             CLOSES.labels(socket.ended_by.name if socket.ended_by else _OTHER).inc()
         return socket.websocket

@@ -1,4 +1,4 @@
-"""The application: the gateway's routes, and the parts that it consists of."""
+"""The application: the gateway's parts and routes."""
 
 import time
 from collections.abc import AsyncIterator, Callable
@@ -39,7 +39,7 @@ from relay_wire import problems
 from relay_wire.problems import Problem
 
 _RECONNECT_S = 60.0
-"""How long after a drain viewers can still reconnect with the token they have."""
+"""How long after a drain the tokens of its viewers are valid at least, for reconnecting."""
 _NATIVE = Native()
 
 
@@ -47,12 +47,12 @@ class Gateway:
     """One gateway: its parts, its routes and its drain. Made by ``gateway``.
 
     Args:
-        settings: The gateway's.
+        settings: The gateway's settings.
         client: To Redis.
         consumer: Reads the streams.
-        installation: What the processes of one relay share.
-        heartbeat: Of Redis.
-        tasks: Own what runs for viewers.
+        installation: The constants of the relay.
+        heartbeat: Decides readiness by Redis.
+        tasks: The scope of its background tasks.
     """
 
     def __init__(
@@ -96,13 +96,13 @@ class Gateway:
             feeds=self.feeds,
             replay=replay,
             uplink=Uplink(client, UplinkLimits.of(settings)),
-            presence=Presence(client, interval_s=settings.presence_s, patience_s=settings.owner_wait_s),
+            presence=Presence(client, interval_s=settings.presence_s, owner_wait_s=settings.owner_wait_s),
             renewals=self.renewals,
             is_connected=lambda: client.connected,
         )
 
     async def start(self) -> None:
-        """Load the token keys, and start what runs for all viewers."""
+        """Load the token keys, and start the background tasks."""
         await self.tokens.open()
         self.hub.start()
         self.acceptor.start(self._tasks)
@@ -111,22 +111,22 @@ class Gateway:
         self._tasks.spawn(self._services.presence.run(), name="presence")
 
     async def drain(self) -> None:
-        """Refuse further viewers, and send the present ones to other gateways, spread over the drain time.
+        """Refuse further viewers, and advise the present ones to reconnect elsewhere, spread over the drain.
 
-        Returns when the last has left. Cancelling is safe; ``close`` ends the rest.
+        Returns when the last has left. Safe to cancel; ``close`` ends the rest.
         """
         self.hub.leaving = True
-        # A viewer that is sent elsewhere needs a token that is valid then.
+        # A viewer that reconnects elsewhere needs a token that is valid then.
         await self.renewals.renew_before(time.time() + self._settings.drain_s + _RECONNECT_S)
         await self.hub.drain(self._settings.drain_s)
 
     async def close(self) -> None:
-        """Refuse further viewers, and close every one that is left at once."""
+        """Refuse further viewers, and close the sockets of the present ones at once."""
         await self.hub.close()
         self.feeds.close()
 
     def readiness(self) -> str:
-        """Why viewers would not be served, empty when they are."""
+        """Why viewers cannot be served; empty when they can."""
         silent_s = self._consumer.stalled_s
         stalled = f"streams were last read {silent_s:.1f} s ago" if silent_s else ""
         return self.heartbeat.readiness() or stalled or self._installation.readiness()
@@ -135,7 +135,7 @@ class Gateway:
         """The gateway's routes.
 
         Args:
-            ready: Whether the process accepts viewers, for probes; None: as far as the gateway itself knows.
+            ready: Whether the process accepts viewers, for probes; None: by the gateway's own state.
         """
         app = application(
             {
@@ -175,7 +175,7 @@ class Gateway:
             self._admission.check_origin(request)
             return await handler(request)
         except (Problem, StoreError) as error:
-            # Pages see no status of a refused upgrade, but the code of a close.
+            # A page cannot read the status of a refused upgrade, but the code of a close.
             if not is_browser(request):
                 raise
             return await self.acceptor.refuse(request, error)
@@ -196,13 +196,13 @@ class Gateway:
         conversation = request.match_info["id"]
         grant = await grant_of(request, self.tokens, conversation)
         keys = self._keys.conversation(conversation)
-        beginning = await self._services.replay.begin(keys, request.query.get("from", "turn"))
-        return ViewerSession(self._services, SessionStart(keys, beginning, grant.role, _NATIVE, grant))
+        start_point = await self._services.replay.start_point(keys, request.query.get("from", "turn"))
+        return ViewerSession(self._services, SessionStart(keys, start_point, grant.role, _NATIVE, grant))
 
 
 async def _describe_paths(_request: web.Request) -> web.StreamResponse:
-    hint = "viewers connect to /v1/conversations/{id}/stream, balancers ask /healthz"
-    raise Problem(problems.NOT_FOUND, f"there is nothing here: {hint}")
+    paths = "viewers connect to /v1/conversations/{id}/stream, balancers probe /healthz"
+    raise Problem(problems.NOT_FOUND, f"there is nothing here: {paths}")
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Endpoints of the vendor's official clients (AvatarKit). Nothing that they read here is secret."""
+"""Endpoints of the vendor's official clients (AvatarKit). Their answers contain no secrets."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,18 +33,18 @@ from relay_wire.messages import MessageError
 from relay_wire.problems import Problem
 
 _ANY_ORIGIN = {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*"}
-"""Pages of clients are served elsewhere; what they read here is public."""
+"""Clients' pages have other origins, and the answer is public."""
 
 
 class AvatarKitEndpoints:
     """``/ws/agent``, ``/ws/host`` and ``/api/config``.
 
     Args:
-        settings: The gateway's.
+        settings: The gateway's settings.
         keys: Names of keys.
         client: To Redis.
         acceptor: Accepts the upgrades.
-        services: What viewer sessions use.
+        services: The parts that viewer sessions use.
         tokens: Verifies viewer tokens.
         conversations: Limits the viewers of one conversation.
     """
@@ -80,9 +80,9 @@ class AvatarKitEndpoints:
     async def _agent(self, request: web.Request) -> web.StreamResponse:
         self._acceptor.check(request)
         async with self._conversation(await self._grant(request), host.Start()) as (keys, role):
-            beginning = await self._replay.begin(keys, "turn")
-            _check_rate(beginning.record, self._settings.avatarkit_sample_rate)
-            start = SessionStart(keys, beginning, role, AvatarKitJson(beginning.record))
+            start_point = await self._replay.start_point(keys, "turn")
+            _check_rate(start_point.record, self._settings.avatarkit_sample_rate)
+            start = SessionStart(keys, start_point, role, AvatarKitJson(start_point.record))
             return await self._acceptor.accept(request, ViewerSession(self._services, start).run)
 
     async def _host(self, request: web.Request) -> web.StreamResponse:
@@ -102,14 +102,14 @@ class AvatarKitEndpoints:
             _send_error(socket, str(problem))
             socket.close(of_problem(problem.kind))
         except StoreError:
-            _send_error(socket, "the conversation cannot be read or made now")
+            _send_error(socket, "the conversation cannot be read or created now")
             raise
 
     async def _host_start(self, messages: InboundMessages) -> host.Start | None:
-        """A host client's first message, None if it left.
+        """The first message of a client of the binary protocol; None when the client has left.
 
         Raises:
-            MessageError: The first message is no start, or late.
+            MessageError: The first message is not a start, or does not come in time.
         """
         try:
             async with asyncio.timeout(self._settings.avatarkit_start_s):
@@ -126,9 +126,9 @@ class AvatarKitEndpoints:
         self, grant: Grant | None, start: host.Start, socket: Socket, messages: InboundMessages
     ) -> None:
         async with self._conversation(grant, start) as (keys, role):
-            beginning = await self._replay.begin(keys, "turn")
-            _check_start(start, beginning.record)
-            begin = SessionStart(keys, beginning, role, AvatarKitBinary(beginning.record))
+            start_point = await self._replay.start_point(keys, "turn")
+            _check_start(start, start_point.record)
+            begin = SessionStart(keys, start_point, role, AvatarKitBinary(start_point.record))
             await ViewerSession(self._services, begin).run(socket, messages)
 
     async def _grant(self, request: web.Request) -> Grant | None:

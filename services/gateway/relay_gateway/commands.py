@@ -50,31 +50,31 @@ class _Answer(NamedTuple):
 
 
 _ANSWERS: Mapping[type[StoreError], _Answer] = {
-    UplinkFull: _Answer("uplink_full", "too much waits for the avatar", retryable=True),
+    UplinkFull: _Answer("uplink_full", "the conversation's uplink is full", retryable=True),
     UplinkRejected: _Answer("turn_over", "", retryable=False),
-    Unavailable: _Answer("store_unavailable", "the relay cannot take messages now", retryable=True),
+    Unavailable: _Answer("store_unavailable", "the relay cannot accept messages now", retryable=True),
     Ended: _Answer("conversation_ended", "the conversation is over", retryable=False),
     Missing: _Answer("conversation_ended", "the conversation is over", retryable=False),
     # Redis refuses this command, by its rights or its state; it may accept others.
-    StoreError: _Answer("store_refused", "the relay cannot take this message now", retryable=True),
+    StoreError: _Answer("store_refused", "the relay cannot accept this message now", retryable=True),
 }
 """By error, the more specific first."""
 
 _CHUNK_BYTES = 64 * 1024
 _BUFFER_BYTES = 1024 * 1024
-"""Size of the send buffer of a viewer's own speech, in case Redis loses some."""
+"""Size of the send buffer of a viewer's own speech, in case Redis loses bytes of it."""
 
 
 class ViewerCommands:
-    """Handles one viewer's messages: answers pings, and appends the others to the uplink as its role allows.
+    """Handles one viewer's messages: answers pings, and appends the others to the uplink if its role allows.
 
     Args:
-        uplink: Appends to up streams.
+        uplink: Appends the messages.
         keys: The viewer's conversation.
-        role: What its token allows.
-        speech_wait_s: How long its own speech waits for room, or for Redis; no other message of it is
-            handled meanwhile.
-        send_event: Sends an event back to it.
+        role: The role of its token.
+        speech_wait_s: How long its own speech waits for room in the uplink, or for Redis; meanwhile none of
+            its other messages is handled.
+        send_event: Sends it an event.
         reachable: Whether Redis is connected.
     """
 
@@ -100,7 +100,7 @@ class ViewerCommands:
         """Distinguishes this viewer's playback reports from those of others."""
 
     async def handle(self, message: ClientMessage) -> None:
-        """Act on a message. What the uplink rejects is answered with an ``error`` event."""
+        """Handle a message. One that the uplink rejects is answered with an ``error`` event."""
         MESSAGES.labels(type(message).__name__.lower()).inc()
         if isinstance(message, Ping):
             self._send_event(events.Pong(message.id))
@@ -111,9 +111,9 @@ class ViewerCommands:
         else:
             self._reject("forbidden", "the token's role is to listen", retryable=False)
 
-    def reject_message(self, why: str) -> None:
-        """Answer a malformed message."""
-        self._send_event(events.Error("bad_message", why, retryable=False))
+    def reject_message(self, reason: str) -> None:
+        """Answer a malformed message with an ``error`` event."""
+        self._send_event(events.Error("bad_message", reason, retryable=False))
 
     async def _append(self, message: Message | Utterance) -> None:
         try:
@@ -128,7 +128,7 @@ class ViewerCommands:
             self._reject(answer.code, answer.text or str(error), retryable=answer.retryable)
 
     def _completed(self, message: Message) -> Message:
-        """The entry with the fields that only the gateway knows."""
+        """The entry with the fields that the gateway sets."""
         match message:
             case Interrupt():
                 return Interrupt(reason="viewer")
@@ -137,7 +137,7 @@ class ViewerCommands:
         return message
 
     def _check_reachable(self) -> None:
-        # Only one message waits for the time-out while Redis is away; the pings behind it must not.
+        # While Redis is away only one message waits for the time-out, so that the pings behind it do not.
         if self._away and not self._reachable():
             raise Unavailable("Redis is still away")
         self._away = False
@@ -155,6 +155,6 @@ class ViewerCommands:
             viewer=True,
         )
 
-    def _reject(self, reason: str, text: str, *, retryable: bool) -> None:
-        DROPPED.labels(reason).inc()
-        self._send_event(events.Error(reason, text, retryable))
+    def _reject(self, code: str, text: str, *, retryable: bool) -> None:
+        DROPPED.labels(code).inc()
+        self._send_event(events.Error(code, text, retryable))

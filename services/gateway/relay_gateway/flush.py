@@ -1,8 +1,8 @@
-"""The outbox: sockets that were given something in this turn of the event loop, written to at its end.
+"""The write coalescer: one write for each socket and loop tick, at the end of the tick.
 
-So what comes in together is first worked on and then written, system call after system call, and a viewer
-that is given several things gets one write. Written at once, each frame costs 13 % more CPU: every write
-wakes a receiver, which then interrupts the work on the next frame (docs/reports/performance.md).
+All frames of a tick are processed first and written then, system call after system call, and several messages
+for one viewer leave in one write. A write per frame costs 13 % more CPU: each wakes a receiver, which then
+interrupts the work on the next frame (docs/reports/performance.md).
 """
 
 import asyncio
@@ -10,20 +10,20 @@ from typing import Protocol
 
 
 class Writable(Protocol):
-    """What an outbox needs of a socket."""
+    """A socket with a buffer of unwritten messages."""
 
     def flush(self) -> None:
-        """Write what it was given. Must not raise."""
+        """Write the buffered messages. Must not raise."""
 
 
 class WriteCoalescer:
-    """One event loop's."""
+    """The sockets to flush at the end of a loop tick; one coalescer per event loop."""
 
     def __init__(self) -> None:
         self._sockets: list[Writable] = []
 
     def add(self, socket: Writable) -> None:
-        """Have a socket flushed at the end of this turn."""
+        """Flush a socket at the end of this loop tick."""
         if not self._sockets:
             asyncio.get_running_loop().call_soon(self._flush)
         self._sockets.append(socket)

@@ -1,4 +1,4 @@
-"""Guest conversations: each is created for one viewer that named none, and ends when it leaves."""
+"""Guest conversations: each is created for one viewer that named none, and ends when the viewer leaves."""
 
 import time
 from collections.abc import AsyncIterator
@@ -30,8 +30,8 @@ class GuestConversations:
     Args:
         keys: Names of keys.
         client: To Redis.
-        uplink: Appends the ends.
-        agent: The agent that answers guests.
+        uplink: Appends the end of a conversation.
+        agent: The agent of the conversations.
     """
 
     def __init__(self, keys: KeySpace, client: RedisClient, uplink: Uplink, *, agent: str) -> None:

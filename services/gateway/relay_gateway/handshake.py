@@ -12,7 +12,7 @@ from relay_wire.problems import Problem
 
 SUBPROTOCOL = "avatar-relay.v1"
 TOKEN_PREFIX = "avatar-relay.token."  # noqa: S105  # a prefix, not a token
-"""Browsers cannot set headers, so they offer the token as one more subprotocol with this prefix."""
+"""The prefix of a token that a client offers as a subprotocol: browsers cannot set headers."""
 
 
 def offered_protocols(request: web.Request) -> list[str]:
@@ -35,9 +35,9 @@ def check_upgrade(request: web.Request) -> None:
 
 
 def is_browser(request: web.Request) -> bool:
-    """Whether a request is an acceptable upgrade with its token as a subprotocol.
+    """Whether a request is an acceptable upgrade with its token as a subprotocol, as only browsers send it.
 
-    Only browsers need that: they can set no header, and their pages cannot read the status of a refusal.
+    Their pages cannot read the status of a refusal.
     """
     if hdrs.AUTHORIZATION in request.headers:
         return False
@@ -69,7 +69,7 @@ async def avatarkit_grant(
         request: The upgrade request.
         tokens: Verifies them.
         query: Whether the token may be in the query: these clients are configured with a URL only.
-        guests: Whether it may be missing.
+        guests: Whether the token may be missing.
 
     Returns:
         None for a guest.

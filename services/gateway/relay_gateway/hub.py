@@ -1,4 +1,4 @@
-"""The hub: every viewer that a gateway serves now, and how they leave together."""
+"""The hub: every viewer that a gateway serves now, and their drain."""
 
 import asyncio
 
@@ -23,19 +23,19 @@ class Hub(Sessions[Subscriber]):
         """Whether further viewers are refused."""
 
     def start(self) -> None:
-        """Be the hub whose viewers are in the metrics."""
+        """Report this hub's viewers in the metrics."""
         VIEWERS.set_function(self.__len__)
         UNSENT.set_function(lambda: self.unsent_bytes)
 
     @property
     def unsent_bytes(self) -> int:
-        """The bytes in all sockets' buffers."""
+        """The bytes in the buffers of all sockets."""
         return sum(subscriber.unsent_bytes for subscriber in self)
 
     async def drain(self, drain_s: float) -> None:
-        """Refuse further viewers, and advise the present ones to reconnect elsewhere, spread over this time.
+        """Refuse further viewers, and advise the present to reconnect elsewhere, at moments of their own.
 
-        Returns when the last has left, at the latest a little after that time; ``close`` ends the rest.
+        Returns when the last has left, at the latest a little after ``drain_s``; ``close`` ends the rest.
         Safe to cancel.
         """
         self.leaving = True

@@ -1,6 +1,6 @@
 """Keepalive: pings idle viewers, and aborts connections that do not answer.
 
-aiohttp would use two timers and a task for each viewer; one task does it here for all of them.
+One task probes all viewers; aiohttp would use two timers and a task for each.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from itertools import cycle
 from relay_gateway.socket import Socket
 
 PARTS = 16
-"""Sockets are probed in this many parts, one after the other, so that pings do not come in bursts."""
+"""Sockets are probed in this number of parts, one after the other, so that pings do not come in bursts."""
 
 
 class Keepalive:
@@ -32,7 +32,7 @@ class Keepalive:
         next(self._next).add(socket)
 
     def remove(self, socket: Socket) -> None:
-        """Probe a socket no more."""
+        """Stop probing a socket."""
         for part in self._parts:
             part.discard(socket)
 

@@ -1,7 +1,7 @@
 """Presence: reports to Redis which conversations have viewers here, and to viewers when theirs has no owner.
 
-Both are one small command per conversation and interval. A conversation whose viewers have just come is
-asked about again as soon as it can have waited too long for an owner.
+Both are one small command per conversation and interval. After a viewer has come, the next report of its
+conversation is due when it can have waited too long for an owner.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ FAILURES = Counter("relay_gateway_presence_failures_total", "Reports of viewers 
 
 NO_OWNER = events.Error("no_owner", "the conversation waits for a worker", retryable=True)
 
-_LOOK_S = 0.5
-_TICKS = 4
-"""Ticks of the schedule per look at it."""
+_POLL_S = 0.5
+_TICKS_PER_POLL = 4
+"""Resolution of the schedule: ticks between two polls of it."""
 _CONCURRENCY = 64
-"""Most commands under way at once."""
+"""The most commands in flight at once."""
 
 log = structlog.get_logger(__name__)
 
@@ -41,10 +41,10 @@ class _Watched:
         self.keys = keys
         self.viewers = set[Subscriber]()
         self.informed: set[Subscriber] | None = None
-        """Viewers that know that there is no owner; None while there is one."""
+        """Viewers that were informed that there is no owner; None while there is one."""
         self.due = 0.0
         self.tick = 0
-        """Where the schedule has it."""
+        """Its tick in the schedule."""
 
 
 class Presence:
@@ -52,22 +52,22 @@ class Presence:
 
     Args:
         client: To Redis.
-        interval_s: How often each is asked about.
+        interval_s: How often each is reported.
         patience_s: How long a conversation may wait for an owner before its viewers are informed.
     """
 
-    def __init__(self, client: RedisClient, *, interval_s: float, patience_s: float) -> None:
+    def __init__(self, client: RedisClient, *, interval_s: float, owner_wait_s: float) -> None:
         self._client = client
         self._interval_s = interval_s
-        self._patience_s = patience_s
-        self._look_s = min(_LOOK_S, interval_s, patience_s)
+        self._owner_wait_s = owner_wait_s
+        self._poll_s = min(_POLL_S, interval_s, owner_wait_s)
         self._watched: dict[str, _Watched] = {}
-        self._scheduled = Schedule[_Watched](self._look_s / _TICKS)
+        self._scheduled = Schedule[_Watched](self._poll_s / _TICKS_PER_POLL)
         self._now = asyncio.get_running_loop().time
 
     def add(self, keys: ConversationKeys, viewer: Subscriber) -> None:
-        """A viewer watches this conversation until ``remove``."""
-        watched, due = self._watched.get(keys.id), self._now() + self._patience_s
+        """Report that a viewer watches this conversation, until ``remove``."""
+        watched, due = self._watched.get(keys.id), self._now() + self._owner_wait_s
         if watched is None:
             watched = self._watched[keys.id] = _Watched(keys)
             self._plan(watched, self._now())
@@ -77,7 +77,7 @@ class Presence:
         watched.viewers.add(viewer)
 
     def remove(self, keys: ConversationKeys, viewer: Subscriber) -> None:
-        """A viewer that was added is gone."""
+        """Report a viewer that was added no more."""
         watched = self._watched[keys.id]
         watched.viewers.discard(viewer)
         if watched.informed is not None:
@@ -89,7 +89,7 @@ class Presence:
     async def run(self) -> None:
         """Report until cancelled."""
         while True:
-            await asyncio.sleep(self._look_s)
+            await asyncio.sleep(self._poll_s)
             now = self._now()
             while due := self._pop_due(now):
                 await asyncio.gather(*map(self._report, due))
@@ -105,7 +105,7 @@ class Presence:
         try:
             waits_s = (await conversations.attendance(self._client, watched.keys, watched=True)).waits_s
         except Missing:
-            waits_s = self._patience_s  # Redis has lost it: its owner restores it, if there is one.
+            waits_s = self._owner_wait_s  # Redis has lost it: its owner restores it, if there is one.
         except StoreError as error:
             FAILURES.inc()
             log.debug("presence not reported", conversation=watched.keys.id, error=str(error))
@@ -115,13 +115,13 @@ class Presence:
             watched.informed = None
             self._plan(watched, self._now() + self._interval_s)
             return
-        next_s = min(self._interval_s, max(self._patience_s - waits_s, _LOOK_S))
+        next_s = min(self._interval_s, max(self._owner_wait_s - waits_s, _POLL_S))
         self._plan(watched, self._now() + next_s)
-        if waits_s >= self._patience_s:
+        if waits_s >= self._owner_wait_s:
             self._inform(watched)
 
     def _inform(self, watched: _Watched) -> None:
-        """Send the viewers that do not know it yet that there is no owner."""
+        """Send ``no_owner`` to the viewers that have not received it yet."""
         for viewer in watched.viewers - (watched.informed or set()):
             NO_OWNERS.inc()
             viewer.send_event(NO_OWNER)

@@ -1,4 +1,4 @@
-"""Renewals: a viewer that stays gets a new token before its old one expires, so that it can reconnect."""
+"""Renewals: a connected viewer gets a new token before its old one expires, so that it can reconnect."""
 
 import asyncio
 import random
@@ -13,7 +13,7 @@ from relay_telemetry.counter import counter
 from relay_wire import events
 
 EARLIEST, LATEST = 0.4, 0.6
-"""Parts of a token's life after which it is renewed: tokens that were made at once are renewed apart."""
+"""Parts of a token's lifetime after which it is renewed, at random: tokens of one moment differ."""
 SHORTEST_S = 1.0
 """The shortest time between two renewals for one viewer."""
 _TICK_S = 0.5
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 class Recipient(Protocol):
-    """A viewer, as far as renewals know it."""
+    """The receiver of a new token."""
 
     def send_event(self, event: events.GatewayEvent) -> None:
         """Send an event."""
@@ -49,7 +49,7 @@ class Renewal:
         """None once it has left."""
         self.grant = grant
         self.tick = 0
-        """Where the schedule has it."""
+        """Its tick in the schedule."""
 
 
 class Renewals:
@@ -65,7 +65,7 @@ class Renewals:
         self._max_life_s = max_life_s
         self._scheduled = Schedule[Renewal](_TICK_S)
         self._refused = set[Renewal]()
-        """Asked for again only before a drain."""
+        """Tried again only before a drain."""
 
     def __len__(self) -> int:
         """The number of tokens that are renewed or were refused."""

@@ -1,4 +1,4 @@
-"""Responses: the WebSocket of a viewer as aiohttp has it, with a word before the close."""
+"""The response to an upgrade: aiohttp's WebSocket, with a callback before it closes for a message's size."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from relay_wire.close_codes import NORMAL, TOO_BIG
 
 
 class ViewerResponse(web.WebSocketResponse):
-    """A viewer's WebSocket as aiohttp has it; it says why, also when it is aiohttp that closes it.
+    """A viewer's WebSocket. An ``error`` event can precede aiohttp's close for a message that is too large.
 
     Args:
         options: Of ``WebSocketResponse``.
@@ -18,7 +18,7 @@ class ViewerResponse(web.WebSocketResponse):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.on_too_big: Callable[[], None] | None = None
-        """Called before the close that a message which is too large ends it with."""
+        """Called before the close for a message that is too large."""
 
     async def close(self, *, code: int = NORMAL.code, message: bytes = b"", drain: bool = True) -> bool:
         """Part of ``WebSocketResponse``."""

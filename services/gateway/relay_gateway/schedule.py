@@ -8,10 +8,10 @@ T = TypeVar("T")
 
 
 class Schedule(Generic[T]):
-    """Items by the tick in which they are due: one table, where every item would need a timer of its own.
+    """Items by the tick in which they are due: one table instead of a timer for every item.
 
-    Adding and removing cost the same for any number of items; looking for what is due costs the ticks
-    that have passed. Within a tick items come in any order.
+    ``add`` and ``remove`` cost the same for any number of items; ``pop`` costs the ticks that have passed.
+    Within a tick items come in any order.
 
     Args:
         tick_s: The resolution: an item is never early, and at most this much late.
@@ -30,8 +30,8 @@ class Schedule(Generic[T]):
         """Add an item that is in no schedule yet.
 
         Args:
-            item: What is due.
-            due: When, in seconds of the clock that ``pop`` is asked with.
+            item: The item.
+            due: When it is due, in seconds of the clock whose time ``pop`` receives.
 
         Returns:
             Its tick, for ``remove``.
@@ -42,7 +42,7 @@ class Schedule(Generic[T]):
         return tick
 
     def remove(self, item: T, tick: int) -> None:
-        """Remove an item from its tick; nothing happens when it was popped before."""
+        """Remove an item from its tick. Without effect on an item that was popped."""
         items = self._ticks.get(tick)
         if items is not None:
             items.discard(item)

@@ -28,7 +28,7 @@ from relay_wire.close_codes import BAD_MESSAGE, RESTART, SLOW_CONSUMER
 
 @dataclass(frozen=True, slots=True)
 class SessionServices:
-    """What all viewer sessions of a gateway use."""
+    """The parts of a gateway that all viewer sessions use."""
 
     settings: GatewaySettings
     hub: Hub
@@ -42,22 +42,22 @@ class SessionServices:
 
 
 class SessionStart(NamedTuple):
-    """What one viewer receives, from where on, and in which protocol."""
+    """The conversation of one viewer, its first frame, and its protocol."""
 
     keys: ConversationKeys
-    beginning: StartPoint
+    start_point: StartPoint
     role: Role
     dialect: Dialect
     grant: Grant | None = None
-    """What its token allows, when the dialect can bring the viewer a new token."""
+    """The grant of its token, when the dialect can send the viewer a new token."""
 
 
 class ViewerSession:
     """One viewer's session.
 
     Args:
-        services: What all sessions use.
-        start: What the viewer receives. It is released when the session runs: most viewers stay for long.
+        services: The parts that all sessions use.
+        start: The viewer's start. It is released when the session runs, since most sessions last for long.
     """
 
     __slots__ = (
@@ -80,12 +80,12 @@ class ViewerSession:
         self._has_bad_reports = False
 
     async def run(self, socket: Socket, messages: InboundMessages) -> None:
-        """Send the viewer its conversation, and its messages to the owner, until the socket closes.
+        """Send the conversation to the viewer, and its messages to the owner, until the socket closes.
 
         To be called once.
 
         Raises:
-            RateExceeded: The viewer has sent too much.
+            RateExceeded: The viewer has sent too many bytes.
         """
         if self._services.hub.leaving:
             socket.close(RESTART)
@@ -101,11 +101,11 @@ class ViewerSession:
     # --- opening and closing -------------------------------------------------------------------
 
     def _open(self, socket: Socket) -> None:
-        start, services = self._begin, self._services
-        record = start.beginning.record
+        start, services = self._session_start, self._services
+        record = start.start_point.record
         self._socket = socket
         self._feed = services.feeds.attach(self._keys, record.last_position, ended=record.state == "ended")
-        self._subscriber = Subscriber(socket, self._dialect, start.beginning.cursor)
+        self._subscriber = Subscriber(socket, self._dialect, start.start_point.cursor)
         self._commands = ViewerCommands(
             services.uplink,
             self._keys,
@@ -120,12 +120,12 @@ class ViewerSession:
         services.hub.add(self._subscriber)
 
     def _greet(self) -> None:
-        self._subscriber.send_event(_hello(self._begin.beginning, self._services.settings))
+        self._subscriber.send_event(_hello(self._session_start.start_point, self._services.settings))
         self._feed.add(self._subscriber)
         self._start = None
 
     @property
-    def _begin(self) -> SessionStart:
+    def _session_start(self) -> SessionStart:
         assert self._start is not None  # noqa: S101  # a session runs once
         return self._start
 
@@ -155,7 +155,7 @@ class ViewerSession:
             await self._drain()
 
     def _reject_report(self, reason: str) -> None:
-        """Answer the first bad playback report only: players report all the time, and go on playing."""
+        """Answer the first bad playback report only: players report often, and need no answer."""
         BAD_REPORTS.inc()
         if not self._has_bad_reports:
             self._has_bad_reports = True
@@ -170,7 +170,7 @@ class ViewerSession:
             self._socket.close(BAD_MESSAGE, reason)
 
     async def _drain(self) -> None:
-        """Read nothing from a viewer that does not read its answers, until it does or is too slow."""
+        """Stop reading from a viewer that does not drain its answers; close it when it is too slow."""
         with suppress(ConnectionError):
             if not await self._socket.drained(self._services.settings.slow_client_s):
                 self._socket.close(SLOW_CONSUMER)
@@ -183,10 +183,10 @@ class ViewerSession:
         self._socket.flush()
 
 
-def _hello(beginning: StartPoint, settings: GatewaySettings) -> events.Hello:
-    record = beginning.record
+def _hello(start_point: StartPoint, settings: GatewaySettings) -> events.Hello:
+    record = start_point.record
     return events.Hello(
-        position=str(beginning.cursor),
+        position=str(start_point.cursor),
         turn=record.turn,
         sample_rate=record.sample_rate,
         codec=record.codec.name.lower(),

@@ -1,9 +1,9 @@
-"""The socket: one viewer's connection as the fan-out sees it. Here is all that knows aiohttp's inside.
+"""The socket: the fan-out's connection to one viewer. The gateway's use of aiohttp's internals is here only.
 
-Frames are written to the transport as WebSocket messages built once for all viewers: server messages
-are unmasked (RFC 6455 5.1), so the same bytes serve everybody. aiohttp keeps the handshake, pings, and
-everything inbound; its writer and ours share the transport, in call order. The close is ours when it is
-us who close: aiohttp's drops what is not yet sent when the socket is being read at the same time.
+Frames are written to the transport as WebSocket messages that are built once for all viewers: messages of a
+server are unmasked (RFC 6455 5.1), so that their bytes are the same for each viewer. aiohttp does the
+handshake, pongs and everything inbound; its writer and this one share the transport, in call order. A close
+by the gateway is written here: aiohttp's own discards unsent messages while the socket is being read.
 """
 
 import asyncio
@@ -17,12 +17,21 @@ from relay_gateway.response import ViewerResponse
 from relay_gateway.websocket import PING, close_message
 from relay_wire.close_codes import ABNORMAL, NO_STATUS, NORMAL, PROTOCOL_ERROR, REGISTRY, CloseCode
 
-_PING_AT = 2
-"""Which probe without a message in between pings. Not the first: the message may have come just before."""
+PROBES_BEFORE_PING = 2
+"""The probe, counted from the last message, that pings; the next one aborts.
+
+With keepalive's probe every half interval::
+
+    message   probe 1   probe 2   probe 3
+    |---------|---------|---------|
+    0 to 1/2  counts    pings     aborts: the ping had half an interval for its pong
+
+The first probe cannot ping: the message may have come just before it.
+"""
 _LAST = frozenset((WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR))
 
 CLOSE_S = 2.0
-"""How long a viewer may take to answer a close before its connection is dropped."""
+"""How long a viewer may take to answer a close before its connection is aborted."""
 
 
 def _bound_kernel(connection: Any, notsent_bytes: int) -> None:
@@ -37,10 +46,10 @@ class Socket:
     Args:
         request: The upgrade request.
         websocket: The response, prepared.
-        coalescer: Has it flushed.
-        buffer_bytes: Unsent bytes at which the viewer counts as congested.
-        notsent_bytes: How many the kernel takes beyond those on the wire. By itself it takes megabytes, and
-            an interrupt would wait behind them.
+        coalescer: Flushes the socket.
+        buffer_bytes: Unsent bytes from which on the viewer is congested.
+        notsent_bytes: Bytes that the kernel accepts beyond those on the wire. Without a limit it accepts
+            megabytes, and an interrupt would wait behind them.
     """
 
     def __init__(
@@ -65,36 +74,37 @@ class Socket:
         self._buffer_bytes = buffer_bytes
         self._deadline: asyncio.TimerHandle | None = None
         self.closed_with: CloseCode | None = None
-        """How we closed it; None when the viewer did, or nobody has."""
+        """The code with which the gateway closed it; None when the viewer closed it, or it is open."""
         self._end_code = -1
-        """The code of the viewer's close, 0 when it had none, or of what was wrong with a frame; else -1.
+        """The code of the viewer's close, 0 when it had none, or of the error in a frame; else -1.
 
-        aiohttp forgets both when its own close is not answered.
+        aiohttp discards both when its own close is not answered.
         """
-        self._silent = 0
-        """Probes since something was received."""
+        self._silent_probes = 0
+        """Probes since the last message."""
         self.error: object = None
-        """What ended it without a close, once ``receive`` has said so."""
+        """The error that ended it without a close, once ``receive`` has returned None."""
 
     @property
     def open(self) -> bool:
-        """Whether writing still makes sense."""
+        """Whether a write can still reach the viewer."""
         return not (self.closed_with or self.websocket.closed or self._transport.is_closing())
 
     @property
     def unsent_bytes(self) -> int:
-        """Bytes given but not yet taken by the kernel."""
+        """Bytes written that the kernel has not accepted yet."""
         return len(self._unwritten) + self._transport.get_write_buffer_size()
 
     @property
     def congested(self) -> bool:
-        """Whether more would only pile up."""
+        """Whether more than ``buffer_bytes`` is unsent."""
         return len(self._unwritten) + self._transport.get_write_buffer_size() > self._buffer_bytes
 
     def write(self, messages: bytes) -> None:
-        """Send whole WebSocket messages, at the end of this turn of the loop; never blocks.
+        """Send whole WebSocket messages at the end of this loop tick; never blocks.
 
-        The caller minds ``congested``. To a viewer that is gone nothing is sent: its own end is on the way.
+        The caller checks ``congested``. After the end of the connection messages are discarded; ``receive``
+        reports the end.
         """
         if self._unwritten:
             self._unwritten += messages
@@ -103,7 +113,7 @@ class Socket:
             self._coalescer.add(self)
 
     def flush(self) -> None:
-        """Send what was written now."""
+        """Send the written messages now."""
         messages, self._unwritten = self._unwritten, b""
         if messages and not self._transport.is_closing():  # uvloop raises where asyncio would only warn
             self._transport.write(messages)
@@ -112,7 +122,7 @@ class Socket:
         """Wait until a congested socket has sent all but a quarter of its buffer. Safe to cancel.
 
         Returns:
-            Whether it has, in time.
+            False when ``within_s`` seconds were not enough.
 
         Raises:
             ConnectionError: The viewer is gone.
@@ -127,14 +137,14 @@ class Socket:
         return True
 
     async def receive(self) -> WSMessage | None:
-        """What the viewer sends next, pings and pongs too; None when the socket has ended. Safe to cancel.
+        """The viewer's next message, pings and pongs too; None when the socket has ended. Safe to cancel.
 
-        What it sends after we closed is not for anybody.
+        Messages after the gateway's close are discarded.
         """
-        # aiohttp closes by itself when it reads nonsense; what was written before goes first.
+        # aiohttp closes by itself after an invalid frame; earlier messages precede that close.
         self.flush()
         while (message := await self.websocket.receive()).type not in _LAST:
-            self._silent = 0
+            self._silent_probes = 0
             if self.closed_with is None:
                 return message
         if message.type is WSMsgType.CLOSE:
@@ -148,7 +158,7 @@ class Socket:
 
     @property
     def ended_by(self) -> CloseCode | None:
-        """What ended it, by us or by the viewer; None when the viewer's code is none of the registry."""
+        """The code that ended it, of the gateway or the viewer; None when the registry does not have it."""
         if self.closed_with is not None:
             return self.closed_with
         if self._end_code == 0:
@@ -157,24 +167,24 @@ class Socket:
         return REGISTRY.get(code or ABNORMAL.code)
 
     def probe(self) -> None:
-        """Ping when nothing was received between the last two probes; drop when a ping brought nothing.
+        """Ping a viewer that is silent; abort when a ping has no answer (``PROBES_BEFORE_PING``).
 
-        A congested socket is left alone: a ping would not get through, and its time is limited anyhow.
+        A congested socket is not probed: the ping would wait behind its buffer, and its time is limited.
         """
         if not self.open or self.congested:
             return
-        self._silent += 1
-        if self._silent == _PING_AT:
+        self._silent_probes += 1
+        if self._silent_probes == PROBES_BEFORE_PING:
             self.write(PING)
-        elif self._silent > _PING_AT:
+        elif self._silent_probes > PROBES_BEFORE_PING:
             self.error = TimeoutError("no answer to a ping")
             self._transport.abort()
 
     def close(self, code: CloseCode, reason: str = "") -> None:
-        """Close with a code of the registry, unless that was done before.
+        """Close with a code of the registry. Calls after the first have no effect.
 
-        Whoever receives gets None when the viewer has answered; one that does not answer in ``CLOSE_S``
-        is dropped.
+        ``receive`` returns None when the viewer has answered; without an answer within ``CLOSE_S`` the
+        connection is aborted.
         """
         if self.closed_with is not None:
             return
@@ -183,7 +193,7 @@ class Socket:
         self._deadline = asyncio.get_running_loop().call_later(CLOSE_S, self._transport.abort)
 
     async def ended(self) -> None:
-        """Receive until the end, and do our part of it: a viewer that closed is answered. Safe to cancel."""
+        """Receive until the end, and complete the close handshake. Safe to cancel."""
         while await self.receive() is not None:
             pass
         if self._deadline is not None:
@@ -194,13 +204,13 @@ class Socket:
 
     async def _answer_close(self, theirs: int) -> None:
         self.flush()
-        # aiohttp takes this code from the wire, where it must never stand (RFC 6455 7.4.1).
+        # aiohttp accepts this code from the wire, where it is forbidden (RFC 6455 7.4.1).
         impossible = theirs == ABNORMAL.code
         self.closed_with = PROTOCOL_ERROR if impossible else None
         code = PROTOCOL_ERROR if impossible else NORMAL
         await self.websocket.close(code=code.code, drain=False)
 
-    def drop(self) -> None:
-        """Give up what a viewer that is gone has not taken; the transport would keep it for minutes."""
+    def abort(self) -> None:
+        """Discard the unsent bytes of a viewer that is gone; the transport would keep them for minutes."""
         if self.unsent_bytes:
             self._transport.abort()

@@ -166,8 +166,8 @@ def test_keys_are_masked() -> None:
 @pytest.fixture
 def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder is looked at on every use."""
-    monkeypatch.setattr(key_ring, "LOOK_EVERY_S", 0)
-    monkeypatch.setattr(key_ring, "LOOK_AT_MOST_S", 0)
+    monkeypatch.setattr(key_ring, "REFRESH_S", 0)
+    monkeypatch.setattr(key_ring, "UNKNOWN_KID_REFRESH_S", 0)
 
 
 def tokens_of(folder: Path, **settings: object) -> ViewerTokens:
@@ -291,7 +291,7 @@ async def test_a_folder_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         hanging.wait()
         return []
 
-    monkeypatch.setattr(key_ring, "LOOK_WITHIN_S", 0.01)
+    monkeypatch.setattr(key_ring, "READ_TIMEOUT_S", 0.01)
     monkeypatch.setattr(key_ring, "_files", hang)
     for _ in range(5):
         assert set((await ring.keys()).by_kid) == {"1"}
@@ -330,22 +330,22 @@ async def test_as_kubernetes_mounts_it(tmp_path: Path) -> None:
 
     (tmp_path / "..new").symlink_to("..2")
     (tmp_path / "..new").rename(tmp_path / "..data")
-    ring._looked_at = float("-inf")
+    ring._refreshed_at = float("-inf")
     assert (await ring.keys()).by_kid["k"] == secret_key(OTHER, "k")
 
 
-async def test_invented_kids_do_not_make_us_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder is looked at once a second at most, whatever kids are asked for."""
+async def test_unknown_kids_do_not_cause_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever kids tokens name, the folder is read once a second at most."""
     (tmp_path / "1.hs256").write_bytes(KEY)
     ring = KeyRing("", tmp_path)
     await ring.open()
-    looks = []
-    monkeypatch.setattr(ring, "_look", looks.append)
+    reads = []
+    monkeypatch.setattr(ring, "_refresh", reads.append)
 
     for number in range(100):
         await ring.keys(f"invented-{number}")
 
-    assert not looks
+    assert not reads
 
 
 async def test_the_secret_and_the_folder(tmp_path: Path) -> None:

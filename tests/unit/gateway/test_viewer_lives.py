@@ -133,7 +133,7 @@ class Life:
 
     # --- part of Encoder -----------------------------------------------------------------------
 
-    over = False
+    complete = False
 
     def frames(self, batch) -> bytes:
         if self.broken:

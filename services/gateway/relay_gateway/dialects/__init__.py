@@ -1,4 +1,4 @@
-"""Dialects: the protocols viewers speak.
+"""Dialects: the protocols of viewers.
 
-``native`` is our own, ``agent`` and ``host`` are those of the vendor's clients.
+``native`` is the relay's own, ``avatarkit_json`` and ``avatarkit_binary`` are those of the vendor's clients.
 """

@@ -1,4 +1,4 @@
-"""``/ws/host``: the vendor's binary protocol; a client brings the speech of one turn, and gets the motion."""
+"""``/ws/host``: the vendor's binary protocol; a client sends one turn's speech, and receives its motion."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ from relay_wire.samples import SampleReader
 
 
 class AvatarKitBinary:
-    """One client. Part of ``Dialect``, as is every public method here.
+    """One client. Every public method is part of ``Dialect``.
 
     Args:
         record: Its conversation.
@@ -26,10 +26,10 @@ class AvatarKitBinary:
         self._record = record
         self._reader = SampleReader(record.sample_rate)
         self._audio_error = ""
-        """Why the rest of the turn is rejected: after an error, a header would be read as PCM."""
+        """Why the rest of the turn is rejected, if it is: after an error a header would be read as PCM."""
         self._input_complete = False
         self._motion_complete = False
-        self.over = False
+        self.complete = False
 
     def read(self, data: bytes | str) -> Utterance | None:
         """A chunk of the turn."""
@@ -54,11 +54,11 @@ class AvatarKitBinary:
             raise BadMessage(self._audio_error) from None
 
     def frames(self, batch: Batch) -> bytes:
-        """Motion; the client has the audio."""
+        """The motion of the frames; the client has the audio."""
         return joined(BINARY, (message for each in batch.frames for message in self._encode(each.data)))
 
     def event(self, event: events.GatewayEvent, _cursor: Position, /) -> bytes:
-        """Events that concern the motion."""
+        """The message for an event that concerns the motion; else nothing."""
         match event:
             case events.Hello():
                 about = host.metadata(
@@ -86,4 +86,4 @@ class AvatarKitBinary:
             case events.TurnEnded() if self._input_complete:
                 if not self._motion_complete:
                     yield host.end()
-                self.over = True
+                self.complete = True

@@ -18,20 +18,20 @@ UNKNOWN = Counter("relay_gateway_unknown_messages_total", "Messages of a type th
 
 
 class AvatarKitJson:
-    """The vendor's clients. Part of ``Dialect``, as is every public method here.
+    """One of the vendor's clients. Every public method is part of ``Dialect``.
 
     Args:
         record: Its conversation.
     """
 
-    over = False
+    complete = False
 
     def __init__(self, record: Conversation) -> None:
         self._record = record
         self._rounds = Rounds()
 
     def read(self, data: bytes | str) -> ClientMessage | bytes | None:
-        """The relay's own message for it, or the reply."""
+        """The message in the relay's own form, or the reply to it."""
         if not isinstance(data, str):
             raise BadMessage("messages here are JSON text")
         try:
@@ -48,7 +48,7 @@ class AvatarKitJson:
         )
 
     def event(self, event: events.GatewayEvent, _cursor: Position, /) -> bytes:
-        """The clients' own message for it, if they have one."""
+        """The clients' message for the event, if there is one."""
         match event:
             case events.Hello():
                 return joined(TEXT, [texts.ready(self._record.id, event)])
@@ -69,7 +69,7 @@ class AvatarKitJson:
 
 
 def _translated(message: clients.Message | clients.Unknown) -> ClientMessage | None:
-    """The relay's own message; None when it needs no reply and no owner."""
+    """The message in the relay's own form; None when the owner does not need it."""
     translated: ClientMessage | None = None
     match message:
         case clients.MicAudio(pcm):

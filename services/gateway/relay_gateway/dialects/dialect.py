@@ -7,21 +7,21 @@ from relay_wire.messages import ClientMessage
 
 
 class BadMessage(ValueError):
-    """Raised when a viewer sent something that cannot be decoded."""
+    """Raised when a message of a viewer cannot be decoded."""
 
 
 class BadReport(BadMessage):
-    """Raised when that is a playback report: it is skipped, and does not count towards closing the viewer."""
+    """Raised for a playback report: it is skipped, and does not count towards the close for bad messages."""
 
 
 class Dialect(Encoder, Protocol):
-    """Decodes what one viewer sends, and encodes what it receives."""
+    """Decodes the messages of one viewer, and encodes those for it."""
 
     def read(self, data: bytes | str) -> ClientMessage | bytes | None:
         """Decode a binary or text message of the viewer.
 
         Returns:
-            The message; or the reply to it, encoded, when the dialect has it; or None when neither is needed.
+            The message; or the dialect's own reply, encoded; or None when the message needs neither.
 
         Raises:
             BadMessage: It cannot be decoded.

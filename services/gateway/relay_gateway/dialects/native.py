@@ -1,4 +1,4 @@
-"""``avatar-relay.v1``: the frames themselves, the same bytes for everybody."""
+"""``avatar-relay.v1``: the frames of the stream, the same bytes for every viewer."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ from relay_wire.uplink import Microphone
 
 
 class Native:
-    """Part of ``Dialect``, as is every method here."""
+    """The relay's own protocol. Every method is part of ``Dialect``."""
 
-    over = False
+    complete = False
 
     def read(self, data: bytes | str) -> ClientMessage:
         """JSON text, or microphone audio in a frame."""
@@ -34,7 +34,7 @@ class Native:
         return Microphone(bytes(received.payload), received.is_end)
 
     def frames(self, batch: Batch) -> bytes:
-        """As they are, joined once for all viewers."""
+        """The frames unchanged, joined once for all viewers."""
         return batch.encoded(Native)
 
     @staticmethod
@@ -43,7 +43,7 @@ class Native:
         return b"".join([message_head(len(each.data)) + each.data for each in frames])
 
     def event(self, event: events.GatewayEvent, cursor: Position) -> bytes:
-        """In a frame of sequence number 0."""
+        """The event in a frame of sequence number 0."""
         payload = events.encode(event)
         return joined(
             BINARY,

@@ -7,7 +7,7 @@ from relay_wire import frame
 
 
 class SharedFrame:
-    """One frame, and what dialects have derived from it.
+    """One frame, and the encodings that dialects have derived from it.
 
     Args:
         data: The whole frame.

@@ -6,6 +6,7 @@ the feed's. While Redis is unavailable they wait for it.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -33,6 +34,18 @@ DEFECTS = Counter(
 log = structlog.get_logger(__name__)
 
 
+class LaggingSubscriber(NamedTuple):
+    """A subscriber that is behind, and the sources of its frames."""
+
+    keys: ConversationKeys
+    """The conversation."""
+    feed: Feed
+    """The conversation's feed."""
+    subscriber: Subscriber
+    wait_for_progress: Callable[[], Awaitable[None]]
+    """Waits until the feed has received more, or has failed."""
+
+
 def report_defect(conversation: str, error: Exception) -> None:
     """Count and log a defect in the delivery to one viewer."""
     DEFECTS.inc()
@@ -43,10 +56,10 @@ class CatchUp:
     """Serves subscribers that are behind; ``run`` is one task per subscriber.
 
     Args:
-        replay: Reads what a feed's ring no longer has.
+        replay: Reads the frames that a feed's ring no longer has.
         slow_s: How long a congested connection may take to drain before it is closed as slow.
         outage_s: How long a subscriber waits for Redis before it is closed.
-        replay_bytes: Most that is written of a ring at once.
+        replay_bytes: The most bytes of a ring that are written at once.
     """
 
     def __init__(self, replay: Replay, *, slow_s: float, outage_s: float, replay_bytes: int) -> None:
@@ -55,72 +68,50 @@ class CatchUp:
         self._outage_s = outage_s
         self._replay_bytes = replay_bytes
 
-    async def run(
-        self,
-        keys: ConversationKeys,
-        feed: Feed,
-        subscriber: Subscriber,
-        moved: Callable[[], Awaitable[None]],
-    ) -> None:
-        """Return when the subscriber is live or has ended. Safe to cancel.
-
-        Args:
-            keys: The conversation.
-            feed: Its feed.
-            subscriber: It is not live.
-            moved: Waits until the feed has received more.
-        """
+    async def run(self, lagging: LaggingSubscriber) -> None:
+        """Return when the subscriber is live or has ended. Safe to cancel."""
+        subscriber = lagging.subscriber
         CATCHING_UP.inc()
         try:
-            while (step := feed.advance(subscriber, self._replay_bytes)) is not Step.NONE:
+            while (step := lagging.feed.advance(subscriber, self._replay_bytes)) is not Step.NONE:
                 if step is Step.DRAIN:
-                    await self._drain(keys, subscriber)
+                    await self._drain(lagging)
                 else:
-                    await self._read_on(keys, feed, subscriber, moved)
+                    await self._read(lagging)
         except ConnectionError:
             pass  # The viewer left; its handler gets the same error.
         except Exception as error:  # noqa: BLE001  # the task's root: one viewer's defect must not stop the others
-            report_defect(keys.id, error)
+            report_defect(lagging.keys.id, error)
             subscriber.end(INTERNAL_ERROR)
         finally:
             CATCHING_UP.dec()
 
-    async def _drain(self, keys: ConversationKeys, subscriber: Subscriber) -> None:
+    async def _drain(self, lagging: LaggingSubscriber) -> None:
         FALLEN_BEHIND.inc()
+        subscriber = lagging.subscriber
         if not await subscriber.connection.drained(self._slow_s):
-            log.info("viewer is too slow", conversation=keys.id, unsent=subscriber.unsent_bytes)
+            log.info("viewer is too slow", conversation=lagging.keys.id, unsent=subscriber.unsent_bytes)
             subscriber.end(SLOW_CONSUMER)
 
-    async def _read_on(
-        self,
-        keys: ConversationKeys,
-        feed: Feed,
-        subscriber: Subscriber,
-        moved: Callable[[], Awaitable[None]],
-    ) -> None:
-        """Get at least one step further, and wait for Redis for that no longer than ``outage_s``."""
+    async def _read(self, lagging: LaggingSubscriber) -> None:
+        """Advance by at least one read, and end the subscriber when Redis is away for ``outage_s``."""
         failures = 0
         try:
             async with asyncio.timeout(self._outage_s):
-                while not await self._step(keys, feed, subscriber, moved):
+                while not await self._try_read(lagging):
                     await asyncio.sleep(RECONNECT_WAIT.compute(failures))
                     failures += 1
         except TimeoutError:
-            log.warning("redis was unavailable for too long", conversation=keys.id)
-            subscriber.end(STORE_UNAVAILABLE)
+            log.warning("redis was unavailable for too long", conversation=lagging.keys.id)
+            lagging.subscriber.end(STORE_UNAVAILABLE)
 
-    async def _step(
-        self,
-        keys: ConversationKeys,
-        feed: Feed,
-        subscriber: Subscriber,
-        moved: Callable[[], Awaitable[None]],
-    ) -> bool:
+    async def _try_read(self, lagging: LaggingSubscriber) -> bool:
         """Read once; False when Redis cannot serve the read now."""
+        keys, feed, subscriber, wait_for_progress = lagging
         try:
             match feed.advance(subscriber, self._replay_bytes):
                 case Step.FEED:
-                    await moved()
+                    await wait_for_progress()
                 case Step.STREAM:
                     page = await self._replay.after(keys, subscriber.cursor, upto=feed.cursor)
                     if page.restart is not None:

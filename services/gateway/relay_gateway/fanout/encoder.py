@@ -1,4 +1,4 @@
-"""What the fan-out needs of a viewer's protocol."""
+"""The seam between the fan-out and a viewer's protocol."""
 
 from typing import Protocol
 
@@ -11,8 +11,8 @@ class Encoder(Protocol):
     """Encodes frames and events for one viewer, as whole messages ready for its connection."""
 
     @property
-    def over(self) -> bool:
-        """Whether the viewer has everything that it connected for."""
+    def complete(self) -> bool:
+        """Whether the viewer has received everything that it connected for."""
 
     def frames(self, batch: Batch) -> bytes:
         """The next frames of the stream."""

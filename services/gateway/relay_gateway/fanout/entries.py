@@ -1,4 +1,4 @@
-"""Entries of a down stream, and the frames they hold."""
+"""Entries of a down stream, and the frames in them."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ Entry = tuple[bytes, Sequence[bytes]]
 
 FOREIGN = FastCounter(
     "relay_gateway_foreign_entries_total",
-    "Stream entries that were skipped: they hold no frame with their id.",
+    "Stream entries that were skipped, since they have no frame with their id.",
 )
 
 

@@ -29,7 +29,7 @@ REPLAYED = FastCounters(
 
 
 class Joined(Enum):
-    """What became of a subscriber that asked to be live."""
+    """The outcome of ``Feed.join``."""
 
     LIVE = "live"
     BEHIND = "behind"
@@ -72,7 +72,7 @@ class Defect:
 
 
 Effect = FellBehind | Break | Defect
-"""What the caller of ``Feed.receive`` has to act on."""
+"""A result of ``Feed.receive`` on which its caller acts."""
 
 
 class Feed:
@@ -178,10 +178,10 @@ class Feed:
 
         Args:
             subscriber: It is not live.
-            limit_bytes: Most that is written of the ring at once.
+            limit_bytes: The most bytes of the ring that are written at once.
 
         Returns:
-            What it waits for next.
+            What the subscriber waits for next.
         """
         while subscriber.active:
             if subscriber.connection.congested:

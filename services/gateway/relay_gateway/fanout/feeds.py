@@ -31,17 +31,17 @@ class Feeds:
         self._linger_s = linger_s
         self._readers: dict[str, FeedReader] = {}
 
-    def attach(self, keys: ConversationKeys, tail: Position, *, ended: bool) -> FeedReader:
-        """The conversation's feed, from ``tail`` on if there is none yet; pair with ``detach``.
+    def attach(self, keys: ConversationKeys, last_position: Position, *, ended: bool) -> FeedReader:
+        """The conversation's feed, from ``last_position`` on if there is none yet; pair with ``detach``.
 
         Args:
             keys: The conversation.
-            tail: The position of its last frame.
+            last_position: The position of its last frame.
             ended: Whether it has ended.
         """
         reader = self._readers.get(keys.id)
         if reader is None:
-            feed = Feed(tail, ended=ended, ring_bytes=self._ring_bytes)
+            feed = Feed(last_position, ended=ended, ring_bytes=self._ring_bytes)
             reader = FeedReader(keys, feed, self._catch_up, spawn=self._spawn, on_failure=self._remove)
             reader.start(self._consumer)
             self._readers[keys.id] = reader

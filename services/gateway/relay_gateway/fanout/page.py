@@ -1,4 +1,4 @@
-"""Pages: what the stream has after a cursor, and where a viewer restarts when the next frame is gone."""
+"""Pages: the stream's frames after a cursor, and where a viewer restarts when the next frame is gone."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from relay_wire.position import Position
 
 
 class ReplayPage(NamedTuple):
-    """What follows a cursor: frames, or the cursor to restart from because the next frames are gone."""
+    """The frames that follow a cursor, or the cursor to restart from because the next frames are gone."""
 
     frames: Sequence[SharedFrame] = ()
     restart: Position | None = None
@@ -28,11 +28,11 @@ def unbroken(cursor: Position, frames: Sequence[SharedFrame]) -> Sequence[Shared
 def restart(
     cursor: Position, frames: Sequence[SharedFrame], *, turn_first: Position, upto: Position
 ) -> Position:
-    """The cursor to restart from: the current turn's start, or the start of what is left of that turn.
+    """The cursor to restart from: before the current turn, or before its first frame that is left.
 
     Args:
-        cursor: The last frame the viewer has. A viewer within the current turn restarts there.
-        frames: What the stream has after the cursor; empty when it has nothing up to ``upto``.
+        cursor: The last frame the viewer has. A viewer within the current turn restarts in that turn.
+        frames: The stream's frames after the cursor; empty when it has none up to ``upto``.
         turn_first: The current turn's first frame.
         upto: The last frame wanted.
     """

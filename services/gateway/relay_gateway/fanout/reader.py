@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from prometheus_client import Counter, Gauge
 
-from relay_gateway.fanout.catch_up import CatchUp, report_defect
+from relay_gateway.fanout.catch_up import CatchUp, LaggingSubscriber, report_defect
 from relay_gateway.fanout.entries import Entry
 from relay_gateway.fanout.feed import Break, Effect, Feed, FellBehind, Joined
 from relay_gateway.fanout.subscriber import Subscriber
@@ -53,7 +53,7 @@ class FeedReader:
         self._on_failure = on_failure
         self._subscription: StreamSubscription | None = None
         self._tasks: dict[Subscriber, asyncio.Task[None]] = {}
-        self._moved: asyncio.Future[None] | None = None
+        self._progress: asyncio.Future[None] | None = None
 
     def start(self, consumer: StreamConsumer) -> None:
         """Begin to read after the feed's cursor."""
@@ -75,7 +75,7 @@ class FeedReader:
             self._start_catch_up(subscriber)
 
     def remove(self, subscriber: Subscriber) -> None:
-        """Deliver nothing more to a subscriber whose viewer has left, and cancel what it waits for."""
+        """Deliver nothing more to a subscriber whose viewer has left, and cancel its task."""
         subscriber.abandon()
         self.feed.leave(subscriber)
         task = self._tasks.pop(subscriber, None)
@@ -85,8 +85,8 @@ class FeedReader:
     def _receive(self, entries: Sequence[Entry]) -> None:
         for effect in self.feed.receive(entries):
             self._perform(effect)
-        if self._moved is not None:
-            self._wake()
+        if self._progress is not None:
+            self._signal_progress()
 
     def _perform(self, effect: Effect) -> None:
         if isinstance(effect, FellBehind):
@@ -103,22 +103,21 @@ class FeedReader:
             report_defect(self.keys.id, effect.error)
 
     def _start_catch_up(self, subscriber: Subscriber) -> None:
-        self._tasks[subscriber] = self._spawn(
-            self._catch_up.run(self.keys, self.feed, subscriber, self._has_moved)
-        )
+        lagging = LaggingSubscriber(self.keys, self.feed, subscriber, self._wait_for_progress)
+        self._tasks[subscriber] = self._spawn(self._catch_up.run(lagging))
 
-    async def _has_moved(self) -> None:
+    async def _wait_for_progress(self) -> None:
         """Wait until the feed has received more, or has failed. Safe to cancel."""
-        if self._moved is None:
-            self._moved = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._moved)
+        if self._progress is None:
+            self._progress = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._progress)
 
-    def _wake(self) -> None:
-        if self._moved is not None:
-            self._moved.set_result(None)
-            self._moved = None
+    def _signal_progress(self) -> None:
+        if self._progress is not None:
+            self._progress.set_result(None)
+            self._progress = None
 
     def _fail(self, _error: Exception) -> None:
         self.feed.fail()
         self._on_failure(self)
-        self._wake()
+        self._signal_progress()

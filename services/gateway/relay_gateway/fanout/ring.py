@@ -40,8 +40,8 @@ class Ring:
     def after(self, cursor: Position, limit_bytes: int) -> Batch | None:
         """The frames that follow a cursor, up to a size, at least one.
 
-        None when the ring does not have the frame that follows: it does not reach back that far, has nothing
-        newer, or goes on elsewhere, since the viewer has a frame that the store has lost for good.
+        None when the ring does not have the frame that follows: it begins later, has no newer frame, or
+        continues elsewhere, since the viewer has a frame that Redis has lost for good.
         """
         if cursor < self._floor:
             return None

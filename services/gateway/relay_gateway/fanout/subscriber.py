@@ -1,9 +1,10 @@
 """Subscribers: the delivery to one viewer, as a state machine without I/O, clock and tasks.
 
-A subscriber is live or behind. The feed hands a live one each batch as it is read. One that is behind (a
-new viewer, a returning viewer, or one whose connection was congested) gets what follows its cursor from the
-feed's ring or the stream, as fast as its connection accepts it, until it has everything that the feed has
-received (``Feed.advance``). So nothing is queued for a viewer beyond the buffer of its connection.
+A subscriber is live or behind. The feed delivers each batch to its live subscribers as it is read. One that
+is behind (a new viewer, a returning viewer, or one whose connection was congested) gets the frames after its
+cursor from the feed's ring or the stream, as fast as its connection accepts them, until it has every frame
+that the feed has received (``Feed.advance``). So nothing is queued for a viewer beyond the buffer of its
+connection.
 """
 
 from collections.abc import Sequence
@@ -64,14 +65,14 @@ class Subscriber:
             return False
         self.connection.write(self._dialect.frames(batch))
         self.cursor = batch.end
-        if self._dialect.over:
+        if self._dialect.complete:
             self.end(NORMAL)
         return True
 
     def replay(self, frames: Sequence[SharedFrame]) -> int:
         """Write frames that follow the cursor, until the connection is congested; returns how many.
 
-        The rest is to be read again, so a congested viewer holds one frame beyond its buffer, not a page.
+        The caller reads the rest again, so a congested viewer has one frame beyond its buffer, not a page.
         """
         for count, frame in enumerate(frames):
             if not self.deliver(Batch((frame,))):
@@ -86,7 +87,7 @@ class Subscriber:
             self.cursor = to
 
     def end(self, code: CloseCode) -> None:
-        """Close the connection after what was written; nothing more is delivered."""
+        """Close the connection after everything written before; nothing more is delivered."""
         if not self.ended:
             self.ended = True
             self.connection.close(code)
