@@ -1,1 +1,1 @@
-"""Auth: who may do what. Viewer tokens are made by control and checked by gateways; API keys are checked."""
+"""Auth: viewer tokens, which control signs and gateways verify, and API keys, which control verifies."""

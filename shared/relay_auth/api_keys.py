@@ -1,7 +1,7 @@
-"""API keys: how the app's backend proves itself to control, and what each may do.
+"""API keys: the credentials of the app's backend at control, each with scopes.
 
-A key is ``ark_<id>_<secret>``. Control knows ``<id>:<SHA-256 of the key>:<scopes>``, so what it is
-configured with opens nothing. A plain digest suffices: the secret is random, not chosen by anybody.
+A key is ``ark_<id>_<secret>``. Control is configured with ``<id>:<SHA-256 of the key>:<scopes>``, from which
+nobody can derive the key. A plain digest suffices, since the secret is random.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ _NOBODY = bytes(32)
 
 
 class Scope(StrEnum):
-    """What a key may do."""
+    """A permission of a key."""
 
     CREATE = "create"
     """Create, read and end conversations."""
@@ -37,7 +37,7 @@ class KeyEntryError(ValueError):
 
 
 class ApiKey(NamedTuple):
-    """What is known of a key."""
+    """A key as control is configured with it: its id, digest and scopes."""
 
     id: str
     digest: bytes
@@ -45,7 +45,7 @@ class ApiKey(NamedTuple):
 
     @classmethod
     def parse(cls, entry: str) -> "ApiKey":
-        """Read ``<id>:<SHA-256 in hex>:<scopes joined by +>``.
+        """Parse ``<id>:<SHA-256 in hex>:<scopes joined by +>``.
 
         Raises:
             KeyEntryError: The text has another form, or a scope is unknown.
@@ -61,15 +61,15 @@ class ApiKey(NamedTuple):
         return f"{self.id}:{self.digest.hex()}:{'+'.join(sorted(self.scopes))}"
 
     def allows(self, scope: Scope) -> bool:
-        """Whether it may do this."""
+        """Whether the key has this scope."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
 class ApiKeys:
-    """The keys that are valid now: several at once, so that they can be changed one after the other.
+    """The keys that are valid now: several at once, so that keys can be rotated.
 
     Raises:
-        KeyEntryError: An entry is none, or two have the same id.
+        KeyEntryError: An entry is malformed, or two have the same id.
     """
 
     def __init__(self, entries: Iterable[str]) -> None:
@@ -81,7 +81,7 @@ class ApiKeys:
             self._keys[key.id] = key
 
     def find(self, presented: str) -> ApiKey | None:
-        """The key that was presented, if it is one. An unknown id takes as long as a wrong secret."""
+        """The presented key if it is valid. An unknown id takes as long as a wrong secret."""
         parts = presented.split("_", 2)
         key = self._keys.get(parts[1]) if len(parts) > 2 else None  # prefix, id, secret
         matches = hmac.compare_digest(_digest(presented), key.digest if key else _NOBODY)
@@ -89,7 +89,7 @@ class ApiKeys:
 
 
 def new_key(scopes: Iterable[Scope]) -> tuple[str, ApiKey]:
-    """Make a key: its text, to be shown once, and what control is to know of it."""
+    """Create a key: its text, to be shown once, and control's entry for it."""
     key_id = secrets.token_hex(_ID_BYTES)
     text = f"{_PREFIX}_{key_id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
     return text, ApiKey(key_id, _digest(text), frozenset(scopes))

@@ -1,7 +1,7 @@
 """Key rings: the token keys of this process, read again when their folder changes.
 
-A key is valid as long as its file is there and is a key. When the folder cannot be read at all, the last
-keys are valid for ``STALE_S`` more: a key that has leaked must not outlive the file that somebody took away.
+A key is valid while its file exists and is a key. When the folder cannot be read at all, the last keys are
+valid for ``STALE_S`` more: a leaked key must not stay valid after its file was removed.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from relay_auth.token_keys import CURRENT, UNNAMED, BadKey, TokenKeys, is_key_fi
 REFRESH_S = 5.0
 """Greatest age of the keys in use: the key of a removed file is refused after this."""
 UNKNOWN_KID_REFRESH_S = 1.0
-"""How soon an unknown kid makes us look again; those who invent kids must not cost more than that."""
+"""The least age of the keys at which an unknown kid causes a read: invented kids must not cost more."""
 READ_TIMEOUT_S = 2.0
-"""How long a look is waited for; a file system may hang."""
+"""How long a read is awaited; a file system may hang."""
 STALE_S = 30.0
 """How long keys are valid while their folder cannot be read."""
 _LARGEST_FILE_BYTES = 64 * 1024
@@ -36,7 +36,7 @@ _NONE = TokenKeys({}, None)
 
 
 class _Folder(NamedTuple):
-    """A folder as it was found."""
+    """The content of the folder at one read."""
 
     seen: _Seen | None
     """None when a file could not be read: it is tried again."""
@@ -49,7 +49,7 @@ class KeyRing:
 
     Args:
         secret: The key of tokens without a kid; empty: there is none.
-        folder: Holds a file per kid, as ``keys_of`` reads them; files with other names are passed over.
+        folder: Has a file per kid, as ``keys_of`` reads them; files with other names are skipped.
     """
 
     def __init__(self, secret: str = "", folder: Path | None = None) -> None:
@@ -58,7 +58,7 @@ class KeyRing:
         self._refreshing = asyncio.Lock()
         self._refreshed_at = float("-inf")
         self._reading: Future[_Folder | None] | None = None
-        """A look that has not ended in time."""
+        """A read that has not ended."""
         self._failing_since: float | None = None
         self._seen: _Seen | None = None
         self._strays: list[str] = []
@@ -68,7 +68,7 @@ class KeyRing:
         """The keys that are valid now. Reads the folder, in a thread, when that is due. Safe to cancel.
 
         Args:
-            kid: The one that is wanted: if it is not there, the folder is looked at sooner.
+            kid: The wanted key's: when it is unknown, the folder is read sooner.
         """
         if self._folder is not None:
             async with self._refreshing:
@@ -94,13 +94,13 @@ class KeyRing:
             raise BadKey(", ".join(reasons) or "there are no token keys")
 
     async def follow(self) -> NoReturn:
-        """Follow the folder also while no key is used, for ``readiness`` and metrics."""
+        """Read the folder also while no key is used, for ``readiness`` and metrics; until cancelled."""
         while True:
             await asyncio.sleep(REFRESH_S)
             await self.keys()
 
     def readiness(self) -> str:
-        """Why no token would be accepted, or nothing."""
+        """Why no token can be accepted; empty when tokens can."""
         if self._valid().by_kid:
             return ""
         return "token keys cannot be read" if self._is_stale() else "there are no token keys"
@@ -159,7 +159,7 @@ class KeyRing:
 
 
 def _read(folder: Path, seen: _Seen | None) -> _Folder | None:
-    """The folder as it is now, None when it is as it was ``seen``; one that is gone is empty. Blocks.
+    """The folder's content now, None when it has not changed since ``seen``; empty when it is gone. Blocks.
 
     Raises:
         OSError: It cannot be read.

@@ -1,4 +1,4 @@
-"""Token keys: what viewer tokens are signed and checked with. Keys decide the algorithm, never tokens."""
+"""Token keys sign and verify viewer tokens. The key decides the algorithm, never the token."""
 
 from codecs import BOM_UTF8
 from collections import Counter
@@ -32,7 +32,7 @@ class TokenKey:
     algorithm: Literal["HS256", "EdDSA"]
     verifying: bytes | Ed25519PublicKey = field(repr=False)
     signing: bytes | Ed25519PrivateKey | None = field(repr=False)
-    """None for a public key: it only checks."""
+    """None for a public key, which only verifies."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class TokenKeys:
     current: TokenKey | None
     """Signs new tokens; None when no key here can."""
     unusable: Mapping[str, str] = field(default_factory=dict)
-    """Files that should be keys and are none, and why."""
+    """Files that should be keys and are none, with the reason."""
 
 
 def secret_key(secret: bytes, kid: str = UNNAMED) -> TokenKey:
@@ -60,10 +60,10 @@ def secret_key(secret: bytes, kid: str = UNNAMED) -> TokenKey:
 
 
 def pem_key(pem: bytes, kid: str) -> TokenKey:
-    """An Ed25519 key, for EdDSA: a public one checks, a private one also signs.
+    """An Ed25519 key, for EdDSA: a public one verifies, a private one also signs.
 
     Raises:
-        BadKey: It is none of these, or encrypted.
+        BadKey: It is no Ed25519 key, or encrypted.
     """
     try:
         if b"PRIVATE KEY-----" in pem:
@@ -82,12 +82,12 @@ def pem_key(pem: bytes, kid: str) -> TokenKey:
 def keys_of(files: Mapping[str, bytes]) -> TokenKeys:
     """The keys in a folder: ``<kid>.hs256`` is a secret, ``<kid>.pem`` an Ed25519 key.
 
-    The file ``current`` holds the kid that signs. Without it that is the last, by kid, that can; also when
-    ``current`` names none that can. A file that is no key, or has the kid of another one, takes its kid
-    with it, and no other.
+    The file ``current`` has the kid that signs. Without it, or when it names no key that can sign, that is
+    the last kid, in alphabetical order, that can. A file that is no key, or has the kid of another file,
+    invalidates its own kid only.
 
     Args:
-        files: Contents by file name. Whitespace around them does not count.
+        files: Contents by file name. Whitespace around a content is ignored.
     """
     by_kid: dict[str, TokenKey] = {}
     unusable: dict[str, str] = {}

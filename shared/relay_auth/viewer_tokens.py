@@ -1,4 +1,4 @@
-"""Viewer tokens: short-lived JWTs that let one client watch one conversation."""
+"""Viewer tokens: short-lived JWTs with which one client receives one conversation."""
 
 import time
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _GRANTED_AT = "orig_iat"
 """The claim of a renewed token that has the first one's ``iat``."""
 _REQUIRED = ["aud", "exp", "iat", "cid", "role"]
 _INVALID = (jwt.InvalidTokenError, ValueError, OverflowError, RecursionError, TypeError)
-"""What the library raises for tokens that are none: also for text without UTF-8, and JSON without end."""
+"""Exceptions of the library for malformed tokens, also for text that is not UTF-8 and for deep JSON."""
 
 
 _REASONS = {
@@ -30,7 +30,7 @@ _REASONS = {
 
 
 class Role(StrEnum):
-    """What a viewer may do."""
+    """The permissions of a viewer."""
 
     LISTEN = "listen"
     """Receive frames, report playback."""
@@ -43,22 +43,22 @@ class TokenError(ValueError):
 
 
 class Grant(NamedTuple):
-    """What a valid token allows."""
+    """The content of a valid token."""
 
     conversation: str
     role: Role
     expires_at: int
     """Seconds since the epoch."""
     issued_at: int = 0
-    """When this token was made."""
+    """The time of this token."""
     granted_at: int = 0
-    """When the first token was made that this one renews, or is."""
+    """The time of the first token, which this one renews or is."""
     key: TokenKey | None = None
-    """What it is signed with."""
+    """The key that signed it."""
 
 
 class ViewerTokens:
-    """Makes and checks viewer tokens with the keys that are valid now."""
+    """Signs and verifies viewer tokens with the keys that are valid now."""
 
     def __init__(self, settings: TokenSettings) -> None:
         self._ring = KeyRing(settings.token_key, settings.token_keys_dir)
@@ -76,15 +76,15 @@ class ViewerTokens:
             raise SettingsError(f"RELAY_TOKEN_KEYS_DIR: {error}") from None
 
     async def follow(self) -> NoReturn:
-        """Keep up with the keys, for ``readiness``; until cancelled."""
+        """Read changed keys, for ``readiness``; until cancelled."""
         await self._ring.follow()
 
     def readiness(self) -> str:
-        """Why no token would be accepted, or nothing."""
+        """Why no token can be accepted; empty when tokens can."""
         return self._ring.readiness()
 
     async def mint(self, *, conversation: str, role: Role, ttl_s: int) -> tuple[str, int]:
-        """Make a token; as ``mint``.
+        """Sign a token; as ``mint``.
 
         Raises:
             BadKey: No key here can sign.
@@ -95,17 +95,17 @@ class ViewerTokens:
         return mint(key, conversation=conversation, role=role, ttl_s=ttl_s)
 
     async def renew(self, grant: Grant, *, max_life_s: float) -> tuple[str, Grant]:
-        """Make a token that allows the same for as long again. Safe to cancel.
+        """Sign a token with the same grant for as long again. Safe to cancel.
 
         Args:
             grant: Of the token to be renewed; it may have expired by now.
             max_life_s: How long after the first token the new one may expire.
 
         Returns:
-            The token, and what it allows.
+            The token, and its grant.
 
         Raises:
-            TokenError: The old token's key is gone, no key here can sign, or there is no life left.
+            TokenError: The old token's key is gone, no key here can sign, or ``max_life_s`` is over.
         """
         kid = grant.key.kid if grant.key else UNNAMED
         keys = await self._ring.keys(kid)
@@ -117,7 +117,7 @@ class ViewerTokens:
         now = int(time.time())
         ttl_s = min(grant.expires_at - grant.issued_at, grant.granted_at + int(max_life_s) - now)
         if now + ttl_s <= grant.expires_at:
-            raise TokenError("its life is over")
+            raise TokenError("its lifetime has ended")
         token, _ = mint(
             keys.current,
             conversation=grant.conversation,
@@ -128,7 +128,7 @@ class ViewerTokens:
         return token, grant._replace(expires_at=now + ttl_s, issued_at=now, key=keys.current)
 
     async def verify(self, token: str) -> Grant:
-        """Check a token; as ``verify``. Safe to cancel.
+        """Verify a token; as the function ``verify``. Safe to cancel.
 
         Raises:
             TokenError: It is not valid.
@@ -141,14 +141,14 @@ class ViewerTokens:
 def mint(
     key: TokenKey, *, conversation: str, role: Role, ttl_s: int, granted_at: int | None = None
 ) -> tuple[str, int]:
-    """Make a token for one conversation.
+    """Sign a token for one conversation.
 
     Args:
         key: Signs it.
         conversation: The conversation.
-        role: What a viewer may do with it.
+        role: The viewer's role.
         ttl_s: How long it is valid.
-        granted_at: When the first token was made that this one renews; None: it is the first.
+        granted_at: The time of the first token, which this one renews; None: it is the first.
 
     Returns:
         The token, and when it expires in seconds since the epoch.
@@ -162,10 +162,10 @@ def mint(
 
 
 def verify(keys: Mapping[str, TokenKey], token: str, *, leeway_s: float = 0) -> Grant:
-    """Check a token: the signature, with the key its ``kid`` names and that key's algorithm; audience; time.
+    """Verify a token: signature, with the key of its ``kid`` and that key's algorithm; audience; time.
 
     Raises:
-        TokenError: It is expired, not valid yet, forged, for someone else, or not a token.
+        TokenError: It is expired, not valid yet, forged, for another audience, or not a token.
     """
     return _grant(keys.get(_kid(token)), token, leeway_s=leeway_s)
 
@@ -209,11 +209,11 @@ def _kid(token: str) -> str:
 
 
 def _refusal(error: Exception) -> str:
-    """Why a token is refused, for who brought it: what is wrong with it, not how it is read."""
+    """The reason of a refusal, for the client: the defect of the token, without details of the parser."""
     if isinstance(error, jwt.MissingRequiredClaimError):
         why = f"it has no {error.claim}"
     else:
         why = next(
-            (words for kind, words in _REASONS.items() if isinstance(error, kind)), "it cannot be read"
+            (reason for kind, reason in _REASONS.items() if isinstance(error, kind)), "it cannot be read"
         )
     return f"the token is not valid: {why}"

@@ -1,1 +1,1 @@
-"""Runtime: what every process of the relay is. Its life (signals, drain, exit), its tasks, its HTTP shell."""
+"""Runtime: the parts of every process: signals, drain and exit, tasks, and the HTTP server."""

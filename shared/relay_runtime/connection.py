@@ -177,7 +177,7 @@ class Connection(RequestHandler):
         # Bytes behind the upgrade request are parsed as those that come later.
         data, self._message_tail = self._message_tail, b""
         super().set_parser(parser, data_received_cb)
-        if self._unparsed:  # it came later
+        if self._unparsed:  # these bytes came later
             self._unparsed, self._parsed_bytes = data + self._unparsed[self._parsed_bytes :], 0
         elif data:
             self.data_received(data)
@@ -199,7 +199,7 @@ class Connection(RequestHandler):
         frames, self._uncounted_frames = self._uncounted_frames, 0
         self._ignores_input = not self._allow_frames(frames)
 
-    # --- life ------------------------------------------------------------------------------------
+    # --- open and closed -------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of ``asyncio.Protocol``."""
@@ -274,8 +274,8 @@ class HeaderDeadlines:
     """The deadlines of connections for their first request's header: one timer for all of them.
 
     Args:
-        header_s: How long the end of the header may take, from the connection on, TLS and all. A client that
-            sends a byte now and then holds nothing for longer.
+        header_s: The time from the connection to the end of the header, TLS included. A client that sends a
+            byte now and then has no more time.
     """
 
     def __init__(self, header_s: float) -> None:
@@ -285,14 +285,14 @@ class HeaderDeadlines:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, connection: Connection) -> None:
-        """Expire a connection in time, unless it is removed before."""
+        """Expire a connection at its deadline, unless it is removed before."""
         loop = asyncio.get_running_loop()
         self._waiting[connection] = loop.time() + self._header_s
         if self._timer is None:
             self._timer = loop.call_later(self._header_s, self._expire)
 
     def remove(self, connection: Connection) -> None:
-        """A connection has sent its first request, or is closed."""
+        """Cancel the deadline of a connection that has sent its first request, or is closed."""
         self._waiting.pop(connection, None)
 
     def _expire(self) -> None:

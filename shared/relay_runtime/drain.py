@@ -1,7 +1,7 @@
-"""Drain: a service that stops sends its clients to other processes, a few at a time.
+"""Drain: the clients of a service that stops reconnect to other processes, a few at a time.
 
-Every client is advised to reconnect at a moment of its own, and is closed shortly after it if it is still
-connected. Until then it is served as before.
+Every client is advised to reconnect at a moment of its own, and is closed shortly after that moment if it is
+still connected. Until then it is served as before.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class Sessions(Generic[S]):
         self._gone.clear()
 
     def remove(self, session: S) -> None:
-        """A session that was added has ended."""
+        """Count a session no more; it has ended."""
         self._sessions.discard(session)
         if not self._sessions:
             self._gone.set()
@@ -60,13 +60,13 @@ class Sessions(Generic[S]):
 
 
 class Departure(NamedTuple, Generic[S]):
-    """When one client leaves, in seconds from the drain's begin."""
+    """The moments of one client, in seconds from the begin of the drain."""
 
     session: S
     advised_s: float
-    """When it is to reconnect elsewhere."""
+    """Of its reconnect, as advised."""
     closed_s: float
-    """When it is closed if it is still connected: at least a step after the advice."""
+    """Of its close if it is still connected: at least a step after ``advised_s``."""
 
 
 def schedule(sessions: Iterable[S], drain_s: float) -> list[Departure[S]]:
@@ -89,7 +89,7 @@ async def drain(
 
     Args:
         sessions: The clients.
-        drain_s: How long it may take.
+        drain_s: The duration of the drain.
         advise: Sends a client the milliseconds after which to reconnect elsewhere.
         close: Begins to close a client's connection, with the code for a restart. Must not block.
     """

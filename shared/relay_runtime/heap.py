@@ -1,4 +1,4 @@
-"""The heap: what a process does about garbage, and about what it has freed, once it is loaded."""
+"""The heap: tuning of the garbage collector and of malloc for a loaded process."""
 
 import ctypes
 import gc
@@ -6,7 +6,7 @@ import gc
 COLLECTIONS = (10_000, 20, 10)
 """The garbage collector's thresholds: a full collection at the earliest after 2 million new objects."""
 KEPT_BYTES = 64 * 2**20
-"""Freed heap that is kept for what comes next, at most."""
+"""The most freed heap that the process keeps."""
 _LARGEST_BYTES = 32 * 2**20
 """The most that glibc allows."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -14,16 +14,16 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def tune() -> None:
-    """Have long work cost less: call it when everything is loaded."""
-    _spare_collections()
+    """Freeze the garbage collector's objects, and keep freed heap. Call it once, after start-up."""
+    _freeze_objects()
     _keep_freed()
 
 
-def _spare_collections() -> None:
-    """Let the garbage collector look at what is loaded no more, and seldom at what lives long.
+def _freeze_objects() -> None:
+    """Exclude the loaded objects from collections, and make full collections rare.
 
-    With the defaults it took 4 % of a gateway's time, and a full collection among 5,000 viewers stops
-    everything for 0.3 s. What comes and goes with a frame has no cycles, and needs no collector.
+    With the defaults collections took 4 % of a gateway's time, and a full one among 5,000 viewers stops the
+    process for 0.3 s. The objects of a frame have no cycles, and need no collector.
     """
     gc.collect()
     gc.freeze()
@@ -31,9 +31,9 @@ def _spare_collections() -> None:
 
 
 def _keep_freed() -> None:
-    """Keep what a burst has freed: by default it goes back to the system, and comes anew page by page.
+    """Keep the heap that a burst has freed: by default it returns to the system, and is mapped page by page.
 
-    That took an eighth of publishing in bursts (ADR 9). Where the C library is another, nothing changes.
+    That took an eighth of publishing in bursts (ADR 9). With another C library than glibc nothing changes.
     """
     library = ctypes.CDLL(None)
     if hasattr(library, "mallopt"):

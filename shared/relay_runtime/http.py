@@ -68,7 +68,7 @@ async def listen(
     Args:
         app: What to serve.
         host: Where; ``::`` is every address of both families.
-        port: 0 takes a free one.
+        port: 0 is any free port.
         tls: Encrypts every connection; None: none.
         header_s: How long a connection may take to send its first request's header.
         keepalive_s: The longest time between requests, the next one's header included.
@@ -139,7 +139,7 @@ _SOCKET = web.RequestKey("socket", web.WebSocketResponse)
 
 
 def application(translations: Translations, *middlewares: Middleware, **options: Any) -> web.Application:
-    """An application that answers every error: as a problem, on an open socket with a close code.
+    """An application that answers every error: by a problem, on an open socket by a close code.
 
     The errors are the translated exceptions, problems, aiohttp's own, and defects.
 

@@ -1,4 +1,4 @@
-"""Lifetimes: things that work while they are entered."""
+"""Lifetimes: objects that are open inside an ``async with`` block."""
 
 from abc import ABC, abstractmethod
 from contextlib import AsyncExitStack
@@ -14,7 +14,7 @@ class Lifetime(ABC):
 
     @abstractmethod
     async def _open(self, stack: AsyncExitStack) -> None:
-        """Open the object, and put onto the stack whatever closes it."""
+        """Open the object, and push its closing callbacks onto the stack."""
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:

@@ -1,6 +1,6 @@
 """Open files: the limit of this process, and the part of it for connections of clients.
 
-Every connection is an open file. Without free ones the kernel closes new connections at once, the
+Every connection is an open file. Without free files the kernel closes new connections at once, the
 orchestrator's probes among them, and Redis cannot be reached: so clients get fewer than the limit.
 """
 
@@ -45,7 +45,7 @@ class ConnectionLimit:
 
     @property
     def viewers(self) -> int:
-        """The most connections of viewers, which last."""
+        """The most connections of viewers."""
         return max(1, self.connections - min(_SPARE, self.connections // 4))
 
     def acquire(self) -> bool:
@@ -71,7 +71,7 @@ def raise_limit() -> int:
     if soft != hard:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        except (OSError, ValueError) as error:  # systems whose hard limit is none
+        except (OSError, ValueError) as error:  # on systems without a hard limit
             log.warning("limit of open files not raised", limit=soft, error=str(error))
         else:
             log.info("limit of open files raised", limit=hard, before=soft)

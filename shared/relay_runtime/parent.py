@@ -1,4 +1,4 @@
-"""Parents: child processes that do not outlive the process that started them, however it ends."""
+"""Parents: child processes end with the process that started them, however it ends."""
 
 import ctypes
 import os
@@ -9,8 +9,8 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent() -> None:
-    """For ``preexec_fn``: get SIGTERM when the parent is gone, also when it was killed. Linux only."""
+    """For ``preexec_fn``: receive SIGTERM when the parent ends, also when it is killed. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() == 1:  # it was gone before we asked
+        if os.getppid() == 1:  # the parent ended before the call
             os.kill(os.getpid(), signal.SIGTERM)

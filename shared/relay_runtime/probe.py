@@ -8,15 +8,15 @@ from aiohttp.typedefs import Handler, Middleware
 PATH = "/healthz"
 
 _ANY_ORIGIN = {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*"}
-"""Pages read the answer, too, and it is public."""
+"""The answer is public, and pages of any origin may read it."""
 _METHODS = (hdrs.METH_GET, hdrs.METH_HEAD)
 
 
 def answer_probes(ready: Callable[[], bool]) -> Middleware:
     """A middleware that answers the health path: 200 when the process accepts work, else 503.
 
-    It stands before all limits, since a balancer that is refused considers the process dead; the answer
-    contains no more, since everybody can ask.
+    It precedes all limits, since a balancer that is refused considers the process dead; the answer has no
+    details, since anybody can request it.
 
     Args:
         ready: Whether the process accepts work. Must be cheap: no I/O.
@@ -33,6 +33,6 @@ def answer_probes(ready: Callable[[], bool]) -> Middleware:
 
 
 async def _answer(ok: bool) -> web.StreamResponse:  # noqa: FBT001  # the answer itself
-    # The fields are those that the vendor's clients read at their demo servers.
+    # The fields are those of the vendor's demo servers, which the vendor's clients read.
     body = {"ok": ok, "missing": []}
     return web.json_response(body, status=200 if ok else 503, headers=_ANY_ORIGIN)

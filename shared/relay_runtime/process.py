@@ -1,4 +1,4 @@
-"""A process's life: settings, logs, signals, the admin port, readiness, drain, exit.
+"""A process from start to exit: settings, logs, signals, the admin port, readiness, drain.
 
 Exit status: 0 after a clean stop, 1 when it failed, 2 when a setting is wrong.
 """
@@ -35,7 +35,7 @@ S = TypeVar("S", bound=ProcessSettings)
 
 
 class Process:
-    """The running process, as its service sees it."""
+    """The running process of one service."""
 
     def __init__(self, service: str, settings: ProcessSettings, stack: AsyncExitStack) -> None:
         self.service = service
@@ -49,7 +49,7 @@ class Process:
         """For the connections of clients; the admin port's are not among them."""
 
     async def start(self) -> None:
-        """Open the admin port and take over the signals.
+        """Open the admin port and install the signal handlers.
 
         Raises:
             OSError: The address cannot be bound.
@@ -73,7 +73,7 @@ class Process:
         )
 
     async def listen(self, app: web.Application, host: str, port: int) -> str:
-        """Serve an application until the process ends; port 0 takes a free one. Returns its URL.
+        """Serve an application until the process ends; port 0 is any free port. Returns the URL.
 
         Raises:
             OSError: The address cannot be bound.
@@ -144,7 +144,7 @@ class Process:
 
 
 def _open_standard_streams() -> None:
-    """Open ``/dev/null`` where a standard stream is closed: the next file would take its number otherwise.
+    """Open ``/dev/null`` for each closed standard stream: otherwise the next file would get its number.
 
     That would be a descriptor of the event loop, which then ends the process where it closes the streams.
     """
@@ -163,7 +163,7 @@ def run(service: str, settings_type: type[S], main: Callable[[S, Process], Await
     Args:
         service: Its name, in logs and metrics.
         settings_type: Its settings: read from flags and the environment, ``--help`` prints them.
-        main: The service: starts, calls ``ready``, waits for ``stopping``, hands over, returns.
+        main: The service: starts, calls ``ready``, waits for ``stopping``, drains, returns.
     """
     _open_standard_streams()
     try:

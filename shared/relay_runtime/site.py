@@ -22,7 +22,7 @@ class Site(web.BaseSite):
     Args:
         runner: Creates the handlers of connections.
         host: Where to listen; ``::`` is every address of both families.
-        port: 0 takes a free one.
+        port: 0 is any free port.
         tls: Encrypts every connection; None: none.
         header_s: As ``HeaderDeadlines``.
         keepalive_s: The longest time between requests, the next one's header included.

@@ -12,9 +12,9 @@ _CANCEL_AGAIN_S = 1.0
 class TaskScope:
     """Background tasks that live at most as long as a ``with`` block.
 
-    Leaving the block cancels and awaits them. A task that fails cancels the block and its siblings,
-    and its error leaves the block in an ``ExceptionGroup``: nothing dies silently. An error of the
-    block itself leaves unwrapped.
+    The end of the block cancels and awaits them. A task that fails cancels the block and its siblings, and
+    its error is raised from the block in an ``ExceptionGroup``: no error is silent. An error of the block
+    itself is raised unwrapped.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class TaskScope:
         if error is None or isinstance(error, asyncio.CancelledError):
             await self._group.__aexit__(kind, error, traceback)
         else:
-            # The group would wrap the block's own error; it leaves as it is.
+            # The group would wrap the block's own error.
             await self._group.__aexit__(None, None, None)
 
 

@@ -1,4 +1,4 @@
-"""TLS: the certificate of this process's ports, taken anew when its files change."""
+"""TLS: the certificate of this process's ports, loaded again when its files change."""
 
 import asyncio
 import ssl
@@ -9,7 +9,7 @@ import structlog
 from prometheus_client import Counter
 
 POLL_S = 10.0
-"""How soon a renewed certificate is used."""
+"""The interval of checks: a renewed certificate is used after this."""
 
 FAILURES = Counter(
     "relay_tls_failures_total", "Times changed certificate files could not be used; the last ones stay."
@@ -44,14 +44,14 @@ class Certificate:
         seen = tuple(part for path in (self._chain, self._key) for part in _version(path))
         if seen == self._seen:
             return False
-        # A pair that does not match would leave the context with half of it.
+        # Without this a pair that does not match would leave the context with the new chain only.
         _context().load_cert_chain(self._chain, self._key, password=_refuse_encrypted)
         self.context.load_cert_chain(self._chain, self._key, password=_refuse_encrypted)
         self._seen = seen
         return True
 
     async def follow(self) -> NoReturn:
-        """Take renewed files, in a thread; until cancelled."""
+        """Load changed files, in a thread; until cancelled."""
         while True:
             await asyncio.sleep(POLL_S)
             try:
@@ -74,4 +74,4 @@ def _version(path: Path) -> tuple[int, int, int]:
 
 
 def _refuse_encrypted() -> bytes:
-    raise ssl.SSLError("the key is encrypted")  # OpenSSL would ask the terminal
+    raise ssl.SSLError("the key is encrypted")  # otherwise OpenSSL prompts on the terminal

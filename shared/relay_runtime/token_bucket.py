@@ -1,16 +1,16 @@
 """Token buckets: a rate and a burst. Pure: the caller passes the time."""
 
 _MIN_KEYS = 1024
-"""Keys below which forgetting is not worth a look at all of them."""
+"""Below this number of keys full buckets are not removed."""
 
 
 class TokenBucket:
-    """What one may still take.
+    """The tokens that are left of a rate and a burst.
 
     Args:
-        per_s: How fast it grows again.
-        burst: What it grows to, and begins with.
-        now: Seconds, of any clock that does not go back; the same for ``take``.
+        per_s: Tokens that are added per second.
+        burst: The most tokens, and those at the begin.
+        now: Seconds of a monotonic clock, the same as for ``consume``.
     """
 
     __slots__ = ("_burst", "_left", "_per_s", "_then")
@@ -24,7 +24,7 @@ class TokenBucket:
     def consume(self, amount: float, now: float) -> float:
         """Consume tokens if the bucket has them; returns 0.0 then, else the seconds until it has.
 
-        More than the burst is never there.
+        A bucket never has more than the burst.
         """
         self._left = min(self._burst, self._left + (now - self._then) * self._per_s)
         self._then = now
@@ -34,7 +34,7 @@ class TokenBucket:
         return 0.0
 
     def full(self, now: float) -> bool:
-        """Whether it is as if it were new."""
+        """Whether the bucket has the whole burst, as a new one."""
         return self._left + (now - self._then) * self._per_s >= self._burst
 
 
@@ -56,7 +56,7 @@ class TokenBuckets:
         return len(self._by_key)
 
     def consume(self, key: str, now: float) -> float:
-        """Take one; as ``TokenBucket.take``."""
+        """Consume one token of a key; as ``TokenBucket.consume``."""
         bucket = self._by_key.get(key)
         if bucket is None:
             if len(self._by_key) >= self._remove_full_from:
@@ -66,5 +66,5 @@ class TokenBuckets:
 
     def _remove_full(self, now: float) -> None:
         self._by_key = {key: one for key, one in self._by_key.items() if not one.full(now)}
-        # Doubling keeps the cost of looking at all of them constant per new key.
+        # Doubling keeps the cost of the scan constant per new key.
         self._remove_full_from = max(_MIN_KEYS, 2 * len(self._by_key))

@@ -12,7 +12,7 @@ _KEY_BYTES = 16
 
 
 def check_upgrade(request: web.Request) -> None:
-    """Refuse what is no WebSocket handshake.
+    """Refuse a request that is not a WebSocket handshake.
 
     Raises:
         Problem: It is a plain request, or of another version, or has no key.

@@ -1,5 +1,5 @@
-"""The wire: frames, positions, events, codes and the turn machine. Pure: no I/O, no clock, no task.
+"""The wire: frames, positions, events, messages, close codes and problems. Pure: no I/O, no clock, no task.
 
-Everything a port to another language must agree on is in this package, and only here. Test vectors
-are in ``tests/contract/vectors/``.
+A port to another language implements this package and nothing else. Test vectors are in
+``tests/contract/vectors/``.
 """

@@ -1,6 +1,6 @@
-"""The speaker's messages: JSON text on the audio socket of control, both ways.
+"""Messages of the audio socket: JSON text between a backend that streams speech and control, both ways.
 
-Audio itself is binary: mono PCM16 little-endian at the conversation's rate, in any chunking.
+Audio is in binary messages: mono PCM16 little-endian at the conversation's rate, in pieces of any size.
 """
 
 from typing import Annotated
@@ -11,31 +11,31 @@ from relay_wire.decoding import UNREADABLE, reason
 from relay_wire.numbers import Number, whole
 
 Key = Annotated[str, msgspec.Meta(pattern=r"^(?!agent:)[!-~]{1,128}\Z")]
-"""Names an opening, so that repeating it opens no second turn: 1 to 128 visible ASCII characters, which
-begin otherwise than the agents' own, ``agent:``."""
+"""An idempotency key: a repeated start with it opens no second turn. 1 to 128 visible ASCII characters,
+without the prefix of agents' keys, ``agent:``."""
 
 
 class AudioSocketError(ValueError):
-    """Raised when a text is not a speaker's message."""
+    """Raised when a text is not a message of the audio socket."""
 
 
 class Start(msgspec.Struct, frozen=True, omit_defaults=True, tag="start"):
-    """Options for the turn the next audio opens, or the turn it goes on with. Not needed without any.
+    """Options for the turn that the next audio opens or continues. Without it a turn has the defaults.
 
-    With ``turn`` or ``key`` it is answered: ``Ack`` says where to go on (at 0 of turn 0 when the key is
-    new), ``Ended`` and ``Interrupted`` that there is nothing to go on with.
+    With ``turn`` or ``key`` it is answered: by ``Ack`` with the offset to continue at (0 of turn 0 when the
+    key is new), or by ``Ended`` or ``Interrupted`` when the turn accepts no more audio.
     """
 
     barge_in: bool = False
-    """Cancel what is spoken or waits, instead of waiting for it."""
+    """Cancel the turns that play or wait, instead of queueing behind them."""
     traceparent: str = ""
-    """W3C trace context; left out where it is none."""
+    """W3C trace context; ignored when it is malformed."""
     turn: Number = 0
-    """Go on with this turn, one of the last eight."""
+    """Continue this turn, one of the last eight."""
     key: Key | None = None
-    """Go on with the turn that was opened with it, or open one with it."""
+    """Continue the turn that was opened with this key, or open one with it."""
     sample_rate: Number | None = None
-    """What the audio has; refused when the conversation has another."""
+    """The rate of the audio; refused when it is not the conversation's."""
     channels: Number | None = None
     """As ``sample_rate``: refused when it is not 1."""
 
@@ -48,14 +48,14 @@ class End(msgspec.Struct, frozen=True, tag="end"):
 
 
 class Hold(msgspec.Struct, frozen=True, tag="hold"):
-    """The turn goes on, though there is no audio now. An empty binary message means the same.
+    """Keep the turn open while there is no audio. An empty binary message means the same.
 
-    Answered by ``Ack``; without a turn that is open it means nothing.
+    Answered by ``Ack``; without an open turn it has no effect.
     """
 
 
 class Interrupt(msgspec.Struct, frozen=True, tag="interrupt"):
-    """Cancel every turn so far, this one too."""
+    """Cancel every turn so far, the open one included."""
 
 
 class Turn(msgspec.Struct, frozen=True, tag="turn"):
@@ -65,27 +65,27 @@ class Turn(msgspec.Struct, frozen=True, tag="turn"):
 
 
 class Ack(msgspec.Struct, frozen=True, tag="ack"):
-    """From control: so many bytes of the turn are in, exactly once. Keep what comes after them."""
+    """From control: the turn's bytes before ``offset`` are in the uplink, each once. Keep the others."""
 
     turn: int
     offset: int
 
 
 class Ended(msgspec.Struct, frozen=True, tag="ended"):
-    """From control: the turn's audio is complete with so many bytes."""
+    """From control: the turn's audio is complete; ``offset`` is its size in bytes."""
 
     turn: int
     offset: int
 
 
 class Interrupted(msgspec.Struct, frozen=True, tag="interrupted"):
-    """From control: the turn takes no more audio. What comes is thrown away until ``end`` or ``start``."""
+    """From control: the turn accepts no more audio. Audio is discarded until ``end`` or ``start``."""
 
     turn: int
 
 
 class Error(msgspec.Struct, frozen=True, tag="error"):
-    """From control: something was refused."""
+    """From control: a message, or its audio, was refused."""
 
     code: str
     message: str
@@ -101,15 +101,15 @@ _TO_SPEAKER = msgspec.json.Decoder(ToSpeaker)
 
 
 def encode(message: FromSpeaker | ToSpeaker) -> str:
-    """Write a message."""
+    """Encode a message of either side."""
     return _ENCODER.encode(message).decode()
 
 
 def decode(text: str) -> FromSpeaker:
-    """Read a speaker's message.
+    """Decode a message of a speaker.
 
     Raises:
-        SpeakerError: Not JSON, an unknown type, or a field missing or of the wrong type.
+        AudioSocketError: Not JSON, an unknown type, or a field is missing or of the wrong type.
     """
     try:
         message: FromSpeaker = _FROM_SPEAKER.decode(text)
@@ -119,7 +119,7 @@ def decode(text: str) -> FromSpeaker:
 
 
 def decode_answer(text: str) -> ToSpeaker:
-    """Read one of control's answers. Raises as ``decode`` does."""
+    """Decode a message of control. Raises as ``decode`` does."""
     try:
         answer: ToSpeaker = _TO_SPEAKER.decode(text)
     except UNREADABLE as error:

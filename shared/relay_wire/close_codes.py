@@ -1,7 +1,7 @@
 """Close codes: the one registry of why a socket ends and what the client does next.
 
-Ranges speak for codes a client does not know yet: 4100-4199 resume, 4200-4299 back off and resume,
-4400-4499 final.
+A code that a client does not know has the advice of its range: 4100-4199 resume, 4200-4299 back off and
+resume, 4400-4499 final.
 """
 
 from enum import Enum
@@ -73,7 +73,7 @@ _RANGES = {41: ReconnectAdvice.RESUME, 42: ReconnectAdvice.BACK_OFF, 44: Reconne
 
 
 def advice(code: int) -> ReconnectAdvice:
-    """What to do after a close with this code; unknown codes outside the ranges back off and resume."""
+    """The advice of a code; of an unknown code its range's, outside the ranges to back off and resume."""
     known = REGISTRY.get(code)
     return known.advice if known else _RANGES.get(code // 100, ReconnectAdvice.BACK_OFF)
 
@@ -100,5 +100,5 @@ _BY_PROBLEM = {
 
 
 def of_problem(kind: ProblemType) -> CloseCode:
-    """The code that corresponds, on an open socket, to a problem as the answer to a request."""
+    """The code that closes an open socket for a problem."""
     return _BY_PROBLEM.get(kind, BAD_MESSAGE if kind.status < problems.INTERNAL.status else TRY_LATER)

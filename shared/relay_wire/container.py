@@ -1,10 +1,10 @@
-"""Data in the place of PCM, recognised by its first bytes: containers, codecs and text.
+"""Container detection: data in the place of PCM, recognised by its first bytes: containers, codecs and text.
 
-The signs are at least three fixed bytes. MP3 and AAC have frames that begin with 11 set bits only, which
+A signature has at least three fixed bytes. MP3 and AAC have frames that begin with 11 set bits only, which
 speech can begin with, too: -1025 is ``ff fb``. They are recognised by two whole frame headers, the second
 exactly at the offset that the first declares: chance accepts about one in 10^9 beginnings of loud noise.
-Text, as of an error or of base64, has no control characters for that length, in UTF-8, and not the same few
-bytes again and again, as a constant or a square wave has.
+Text, as of an error or of base64, is UTF-8 without control characters for that length, and has more than a
+few different bytes, unlike a constant or a square wave.
 """
 
 import re
@@ -19,16 +19,16 @@ _SIGNS: Final = (
     (0, b"PK\x03\x04", "ZIP"), (0, b"\x28\xb5\x2f\xfd", "Zstandard"),
     (4, b"ftyp", "MP4"), (4, b"styp", "MP4"), (4, b"moov", "MP4"), (4, b"moof", "MP4"), (4, b"mdat", "MP4"),
 )  # fmt: skip
-"""Where a sign stands. Those of MP4 stand behind a size, whose first byte is 0."""
+"""Offset, signature, name. Those of MP4 are behind a size, whose first byte is 0."""
 _ID3 = re.compile(rb"ID3[\x02-\x04]\0[\0\x10-\xf0][\x00-\x7f]{4}", re.DOTALL)
 _ID3_BYTES = 10
 _TEXT = re.compile(rb"[\t\r\n -~\x80-\xff]*")
 _MARKUP = (b"{", b"[", b"<")
 _TEXT_BYTES = 64
-"""This many bytes of it are distinguished from PCM, whatever follows."""
+"""Text of this size is distinguished from PCM, whatever follows."""
 _SHORT_TEXT_BYTES = 24
 _SHORT_MARKUP_BYTES = 12
-"""Less is enough where nothing follows, and is awaited where it begins as markup."""
+"""Text of this size is enough when no more bytes come; more bytes are awaited after the begin of markup."""
 _MOST_TEXT_BYTES = 8192
 _TEXT_VARIETY = 12
 """Different bytes in a text, at least."""
@@ -41,14 +41,14 @@ _HEADER_BYTES = 6
 
 
 def name_of(head: bytes, *, whole: bool = False) -> str | None:
-    """What audio is that begins like this: a format's name, or nothing when it can be PCM.
+    """The name of the format that begins with these bytes; empty when they can be PCM.
 
     Args:
         head: The first bytes.
-        whole: No more will come.
+        whole: Whether these are all bytes.
 
     Returns:
-        None when the decision takes more bytes.
+        None when the decision needs more bytes.
     """
     begun = len(head) < _ID3_BYTES and head.startswith(b"ID3"[: len(head)])
     for offset, sign, name in _SIGNS:
@@ -66,14 +66,14 @@ def name_of(head: bytes, *, whole: bool = False) -> str | None:
 
 
 def _fits(head: bytes, offset: int, sign: bytes) -> bool:
-    """Whether these first bytes have the sign, as far as they go."""
+    """Whether these first bytes have the signature, or its begin when they are too few."""
     if offset and (len(head) <= offset or head[0]):
         return False
     return sign.startswith(head[offset : offset + len(sign)])
 
 
 def _text(head: bytes, *, whole: bool) -> str | None:
-    """Whether it is text; None when the decision takes more bytes."""
+    """``text`` when it is text, else empty; None when the decision needs more bytes."""
     found = _TEXT.match(head, 0, _MOST_TEXT_BYTES)
     text = found[0].removeprefix(BOM_UTF8).lstrip() if found else b""
     least = _TEXT_BYTES

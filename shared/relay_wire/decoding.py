@@ -5,13 +5,13 @@ import re
 import msgspec
 
 UNREADABLE: tuple[type[Exception], ...] = (msgspec.MsgspecError, RecursionError, ValueError)
-"""What a decoder raises for input that is not what it reads: every reader of outside data catches all of it.
+"""Exceptions of decoders for unreadable input: every reader of outside data catches all of them.
 
 ``RecursionError`` is raised for input that is nested deeper than the decoder goes, and ``ValueError`` for
 text that has no bytes in UTF-8 and for numbers out of range.
 """
 _MOST_CHARS = 160
-_WORDS = (
+_REPLACEMENTS = (
     (re.compile(r"Invalid (?:enum )?value '.*'", re.DOTALL), "a value that is not known here"),
     (re.compile(r"`str` matching regex '.*'", re.DOTALL), "text without such characters"),
 )
@@ -28,7 +28,7 @@ def reason(error: Exception) -> str:
         return "it is nested too deeply"
     if isinstance(error, UnicodeError):
         return "it has text that is not UTF-8"
-    words = str(error)
-    for pattern, ours in _WORDS:
-        words = pattern.sub(ours, words)
-    return words if len(words) <= _MOST_CHARS else words[: _MOST_CHARS - 3] + "..."
+    text = str(error)
+    for pattern, replacement in _REPLACEMENTS:
+        text = pattern.sub(replacement, text)
+    return text if len(text) <= _MOST_CHARS else text[: _MOST_CHARS - 3] + "..."

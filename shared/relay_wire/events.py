@@ -14,7 +14,7 @@ from relay_wire.position import START, Position
 Outcome = Literal["complete", "interrupted", "audio_only", "failed"]
 """How a turn ended."""
 PongId = str | int | float | bool | None
-"""What a client may call a ping, and finds in the answer: any JSON scalar."""
+"""The id of a ping, which its answer repeats: any JSON scalar."""
 
 
 class EventError(ValueError):
@@ -60,7 +60,7 @@ class OwnerChanged(_Event, frozen=True):
     after: str
     """The position of the conversation's last frame before this one; ``0-0`` when it is the first.
 
-    It closes the chain across generations: a reader that stands elsewhere has missed frames.
+    It connects the generations: a reader with another cursor has missed frames.
     """
 
 
@@ -72,7 +72,7 @@ class Transcript(_Event, frozen=True):
 
 
 class Error(_Event, frozen=True):
-    """Something failed that the viewer's app may want to show or report."""
+    """A failure that the viewer's app may show or report."""
 
     code: str
     message: str
@@ -102,8 +102,8 @@ class Hello(_Event, frozen=True, omit_defaults=True):
 class Gap(_Event, frozen=True, rename={"from_": "from"}):
     """From the gateway only: the frames between these two positions are gone for this client.
 
-    What follows comes after ``to``: the current turn from its start, which is its ``turn_started``, or
-    what is left of it, and then no ``turn_started`` comes first.
+    The next frame is the one after ``to``: the current turn's first, its ``turn_started``, or the first that
+    is left of the turn, without a ``turn_started``.
     """
 
     from_: str
@@ -111,7 +111,7 @@ class Gap(_Event, frozen=True, rename={"from_": "from"}):
 
 
 class Reconnect(_Event, frozen=True):
-    """From the gateway only: please reconnect elsewhere, after this long, because this gateway is leaving.
+    """From the gateway only: reconnect to another gateway after ``after_ms``, because this one is leaving.
 
     Frames continue to arrive until then. A client that stays is closed somewhat later.
     """
@@ -121,9 +121,9 @@ class Reconnect(_Event, frozen=True):
 
 
 class TokenRenewed(_Event, frozen=True):
-    """From the gateway only: a token to reconnect with from now on, in place of the one this socket has.
+    """From the gateway only: a token with the same grant, with which to reconnect from now on.
 
-    It allows the same. It is as secret as the first, and its repr does not show it.
+    It is as secret as the first, and the repr does not show it.
     """
 
     token: str
@@ -141,7 +141,7 @@ class Pong(_Event, frozen=True, omit_defaults=True):
 
 
 class Unknown(msgspec.Struct, frozen=True):
-    """An event of a type this version does not know. Readers skip it."""
+    """An event of a type that this version does not have. Readers skip it."""
 
     type: str
 
@@ -153,7 +153,7 @@ GatewayEvent = Hello | Gap | Reconnect | TokenRenewed | Pong | Error
 Event = StreamEvent | Hello | Gap | Reconnect | TokenRenewed | Pong
 
 _EVENT = int(Kind.EVENT)
-"""Asked of every frame, and a member of an enumeration takes four times as long to find."""
+"""A plain int: it is compared for every frame, and ``Kind.EVENT`` costs four times as much."""
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Event)
 _TYPE_DECODER = msgspec.json.Decoder(Unknown)
@@ -161,12 +161,12 @@ _TYPES = frozenset(cls.__struct_config__.tag for cls in Event.__args__)
 
 
 def encode(event: Event) -> bytes:
-    """Write an event as the payload of an EVENT frame."""
+    """Encode an event as the payload of an EVENT frame."""
     return _ENCODER.encode(event)
 
 
 def decode(payload: bytes | memoryview) -> Event | Unknown:
-    """Read the payload of an EVENT frame; a type this version does not know comes back as Unknown.
+    """Decode the payload of an EVENT frame; a type that this version does not have becomes ``Unknown``.
 
     Raises:
         EventError: The payload is not JSON, has no type, or a known event lacks a field.
@@ -179,7 +179,7 @@ def decode(payload: bytes | memoryview) -> Event | Unknown:
 
 
 def of_frame(data: bytes | memoryview) -> Event | Unknown | None:
-    """The event a whole frame carries; None when it carries something else, or cannot be read."""
+    """The event in a whole frame; None when its payload is no event, or cannot be read."""
     if data[1] != _EVENT:
         return None
     try:

@@ -42,11 +42,11 @@ ClientMessage = JsonMessage | Microphone | ClipRequest | Utterance
 
 
 class _Interrupt(msgspec.Struct, frozen=True, tag="interrupt"):
-    """Without the entry's turn and reason, which are not the client's to set."""
+    """An interrupt of a client, which cannot set the entry's turn and reason."""
 
 
 class _Playback(msgspec.Struct, frozen=True, tag="playback"):
-    """With numbers as other languages write them, and without the connection."""
+    """A playback report of a client: numbers as any language writes them, and no connection."""
 
     turn: Number
     state: PlaybackState

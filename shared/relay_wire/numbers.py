@@ -3,16 +3,16 @@
 import math
 
 Number = int | float
-"""What a field of a message is declared as where a whole number is meant."""
+"""The type of a message's field for a whole number."""
 
 MAX_U32 = 2**32 - 1
 
 
 def whole(value: Number, *, most: int = MAX_U32) -> int:
-    """A count or a name that is a number: not negative, and whole however it is written.
+    """A count or a numeric name as an integer: not negative, and whole however it is written.
 
     Raises:
-        ValueError: It is a fraction, or out of range. The text does not repeat it: it may be endless.
+        ValueError: It is a fraction, or out of range. The text does not repeat it, since it may be long.
     """
     if not 0 <= value <= most or value != math.floor(value):
         raise ValueError(f"expected a whole number from 0 to {most}")

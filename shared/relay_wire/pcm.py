@@ -1,15 +1,15 @@
-"""PCM: what the avatar speaks, mono signed 16-bit little-endian samples at one of seven rates."""
+"""PCM: the avatar's audio, mono signed 16-bit little-endian samples at one of seven rates."""
 
 BYTES_PER_SAMPLE = 2
 SAMPLE_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
-"""Rates Motion Server takes; nothing on the way resamples (facts 3)."""
+"""Rates that Motion Server accepts; the relay does not resample (facts 3)."""
 
 
 class AudioError(ValueError):
-    """Raised when bytes are no audio that can be published. The text has the reason and the fix.
+    """Raised when bytes are not audio that can be published.
 
     Args:
-        text: The reason.
+        text: The reason, and how to correct it.
         facts: Numbers of the audio, by name.
     """
 
@@ -28,7 +28,7 @@ def duration_ms(size_bytes: int, sample_rate: int) -> int:
 
 
 def chunk_bytes(duration_ms: int, sample_rate: int) -> int:
-    """How many bytes sound that long, in whole samples, at least one."""
+    """The bytes of this duration, in whole samples, at least one."""
     return max(1, sample_rate * duration_ms // 1000) * BYTES_PER_SAMPLE
 
 
@@ -38,10 +38,10 @@ def chunks(pcm: bytes, size_bytes: int) -> list[bytes]:
 
 
 def check_rate(rate: int, expected: int | None) -> None:
-    """Compare the rate of audio with a conversation's; None stands for any the avatar can speak.
+    """Compare the rate of audio with a conversation's; None stands for any supported rate.
 
     Raises:
-        Unsupported: It is another.
+        Unsupported: The rate is another.
     """
     if rate not in SAMPLE_RATES:
         raise Unsupported(f"{rate} Hz: the avatar speaks at {SAMPLE_RATES}", sample_rate=rate)

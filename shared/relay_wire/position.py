@@ -1,4 +1,4 @@
-"""Positions: where a frame stands in its conversation, which is also its Redis stream entry id."""
+"""Positions: the place of a frame in its conversation, which is also its Redis stream entry id."""
 
 from typing import NamedTuple, Self
 
@@ -11,10 +11,10 @@ class PositionError(ValueError):
 
 
 class Position(NamedTuple):
-    """One frame's place: the owner's generation, and the count of frames within it.
+    """One frame's place: the owner's generation, and the frame's number within it.
 
     Positions of one conversation are totally ordered as tuples. Within a generation ``seq`` runs
-    1, 2, 3... without holes, so a hole is a loss that everyone downstream can see.
+    1, 2, 3... without holes, so every reader detects a lost frame by the hole.
     """
 
     generation: int
@@ -24,7 +24,7 @@ class Position(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``<generation>-<seq>``, as ``str()`` writes it.
+        """Parse ``<generation>-<seq>``, as ``str()`` writes it.
 
         Raises:
             PositionError: The text has another form, or a number is out of its range.
@@ -47,7 +47,7 @@ class Position(NamedTuple):
 
 
 def _is_number(text: str) -> bool:
-    # int() would also take signs, spaces, underscores and other scripts' digits.
+    # int() also accepts signs, spaces, underscores and other scripts' digits.
     return text.isascii() and text.isdigit() and len(text) <= 20
 
 

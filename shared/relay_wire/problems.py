@@ -4,12 +4,12 @@ from typing import Any, NamedTuple
 
 CONTENT_TYPE = "application/problem+json"
 PROBLEM_HEADER = "Avatar-Relay-Problem"
-"""Carries the problem's name, too: WebSocket clients are not shown the body of a refused handshake."""
+"""A header with the problem's name: WebSocket clients cannot read the body of a refused handshake."""
 _TYPE_PREFIX = "urn:avatar-relay:problem:"
 
 
 class ProblemType(NamedTuple):
-    """One kind of refusal: its name in ``type``, its status, its fixed title."""
+    """One kind of problem: its name in ``type``, its status, its fixed title."""
 
     name: str
     status: int
@@ -17,17 +17,17 @@ class ProblemType(NamedTuple):
 
 
 def type_of(kind: ProblemType) -> str:
-    """What a problem object has as its ``type``."""
+    """The ``type`` of a problem object."""
     return _TYPE_PREFIX + kind.name
 
 
 class Problem(Exception):
-    """A request that is refused, with what the caller needs to correct it.
+    """Raised to refuse a request, with the reason.
 
     Args:
         kind: The registered kind.
-        detail: This occurrence: what is wrong and how to correct it. Never a secret.
-        retry_after_s: Sent as ``Retry-After`` where waiting helps.
+        detail: The reason of this occurrence and how to correct the request. Never a secret.
+        retry_after_s: Sent as ``Retry-After``; None: a later request is refused, too.
         extra: Further members of the problem object.
     """
 

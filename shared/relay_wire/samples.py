@@ -1,4 +1,4 @@
-"""Samples: takes the PCM out of what a speaker sends, a WAV file or PCM itself, piece by piece."""
+"""Samples: extracts the PCM of speech, which is a WAV file or PCM itself, piece by piece."""
 
 import re
 
@@ -9,21 +9,21 @@ from relay_wire.wav import WavReader
 _RIFF = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 _HEADER = re.compile(rb"RIFF.{4}WAVE", re.DOTALL)
 _PART_BYTES = 11
-"""Most of a header that is not yet the whole."""
+"""The most bytes of an incomplete header."""
 
 
 class SampleReader:
-    """Reads one turn's audio. What begins with a RIFF header is a WAV file; the rest is PCM as it is.
+    """Reads one turn's audio. Data with a RIFF header is a WAV file; any other is PCM.
 
     Args:
         sample_rate: The conversation's rate; None: any rate, which only a WAV file declares.
-        wav: It must be a WAV file.
-        begun: The data continues PCM that was read before.
+        wav: Whether it must be a WAV file.
+        begun: Whether the data continues PCM that was read before.
     """
 
     def __init__(self, sample_rate: int | None, *, wav: bool = False, begun: bool = False) -> None:
         self.odd = b""
-        """The first byte of a sample, which waits for the second: streams are cut anywhere."""
+        """The first byte of a sample whose second has not come."""
         self._sample_rate = sample_rate
         self._must_be_wav = wav
         self._wav: WavReader | None = None
@@ -39,18 +39,18 @@ class SampleReader:
         return found.sample_rate if found else self._sample_rate
 
     def feed(self, data: bytes) -> bytes:
-        """Read what comes next; returns whole samples.
+        """Read the next bytes; returns whole samples.
 
         Raises:
-            AudioError: It cannot be spoken. Do not use the reader any more.
+            AudioError: They are not supported audio. Do not use the reader any more.
         """
         return self._whole(self._samples(data, whole=False))
 
     def finish(self) -> bytes:
-        """The audio is over; returns samples that were held back.
+        """End the audio; returns its samples that were not returned yet.
 
         Raises:
-            AudioError: A WAV file is shorter than its header declares, or has no samples at all.
+            AudioError: A WAV file is shorter than its header declares, or has no samples.
         """
         samples = self._samples(b"", whole=True)
         return self._whole(samples + self._wav.finish() if self._wav else samples)
@@ -108,7 +108,7 @@ def read(body: bytes, sample_rate: int | None, *, wav: bool = False) -> tuple[by
     """The samples of a whole body, and their rate.
 
     Raises:
-        AudioError: It cannot be spoken.
+        AudioError: It is not supported audio.
     """
     reader = SampleReader(sample_rate, wav=wav)
     samples = reader.feed(body) + reader.finish()

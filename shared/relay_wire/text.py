@@ -1,7 +1,7 @@
-"""Text from outside: which text is accepted, decided once for every entry point.
+"""Text from outside: the rules for accepted text, the same at every entry point.
 
-A field that is required is refused where it does not suit; an optional one is left out. Both happen at the
-entry point: further inside, refusing a field would cost the payload it came with.
+A required field that breaks a rule is refused; an optional one is ignored. Both happen at the entry point:
+further inside, a refusal of a field would cost the payload of its message.
 """
 
 import re
@@ -12,7 +12,7 @@ import msgspec
 NAME_CHARS = 128
 """Longest name or id."""
 NAME = r"^[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]*\Z"
-"""What a name is made of, as a JSON Schema has it: no control characters, none that change the direction
+"""The characters of a name, as a JSON Schema pattern: no control characters, none that change the direction
 or the line of the text around it, no half of a surrogate pair."""
 Name = Annotated[str, msgspec.Meta(max_length=NAME_CHARS, pattern=NAME)]
 """A name or an id in a JSON body, or nothing."""
@@ -31,12 +31,12 @@ _TRACESTATE_MEMBER = re.compile(
 
 
 def is_name(text: str, *, most_chars: int = NAME_CHARS) -> bool:
-    """Whether this can name something: an id, an avatar, a clip."""
+    """Whether this can be a name: an id, an avatar, a clip."""
     return 0 < len(text) <= most_chars and _NAME.match(text) is not None
 
 
 def traceparent(text: str) -> str:
-    """A W3C ``traceparent`` in the form of version 00, or nothing where the text is none."""
+    """A W3C ``traceparent`` in the form of version 00; empty when the text is none."""
     found = _TRACEPARENT.fullmatch(text) if len(text) <= _TRACEPARENT_CHARS else None
     if found is None or not found["trace"].strip("0") or not found["span"].strip("0"):
         return ""
@@ -46,7 +46,7 @@ def traceparent(text: str) -> str:
 
 
 def tracestate(text: str) -> str:
-    """A W3C ``tracestate``, or nothing where the text is none or longer than has to be passed on."""
+    """A W3C ``tracestate``; empty when the text is none, or longer than has to be propagated."""
     members = [member.strip(" \t") for member in text[: _TRACESTATE_CHARS + 1].split(",")]
     members = [member for member in members if member]
     names = {member.partition("=")[0] for member in members}

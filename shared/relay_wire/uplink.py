@@ -1,8 +1,8 @@
-"""Uplink entries: the one definition of what the ``up`` stream carries to a conversation's owner.
+"""Uplink entries: the one definition of the entries of the ``up`` stream, which a conversation's owner reads.
 
 Entries are flat stream fields, which redis-cli can show. ``encode`` of an entry returns them, ``decode``
-reads them. Speech is encoded by a script, which knows the turn and the offset; its ``encode`` here states
-what the script writes.
+reads them. Speech is encoded by a script, which has the turn and the offset; its ``encode`` here specifies
+the fields that the script writes.
 
 ===========  ==================================================================
 field        meaning
@@ -61,9 +61,9 @@ class Priority(IntEnum):
     AUDIO = 0
     """Microphone audio that more audio follows."""
     REQUEST = 1
-    """What asks for an answer; the end of microphone audio, too."""
+    """Entries that an agent answers; the end of microphone audio, too."""
     CONTROL = 2
-    """What must not be dropped."""
+    """Entries that must not be dropped."""
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -220,7 +220,7 @@ class Microphone(_Entry, frozen=True, tag="mic"):
 
     @property
     def talks_over(self) -> TalksOver:
-        """When everything does, unless it is empty."""
+        """At everything, unless it is empty."""
         return "always" if self.pcm else ""
 
     def encode(self) -> Fields:

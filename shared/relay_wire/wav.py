@@ -1,14 +1,14 @@
 """WAV: the samples of RIFF files as synthesisers write them, read piece by piece.
 
-The reader is one pass over the bytes, with a limit on chunks, so that its time is linear in them. It takes
+The reader is one pass over the bytes, with a limit on chunks, so that its time is linear in them. It accepts
 
 - sizes that were never filled in: a ``data`` size of 0 or from 0x7F000000 on means that the samples extend to
   the end, and so does a size that is not reached in a file whose RIFF size ends before its samples;
-- files of one format behind each other, several ``data`` chunks, other chunks before and behind them;
+- concatenated files of one format, several ``data`` chunks, other chunks before and behind them;
 - chunks of odd size with their padding and without;
 - WAVE_FORMAT_EXTENSIBLE, and samples of 9 to 16 valid bits in 16.
 
-Everything else is refused with the reason, also a file that is shorter than its header declares.
+Any other file is refused with the reason, also one that is shorter than its header declares.
 """
 
 import re
@@ -24,7 +24,7 @@ _PLACEHOLDER = 0x7F000000
 """From here on a ``data`` size means that its writer could not know it."""
 _LARGEST_FORMAT = 1024
 _BIT_RANGE = range(9, 17)
-"""Valid bits of a sample that is spoken; they are the upper ones of its 16."""
+"""Valid bits of a supported sample; they are the upper ones of its 16."""
 _HEADER = re.compile(rb"RIFF.{4}WAVEfmt ", re.DOTALL)
 _HEADER_BYTES = 16
 _NAME = re.compile(rb"[ -~]{4}")
@@ -32,20 +32,20 @@ _AFTER_DATA = frozenset(
     (b"RIFF", b"LIST", b"data", b"fact", b"PEAK", b"cue ", b"smpl", b"bext", b"iXML", b"id3 ", b"ID3 ",
      b"JUNK", b"PAD ", b"C2PA", b"afsp", b"acid")
 )  # fmt: skip
-"""The difference between an empty ``data`` chunk and one whose size was never filled in."""
+"""Chunks behind an empty ``data`` chunk: they distinguish it from one whose size was never filled in."""
 _PCM, _EXTENSIBLE = 0x0001, 0xFFFE
 _ENCODINGS = {
     0x0002: "ADPCM", 0x0003: "float", 0x0006: "A-law", 0x0007: "mu-law", 0x0011: "IMA ADPCM", 0x0031: "GSM",
     0x0055: "MP3",
 }  # fmt: skip
 _GUID = bytes.fromhex("000000001000800000aa00389b71")
-"""What follows the encoding in the subformat of WAVE_FORMAT_EXTENSIBLE."""
+"""The bytes after the encoding in the subformat of WAVE_FORMAT_EXTENSIBLE."""
 _OTHERS = {b"RF64": "an RF64 file", b"BW64": "a BW64 file", b"RIFX": "a big-endian RIFX file"}
 _REMEDY = "send 16-bit mono PCM in a RIFF WAV file"
 
 
 class NotAWav(AudioError):
-    """Raised when bytes are no whole WAV file, or one that holds something other than PCM."""
+    """Raised when bytes are not a whole WAV file, or a WAV file of another encoding than PCM."""
 
 
 class Format(NamedTuple):
@@ -58,10 +58,10 @@ class Format(NamedTuple):
 
 
 class WavReader:
-    """Reads the samples of one WAV file, or of several behind each other.
+    """Reads the samples of one WAV file, or of several that are concatenated.
 
     Args:
-        sample_rate: The only one accepted; None accepts each that the avatar can speak.
+        sample_rate: The only accepted rate; None: every supported rate.
     """
 
     def __init__(self, sample_rate: int | None = None) -> None:
@@ -80,36 +80,36 @@ class WavReader:
         self._left: int | None = 0
         self._has_data = False
         self._unfinished = False
-        self._taken = 0
+        self._data_bytes = 0
 
     def feed(self, data: bytes) -> bytes:
-        """Read what comes next; returns the samples in it.
+        """Read the next bytes; returns the samples in them.
 
         Raises:
-            AudioError: The file cannot be spoken. Do not use the reader any more.
+            AudioError: The file is not supported. Do not use the reader any more.
         """
         self._bytes = self._bytes + data if self._bytes else data
         while self._step():
             pass
-        return self._given()
+        return self._read_samples()
 
     def finish(self) -> bytes:
-        """The file is over; returns samples that were held back.
+        """End the file; returns its samples that were not returned yet.
 
         Raises:
-            AudioError: It is shorter than its header declares, or has no samples at all.
+            AudioError: The file is shorter than its header declares, or has no samples.
         """
         rest = len(self._bytes)
         if self._step in (self._read_data, self._read_unsized_data):
-            self._take(rest)
+            self._consume(rest)
             self._check_size()
         elif self._step == self._skip and self._left and self._left > 1:
             raise NotAWav(f"the file ends {self._left} bytes before its last chunk does: it was cut short")
         elif self._step in (self._read_riff, self._read_format) or not self._has_data:
             raise NotAWav("the bytes are not a PCM WAV file: it ends before its samples begin")
-        return self._given()
+        return self._read_samples()
 
-    def _given(self) -> bytes:
+    def _read_samples(self) -> bytes:
         given = b"".join(self._samples)
         self._samples = []
         self._before += self._at
@@ -134,7 +134,7 @@ class WavReader:
         self._file_bytes = size + 8
         self._has_data = False
         self._at += 12
-        return self._go_on(self._read_chunk)
+        return self._continue_with(self._read_chunk)
 
     def _read_chunk(self) -> bool:
         header = self._peek(8)
@@ -145,14 +145,14 @@ class WavReader:
         if self._chunks > MOST_CHUNKS:
             raise NotAWav(f"the file has more than {MOST_CHUNKS} chunks: {_REMEDY}")
         if name == b"RIFF" and self._has_data:
-            return self._go_on(self._read_riff)
+            return self._continue_with(self._read_riff)
         if not _NAME.fullmatch(name):
             raise self._no_chunk()
         self._at += 8
         self._size = self._left = size
         if name == b"fmt ":
-            return self._go_on(self._read_format)
-        return self._begin_data(size) if name == b"data" else self._go_on(self._skip)
+            return self._continue_with(self._read_format)
+        return self._begin_data(size) if name == b"data" else self._continue_with(self._skip)
 
     def _read_format(self) -> bool:
         if not _LARGEST_FORMAT >= self._size >= 16:
@@ -166,33 +166,33 @@ class WavReader:
         self._check(found)
         self.format = found
         self._at += self._size
-        return self._go_on(self._skip_padding)
+        return self._continue_with(self._skip_padding)
 
     def _skip(self) -> bool:
         left = self._left or 0
         skipped = min(left, len(self._bytes) - self._at)
         self._at += skipped
         self._left = left - skipped
-        return not self._left and self._go_on(self._skip_padding)
+        return not self._left and self._continue_with(self._skip_padding)
 
     def _skip_padding(self) -> bool:
         if self._size % 2:
             padding = self._peek(1)
             if padding is None:
                 return False
-            # No chunk's name begins with it: where the padding is missing, the next chunk is not touched.
+            # No chunk's name begins with it: without the padding the next chunk stays whole.
             self._at += padding == b"\0"
-        return self._go_on(self._read_chunk)
+        return self._continue_with(self._read_chunk)
 
     def _begin_data(self, size: int) -> bool:
         if self.format is None:
             raise NotAWav("the bytes are not a PCM WAV file: its samples come before their format")
         self._has_data = True
-        self._taken = 0
+        self._data_bytes = 0
         self._unfinished = self._file_bytes <= self._before + self._at - self._file_at
         if size >= _PLACEHOLDER:
             self._left = None
-        return self._go_on(self._read_data if size else self._read_unsized_data)
+        return self._continue_with(self._read_data if size else self._read_unsized_data)
 
     def _read_unsized_data(self) -> bool:
         name = self._peek(4)
@@ -201,28 +201,30 @@ class WavReader:
         if name in _AFTER_DATA:
             return self._end_data()
         self._left = None
-        return self._go_on(self._read_data)
+        return self._continue_with(self._read_data)
 
     def _read_data(self) -> bool:
         there = len(self._bytes) - self._at
         size = there if self._left is None else min(self._left, there)
         joined = _HEADER.search(self._bytes, self._at, self._at + size)
         if joined:
-            self._take(joined.start() - self._at)
+            self._consume(joined.start() - self._at)
             self._check_size()
             return self._end_data()
         ends = size == self._left
-        self._take(size if ends else size - self._held_back(size))
+        self._consume(size if ends else size - self._partial_header(size))
         return ends and self._end_data()
 
     def _end_data(self) -> bool:
-        if self._taken % BYTES_PER_SAMPLE:
-            raise Unsupported(f"{self._taken} bytes are not whole 16-bit samples", audio_bytes=self._taken)
-        return self._go_on(self._skip_padding)
+        if self._data_bytes % BYTES_PER_SAMPLE:
+            raise Unsupported(
+                f"{self._data_bytes} bytes are not whole 16-bit samples", audio_bytes=self._data_bytes
+            )
+        return self._continue_with(self._skip_padding)
 
     # --- parts ------------------------------------------------------------------------------------
 
-    def _go_on(self, step: Callable[[], bool]) -> bool:
+    def _continue_with(self, step: Callable[[], bool]) -> bool:
         self._step = step
         return True
 
@@ -230,15 +232,15 @@ class WavReader:
         found = self._bytes[self._at : self._at + size]
         return found if len(found) == size else None
 
-    def _take(self, size: int) -> None:
+    def _consume(self, size: int) -> None:
         self._samples.append(memoryview(self._bytes)[self._at : self._at + size])
         self._at += size
-        self._taken += size
+        self._data_bytes += size
         if self._left is not None:
             self._left -= size
 
-    def _held_back(self, size: int) -> int:
-        """Bytes at the end that may be the beginning of another file's header."""
+    def _partial_header(self, size: int) -> int:
+        """The bytes at the end that may begin the header of another file; they wait for the next bytes."""
         end = self._at + size
         for held in range(min(_HEADER_BYTES - 1, size), 0, -1):
             if self._bytes[end - held : end].startswith(b"RIFF"[:held]):
@@ -248,9 +250,10 @@ class WavReader:
     def _check_size(self) -> None:
         if self._left and not self._unfinished:
             raise NotAWav(
-                f"the data chunk declares {self._size} bytes and has {self._taken}: the file was cut short",
+                f"the data chunk declares {self._size} bytes and has {self._data_bytes}: "
+                "the file was cut short",
                 expected_bytes=self._size,
-                audio_bytes=self._taken,
+                audio_bytes=self._data_bytes,
             )
 
     def _no_chunk(self) -> NotAWav:
@@ -278,6 +281,6 @@ def _format_of(fields: bytes) -> Format:
     if encoding != _PCM:
         name = _ENCODINGS.get(encoding, f"encoding {encoding:#06x}")
         raise NotAWav(f"the bytes are not a PCM WAV file, its samples are {name}: {_REMEDY}")
-    # Some writers leave the size of a frame open.
+    # Some writers leave the size of a frame 0.
     sample_bytes = frame_bytes // channels if frame_bytes and channels else (bits + 7) // 8
     return Format(channels, rate, bits, sample_bytes)

@@ -74,10 +74,6 @@ ELSEWHERE = {
     "security/test_tls.py": "runtime.tls",
     "unit/auth/test_token_keys.py": "auth.key_ring",
     "unit/cli/test_main.py": "telemetry.version",
-    "unit/gateway/test_feed.py": "gateway.fanout.batch gateway.fanout.ring",
-    "unit/gateway/test_viewer_lives.py": """
-        gateway.fanout.entries gateway.fanout.feed gateway.fanout.page gateway.fanout.subscriber
-    """,
     "unit/ingest/test_failures.py": "ingest.motion.failures",
     "unit/redis/test_schema.py": "redis.script streams.key_types",
     "unit/settings/test_base.py": "settings.control settings.ingest settings.tokens settings.uplink",

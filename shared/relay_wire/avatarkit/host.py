@@ -34,9 +34,9 @@ class Start(NamedTuple):
     """The first message of a client."""
 
     avatar_id: str = ""
-    """Empty when it leaves that to the server."""
+    """Empty when the server selects the avatar."""
     sample_rate: int = 0
-    """Of its audio, in Hz; 0 likewise."""
+    """The rate of its audio, in Hz; 0: the server's."""
 
 
 class Audio(NamedTuple):
@@ -47,7 +47,7 @@ class Audio(NamedTuple):
 
 
 class _Start(msgspec.Struct, frozen=True):
-    """A start as clients write it."""
+    """The JSON of a start."""
 
     action: Literal["start"]
     avatar_id: Name | None = None
@@ -70,7 +70,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def decode_start(text: str) -> Start:
-    """Read the first message; raises ``MessageError`` when it is anything else."""
+    """Decode the first message; raises ``MessageError`` when it is not a start."""
     try:
         start = _DECODER.decode(text)
     except UNREADABLE as error:
@@ -81,7 +81,7 @@ def decode_start(text: str) -> Start:
 
 
 def decode_audio(message: bytes) -> Audio:
-    """Read any later message; raises ``MessageError`` when it is not whole samples of audio."""
+    """Decode a later message; raises ``MessageError`` when it is not whole samples of audio."""
     if len(message) < HEAD_BYTES or message[0] != Type.AUDIO:
         raise MessageError(f"clients send audio, type {Type.AUDIO:d}")
     if len(message) % 2:
@@ -95,17 +95,17 @@ def metadata(*, sample_rate: int, avatar_id: str, connection_id: str) -> bytes:
 
 
 def animation(payload: bytes | memoryview, *, last: bool) -> bytes:
-    """One motion payload of the vendor's, as a list of one."""
+    """A message with a list of one motion payload."""
     return _FRAMES.pack(Type.ANIMATION, last, 1, len(payload)) + payload
 
 
 def end() -> bytes:
-    """The last motion, when a turn's own is not to come."""
+    """The end of the motion, for a turn without a last motion payload."""
     return bytes((Type.ANIMATION, LAST)) + bytes(4)
 
 
 def error(text: str) -> bytes:
-    """What went wrong, in words."""
+    """An error message, as text for people."""
     return _message(Type.ERROR, _encode(_Error(text)))
 
 

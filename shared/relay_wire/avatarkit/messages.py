@@ -1,7 +1,7 @@
-"""Messages: what the vendor's clients say, as JSON text with a ``type`` field.
+"""Messages of the vendor's clients, as JSON text with a ``type`` field.
 
-The clients' own names; fields unknown to us are ignored, and so are types: other versions have others.
-What may be missing may be null.
+Names are the clients' own. Unknown fields and types are ignored, since other versions of the clients have
+others. An optional field may be null.
 """
 
 import msgspec
@@ -20,13 +20,13 @@ class _Message(msgspec.Struct, frozen=True, tag_field="type", tag=_snake, rename
 
 
 class SetAvatar(_Message, frozen=True):
-    """Which avatar the client shows; empty when it leaves that to the server."""
+    """The avatar that the client shows; empty when the server selects it."""
 
     avatar_id: Name | None = ""
 
 
 class StartAgent(_Message, frozen=True):
-    """The client wants to be listened to."""
+    """The client opens its microphone."""
 
     language: str | None = ""
 
@@ -42,19 +42,19 @@ class MicEnd(_Message, frozen=True):
 
 
 class Text(_Message, frozen=True):
-    """Something the listener typed."""
+    """Text that the listener typed."""
 
     text: str
 
 
 class TextQuery(_Message, frozen=True):
-    """What ``text`` was called before."""
+    """The former name of ``text``."""
 
     text: str
 
 
 class Interrupt(_Message, frozen=True):
-    """The listener wants the avatar to stop; the client has stopped already."""
+    """Interrupt the avatar; the client has stopped playing already."""
 
 
 class Ping(_Message, frozen=True):
@@ -62,13 +62,13 @@ class Ping(_Message, frozen=True):
 
 
 class PlaySample(_Message, frozen=True):
-    """Speak a clip that the server has."""
+    """Play a clip of the server."""
 
     clip: Name
 
 
 class Unknown(msgspec.Struct, frozen=True):
-    """A message of a type no version we know has. Readers skip it."""
+    """A message of a type that no known version has. Readers skip it."""
 
     type: str
 
@@ -81,7 +81,7 @@ _TYPE_DECODER = msgspec.json.Decoder(Unknown)
 
 
 def decode(text: str) -> Message | Unknown:
-    """Read a message; a type we do not know comes back as Unknown.
+    """Decode a message; one of an unknown type becomes ``Unknown``.
 
     Raises:
         MessageError: Not JSON, no type, or a field of a known type is missing or wrong.

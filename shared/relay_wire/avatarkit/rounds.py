@@ -1,8 +1,8 @@
-"""Rounds: what of a conversation one client can use.
+"""Rounds: the part of a conversation that one client can play.
 
 The client's SDK opens a round with the first audio of a turn, gives it an id of its own, and plays
-motion only under that id; the closing audio ends the round. So a turn is sent from its beginning or
-not at all, and a round that was opened is closed, whatever is lost on the way.
+motion only under that id; the closing audio ends the round. So a turn is sent from its first frame or
+not at all, and a round that was opened is closed, whichever frames are lost.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from relay_wire.avatarkit.texts import VendorMessages, closing, status
 
 
 class Rounds:
-    """One client's rounds. Pure: the caller passes the conversation's messages and sends the result."""
+    """One client's rounds. Pure: the caller passes the conversation's messages, and sends the results."""
 
     def __init__(self) -> None:
         self._turn = 0
@@ -19,7 +19,7 @@ class Rounds:
         self._open = False
 
     def follow(self, received: VendorMessages) -> Sequence[bytes]:
-        """The texts of the conversation's next frame that this client can use."""
+        """The texts of the conversation's next frame that this client can play."""
         if received.step == "starts":
             close = self._close()
             self._turn = received.turn
@@ -31,7 +31,7 @@ class Rounds:
         return received.texts
 
     def miss(self) -> Sequence[bytes]:
-        """Frames are lost to this client: what is left of its turn would be noise."""
+        """The texts after frames that this client has missed: the rest of its turn is not sent."""
         close = self._close()
         self._turn = 0
         return (*close, status("something was missed; the next turn is whole"))

@@ -1,7 +1,7 @@
 """Texts: messages for the vendor's clients, as JSON with a ``type`` field and payloads in base64.
 
-A frame becomes the same texts for every client, so they are made once. ``turnId`` and ``seq`` are ours,
-for logs and tests: the clients ignore what they do not know.
+The texts of a frame are the same for every client, so they are encoded once. ``turnId`` and ``seq`` are the
+relay's own, for logs and tests: clients ignore unknown fields.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from relay_wire.frame import MAX_MOTION_BYTES, Frame, Kind
 from relay_wire.pcm import chunks
 
 MAX_TEXT_BYTES = 2**20
-"""Every text is shorter: what iOS takes at most (facts 4.5)."""
+"""Every text is shorter: the most that iOS accepts (facts 4.5)."""
 
 _Step = Literal["starts", "audio", "ends", "continues"]
 
@@ -23,7 +23,7 @@ class VendorMessages(NamedTuple):
     """The messages for one frame, and their effect on the turn's round in a client."""
 
     turn: int
-    """0 when it is of no turn."""
+    """0 outside any turn."""
     step: _Step
     texts: Sequence[bytes]
 
@@ -84,12 +84,12 @@ AGENT_READY = b'{"type":"agent_ready"}'
 
 
 def closing(turn: int) -> bytes:
-    """The closing audio of a turn whose own is not to come: without it the avatar never rests."""
+    """The closing audio of a turn whose last frame is lost: without it the avatar never rests."""
     return _encode(_Audio(b"", is_last=True, turn_id=str(turn), seq=0))
 
 
 def status(message: str) -> bytes:
-    """A word for the app's log."""
+    """A ``status`` message, which the app logs."""
     return _encode(_Status(message))
 
 
@@ -103,7 +103,7 @@ def translate(data: bytes) -> VendorMessages:
     """The messages for a frame of the stream, or of the gateway.
 
     The switch to audio-only becomes a ``status``, and no motion of the turn follows: an empty list, as
-    our own protocol has it, is never sent to these clients (facts 4.3), and they play audio on without it.
+    the relay's own protocol has it, is never sent to these clients (facts 4.3); they play audio without it.
 
     Raises:
         FrameError: The bytes are not a frame.
@@ -119,13 +119,13 @@ def translate(data: bytes) -> VendorMessages:
 
 
 def of_event(event: events.Event | events.Unknown | None, turn: int = 0) -> Sequence[bytes]:
-    """The messages for an event; none when clients have no use for it."""
+    """The messages for an event; none when the clients have no message for it."""
     text: _Text | None = None
     match event:
         case events.Interrupted(reason):
             text = _Interrupt("client_interrupt" if reason == "viewer" else "agent_interrupt", str(turn))
-        case events.Transcript(role, words):
-            text = _Transcript(role, words)
+        case events.Transcript(role, spoken):
+            text = _Transcript(role, spoken)
         case events.Error(code, message, retryable):
             text = _Error(message, code, retryable)
         case events.AudioOnly(reason):
@@ -140,7 +140,7 @@ def of_event(event: events.Event | events.Unknown | None, turn: int = 0) -> Sequ
 
 
 def _audio(received: Frame) -> Sequence[bytes]:
-    # Audio frames may be larger than motion; samples can be cut.
+    # Audio frames may be larger than motion frames; samples can be split.
     *pieces, last = chunks(bytes(received.payload), MAX_MOTION_BYTES) or [b""]
     turn_id = str(received.turn)
     return (

@@ -1,4 +1,4 @@
-"""Browsers: their pages are told no status of a refused handshake, so they are told a close code."""
+"""Browsers: their pages cannot read the status of a refused handshake, so they receive a close code."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -66,7 +66,7 @@ async def test_a_position_that_is_none(bench) -> None:
 
 
 async def test_a_page_of_another_origin(bench) -> None:
-    """Told, too, so that it does not come back for ever."""
+    """A close code, so that it does not reconnect for ever."""
     async with bench(origins=("https://app.example",)) as b:
         assert await closed_with(b, headers={"Origin": "https://evil.example"}) == 4403
 
@@ -100,7 +100,7 @@ async def test_refusals_are_counted_and_leave_nothing(bench, eventually) -> None
 
 
 async def test_clients_with_a_header_are_answered_in_http(bench) -> None:
-    """They are told a status and a problem, also when they offer a token besides."""
+    """They get a status and a problem, also when they offer a token as a subprotocol, too."""
     async with bench() as b:
         headers = {"Authorization": "Bearer garbage"}
         protocols = (SUBPROTOCOL, TOKEN_PREFIX + "garbage")

@@ -1,4 +1,4 @@
-"""Drain: a gateway that stops sends its viewers elsewhere, and none of them loses a frame."""
+"""Drain: the viewers of a gateway that stops reconnect elsewhere, and none of them misses a frame."""
 
 import asyncio
 
@@ -56,7 +56,7 @@ async def test_who_stays_is_closed_after_its_advice(bench) -> None:
 
 
 async def test_nobody_else_gets_in(bench) -> None:
-    """A gateway that leaves refuses, and says how long to wait."""
+    """A gateway that leaves refuses viewers with a ``Retry-After``."""
     async with bench(drain_s=5) as b, b.viewer() as viewer:
         watching = asyncio.create_task(viewer.frames().__anext__())
         await watching

@@ -35,7 +35,7 @@ async def test_two_viewers_get_the_same(bench) -> None:
 
 
 async def test_a_new_owner_is_no_gap(bench) -> None:
-    """Generations join where the new owner says; a viewer across them sees one conversation."""
+    """A generation follows the position that its first frame names; a viewer receives one conversation."""
     async with bench() as b, b.viewer() as viewer:
         await b.turn(1)
         await b.succeed()

@@ -75,7 +75,7 @@ async def test_the_avatar_of_a_tokens_conversation(bench) -> None:
 
 @pytest.mark.parametrize("path", ["/ws/agent", "/ws/host"])
 async def test_tokens_still_count(bench, path: str) -> None:
-    """A forged token is no visit; and without the setting there are none."""
+    """A forged token is refused, not a guest; and without the setting there are no guests."""
     async with bench(avatarkit_query_token=True, **OPTIONS) as b:
         forged = b.token(key="x" * 40)
         assert await b.refused(path=f"{path}?token={forged}", headers={}) == (401, "unauthorized")

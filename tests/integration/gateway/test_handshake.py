@@ -44,7 +44,7 @@ async def test_where_to_start(bench, start: str, first: int) -> None:
 
 
 async def test_a_turn_that_plays_is_heard_from_its_start(bench) -> None:
-    """Spoken, or all of it out and not yet played to its end; afterwards nothing is said again."""
+    """While it is published or still plays; afterwards nothing is replayed."""
     async with bench() as b:
 
         async def first(start: str) -> int:
@@ -68,7 +68,7 @@ async def test_a_turn_that_plays_is_heard_from_its_start(bench) -> None:
 
 
 async def test_an_interrupted_turn_is_not_said_again(bench) -> None:
-    """Nobody hears it any more, so who comes hears what follows."""
+    """It does not play any more, so a new viewer gets the next frames."""
     async with bench() as b:
         await b.turn(1)
         b.publish(events.Interrupted("viewer"), turn=1, phase="idle")
@@ -114,7 +114,7 @@ async def test_positions_that_are_none(bench, start: str) -> None:
 
 
 async def test_another_conversations_position(bench) -> None:
-    """A term between ours, which ours never had, is refused rather than guessed at."""
+    """A generation between two of the conversation's, which it never had, is refused."""
     async with bench() as b:
         await b.turn(1)
         b.writer.close()
@@ -159,7 +159,7 @@ async def test_a_position_of_a_lost_term_is_tried_again(bench) -> None:
 
 
 async def test_a_position_without_a_record_is_tried_again(bench) -> None:
-    """Redis has lost its data: who has been here waits for the owner, others are told there is nothing."""
+    """Redis has lost its data: a returning viewer waits for the owner, a new one gets 404."""
     async with bench() as b:
         await b.turn(1)
         had = b.writer.last_position
@@ -229,7 +229,7 @@ async def test_other_subprotocols_are_refused(bench) -> None:
 
 
 async def test_plain_requests(bench) -> None:
-    """Not a WebSocket: told so, as a problem."""
+    """A request that is not a WebSocket gets a problem."""
     async with bench() as b:
         url = b.url.replace("ws", "http")
         async with b.http.get(f"{url}{b.path}") as response:

@@ -1,4 +1,4 @@
-"""Messages: what viewers say reaches the owner; what cannot be understood harms nobody else."""
+"""Messages: viewers' messages reach the owner; a malformed one affects no other viewer."""
 
 import json
 from typing import Any
@@ -45,7 +45,7 @@ async def test_messages_reach_the_owner(bench) -> None:
 
 
 async def test_listeners_may_not_speak(bench) -> None:
-    """Neither their words nor their reports count; of the words they are told."""
+    """Neither their messages nor their reports reach the owner; a message is answered with an error."""
     async with bench() as b:
         headers = {"Authorization": f"Bearer {b.token(Role.LISTEN)}"}
         async with await b.connect(headers=headers) as socket:
@@ -63,7 +63,7 @@ async def test_listeners_may_not_speak(bench) -> None:
 
 @pytest.mark.parametrize("bad", ["hello", '{"type":"dance"}', b"binary", b"\x00" * 40, '{"type":"text"}'])
 async def test_bad_messages(bench, bad: str | bytes) -> None:
-    """Each is told; enough of them end the socket; another viewer does not notice."""
+    """Each is answered with an error; enough of them close the socket; another viewer is not affected."""
     async with bench(bad_messages=3) as b, b.viewer() as other, await b.connect() as socket:
         for _ in range(3):
             await (socket.send_str(bad) if isinstance(bad, str) else socket.send_bytes(bad))
@@ -122,18 +122,18 @@ async def test_reports_that_cannot_be_understood_end_nobody(bench) -> None:
 
 @pytest.mark.parametrize("ping_id", [1, 1.5, None, True, "x", 2**63])
 async def test_a_ping_is_answered_with_what_it_was_called(bench, ping_id: Any) -> None:
-    """Clients of other languages count, or take the time."""
+    """Clients of other languages use a counter, or the time."""
     async with bench() as b, await b.connect() as socket:
         heard = await pinged(socket, json.dumps({"type": "ping", "id": ping_id}))
 
         assert heard[-1] == events.Pong(ping_id)
 
 
-@pytest.mark.parametrize("door", ["", "/ws/agent"])
+@pytest.mark.parametrize("endpoint", ["", "/ws/agent"])
 @pytest.mark.parametrize("refusal", ["store_unavailable", "store_refused"])
-async def test_what_redis_refuses_ends_no_socket(bench, door: str, refusal: str) -> None:
-    """A right that is missing, or data of another kind, is told as an error event; the socket goes on."""
-    async with bench(avatarkit_clients=True, avatar_id="ava") as b, await b.connect(door) as socket:
+async def test_what_redis_refuses_ends_no_socket(bench, endpoint: str, refusal: str) -> None:
+    """A missing right, or data of another kind, is answered with an error event; the socket stays open."""
+    async with bench(avatarkit_clients=True, avatar_id="ava") as b, await b.connect(endpoint) as socket:
         if refusal == "store_unavailable":
             await b.store.client.execute("ACL", "SETUSER", "default", "-evalsha", "-eval")
         else:
@@ -178,13 +178,13 @@ async def test_a_microphone_frame_of_another_kind(bench) -> None:
         assert socket.close_code == 4400
 
 
-@pytest.mark.parametrize("door", ["", "/ws/agent"])
-async def test_a_message_too_big(bench, door: str) -> None:
-    """2 MiB: told first, then closed with a code to come back after; nobody else disturbed."""
+@pytest.mark.parametrize("endpoint", ["", "/ws/agent"])
+async def test_a_message_too_big(bench, endpoint: str) -> None:
+    """2 MiB: an error, then a close with a code to back off; no other viewer is affected."""
     async with (
         bench(avatarkit_clients=True, avatar_id="ava") as b,
         b.viewer() as other,
-        await b.connect(door) as socket,
+        await b.connect(endpoint) as socket,
     ):
         await socket.send_bytes(bytes(2 * 2**20))
         told = [message.data async for message in socket]
@@ -221,11 +221,11 @@ async def test_viewers_are_told_that_nobody_owns_their_conversation(bench) -> No
             await eventually(
                 lambda: b.store.client.execute("HGET", keys.meta, "seen"), until=lambda seen: int(seen) >= 2
             )
-            assert NO_OWNERS._value.get() == told, "the first is not told twice"
+            assert NO_OWNERS._value.get() == told, "the first is not informed twice"
 
 
 async def test_a_conversation_that_is_watched_is_noted(bench) -> None:
-    """For its owner, who ends it when nobody watches it."""
+    """For its owner, which ends the conversation when it has no viewers."""
     async with bench(presence_s=0.1) as b:
         await b.store.client.execute("HSET", b.keys.meta, "seen", 1)
         async with await b.connect():

@@ -1,4 +1,4 @@
-"""Probes: what a balancer asks on the port for viewers."""
+"""Probes: a balancer's health requests on the port for viewers."""
 
 import asyncio
 from typing import Any
@@ -24,7 +24,7 @@ async def test_a_gateway_that_takes_viewers(bench, eventually, settings: dict[st
 
 
 async def test_a_gateway_that_drains(bench) -> None:
-    """503 from the first moment on, so that nobody is sent here."""
+    """503 from the first moment on, so that no viewer is routed here."""
     async with bench(drain_s=5) as b, b.viewer() as viewer:
         draining = asyncio.create_task(b.service.drain())
         await viewer.frames().__anext__()
@@ -35,7 +35,7 @@ async def test_a_gateway_that_drains(bench) -> None:
 
 
 async def test_a_gateway_without_redis(proxied, eventually) -> None:
-    """503 without a reason: strangers can ask."""
+    """503 without a reason: anybody can request it."""
     async with proxied() as (b, proxy):
         await eventually(lambda: not b.service.readiness())  # nor is it before the first heartbeat
         await proxy.set_mode("refuse")
@@ -45,7 +45,7 @@ async def test_a_gateway_without_redis(proxied, eventually) -> None:
 
 
 async def test_probes_stand_before_all_limits(bench, eventually) -> None:
-    """A balancer that is refused would take the gateway for dead; others are refused as ever."""
+    """A balancer that is refused would consider the gateway dead; other requests are refused as before."""
     async with bench(requests_per_s=0.001, requests_burst=1, max_viewers=1) as b, await b.connect():
         await eventually(lambda: not b.service.readiness())
         for _ in range(20):
@@ -55,7 +55,7 @@ async def test_probes_stand_before_all_limits(bench, eventually) -> None:
 
 
 async def test_the_root_points_the_way(bench) -> None:
-    """404, in words: it is what people try first."""
+    """404 with the paths in its detail: it is the path that people try first."""
     async with bench() as b, b.http.get(http(b, "/")) as answer:
         problem = await answer.json(content_type="application/problem+json")
         assert answer.status == 404

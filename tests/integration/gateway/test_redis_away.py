@@ -1,4 +1,4 @@
-"""Redis away: sockets stay, pings are answered, nothing is lost, and all go on when it is back."""
+"""Redis away: sockets stay, pings are answered, no frame is lost, and all resume when it is back."""
 
 import asyncio
 
@@ -39,7 +39,7 @@ async def test_live_viewers_stay(proxied, eventually, mode) -> None:
 
 
 async def test_what_viewers_say_meanwhile(proxied, eventually) -> None:
-    """Told that it was not taken; the first waits for the answer, the rest and the pings do not."""
+    """Each is answered with an error; the first waits for the time-out, the others and the pings do not."""
     async with proxied() as (b, proxy), b.viewer("live") as viewer:
         stream = viewer.frames()
         await anext(stream)
@@ -99,7 +99,7 @@ async def test_an_outage_longer_than_the_timeout(proxied) -> None:
 
 
 async def test_a_viewer_that_leaves_while_it_waits(proxied, eventually) -> None:
-    """Nothing goes on waiting for it."""
+    """Nothing waits for it any more."""
     async with proxied(ring_bytes=0, client_buffer_bytes=20_000) as (b, proxy):
         async with await b.connect(slow=True) as socket, b.viewer() as quick:
             await outrun(b, quick)

@@ -1,4 +1,4 @@
-"""Renewals: who stays for longer than its token lives can still come back."""
+"""Renewals: a viewer that is connected for longer than its token is valid can still reconnect."""
 
 import asyncio
 import time
@@ -47,7 +47,7 @@ async def test_a_viewer_comes_back_after_its_tokens_life(bench) -> None:
 
 
 async def test_without_renewals_it_does_not(bench) -> None:
-    """A life of 0 switches them off; then a string is for visits that are shorter than its life."""
+    """A lifetime of 0 disables renewals; a token is then valid for its first lifetime only."""
     async with bench(token_leeway_s=0, token_max_life_s=0) as b, short(b) as viewer:
         watching = asyncio.create_task(collect(viewer, 15))
         await outlived()
@@ -58,12 +58,12 @@ async def test_without_renewals_it_does_not(bench) -> None:
 
 async def test_a_callable_is_asked_each_time(bench) -> None:
     """It knows what the gateway does not."""
-    asked = 0
+    calls = 0
     async with bench(token_leeway_s=0) as b:
 
         async def token() -> str:
-            nonlocal asked
-            asked += 1
+            nonlocal calls
+            calls += 1
             return b.token(ttl_s=TTL_S)
 
         async with Viewer(b.url, b.keys.id, token, session=b.http) as viewer:
@@ -72,11 +72,11 @@ async def test_a_callable_is_asked_each_time(bench) -> None:
             viewer.cut()
             await b.turn(1)
             assert seqs(await watching) == list(range(1, 9))
-        assert asked == 2
+        assert calls == 2
 
 
 async def test_a_drain_hands_out_tokens_that_last(bench) -> None:
-    """Those that would expire while viewers go elsewhere, before they are asked to."""
+    """Tokens that would expire while viewers reconnect, before the advice to reconnect."""
     async with bench(drain_s=0.2) as b:
         headers = {"Authorization": f"Bearer {b.token(ttl_s=30)}"}
         async with await b.connect(headers=headers) as socket, await b.connect() as other:

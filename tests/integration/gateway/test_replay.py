@@ -1,4 +1,4 @@
-"""Gaps: what is gone is said before anything follows, and what follows is what was said."""
+"""Replay: a gap precedes the frames after a loss, and names exactly the frames that are gone."""
 
 import pytest
 from tests.rigs.gateway import assert_whole, collect, said, seqs
@@ -24,7 +24,7 @@ async def test_a_cut_viewer_misses_nothing(bench) -> None:
 
 
 async def test_too_late_is_told(bench) -> None:
-    """Whose frames are gone is told so, and gets the current turn from its start."""
+    """A viewer whose frames are gone receives a gap, and the current turn from its start."""
     async with bench() as b:
         for turn in (1, 2, 3, 4):
             await b.turn(turn)
@@ -65,7 +65,7 @@ async def test_a_turn_cut_by_the_byte_cap_is_told(bench, start: str) -> None:
 
 
 async def test_a_generation_that_changed_meanwhile(bench) -> None:
-    """Away while the owner changed and its frames were trimmed: the gap leads into the new term."""
+    """The owner changed and frames were trimmed meanwhile: the gap ends in the new generation."""
     async with bench() as b:
         await b.turn(1)
         old = b.generation
@@ -97,7 +97,7 @@ async def test_a_generation_that_changed_without_loss(bench) -> None:
 
 
 async def test_frames_that_were_lost_with_their_owner(bench) -> None:
-    """A tail that nobody can write again: whoever had it is told, live or coming back."""
+    """Frames that no owner can restore: each viewer that has received them gets a gap, live or returning."""
     async with bench() as b, b.viewer() as viewer:
         await b.turn(1)
         go_back = await b.store.snapshot(b.keys)

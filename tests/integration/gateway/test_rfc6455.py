@@ -1,4 +1,4 @@
-"""RFC 6455: what a gateway asks of a handshake, and of clients' frames."""
+"""RFC 6455: a gateway's requirements for a handshake, and for clients' frames."""
 
 import pytest
 from tests.rigs.metrics import metric
@@ -35,7 +35,7 @@ PINGED = client_frame(PING, b"x")
 )
 @pytest.mark.parametrize("token", ["header", "subprotocol"])
 async def test_handshakes(bench, headers: dict[str, str | None], status: int, token: str) -> None:
-    """Version 13, a key of 16 bytes, an upgrade that is asked for; 426 names the version that is spoken."""
+    """Version 13, a key of 16 bytes, a request for the upgrade; 426 names the supported version."""
     async with bench() as b, line(b) as opened:
         if token == "header":
             headers = {"Authorization": f"Bearer {b.token()}", **headers}

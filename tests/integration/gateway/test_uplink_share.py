@@ -1,4 +1,4 @@
-"""Viewers' share of the uplink: as loud as they can be, the backend is still taken."""
+"""Viewers' share of the uplink: at their highest rate, the backend's entries are still accepted."""
 
 import asyncio
 import itertools

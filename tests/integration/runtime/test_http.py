@@ -56,7 +56,7 @@ async def serving(handler) -> AsyncIterator[tuple[str, aiohttp.ClientSession]]:
 async def test_an_error_after_the_upgrade_is_a_close_code(
     as_a_service, error: Exception, code: CloseCode
 ) -> None:
-    """Never the bytes of an HTTP response: clients take those for broken framing, which is final."""
+    """Never the bytes of an HTTP response, which clients would parse as broken framing, which is final."""
     as_a_service("json")
 
     async def handler(request: web.Request) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""Where processes listen, and what they say of it: both families, brackets, addresses that can be used."""
+"""Where processes listen, and the URLs that they report: both families, brackets, usable addresses."""
 
 import asyncio
 import json

@@ -81,7 +81,7 @@ def test_refusals(token: str) -> None:
 
 
 def test_the_key_decides_the_algorithm() -> None:
-    """What the token says of its algorithm counts for nothing."""
+    """The algorithm in the token's header is ignored."""
     public = pem_key(PUBLIC_PEM, "e1")
     forged = _hs256_signed_with(PUBLIC_PEM, kid="e1")
     unsigned = jwt.encode({**CLAIMS, "exp": in_seconds(60), "iat": 1}, None, "none", headers={"kid": "e1"})
@@ -143,7 +143,7 @@ def test_a_folder_of_keys() -> None:
     ],
 )
 def test_keys_that_are_none(files: dict[str, bytes]) -> None:
-    """Each is named, never what is in it; it takes its own kid with it, and no other."""
+    """Each is named without its content, and invalidates its own kid only."""
     keys = keys_of({**files, "good.hs256": OTHER})
 
     assert keys.unusable
@@ -165,7 +165,7 @@ def test_keys_are_masked() -> None:
 
 @pytest.fixture
 def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder is looked at on every use."""
+    """The folder is read on every use."""
     monkeypatch.setattr(key_ring, "REFRESH_S", 0)
     monkeypatch.setattr(key_ring, "UNKNOWN_KID_REFRESH_S", 0)
 
@@ -176,7 +176,7 @@ def tokens_of(folder: Path, **settings: object) -> ViewerTokens:
 
 @pytest.mark.usefixtures("no_wait", "no_blocking")
 async def test_rotation(tmp_path: Path) -> None:
-    """New keys are taken, old ones go, and nobody restarts."""
+    """New keys become valid and old ones invalid without a restart."""
     await asyncio.to_thread((tmp_path / "1.hs256").write_bytes, KEY)
     control, gateway = tokens_of(tmp_path), tokens_of(tmp_path)
     await control.open()
@@ -280,7 +280,7 @@ async def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.usefixtures("no_wait")
 async def test_a_folder_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for it for long, one thread waits for all, and its keys end as those of one that fails."""
+    """Callers wait for a bounded time, one thread reads for all, and its keys expire as after a failure."""
     (tmp_path / "1.hs256").write_bytes(KEY)
     ring = KeyRing("", tmp_path)
     await ring.open()
@@ -349,7 +349,7 @@ async def test_unknown_kids_do_not_cause_reads(tmp_path: Path, monkeypatch: pyte
 
 
 async def test_the_secret_and_the_folder(tmp_path: Path) -> None:
-    """Together: tokens without a kid go on being valid while named keys take over."""
+    """Together: tokens without a kid stay valid beside named keys."""
     (tmp_path / "1.pem").write_bytes(PUBLIC_PEM)
     tokens = tokens_of(tmp_path, RELAY_TOKEN_SECRET=KEY.decode())
     await tokens.open()
@@ -410,7 +410,7 @@ async def test_public_keys_renew_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("max_life_s", "left_s"), [(3600, 60), (80, 30), (60, 0), (0, 0)])
-async def test_the_life_of_all_tokens_is_bounded(max_life_s: float, left_s: int) -> None:
+async def test_the_lifetime_of_all_tokens_is_bounded(max_life_s: float, left_s: int) -> None:
     """From the first one on, and nothing is made that is not valid for longer than what there is."""
     tokens = ViewerTokens(GatewaySettings.load(RELAY_TOKEN_SECRET=KEY.decode()))
     made = in_seconds(-50)
@@ -419,7 +419,7 @@ async def test_the_life_of_all_tokens_is_bounded(max_life_s: float, left_s: int)
         _, renewed = await tokens.renew(grant, max_life_s=max_life_s)
         assert abs(renewed.expires_at - in_seconds(left_s)) <= 1
     else:
-        with pytest.raises(TokenError, match="over"):
+        with pytest.raises(TokenError, match="ended"):
             await tokens.renew(grant, max_life_s=max_life_s)
 
 
@@ -449,7 +449,7 @@ def test_api_keys() -> None:
 
 
 def test_scopes() -> None:
-    """A key may do what it says; admin may do everything."""
+    """A key has the scopes of its entry; admin includes all."""
     (_, some), (_, admin) = new_key([Scope.CREATE, Scope.PUSH]), new_key([Scope.ADMIN])
 
     assert [some.allows(scope) for scope in Scope] == [True, True, False, False]
@@ -469,13 +469,13 @@ def test_entries_that_are_none(entry: str) -> None:
 
 
 def test_two_keys_of_one_id() -> None:
-    """Which of them is meant, nobody could say."""
+    """The id would be ambiguous."""
     with pytest.raises(KeyEntryError, match="two keys have the id abcd"):
         ApiKeys([f"abcd:{'0' * 64}:push", f"abcd:{'1' * 64}:push"])
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "reason"),
     [
         ({"exp": 1}, "it has expired"),
         ({"iat": 2**33}, "its time has not come"),
@@ -485,15 +485,15 @@ def test_two_keys_of_one_id() -> None:
         ({"key": OTHER}, "its signature is not of the key it names"),
     ],
 )
-def test_a_refused_token_is_told_why(changes: dict[str, Any], says: str) -> None:
-    """In words that say what to do, and nothing of what reads it."""
+def test_a_refusal_has_its_reason(changes: dict[str, Any], reason: str) -> None:
+    """It names the defect, and nothing of the parser."""
     with pytest.raises(TokenError) as refused:
         verify(KEYS, a_token(**changes))
-    assert str(refused.value) == f"the token is not valid: {says}"
+    assert str(refused.value) == f"the token is not valid: {reason}"
 
 
 @pytest.mark.parametrize("token", ["abc", "a.b.c"])
 def test_what_is_no_token(token: str) -> None:
-    """It is refused in our words."""
+    """The refusal has a text of its own, not the library's."""
     with pytest.raises(TokenError, match=r"^the token is not valid: it cannot be read$"):
         verify(KEYS, token)

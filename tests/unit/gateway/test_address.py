@@ -43,7 +43,7 @@ def test_addresses(peer: str, forwarded: list[str], proxies: int, address: str) 
     ["unknown", "_hidden", "", "203.0.113.7:", "203.0.113.7:port", "[2001:db8::1", "1.2.3.4.5:6", "::1:x"],
 )
 def test_entries_that_are_no_address(entry: str) -> None:
-    """All limits fall together on the proxy then, so it is told."""
+    """The limits apply to the proxy then, and the result names the reason."""
     assert address_of("192.0.2.1", [f"203.0.113.1, {entry}"], 1) == ("192.0.2.1", "unreadable")
 
 
@@ -57,6 +57,6 @@ def test_entries_that_are_no_address(entry: str) -> None:
         (["garbage, 203.0.113.1"], 1, "used"),
     ],
 )
-def test_what_became_of_the_header(forwarded: list[str], proxies: int, forwarding: str) -> None:
-    """Only entries of our own proxies are looked at."""
+def test_the_use_of_the_header(forwarded: list[str], proxies: int, forwarding: str) -> None:
+    """Only entries of trusted proxies are used."""
     assert address_of("192.0.2.1", forwarded, proxies).forwarding == forwarding

@@ -1,4 +1,4 @@
-"""The outbox: one flush for each socket and turn of the loop."""
+"""The write coalescer: one flush for each socket and loop tick."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from relay_gateway.flush import WriteCoalescer
 
 
 class Written:
-    """A socket that is given more while it is written to, as often as it is told."""
+    """A socket that is added again during its first ``again`` flushes."""
 
     def __init__(self, coalescer: WriteCoalescer, again: int = 0) -> None:
         self.flushes = 0
@@ -19,8 +19,8 @@ class Written:
             self._coalescer.add(self)
 
 
-async def test_sockets_are_flushed_at_the_end_of_the_turn() -> None:
-    """All of them, once; what is given in a flush waits for the next turn."""
+async def test_sockets_are_flushed_at_the_end_of_the_tick() -> None:
+    """Each once; a socket that is added during a flush waits for the next tick."""
     coalescer = WriteCoalescer()
     sockets = [Written(coalescer), Written(coalescer, again=1), Written(coalescer)]
     for socket in sockets:

@@ -1,4 +1,4 @@
-"""When a leaving gateway advises and closes whom."""
+"""The schedule of a drain: when each client is advised and closed."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Allowances: no faster than they say, over any stretch of time, and forgotten when they do not matter."""
+"""Token buckets: never above rate and burst in any period, and removed when they are full."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,17 +12,17 @@ from relay_runtime.token_bucket import TokenBucket, TokenBuckets
     waits=st.lists(st.floats(0, 2), min_size=1, max_size=200),
 )
 def test_never_more_than_its_rate(per_s: float, burst: int, waits: list[float]) -> None:
-    """What was taken is at most the burst and what has grown since."""
+    """The consumed tokens are at most the burst and those added since."""
     bucket = TokenBucket(per_s, burst, 0)
-    now, taken = 0.0, 0
+    now, consumed = 0.0, 0
     for wait in waits:
         now += wait
-        taken += not bucket.consume(1, now)
-        assert taken <= burst + per_s * now + 1e-6
+        consumed += not bucket.consume(1, now)
+        assert consumed <= burst + per_s * now + 1e-6
 
 
-def test_says_how_long_to_wait() -> None:
-    """And then it is there."""
+def test_the_time_until_a_token_is_there() -> None:
+    """After it the token can be consumed."""
     bucket = TokenBucket(2, 4, 0)
     assert bucket.consume(4, 0) == 0
 
@@ -32,7 +32,7 @@ def test_says_how_long_to_wait() -> None:
     assert bucket.consume(1, wait_s) == 0
 
 
-def test_forgets_those_that_are_full() -> None:
+def test_full_buckets_are_removed() -> None:
     """Memory follows the rate of keys, not their number."""
     buckets = TokenBuckets(10, 1)
     for number in range(100_000):
@@ -41,8 +41,8 @@ def test_forgets_those_that_are_full() -> None:
     assert len(buckets) < 3000
 
 
-def test_remembers_those_that_are_not() -> None:
-    """A flood of other keys does not set anybody free."""
+def test_other_buckets_are_kept() -> None:
+    """A flood of other keys resets no bucket."""
     buckets = TokenBuckets(0.001, 1)
     assert buckets.consume("mallory", 0) == 0
     for number in range(10_000):

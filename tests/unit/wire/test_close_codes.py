@@ -37,6 +37,6 @@ def test_no_close_frame() -> None:
 
 
 def test_problems_without_a_code_of_their_own() -> None:
-    """A client's mistake is a bad message; a server's failure asks for another attempt."""
+    """A client's mistake is a bad message; a server's failure is one to back off from."""
     assert close_codes.of_problem(problems.INVALID_FIELD) is close_codes.BAD_MESSAGE
     assert close_codes.of_problem(problems.NO_OWNER) is close_codes.TRY_LATER

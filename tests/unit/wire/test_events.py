@@ -51,12 +51,12 @@ def test_every_event_has_an_example() -> None:
 
 
 def test_unknown_fields_are_ignored() -> None:
-    """A newer relay may say more."""
+    """A newer relay may send more fields."""
     assert events.decode(b'{"type":"pong","id":"1","new":[1]}') == events.Pong("1")
 
 
 def test_unknown_types_are_told_apart() -> None:
-    """A newer relay may say something else; it is not an error."""
+    """A newer relay may send other events; they are not errors."""
     assert events.decode(b'{"type":"weather","sun":true}') == Unknown("weather")
 
 
@@ -94,7 +94,7 @@ def test_any_bytes_are_an_event_or_refused(payload: bytes) -> None:
     ],
 )
 def test_continuity(cursor: Position, position: Position, event: Event | None, follows: bool) -> None:  # noqa: FBT001
-    """Within a generation by seq; across generations by what the new owner says came before."""
+    """Within a generation by seq; across generations by the position that the new owner's event names."""
     assert events.follows(cursor, position, event) is follows
 
 

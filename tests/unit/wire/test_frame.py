@@ -62,7 +62,7 @@ def test_the_payload_is_a_view() -> None:
 
 
 def test_the_header_is_32_bytes() -> None:
-    """As the contract says."""
+    """As the contract specifies."""
     assert HEADER_BYTES == 32
 
 
@@ -73,7 +73,7 @@ def test_sizes_at_the_limit_pass(size: int) -> None:
 
 
 def test_too_large_is_refused_both_ways() -> None:
-    """Neither encode nor decode takes a frame over the limit."""
+    """Neither encode nor decode accepts a frame over the limit."""
     with pytest.raises(FrameError, match="exceeds"):
         frame.encode(a_frame(bytes(MAX_PAYLOAD_BYTES + 1)))
     with pytest.raises(FrameError, match="cannot be a frame"):

@@ -11,7 +11,7 @@ from relay_wire.send_buffer import BufferTruncated, SendBuffer
 _STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("add"), st.binary(max_size=20)),
-        st.tuples(st.just("forget"), st.integers(-5, 200)),
+        st.tuples(st.just("trim"), st.integers(-5, 200)),
         st.tuples(st.just("read"), st.integers(0, 200), st.integers(0, 30)),
     )
 )
@@ -26,7 +26,7 @@ def test_a_tail_is_the_end_of_what_was_given(start: int, steps: list[tuple[Any, 
             case "add", pcm:
                 tail.add(pcm)
                 given_so_far += pcm
-            case "forget", before:
+            case "trim", before:
                 tail.trim(before)
                 forgotten = max(forgotten, min(before, len(given_so_far)))
             case "read", offset, size if offset < forgotten:

@@ -89,7 +89,7 @@ def test_a_tracestate(given_: str, kept: str) -> None:
 
 @given(st.text(st.characters(exclude_categories=())))
 def test_what_is_kept_can_be_sent(given_: str) -> None:
-    """Whatever passes is text that every encoder takes."""
+    """Accepted text can be encoded by every encoder."""
     if text.is_name(given_):
         given_.encode()
     text.traceparent(given_).encode("ascii")

@@ -139,14 +139,14 @@ def test_pieces_do_not_matter(body: bytes, pcm: bytes) -> None:
         assert len(got) >= len(pcm) - 16
 
 
-@pytest.mark.parametrize(("body", "name", "says"), REFUSED.values(), ids=REFUSED)
-def test_what_is_refused(body: bytes, name: str, says: str) -> None:
+@pytest.mark.parametrize(("body", "name", "reason"), REFUSED.values(), ids=REFUSED)
+def test_what_is_refused(body: bytes, name: str, reason: str) -> None:
     """Each names what is wrong and what to send instead."""
     with pytest.raises(Problem) as refused:
         samples_of(body, "audio/wav", 16000)
 
     assert refused.value.kind.name == name
-    assert says in refused.value.detail
+    assert reason in refused.value.detail
 
 
 def test_a_file_of_empty_chunks() -> None:
@@ -317,7 +317,7 @@ def test_media_types_of_wav(content_type: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content_type", "name", "says"),
+    ("content_type", "name", "reason"),
     [
         ("audio/L16;codec=pcm;rate=24000", "unsupported-audio", "24000 Hz, but the conversation"),
         ("audio/pcm;rate=24000", "unsupported-audio", "nothing resamples"),
@@ -346,12 +346,12 @@ def test_media_types_of_wav(content_type: str) -> None:
         ("audio/pcm;" + "x" * 1000, "unsupported-media", "send audio/wav"),
     ],
 )
-def test_media_types_that_do_not_suit(content_type: str, name: str, says: str) -> None:
+def test_media_types_that_do_not_suit(content_type: str, name: str, reason: str) -> None:
     """What they say counts: a wrong rate would be heard, and nobody would be told."""
     with pytest.raises(Problem) as refused:
         samples_of(PCM, content_type, 16000)
     assert refused.value.kind.name == name
-    assert says in refused.value.detail
+    assert reason in refused.value.detail
 
 
 def test_odd_pcm() -> None:

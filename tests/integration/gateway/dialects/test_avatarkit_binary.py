@@ -22,7 +22,7 @@ OPTIONS: dict[str, Any] = {"avatarkit_clients": True, "avatarkit_query_token": T
 PCM = bytes(range(256)) * 4
 
 
-async def told(socket: aiohttp.ClientWebSocketResponse) -> tuple[int, int, bytes]:
+async def receive_message(socket: aiohttp.ClientWebSocketResponse) -> tuple[int, int, bytes]:
     """The next message: type, flags, payload."""
     data = await socket.receive_bytes(timeout=10)
     return data[0], data[1], data[2:]
@@ -57,27 +57,27 @@ async def test_a_turn(bench) -> None:
     """The speech is in the uplink byte for byte; motion comes back, its last flagged; then the close."""
     async with bench(**OPTIONS) as b, b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
         await socket.send_json({"action": "start", "sample_rate": 16000})
-        kind, _, about = await told(socket)
+        kind, _, about = await receive_message(socket)
         assert kind == 3
         assert json.loads(about) == {
             "sample_rate": 16000, "channels": 1, "avatar_id": "ava", "connection_id": b.keys.id,
         }  # fmt: skip
         await socket.send_bytes(b"\1\0" + PCM)
         await socket.send_bytes(b"\1\1" + PCM)
-        said = await uploaded(b)
+        chunks = await uploaded(b)
         machine = TurnMachine(Rules(sample_rate=16000))
         publish(b, machine.audio(0, 1, PCM * 2, end=True, barge_in=False))
         machine.request_opened(1, "r")
         publish(b, machine.motion(0, "r", b"m1", last=False))
         publish(b, machine.motion(0, "r", b"m2", last=True))
 
-        assert await told(socket) == (2, 0, struct.pack(">II", 1, 2) + b"m1")
-        kind, flags, payload = await told(socket)
+        assert await receive_message(socket) == (2, 0, struct.pack(">II", 1, 2) + b"m1")
+        kind, flags, payload = await receive_message(socket)
         assert (kind, flags, items(payload)) == (2, 1, [b"m2"])
         assert (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
         assert socket.close_code == 1000
-        assert b"".join(entry.pcm for entry in said) == PCM * 2
-        assert said[-1].end
+        assert b"".join(entry.pcm for entry in chunks) == PCM * 2
+        assert chunks[-1].end
 
 
 async def test_a_wav_file_is_spoken_without_its_header(bench) -> None:
@@ -98,7 +98,7 @@ async def test_a_wav_file_is_spoken_without_its_header(bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("audio", "says"),
+    ("audio", "reason"),
     [
         (b"ID3\x04\0\0\0\0\0\0" + PCM, "this is MP3"),
         (
@@ -107,16 +107,16 @@ async def test_a_wav_file_is_spoken_without_its_header(bench) -> None:
         ),
     ],
 )
-async def test_what_is_no_pcm_is_refused_by_name(bench, audio: bytes, says: str) -> None:
+async def test_what_is_no_pcm_is_refused_by_name(bench, audio: bytes, reason: str) -> None:
     """As at control's doors. No byte of it is spoken, of what follows neither."""
     async with bench(**OPTIONS) as b, b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
         await socket.send_json({"action": "start", "sample_rate": 16000})
-        assert (await told(socket))[0] == 3
+        assert (await receive_message(socket))[0] == 3
         for _ in range(2):
             await socket.send_bytes(b"\1\0" + audio)
-            kind, _, payload = await told(socket)
+            kind, _, payload = await receive_message(socket)
             assert kind == 4
-            assert says in json.loads(payload)["error"]
+            assert reason in json.loads(payload)["error"]
         assert not await b.uplink()
 
 
@@ -124,7 +124,7 @@ async def test_no_motion_to_come(bench) -> None:
     """It is said, and the list is ended all the same."""
     async with bench(**OPTIONS) as b, b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
         await socket.send_json({"action": "start"})
-        await told(socket)
+        await receive_message(socket)
         await socket.send_bytes(b"\1\1" + PCM)
         await uploaded(b)
         machine = TurnMachine(Rules(sample_rate=16000))
@@ -132,9 +132,9 @@ async def test_no_motion_to_come(bench) -> None:
         failure = events.Error("upstreamError", "no", retryable=True)
         publish(b, machine.motion_failed(0, "upstreamError", failure))
 
-        heard = [await told(socket) for _ in range(3)]
-        assert [kind for kind, _, _ in heard] == [4, 4, 2]
-        assert heard[-1][1:] == (1, bytes(4))
+        received = [await receive_message(socket) for _ in range(3)]
+        assert [kind for kind, _, _ in received] == [4, 4, 2]
+        assert received[-1][1:] == (1, bytes(4))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ async def test_bad_starts(bench, first: str | bytes, why: str) -> None:
     """An ERROR in words, and a close."""
     async with bench(**OPTIONS) as b, b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
         await (socket.send_str(first) if isinstance(first, str) else socket.send_bytes(first))
-        kind, _, payload = await told(socket)
+        kind, _, payload = await receive_message(socket)
         assert kind == 4
         assert why in json.loads(payload)["error"]
         assert (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
@@ -164,7 +164,7 @@ async def test_who_says_nothing_is_closed(bench) -> None:
         bench(avatarkit_start_s=0.05, **OPTIONS) as b,
         b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket,
     ):
-        kind, _, payload = await told(socket)
+        kind, _, payload = await receive_message(socket)
         assert (kind, json.loads(payload)["error"]) == (4, "no start within 0.05 s")
 
 
@@ -176,9 +176,9 @@ async def test_bad_audio(bench, message: bytes | str) -> None:
         b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket,
     ):
         await socket.send_json({"action": "start"})
-        await told(socket)
+        await receive_message(socket)
         await (socket.send_str(message) if isinstance(message, str) else socket.send_bytes(message))
-        kind, _, _ = await told(socket)
+        kind, _, _ = await receive_message(socket)
         assert kind == 4
         assert (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
         assert socket.close_code == 4400
@@ -191,9 +191,9 @@ async def test_listeners_bring_no_speech(bench) -> None:
         b.http.ws_connect(f"{b.url}/ws/host?token={b.token(Role.LISTEN)}") as socket,
     ):
         await socket.send_json({"action": "start"})
-        await told(socket)
+        await receive_message(socket)
         await socket.send_bytes(b"\1\1" + PCM)
-        kind, _, payload = await told(socket)
+        kind, _, payload = await receive_message(socket)
         assert (kind, json.loads(payload)) == (4, {"error": "the token's role is to listen"})
         assert await b.uplink() == []
 
@@ -210,7 +210,7 @@ async def test_a_ping_before_the_start_is_answered(bench) -> None:
             assert (answer.type, answer.data) == (aiohttp.WSMsgType.PONG, b"there?")
         await socket.pong(b"unasked")
         await socket.send_json({"action": "start", "sample_rate": 16000.0, "avatar_id": None})
-        kind, _, _ = await told(socket)
+        kind, _, _ = await receive_message(socket)
         assert kind == 3
 
 
@@ -234,7 +234,7 @@ async def test_a_conversation_that_is_over(bench) -> None:
         await b.store.client.execute("HSET", b.keys.meta, "state", "ended")
         async with b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
             await socket.send_json({"action": "start"})
-            assert (await told(socket))[0] == 4
+            assert (await receive_message(socket))[0] == 4
             async for _ in socket:
                 pass
             assert socket.close_code == 4410

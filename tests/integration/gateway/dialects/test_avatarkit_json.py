@@ -36,7 +36,7 @@ class Speaker:
         self.bench = bench
         self.machine = TurnMachine(Rules(sample_rate=16000))
 
-    def take(self, effects: list[Effect]) -> None:
+    def perform(self, effects: list[Effect]) -> None:
         publishes = [effect for effect in effects if isinstance(effect, Publish)]
         # The machine's clock begins with the test: it is asked at 0.
         ends_at_s = time.time() + (self.machine.plays_until or 0)
@@ -44,15 +44,15 @@ class Speaker:
             publishes, checkpoint=b"", turn_phase=self.machine.phase, turn_ends_at_ms=int(ends_at_s * 1000)
         )
 
-    async def say(self, turn: int, *, end: bool = True, pcm: bytes = PCM) -> None:
+    async def publish(self, turn: int, *, end: bool = True, pcm: bytes = PCM) -> None:
         """Audio of a turn, and motion at both its ends."""
         opens = turn != self.machine.turn
-        self.take(self.machine.audio(0, turn, pcm, end=end, barge_in=True))
+        self.perform(self.machine.audio(0, turn, pcm, end=end, barge_in=True))
         self.machine.request_opened(turn, "r")
         if opens:
-            self.take(self.machine.motion(0, "r", b"m1", last=False))
+            self.perform(self.machine.motion(0, "r", b"m1", last=False))
         if end:
-            self.take(self.machine.motion(0, "r", b"m2", last=True))
+            self.perform(self.machine.motion(0, "r", b"m2", last=True))
         await self.bench.writer.drained()
 
 
@@ -74,9 +74,9 @@ async def hear(socket: aiohttp.ClientWebSocketResponse, client: AvatarClient, un
 async def test_a_whole_turn(bench) -> None:
     """`ready` first, then audio and motion as the controller wants them."""
     async with bench(**OPTIONS) as b, agent(b) as socket:
-        client, speaker = AvatarClient(), Speaker(b)
-        await speaker.say(1, end=False)
-        await speaker.say(1)
+        client, driver = AvatarClient(), Speaker(b)
+        await driver.publish(1, end=False)
+        await driver.publish(1)
         await hear(socket, client, lambda: client.closings.get("1"))
         [played] = client.controller.rounds
         await hear(socket, client, lambda: played.frames == [b"m1", b"m2"])
@@ -98,11 +98,11 @@ async def test_texts_are_made_once(bench, monkeypatch) -> None:
 
     monkeypatch.setattr("relay_gateway.dialects.avatarkit_json.translate", counted)
     async with bench(**OPTIONS) as b, b.viewer() as native, agent(b) as one, agent(b) as two:
-        speaker = Speaker(b)
+        driver = Speaker(b)
         for socket in (one, two):
             assert json.loads(await socket.receive_str())["type"] == "ready"
-        await speaker.say(1)
-        await speaker.say(2, pcm=PCM * 250)
+        await driver.publish(1)
+        await driver.publish(2, pcm=PCM * 250)
         async with agent(b) as late:
             for socket, turns in ((one, {"1", "2"}), (two, {"1", "2"}), (late, {"2"})):
                 client = AvatarClient()
@@ -184,25 +184,25 @@ async def test_listeners_and_bad_messages(bench) -> None:
 async def test_who_comes_back_gets_the_running_turn_from_its_start(bench) -> None:
     """Also at another gateway, and while it is only being played; between turns nothing comes again."""
     async with bench(gateways=2, **OPTIONS) as b:
-        speaker = Speaker(b)
-        await speaker.say(1, end=False)
+        driver = Speaker(b)
+        await driver.publish(1, end=False)
         for at in (0, 1):
             async with agent(b, at=at) as socket:
                 client = AvatarClient()
                 await hear(socket, client, lambda client=client: client.turns)
                 assert client.controller.rounds[0].audio == PCM
 
-        await speaker.say(1, pcm=PCM * 200)  # 16 s
+        await driver.publish(1, pcm=PCM * 200)  # 16 s
         async with agent(b) as socket:
             client = AvatarClient()
             await hear(socket, client, lambda: client.closings.get("1"))
             assert client.controller.rounds[0].audio == PCM * 201
 
-        speaker.take(speaker.machine.interrupt(0, 1, "backend"))
+        driver.perform(driver.machine.interrupt(0, 1, "backend"))
         await b.writer.drained()
         async with agent(b) as socket:
             client = AvatarClient()
-            await speaker.say(2)
+            await driver.publish(2)
             await hear(socket, client, lambda: "2" in client.closings)
             assert list(client.turns) == ["2"]
             assert client.interrupts == []
@@ -211,11 +211,11 @@ async def test_who_comes_back_gets_the_running_turn_from_its_start(bench) -> Non
 async def test_a_turn_that_has_played_is_not_told_again(bench) -> None:
     """The record still says that it plays; the clock says when it ended."""
     async with bench(**OPTIONS) as b:
-        speaker = Speaker(b)
-        await speaker.say(1, pcm=b"\1\2")  # no whole millisecond
+        driver = Speaker(b)
+        await driver.publish(1, pcm=b"\1\2")  # no whole millisecond
         async with agent(b) as socket:
             client = AvatarClient()
-            await speaker.say(2)
+            await driver.publish(2)
             await hear(socket, client, lambda: "2" in client.closings)
             assert list(client.turns) == ["2"]
 
@@ -223,11 +223,11 @@ async def test_a_turn_that_has_played_is_not_told_again(bench) -> None:
 async def test_interrupts(bench) -> None:
     """The round is closed, then interrupted; the next turn is a new one."""
     async with bench(**OPTIONS) as b, agent(b) as socket:
-        client, speaker = AvatarClient(), Speaker(b)
-        await speaker.say(1, end=False)
-        speaker.take(speaker.machine.interrupt(0, 1, "viewer"))
-        await speaker.say(2, end=False)
-        await speaker.say(3)
+        client, driver = AvatarClient(), Speaker(b)
+        await driver.publish(1, end=False)
+        driver.perform(driver.machine.interrupt(0, 1, "viewer"))
+        await driver.publish(2, end=False)
+        await driver.publish(3)
         await hear(socket, client, lambda: "3" in client.closings)
 
         assert client.closings == {"1": 1, "2": 1, "3": 1}
@@ -237,11 +237,11 @@ async def test_interrupts(bench) -> None:
 async def test_a_turn_without_motion(bench) -> None:
     """It is said, and sounds to its end."""
     async with bench(**OPTIONS) as b, agent(b) as socket:
-        client, speaker = AvatarClient(), Speaker(b)
-        await speaker.say(1, end=False)
+        client, driver = AvatarClient(), Speaker(b)
+        await driver.publish(1, end=False)
         failure = events.Error("upstreamError", "no", retryable=True)
-        speaker.take(speaker.machine.motion_failed(0, "upstreamError", failure))
-        speaker.take(speaker.machine.audio(0, 1, PCM, end=True))
+        driver.perform(driver.machine.motion_failed(0, "upstreamError", failure))
+        driver.perform(driver.machine.audio(0, 1, PCM, end=True))
         await hear(socket, client, lambda: client.closings.get("1"))
 
         assert client.controller.rounds[0].audio == PCM * 2
@@ -252,16 +252,16 @@ async def test_a_turn_without_motion(bench) -> None:
 async def test_frames_that_are_gone(bench) -> None:
     """A client whose frames are lost hears its round closed, and the next turn whole."""
     async with bench(ring_bytes=0, **OPTIONS) as b, agent(b) as socket:
-        client, speaker = AvatarClient(), Speaker(b)
-        await speaker.say(1, end=False)
+        client, driver = AvatarClient(), Speaker(b)
+        await driver.publish(1, end=False)
         await hear(socket, client, lambda: client.turns)
         b.service.feeds._readers[b.keys.id]._subscription.pause()
-        await speaker.say(1, end=False)
-        await speaker.say(1)
+        await driver.publish(1, end=False)
+        await driver.publish(1)
         lost = [e for e, f in await b.store.entries(b.keys.down) if frame.decode(f[b"f"]).turn == 1][3:5]
         await b.store.client.execute("XDEL", b.keys.down, *lost)
         b.service.feeds._readers[b.keys.id]._subscription.resume()
-        await speaker.say(2)
+        await driver.publish(2)
         await hear(socket, client, lambda: "2" in client.closings)
 
         assert client.closings == {"1": 1, "2": 1}
@@ -271,9 +271,9 @@ async def test_frames_that_are_gone(bench) -> None:
 async def test_the_end_of_a_conversation(bench) -> None:
     """A word, then the close."""
     async with bench(**OPTIONS) as b, agent(b) as socket:
-        speaker = Speaker(b)
-        await speaker.say(1, end=False)
-        speaker.take(speaker.machine.close(0, "deleted"))
+        driver = Speaker(b)
+        await driver.publish(1, end=False)
+        driver.perform(driver.machine.close(0, "deleted"))
         client = AvatarClient()
         async for message in socket:
             client.hear(message.data)

@@ -51,7 +51,7 @@ def test_what_is_no_message_is_refused(text: str) -> None:
         messages.decode(text)
 
 
-def told(kind: Kind, payload: bytes, *, end: bool = False, turn: int = 3) -> list[dict[str, object]]:
+def translated(kind: Kind, payload: bytes, *, end: bool = False, turn: int = 3) -> list[dict[str, object]]:
     """What a frame becomes, read again."""
     flags = Flags.END if end else Flags.NONE
     data = frame.encode(Frame(kind, flags, Codec.PCM_S16LE, turn, 1, 7, 0, 0, payload))
@@ -63,28 +63,30 @@ def told(kind: Kind, payload: bytes, *, end: bool = False, turn: int = 3) -> lis
 def test_audio_and_motion() -> None:
     """Base64 in the fields the clients read, and ours beside them."""
     ours = {"turnId": "3", "seq": 7}
-    assert told(Kind.AUDIO, b"\x01\x02") == [
+    assert translated(Kind.AUDIO, b"\x01\x02") == [
         {"type": "avatar_audio", "audio": "AQI=", "isLast": False, **ours}
     ]
-    assert told(Kind.AUDIO, b"", end=True) == [{"type": "avatar_audio", "audio": "", "isLast": True, **ours}]
-    assert told(Kind.MOTION, b"\x01", end=True) == [
+    assert translated(Kind.AUDIO, b"", end=True) == [
+        {"type": "avatar_audio", "audio": "", "isLast": True, **ours}
+    ]
+    assert translated(Kind.MOTION, b"\x01", end=True) == [
         {"type": "avatar_frames", "frames": ["AQ=="], "isLast": True, **ours}
     ]
 
 
 def test_the_switch_to_audio_is_no_empty_list() -> None:
     """It is a status; the empty motion frame itself becomes nothing."""
-    assert told(Kind.EVENT, events.encode(events.AudioOnly("motion_timeout"))) == [
+    assert translated(Kind.EVENT, events.encode(events.AudioOnly("motion_timeout"))) == [
         {"type": "status", "message": "the avatar continues without motion: motion_timeout"}
     ]
-    assert told(Kind.MOTION, b"", end=True) == []
+    assert translated(Kind.MOTION, b"", end=True) == []
 
 
 def test_the_largest_frames_fit() -> None:
     """Every text is below 1 MiB: audio is cut between samples, motion is never larger than fits."""
-    pieces = told(Kind.AUDIO, bytes(MAX_PAYLOAD_BYTES), end=True, turn=2**32 - 1)
+    pieces = translated(Kind.AUDIO, bytes(MAX_PAYLOAD_BYTES), end=True, turn=2**32 - 1)
     assert [piece["isLast"] for piece in pieces] == [False, True]
-    assert len(told(Kind.MOTION, bytes(MAX_MOTION_BYTES), turn=2**32 - 1)) == 1
+    assert len(translated(Kind.MOTION, bytes(MAX_MOTION_BYTES), turn=2**32 - 1)) == 1
 
 
 @pytest.mark.parametrize(
@@ -107,8 +109,8 @@ def test_the_largest_frames_fit() -> None:
     ],
 )
 def test_events(event: events.StreamEvent, expected: list[object]) -> None:
-    """Each in the clients' own words, or in none."""
-    assert told(Kind.EVENT, events.encode(event)) == expected
+    """Each as the clients' own message, or as none."""
+    assert translated(Kind.EVENT, events.encode(event)) == expected
 
 
 def test_ready_has_the_fields_of_all_generations() -> None:

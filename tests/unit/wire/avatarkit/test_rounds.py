@@ -32,7 +32,7 @@ class Recorder(Driver):
         starts = [i for i in range(behind) if isinstance(event_of(self.frames[i]), events.TurnStarted)]
         return starts[-1] if starts else behind
 
-    def told(self) -> list[VendorMessages]:
+    def received(self) -> list[VendorMessages]:
         return [translate(_encoded(publish, seq)) for seq, publish in enumerate(self.frames, 1)]
 
 
@@ -43,12 +43,12 @@ def _encoded(publish: Publish, seq: int) -> bytes:
     )
 
 
-def listen(told: list[VendorMessages], start: int, misses: dict[int, int]) -> AvatarClient:
+def listen(received: list[VendorMessages], start: int, misses: dict[int, int]) -> AvatarClient:
     """A client from there on; where it misses frames, it goes on so many later."""
     client, rounds, at = AvatarClient(), Rounds(), start
-    while at < len(told):
+    while at < len(received):
         skipped = misses.pop(at, 0)
-        texts = rounds.miss() if skipped else rounds.follow(told[at])
+        texts = rounds.miss() if skipped else rounds.follow(received[at])
         at += skipped or 1
         for text in texts:
             client.hear(text)
@@ -74,25 +74,25 @@ def test_the_controllers_rules_hold(steps: list[tuple[Any, ...]], data: st.DataO
     for step in steps:
         driver.feed(step)
     driver.finish()
-    told = driver.told()
+    received = driver.received()
 
-    whole = listen(told, 0, {})
+    whole = listen(received, 0, {})
     check(whole)
-    heard = {int(turn): whole.controller.rounds[ids[0] - 1] for turn, ids in whole.turns.items()}
-    assert {turn: each.audio for turn, each in heard.items()} == {
+    played = {int(turn): whole.controller.rounds[ids[0] - 1] for turn, ids in whole.turns.items()}
+    assert {turn: each.audio for turn, each in played.items()} == {
         publish.turn: driver.admitted[publish.turn] for publish in driver.frames if publish.turn
     }
-    for turn, each in heard.items():
+    for turn, each in played.items():
         motion = [p.payload for p in driver.frames if p.turn == turn and p.kind is Kind.MOTION and p.payload]
         assert each.frames == motion
-    said = [event_of(publish) for publish in driver.frames]
-    assert len(whole.interrupts) == sum(isinstance(event, events.Interrupted) for event in said)
+    events_published = [event_of(publish) for publish in driver.frames]
+    assert len(whole.interrupts) == sum(isinstance(event, events.Interrupted) for event in events_published)
 
     for start in data.draw(st.lists(st.sampled_from(driver.entrances), max_size=3)):
-        check(listen(told, start, {}))
-    places = st.integers(0, len(told))
+        check(listen(received, start, {}))
+    places = st.integers(0, len(received))
     misses = data.draw(st.dictionaries(places, st.integers(1, 9), max_size=4))
-    check(listen(told, data.draw(st.sampled_from(driver.entrances)), misses))
+    check(listen(received, data.draw(st.sampled_from(driver.entrances)), misses))
 
 
 def test_a_client_that_comes_back_in_mid_turn_gets_it_from_its_start() -> None:
@@ -104,9 +104,9 @@ def test_a_client_that_comes_back_in_mid_turn_gets_it_from_its_start() -> None:
     driver.audio(1, b"cd", end=True, barge_in=False)
     driver.record(driver.machine.interrupt(0, 1, "viewer"))
     driver.audio(2, b"ef", end=True, barge_in=False)
-    told = driver.told()
+    received = driver.received()
 
-    again, late = listen(told, start, {}), listen(told, start + 2, {})
+    again, late = listen(received, start, {}), listen(received, start + 2, {})
 
     assert [r.audio for r in again.controller.rounds] == [b"abcd", b"ef"]
     assert [r.audio for r in late.controller.rounds] == [b"ef"]
@@ -119,9 +119,9 @@ def test_a_miss_closes_the_round() -> None:
     driver.start()
     for pcm in (b"ab", b"cd", b"ef"):
         driver.audio(1, pcm, end=pcm == b"ef", barge_in=False)
-    told = driver.told()
+    received = driver.received()
 
-    client = listen(told, 0, {len(told) - 2: 1})
+    client = listen(received, 0, {len(received) - 2: 1})
 
     assert [(r.audio, r.ended) for r in client.controller.rounds] == [(b"ab", True)]
     assert len(client.said("status")) == 2, "once for the frames, once at the end"
