@@ -1,6 +1,6 @@
 # Each target does its own set-up. ARGS="..." is passed on: make demo ARGS="--json --turns 3"
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage faults soak check format bench autobahn sdk-test livekit-test fuzz reference clean
+.PHONY: help demo test coverage faults soak check format bench autobahn sdk-test livekit-test fuzz reference dashboards-drawn clean
 READY := .venv/.ready
 BIN := .venv/bin
 
@@ -74,6 +74,9 @@ fuzz: $(READY) ## Feed every decoder a million inputs found by coverage, and wri
 reference: $(READY) ## Write the generated reference pages and dashboards from the code
 	@$(BIN)/python -m scripts.reference
 	@$(BIN)/python -m scripts.dashboards
+
+dashboards-drawn: $(RUNS) ## Run the relay under a Prometheus, and draw each dashboard into docs/images (ARGS="--help")
+	@$(WITH) $(BIN)/python -m tests.e2e.draw_dashboards $(ARGS)
 
 clean: ## Remove the virtual environment and caches
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -156,16 +156,16 @@ def _traffic() -> tuple[Panel, ...]:
         ),
         graph(
             "Stream entries, by service",
-            "Entries per second.",
+            "Entries per second: with the notification, or by a read. Reads rise with the load.",
             Unit.PER_S,
-            Query(rate_by_service("relay_stream_entries_total"), "{{service}}"),
+            Query(rate_by_service("relay_stream_inline_total"), "{{service}}: with the notification"),
+            Query(rate_by_service("relay_stream_entries_total"), "{{service}}: read"),
         ),
         graph(
-            "Reads and entries without a read",
-            "Per second: read commands, and entries that a notification carried.",
+            "Reads",
+            "Read commands per second.",
             Unit.PER_S,
             Query(rate("relay_stream_reads_total"), "reads"),
-            Query(rate("relay_stream_inline_total"), "entries without a read"),
         ),
         graph(
             "Cluster: commands redirected, and requests for the slot map",

@@ -127,10 +127,12 @@ def _traffic() -> tuple[Panel, ...]:
             rates("relay_speech_audio_bytes_total", "source"),
         ),
         graph(
-            "2 Stream entries read, by service",
-            "Entries per second: ingest reads up streams, gateways read down streams.",
+            "2 and 7 Stream entries, by service",
+            "Entries per second that ingest gets from up streams and gateways from down streams: with the "
+            "notification, or by a read.",
             Unit.PER_S,
-            Query(rate_by_service("relay_stream_entries_total"), "{{service}}"),
+            Query(rate_by_service("relay_stream_inline_total"), "{{service}}: with the notification"),
+            Query(rate_by_service("relay_stream_entries_total"), "{{service}}: read"),
         ),
         graph(
             "5 Motion received",

@@ -7,7 +7,7 @@ totals must agree to the frame.
 import asyncio
 import signal
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -68,6 +68,7 @@ class Session:
     Attributes:
         start: When the first speech came, in seconds since the epoch.
         end: When everything had ended and was scraped.
+        killed: When a process was killed, by what it was.
         read_by_killed: Frames published until the gateway was killed, all of which it had read.
     """
 
@@ -81,6 +82,7 @@ class Session:
     start: float = field(default_factory=time.time)
     end: float = 0.0
     read_by_killed: int = 0
+    killed: dict[str, float] = field(default_factory=dict)
     _watching: list["asyncio.Task[None]"] = field(default_factory=list)
 
     async def run(self) -> None:
@@ -157,7 +159,7 @@ class Session:
             await conversation.moving(1)
             await self._counted()
             self.read_by_killed = sum(self.published().values())
-            await self._kill(self.stack.gateways[0])
+            await self._kill("a gateway", self.stack.gateways[0])
             await stream.send(SPEECH[len(SPEECH) // 2 :])
         await conversation.ended(1)
 
@@ -169,13 +171,14 @@ class Session:
             owner = (await self.backend.read(conversation.id)).owner
             [victim] = [child for child in self.stack.workers if child.addresses["worker"] == owner]
             await self._counted()
-            await self._kill(victim)
+            await self._kill("an ingest worker", victim)
             await stream.send(SPEECH[len(SPEECH) // 2 :])
         await conversation.ended(1)
         await self.backend.post_turn(conversation.id, SPEECH)
         await conversation.ended(2)
 
-    async def _kill(self, victim: Child) -> None:
+    async def _kill(self, what: str, victim: Child) -> None:
+        self.killed[f"{what} is killed"] = time.time()
         victim.signal(signal.SIGKILL)
         await victim.wait()
 
@@ -213,12 +216,9 @@ async def session(redis_url: str, settings: Mapping[str, str] | None = None) -> 
     stack = Stack(redis_url=redis_url, speed=4.0, settings=settings)
     async with AsyncExitStack() as parts:
         await parts.enter_async_context(stack)
-        jobs = {
-            "gateway": [child.admin for child in stack.gateways],
-            "ingest": [child.admin for child in stack.workers],
-            "control": [stack.control.admin],
-            "simulator": [stack.simulator.admin],
-        }
+        jobs: dict[str, dict[str, str]] = defaultdict(dict)
+        for child in stack.children:
+            jobs[child.name.partition("-")[0]][child.name] = child.admin
         made = Session(
             stack,
             await parts.enter_async_context(Backend(stack.control.url, stack.api_key)),

@@ -4,7 +4,7 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,7 +91,7 @@ class Prometheus:
         return [rule for group in data["groups"] for rule in group["rules"]]
 
     async def scraped(self) -> dict[str, bool]:
-        """By address, whether the last scrape of each process went well."""
+        """By name, whether the last scrape of each process went well."""
         data = await self._get("targets", state="active")
         return {one["labels"]["instance"]: one["health"] == "up" for one in data["activeTargets"]}
 
@@ -111,11 +111,11 @@ class Prometheus:
 
 
 @asynccontextmanager
-async def prometheus(jobs: Mapping[str, Sequence[str]]) -> AsyncIterator[Prometheus]:
+async def prometheus(jobs: Mapping[str, Mapping[str, str]]) -> AsyncIterator[Prometheus]:
     """A server that has scraped every process once; missing it skips on a laptop and fails in CI.
 
     Args:
-        jobs: By job, the addresses of admin ports.
+        jobs: By job, the addresses of admin ports by the names of their processes (label ``instance``).
 
     Raises:
         PrometheusError: It ended.
@@ -160,7 +160,7 @@ async def _ready(server: Prometheus, child: asyncio.subprocess.Process, log: Pat
             await asyncio.sleep(0.05)
 
 
-def _config(jobs: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def _config(jobs: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     """JSON is YAML."""
     return {
         "global": {
@@ -172,8 +172,11 @@ def _config(jobs: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         "scrape_configs": [
             {
                 "job_name": job,
-                "static_configs": [{"targets": [urlsplit(address).netloc for address in addresses]}],
+                "static_configs": [
+                    {"targets": [urlsplit(address).netloc], "labels": {"instance": name}}
+                    for name, address in processes.items()
+                ],
             }
-            for job, addresses in jobs.items()
+            for job, processes in jobs.items()
         ],
     }
