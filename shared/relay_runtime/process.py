@@ -28,6 +28,7 @@ from relay_settings.process import ProcessSettings
 from relay_settings.unused import unused
 from relay_telemetry import logs, traces
 from relay_telemetry.admin import Health, announce
+from relay_telemetry.loop_lag import LoopLag
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +40,8 @@ class Process:
 
     def __init__(self, service: str, settings: ProcessSettings, stack: AsyncExitStack) -> None:
         self.service = service
-        self.health = Health()
+        self._lag = LoopLag()
+        self.health = Health(lambda: self._lag.fresh)
         self._settings = settings
         self._stack = stack
         self._stopping = asyncio.Event()
@@ -55,6 +57,8 @@ class Process:
             OSError: The address cannot be bound.
             SettingsError: The certificate cannot be used.
         """
+        self._lag.start()
+        self._stack.callback(self._lag.stop)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, asyncio.current_task())

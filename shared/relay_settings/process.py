@@ -13,7 +13,7 @@ class ProcessSettings(TraceSettings):
     """Logs, admin port and traces."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe log lines written."
+        "info", description="Least severe log lines written; /loglevel changes it while the process runs."
     )
     log_format: Literal["auto", "console", "json"] = Field(
         "auto", description="auto: coloured lines on a terminal, JSON lines elsewhere."
@@ -29,7 +29,7 @@ class ProcessSettings(TraceSettings):
     )
     admin_host: Host = Field(
         "127.0.0.1",
-        description="Address of /livez, /readyz, /metrics; :: or 0.0.0.0 opens it to scrapers.",
+        description="Address of /livez, /readyz, /metrics, /loglevel; :: or 0.0.0.0 opens it to scrapers.",
     )
     admin_port: int = Field(0, ge=0, le=65535, description="Port of the admin address; 0 takes a free one.")
     tls_cert: Path | None = Field(

@@ -1,33 +1,52 @@
-"""The admin port: /livez, /readyz and /metrics, apart from the service's own port."""
+"""The admin port: /livez, /readyz, /metrics and /loglevel, apart from the service's own port."""
 
-import asyncio
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 from aiohttp import web
 from prometheus_client import Gauge, Info
 from prometheus_client.aiohttp import make_aiohttp_handler
 
+from relay_telemetry import logs
 from relay_telemetry.version import hot_path, version
 
+CACHE_S = 1.0
+"""How long an answer about readiness is kept, except that a drain shows at once."""
+MAX_BODY_BYTES = 1024
+"""The largest body that the admin port reads."""
+
 READY = Gauge("relay_ready", "Whether the process takes work.")
+DRAINING = Gauge("relay_draining", "Whether the process drains: 1 from SIGTERM to its end.")
 BUILD = Info("relay_build", "What runs here.")
 
 Readiness = Callable[[], str]
 """Returns the fault of a part, or an empty text. Must be cheap: no I/O."""
 
 
+class _State(NamedTuple):
+    at: float
+    reasons: dict[str, str]
+    degraded: dict[str, str]
+
+
 class Health:
     """What the admin port answers.
 
-    Liveness only asks whether the event loop turns: it must not fail with Redis, or an outage there
-    would restart every gateway and drop every socket. Readiness is the sum of the parts' own words.
+    Liveness only asks whether the event loop runs: it must not fail with Redis, or an outage there
+    would restart every gateway and drop every socket. Readiness is the sum of what the parts answer.
+
+    Args:
+        loop_runs: Whether the event loop has run a timer lately.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, loop_runs: Callable[[], bool] = lambda: True) -> None:
+        self._loop_runs = loop_runs
         self._parts: dict[str, Readiness] = {}
         self._degradable: dict[str, Readiness] = {}
-        self.draining = False
+        self._draining = False
+        self._cached: _State | None = None
 
     def add(self, part: str, readiness: Readiness, degradation: Readiness | None = None) -> None:
         """Ask this part, too.
@@ -40,40 +59,83 @@ class Health:
         self._parts[part] = readiness
         if degradation is not None:
             self._degradable[part] = degradation
+        self._cached = None
+
+    @property
+    def draining(self) -> bool:
+        """Whether the process drains; it is not ready then, at once."""
+        return self._draining
+
+    @draining.setter
+    def draining(self, draining: bool) -> None:
+        self._draining = draining
+        self._cached = None
+        DRAINING.set(draining)
 
     def reasons(self) -> dict[str, str]:
-        """Why the process is not ready, by part; empty when it is."""
-        reasons = {part: reason for part, ask in self._parts.items() if (reason := ask())}
-        if self.draining:
-            reasons["process"] = "draining"
-        READY.set(not reasons)
-        return reasons
+        """Why the process is not ready, by part; empty when it is. Parts are asked once per ``CACHE_S``."""
+        return self._state().reasons
+
+    def _state(self) -> _State:
+        now = time.monotonic()
+        if self._cached is None or now - self._cached.at >= CACHE_S:
+            reasons = _answers(self._parts)
+            if self._draining:
+                reasons["process"] = "draining"
+            READY.set(not reasons)
+            self._cached = _State(now, reasons, _answers(self._degradable))
+        return self._cached
 
     def application(self) -> web.Application:
         """The admin port's routes."""
-        app = web.Application()
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/loglevel", _show_level)
+        app.router.add_put("/loglevel", _change_level)
         return app
 
     async def _livez(self, _request: web.Request) -> web.Response:
-        await asyncio.sleep(0)
-        return web.json_response({"status": "alive"})
+        alive = self._loop_runs()
+        return web.json_response(
+            {"status": "alive" if alive else "the event loop runs no timers"}, status=200 if alive else 503
+        )
 
     async def _readyz(self, _request: web.Request) -> web.Response:
-        reasons = self.reasons()
+        _, reasons, degraded = self._state()
         body: dict[str, Any] = {"status": "not ready", "reasons": reasons} if reasons else {"status": "ready"}
-        degraded = {part: reason for part, ask in self._degradable.items() if (reason := ask())}
         if degraded:
             body["degraded"] = degraded
         return web.json_response(body, status=503 if reasons else 200)
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
-        self.reasons()
+        self._state()
         return await _METRICS(request)
 
 
+class _LevelBody(msgspec.Struct, forbid_unknown_fields=True):
+    level: logs.Level
+
+
+async def _show_level(_request: web.Request) -> web.Response:
+    return web.json_response({"level": logs.level()})
+
+
+async def _change_level(request: web.Request) -> web.Response:
+    try:
+        body = msgspec.json.decode(await request.read(), type=_LevelBody)
+    except msgspec.MsgspecError as error:
+        return web.json_response({"error": str(error)}, status=400)
+    logs.change_level(body.level)
+    return await _show_level(request)
+
+
+def _answers(parts: dict[str, Readiness]) -> dict[str, str]:
+    return {part: reason for part, ask in parts.items() if (reason := ask())}
+
+
+# It answers in OpenMetrics, which has exemplars, to a scraper that accepts that format.
 _METRICS = make_aiohttp_handler()
 
 

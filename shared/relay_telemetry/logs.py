@@ -2,15 +2,21 @@
 
 import logging
 import sys
-from typing import Literal
+from typing import Literal, get_args
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from relay_telemetry.log_writer import LogWriter, standard_error
 
+Level = Literal["debug", "info", "warning", "error"]
+
+log = structlog.get_logger(__name__)
+
 _SECRET_KEYS = ("token", "secret", "api_key", "password", "authorization")
 _MASK = "***"
+_NUMBERS: dict[Level, int] = {name: logging.getLevelNamesMapping()[name.upper()] for name in get_args(Level)}
+_LEVELS: dict[int, Level] = {number: name for name, number in _NUMBERS.items()}
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # keys and tokens are among them
 )
@@ -19,7 +25,7 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 def configure(
     service: str,
     *,
-    level: str,
+    level: Level,
     style: Literal["auto", "console", "json"],
     buffer_bytes: int = 1024 * 1024,
     repeats_per_s: int = 50,
@@ -61,12 +67,39 @@ def configure(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
         )
     )
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(level.upper())
+    logging.getLogger().handlers = [handler]
+    _set_level(level)
+
+
+def level() -> Level:
+    """The least severe level that is written now."""
+    return _LEVELS[logging.getLogger().level]
+
+
+def change_level(to: Level) -> None:
+    """Change the level while the process runs; a line shows that, whichever of both levels has it."""
+    before = level()
+    if to == before:
+        return
+    _set_level(min(to, before, key=_NUMBERS.__getitem__))
+    log.warning("log level changed", before=before, after=to)
+    _set_level(to)
+
+
+def bind_trace(trace_id: str) -> None:
+    """Add a trace's id to all further lines of this task, and of the tasks that it starts; empty: none."""
+    if trace_id:
+        structlog.contextvars.bind_contextvars(trace_id=trace_id)
+    else:
+        structlog.contextvars.unbind_contextvars("trace_id")
+
+
+def _set_level(level: Level) -> None:
+    number = _NUMBERS[level]
+    logging.getLogger().setLevel(number)
     # Their INFO lines repeat ours, once per request or session, with URLs in them.
     for chatty in ("aiohttp.access", "websockets", "spatius", "asyncio"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, number))
     # It warns of unknown subprotocols, and viewers' tokens may stand among them.
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
 
