@@ -8,13 +8,14 @@ from scripts.reference.pages import FOLDER
 
 EXCEPTIONS = {
     "relay_ready": "of the whole process, so it has no subsystem",
+    "relay_draining": "of the whole process, as relay_ready",
     "relay_gateway_catching_up": "counts viewers, as relay_gateway_viewers does",
     "relay_ingest_capacity": "a limit of relay_ingest_conversations, in the same unit",
     "relay_token_keys_unusable": "counts files, beside relay_token_keys",
 }
 """By name, why a metric has the wrong form."""
 
-RUN_TIME_LABELS = {"client", "consumer"}
+RUN_TIME_LABELS = {"client", "command", "consumer"}
 """Labels whose values are known at run time only: names that the code gives, a few for each process."""
 
 UNITS = ("seconds", "bytes", "ratio")
