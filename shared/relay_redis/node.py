@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from time import monotonic
 
 import structlog
 from redis import exceptions
@@ -10,6 +11,7 @@ from redis.asyncio.connection import Connection
 
 from relay_redis.endpoint import Endpoint
 from relay_redis.errors import StoreError, Unavailable, Unencodable
+from relay_redis.latency import OBSERVED_EVERY, CommandLatency
 from relay_redis.metrics import REFUSALS
 from relay_redis.reconnect import keep_open
 from relay_redis.refusals import RECONNECT_ON, Refusal
@@ -41,7 +43,8 @@ class Request:
     """One command, with its future reply."""
 
     __slots__ = (
-        "asking", "command", "expects_reply", "future", "key", "purged", "redirects", "sent_at", "write",
+        "asking", "command", "expects_reply", "future", "key", "purged", "redirects", "sent_at",
+        "submitted_at", "write",
     )  # fmt: skip
 
     def __init__(self, command: Command, key: Key | None = None, *, expects_reply: bool = True) -> None:
@@ -56,6 +59,8 @@ class Request:
         self.purged = False
         """Whether keys of another type were deleted for it."""
         self.redirects = 0
+        self.submitted_at = 0.0
+        """When it was submitted, on the monotonic clock, if its latency is observed; else 0."""
         self.sent_at = 0.0
         self.write = 0
         """The number of its node's write that sent it."""
@@ -94,6 +99,11 @@ class Node:
         self._endpoint = endpoint
         self._schema = schema
         self._checks = schema.checks
+        self._latency = CommandLatency(name, schema)
+        self._unobserved = 0
+        """Commands since the last one whose latency is observed."""
+        self._observers: dict[Key, Callable[[float], None]] = {}
+        """By command, or by digest or text of a script."""
         self._name = name
         self._timeout_s = timeout_s
         self._max_waiting = max_waiting
@@ -140,6 +150,10 @@ class Node:
         """
         if len(self._unsent) + len(self._in_flight) >= self._max_waiting:
             raise Unavailable(f"{self._max_waiting} commands already wait for Redis")
+        self._unobserved += 1
+        if self._unobserved == OBSERVED_EVERY:
+            self._unobserved = 0
+            request.submitted_at = monotonic()
         self._unsent.append(request)
         if not self._flushing:
             self._schedule_flush()
@@ -250,17 +264,26 @@ class Node:
             raise exceptions.InvalidResponse("a reply without a command")
         request = self._in_flight[0]
         command = request.command
+        call = command[1] if command[0] in _BY_SCRIPT else command[0]
         # It stays in flight until it is done with: an exception here fails it with the connection.
         if type(reply) is Refusal:
             self._on_refusal(request, reply)
-        elif not self._checks.get(command[1] if command[0] in _BY_SCRIPT else command[0], anything)(reply):
+        elif not self._checks.get(call, anything)(reply):
             raise exceptions.InvalidResponse(f"the reply to {command[0]!r} is another command's")
         elif request.write <= self._resent_until and command[0] == "WAIT":
             self._resend_wait(request)
         elif not request.future.done():
             request.future.set_result(reply)
             self.useful = True
+            if request.submitted_at:
+                self._observe(call, monotonic() - request.submitted_at)
         self._in_flight.popleft()
+
+    def _observe(self, call: Key, seconds: float) -> None:
+        observe = self._observers.get(call)
+        if observe is None:
+            observe = self._observers[call] = self._latency.observer(call)
+        observe(seconds)
 
     # --- refusals ------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from prometheus_client import Gauge
 
 from relay_redis.client import RedisClient
 from relay_redis.errors import StoreError, Unavailable
+from relay_redis.memory import MemoryReader
 from relay_redis.pubsub import PubSub
 from relay_redis.refusals import LIMIT, UNKNOWN_COMMAND
 from relay_runtime.lifetime import Lifetime
@@ -155,6 +156,7 @@ class ClientBeat:
         self._client = client
         self._keys = keys
         self._tells_role = True
+        self._memory = MemoryReader(client)
         client.on_connect(self.due.set)
         HEALTHY.labels(self.name).set(0)
 
@@ -170,9 +172,11 @@ class ClientBeat:
         Raises:
             StoreError: The server refuses, or does not answer.
         """
-        for key in self._client.one_per_server(self._keys):
+        keys = self._client.one_per_server(self._keys)
+        for key in keys:
             if found := await self._use(key):
                 return found
+        await self._memory.read(keys)
         return ""
 
     async def _use(self, key: str) -> str:

@@ -9,6 +9,7 @@ from scripts.reference.pages import FOLDER
 EXCEPTIONS = {
     "relay_ready": "of the whole process, so it has no subsystem",
     "relay_draining": "of the whole process, as relay_ready",
+    "relay_redis_command_seconds": "seconds of one command, whose name is the label",
     "relay_gateway_catching_up": "counts viewers, as relay_gateway_viewers does",
     "relay_ingest_capacity": "a limit of relay_ingest_conversations, in the same unit",
     "relay_token_keys_unusable": "counts files, beside relay_token_keys",
