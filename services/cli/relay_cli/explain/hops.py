@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from relay_cli.explain.causes import audio_published_at_s, of_audio, of_motion
 from relay_cli.explain.turn import Turn
 
 
@@ -77,8 +78,8 @@ def _owner_changes(turn: Turn) -> Iterator[Hop]:
 def _speech(turn: Turn) -> Iterator[Hop]:
     if turn.audio:
         yield Hop(
-            "the speaker", sum(stall.seconds for stall in turn.audio_stalls), 0.1,
-            "in which published audio had played and no more had come",
+            "the speaker", sum(of_audio(turn, stall).speech_s for stall in turn.audio_stalls), 0.1,
+            "in which published audio had played and the speaker had sent no more",
             "the speech synthesis of the backend, and relay_speech_chunk_seconds of control",
         )  # fmt: skip
 
@@ -87,17 +88,28 @@ def _motion(turn: Turn) -> Iterator[Hop]:
     first = turn.motion[0] if turn.motion else turn.audio_only
     if not turn.audio or first is None:
         return
-    until = "the first motion" if turn.motion else "the switch to audio only, without motion"
+    media_s = turn.motion_s(first) if turn.motion else 0.0
+    has_audio_s = audio_published_at_s(turn, media_s)
+    until = "to the first motion" if turn.motion else "to the switch to audio only, without motion"
     yield Hop(
-        "Motion Server, first motion", max(0.0, first.published_at_s - turn.audio[0].published_at_s), 1.0,
-        f"from the first audio to {until}",
+        "Motion Server, first motion", max(0.0, first.published_at_s - has_audio_s), 1.0,
+        f"from the audio that it is computed from {until}",
         "relay_motion_open_seconds and relay_motion_failures_total by code",
     )  # fmt: skip
-    if not turn.motion:
-        return
+    if turn.motion:
+        yield from _further_motion(turn)
+
+
+def _further_motion(turn: Turn) -> Iterator[Hop]:
+    late = [of_motion(turn, stall) for stall in turn.motion_stalls]
     yield Hop(
-        "Motion Server, further motion", sum(stall.seconds for stall in turn.motion_stalls), 0.1,
-        "in which published motion had played and no more had come",
+        "the pace of the speech", sum(causes.speech_s for causes in late), 0.1,
+        "in which motion had played and Motion Server had no audio for more",
+        "the backend: send speech as soon as it is made, or several seconds of it before the rest",
+    )  # fmt: skip
+    yield Hop(
+        "Motion Server, further motion", sum(causes.motion_s for causes in late), 0.1,
+        "in which motion had played and Motion Server had the audio for more",
         "relay_motion_lead_seconds, and the region and load of Motion Server",
     )  # fmt: skip
     if turn.audio_played_at_s and turn.ended:

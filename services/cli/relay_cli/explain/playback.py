@@ -17,6 +17,13 @@ class Stall(NamedTuple):
     until_s: float
     """When the next payload came."""
     seconds: float
+    media_s: float
+    """Where the next payload ends in its medium."""
+
+    @property
+    def since_s(self) -> float:
+        """When the payloads before had played."""
+        return self.until_s - self.seconds
 
 
 def stalls(arrivals: Iterable[Arrival], *, least_s: float = 0.0) -> list[Stall]:
@@ -28,8 +35,10 @@ def stalls(arrivals: Iterable[Arrival], *, least_s: float = 0.0) -> list[Stall]:
     """
     found: list[Stall] = []
     played_at_s: float | None = None
+    position_s = 0.0
     for at_s, media_s in arrivals:
+        position_s += media_s
         if played_at_s is not None and at_s - played_at_s > least_s:
-            found.append(Stall(at_s, at_s - played_at_s))
+            found.append(Stall(at_s, at_s - played_at_s, position_s))
         played_at_s = max(at_s, played_at_s if played_at_s is not None else at_s) + media_s
     return found

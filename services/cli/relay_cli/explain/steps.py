@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from relay_cli.explain.causes import of_audio, of_motion
 from relay_cli.explain.frames import StoredFrame
 from relay_cli.explain.turn import Turn
 from relay_wire import events
@@ -54,10 +55,11 @@ def _media(turn: Turn) -> Iterator[Step]:
 
 
 def _late(turn: Turn) -> Iterator[Step]:
-    for medium, found in (("audio", turn.audio_stalls), ("motion", turn.motion_stalls)):
+    media = (("audio", turn.audio_stalls, of_audio), ("motion", turn.motion_stalls, of_motion))
+    for medium, found, causes in media:
         for stall in found:
-            at_s = stall.until_s - turn.origin_s
-            yield Step(at_s, f"{medium} late", f"a player had none for {stall.seconds:.3f} s", is_fault=True)
+            detail = f"a player had none for {stall.seconds:.3f} s: {causes(turn, stall)}"
+            yield Step(stall.until_s - turn.origin_s, f"{medium} late", detail, is_fault=True)
 
 
 def _events(turn: Turn) -> Iterator[Step]:

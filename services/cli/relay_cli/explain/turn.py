@@ -10,12 +10,12 @@ from relay_cli.explain.frames import StoredFrame
 from relay_cli.explain.playback import Arrival, Stall, stalls
 from relay_wire import events
 from relay_wire.frame import Kind
-from relay_wire.pcm import duration_ms
+from relay_wire.pcm import BYTES_PER_SAMPLE
 
 MOTION_BYTES_PER_S = 20_000
 """Motion of one second of speech, where the turn itself does not show it."""
-STALL_S = 0.02
-"""Shorter stalls are those of a scheduler."""
+STALL_S = 0.1
+"""Shorter stalls are within the buffer of a player."""
 
 E = TypeVar("E", bound=events.Event)
 
@@ -123,7 +123,7 @@ class Turn:
     @property
     def audio_s(self) -> float:
         """Audio published, in seconds."""
-        return self._seconds(self.audio)
+        return self.audio_bytes / (BYTES_PER_SAMPLE * self.sample_rate)
 
     @property
     def audio_played_at_s(self) -> float | None:
@@ -147,13 +147,13 @@ class Turn:
     def audio_stalls(self) -> list[Stall]:
         """Where a player had no audio left."""
         return stalls(
-            (Arrival(frame.published_at_s, self._seconds([frame])) for frame in self.audio), least_s=STALL_S
+            (Arrival(frame.published_at_s, self.duration_s(frame)) for frame in self.audio), least_s=STALL_S
         )
 
     @cached_property
     def motion_stalls(self) -> list[Stall]:
         """Where a player had no motion left; one that ended with the switch to audio included."""
-        arrivals = [Arrival(frame.published_at_s, self._motion_s(frame)) for frame in self.motion]
+        arrivals = [Arrival(frame.published_at_s, self.motion_s(frame)) for frame in self.motion]
         if arrivals and self.audio_only:
             arrivals.append(Arrival(self.audio_only.published_at_s, 0.0))
         return stalls(arrivals, least_s=STALL_S)
@@ -168,7 +168,7 @@ class Turn:
             return []
         found, so_far_s = [], 0.0
         for frame in self.motion:
-            so_far_s += self._motion_s(frame)
+            so_far_s += self.motion_s(frame)
             elapsed_s = frame.published_at_s - self.audio[0].published_at_s
             found.append(so_far_s - elapsed_s)
         return found
@@ -182,10 +182,12 @@ class Turn:
         """Events of a kind, with their frames."""
         return ((frame, frame.event) for frame in self.frames if isinstance(frame.event, kind))
 
-    def _seconds(self, audio: Sequence[StoredFrame]) -> float:
-        return duration_ms(sum(frame.payload_bytes for frame in audio), self.sample_rate) / 1000
+    def duration_s(self, audio: StoredFrame) -> float:
+        """How long an audio frame plays."""
+        return audio.payload_bytes / (BYTES_PER_SAMPLE * self.sample_rate)
 
-    def _motion_s(self, frame: StoredFrame) -> float:
+    def motion_s(self, frame: StoredFrame) -> float:
+        """How long a motion frame plays."""
         return frame.payload_bytes / self._motion_bytes_per_s
 
     @cached_property

@@ -58,8 +58,8 @@ def test_stalls() -> None:
         .audio(1.5, 1.0).event(2.5, events.AudioOnly("motion_stalled")).turn()
     )  # fmt: skip
 
-    assert turn.audio_stalls == [Stall(START_S + 1.5, 0.5)]
-    assert turn.motion_stalls == [Stall(START_S + 2.5, 1.0)]
+    assert turn.audio_stalls == [Stall(START_S + 1.5, 0.5, 2.0)]
+    assert turn.motion_stalls == [Stall(START_S + 2.5, 1.0, 1.0)]
     assert turn.audio_played_at_s == START_S + 2.5
 
 
