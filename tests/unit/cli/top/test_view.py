@@ -1,7 +1,12 @@
 """View: what is computed of the relay from the scrapes of its processes."""
 
-import pytest
+import re
+from pathlib import Path
 
+import pytest
+from tests.rigs.imports import ROOT
+
+from relay_cli.top import view as module
 from relay_cli.top.history import Answer, History
 from relay_cli.top.scraped import Scraped
 from relay_cli.top.view import MOTION_LEAD, View, view
@@ -112,6 +117,24 @@ def test_lags(two_rounds: View) -> None:
     assert two_rounds.lag("loop lag").worst_s == 0.3
     assert two_rounds.lag(MOTION_LEAD).p99_s == pytest.approx(0.004, abs=0.01)
     assert two_rounds.lag("first motion").p50_s is None
+
+
+EXPECTED = {
+    "relay_gateway_first_audio_seconds", "relay_gateway_first_motion_seconds",
+    "relay_gateway_latency_seconds", "relay_ingest_uplink_oldest_seconds", "relay_ingest_uplink_seconds",
+    "relay_motion_credits_total", "relay_motion_lead_seconds",
+}  # fmt: skip
+"""Series that are shown as soon as a process exports them."""
+
+
+def test_every_series_is_one_that_a_process_exports() -> None:
+    """A metric with another name would be a dash forever."""
+    source = Path(module.__file__).read_text()
+    catalogue = (ROOT / "docs/reference/metrics.md").read_text()
+    read = set(re.findall(r'"(relay_\w+)"', source))
+
+    assert read
+    assert {name for name in read - EXPECTED if f"`{name}`" not in catalogue} == set()
 
 
 def test_what_no_process_exports_is_none() -> None:
