@@ -60,6 +60,10 @@ class ConnectionLimit:
             log.warning("connections are refused: too few open files are left", connections=self.connections)
         return False
 
+    def readiness(self) -> str:
+        """Why no further client is accepted, or nothing."""
+        return "" if self.used < self.connections else f"{self.used} connections, as many as the limit"
+
     def release(self) -> None:
         """Count a connection that has ended."""
         self.used -= 1

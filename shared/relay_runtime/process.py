@@ -49,6 +49,7 @@ class Process:
         self._tls: ssl.SSLContext | None = None
         self.connection_limit = ConnectionLimit.of(open_files.raise_limit())
         """For the connections of clients; the admin port's are not among them."""
+        self.health.add("connections", self.connection_limit.readiness)
 
     async def start(self) -> None:
         """Open the admin port and install the signal handlers.

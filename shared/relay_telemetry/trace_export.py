@@ -14,8 +14,6 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.environment_variables import (
     OTEL_BSP_MAX_EXPORT_BATCH_SIZE,
     OTEL_BSP_MAX_QUEUE_SIZE,
-    OTEL_EXPORTER_OTLP_TIMEOUT,
-    OTEL_EXPORTER_OTLP_TRACES_TIMEOUT,
 )
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
@@ -41,7 +39,8 @@ from relay_telemetry import semconv
 from relay_telemetry.trace_context import Context, Event
 
 TIMEOUT_S = 5.0
-"""How long one request to the collector may take, unless OTEL_EXPORTER_OTLP_TIMEOUT has another value."""
+"""How long one request to the collector may take. OTEL_EXPORTER_OTLP_TIMEOUT does not count: by the
+specification it is in milliseconds, by this SDK in seconds."""
 QUEUE_SPANS = 2048
 """Most spans that wait, unless OTEL_BSP_MAX_QUEUE_SIZE has another value."""
 BATCH_SPANS = 512
@@ -153,12 +152,9 @@ class _SpanQueue(SpanProcessor):
 
     def __init__(self, url: str, dropped: Counter) -> None:
         variables = environment.values()
-        timed = {OTEL_EXPORTER_OTLP_TIMEOUT, OTEL_EXPORTER_OTLP_TRACES_TIMEOUT} & variables.keys()
         self._limit = int(variables.get(OTEL_BSP_MAX_QUEUE_SIZE, QUEUE_SPANS))
         self._dropped = dropped
-        self._exporter = _CountingExporter(
-            OTLPSpanExporter(endpoint=url, timeout=None if timed else TIMEOUT_S), dropped
-        )
+        self._exporter = _CountingExporter(OTLPSpanExporter(endpoint=url, timeout=TIMEOUT_S), dropped)
         self._processor = BatchSpanProcessor(
             self._exporter,
             max_queue_size=self._limit,

@@ -68,7 +68,6 @@ ELSEWHERE = {
     "scenarios/test_interrupts.py": "turns.effects turns.rules",
     "scenarios/test_stopping.py": "ingest.app ingest.uplink_reader",
     "security/test_limits.py": "gateway.admission gateway.keepalive runtime.connection settings.limits",
-    "security/test_open_files.py": "runtime.open_files",
     "security/test_redis_credentials.py": "redis.credentials",
     "security/test_stopping.py": "runtime.parent runtime.tasks",
     "security/test_tls.py": "runtime.tls",

@@ -185,7 +185,7 @@ async def test_a_collector_that_hangs_blocks_nobody(monkeypatch) -> None:
 
 @pytest.mark.parametrize("status", [400, 503])
 async def test_what_a_collector_refuses_is_counted(monkeypatch, status) -> None:
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.5")
+    monkeypatch.setattr(trace_export, "TIMEOUT_S", 0.5)
     failed = dropped("failed")
     async with otlp.collector() as receiver:
         receiver.status = status
@@ -197,7 +197,7 @@ async def test_what_a_collector_refuses_is_counted(monkeypatch, status) -> None:
 
 
 async def test_where_nobody_listens_spans_are_counted(monkeypatch) -> None:
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.5")
+    monkeypatch.setattr(trace_export, "TIMEOUT_S", 0.5)
     failed = dropped("failed")
     async with otlp.collector() as receiver:
         gone = receiver.url
