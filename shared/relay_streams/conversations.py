@@ -12,6 +12,7 @@ from relay_streams.scripts.attend import Attendance, attend
 from relay_streams.scripts.call import run
 from relay_streams.scripts.create import create as create_call
 from relay_streams.scripts.find_turn import INPUT_STATES
+from relay_telemetry.trace_context import NO_TRACE, Context
 from relay_turns.phase import InputState, Phase
 from relay_wire.frame import Codec
 from relay_wire.position import START, Position
@@ -72,7 +73,9 @@ class Conversation(NamedTuple):
     input_offset: int = 0
     """Bytes of it that are in."""
     input_key: str = ""
-    """What it was opened with."""
+    """The key it was opened with."""
+    input_trace: Context = NO_TRACE
+    """The trace context it was opened with."""
     stopped: int = 0
     """The last turn that an interrupt or a barge-in cancelled, also while that waits behind speech."""
     stop_reason: str = ""
@@ -257,6 +260,7 @@ _FIELDS: dict[str, _Field] = {
     "input_state": _Field(b"in_state", INPUT_STATES.__getitem__, b"ended"),
     "input_offset": _Field(b"in_offset", _count, b"0"),
     "input_key": _Field(b"in_key", bytes.decode, b""),
+    "input_trace": _Field(b"in_trace", lambda data: Context.decode(data.decode("ascii", "replace")), b""),
     "stopped": _Field(b"in_stopped", _turn, b"0"),
     "stop_reason": _Field(b"in_stop_reason", bytes.decode, b""),
 }

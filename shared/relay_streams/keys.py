@@ -3,7 +3,7 @@
 ================================  ======  =====================================================
 key                               type    content
 ================================  ======  =====================================================
-relay:{pNN}:c:<id>:down           stream  frames: id = position, field ``f``; ``traceparent`` when sampled
+relay:{pNN}:c:<id>:down           stream  id = position; ``f``, ``traceparent``, ``tracestate``
 relay:{pNN}:c:<id>:up             stream  speech, interrupts, reports on their way to the owner
 relay:{pNN}:c:<id>:meta           hash    the conversation's record (see ``conversations``)
 relay:{pNN}:c:<id>:lease          string  ``<owner> <generation>``, expires

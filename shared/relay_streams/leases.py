@@ -70,6 +70,8 @@ class UplinkProgress(NamedTuple):
     """Whether more of it is to come."""
     key: str
     """The key it was opened with."""
+    trace: str = ""
+    """The trace context it was opened with, as ``Context.encode``."""
 
 
 class Renewal(NamedTuple):

@@ -2,19 +2,21 @@ r"""Notifications: the inline entries that one carries, as ``scripts/publish.lua
 
 ::
 
-    <id of the entry before> \n                                   then for each entry:
-    id bytes u8 | traceparent bytes u8 | frame bytes u32 | id | traceparent | frame
+    <id of the entry before> \t                      then for each entry:
+    id bytes u8 | trace bytes u16 | frame bytes u32 | id | trace | frame
 
-Numbers are big-endian. A notification without inline entries is empty. The entries have the fields that a
-read returns: ``f``, and ``traceparent`` when there is one.
+Numbers are big-endian. A trace is a ``traceparent``, and a ``tracestate`` after a space when there is one. A
+notification without inline entries is empty. The entries have the fields that a read returns: ``f``, and of
+frames that are sampled ``traceparent`` and ``tracestate``.
+
+The tab names this layout. Versions with another have a line feed there: neither finds entries in what the
+other writes, and so reads the stream instead.
 """
 
 import struct
 from collections.abc import Sequence
 
-_LENGTHS = struct.Struct(">BBI")
-
-
+_LENGTHS = struct.Struct(">BHI")
 Entry = tuple[bytes, Sequence[bytes]]
 """One stream entry, undecoded: its id, and its fields: names and values, alternating."""
 
@@ -22,7 +24,7 @@ Entry = tuple[bytes, Sequence[bytes]]
 def inline_entries(notification: bytes, cursor: bytes) -> Sequence[Entry]:
     """The entries, if they follow this id; none when they follow another, or there are none."""
     at = len(cursor) + 1
-    if not (notification.startswith(cursor) and notification[at - 1 : at] == b"\n"):
+    if not (notification.startswith(cursor) and notification[at - 1 : at] == b"\t"):
         return ()
     entries: list[Entry] = []
     try:
@@ -34,8 +36,13 @@ def inline_entries(notification: bytes, cursor: bytes) -> Sequence[Entry]:
             at = frame + frame_bytes
             fields: Sequence[bytes] = (b"f", notification[frame:at])
             if trace_bytes:
-                fields = (*fields, b"traceparent", notification[trace:frame])
+                fields = (*fields, *_trace_fields(notification[trace:frame]))
             entries.append((notification[start:trace], fields))
     except struct.error:
         return ()  # Not written by our script.
     return entries if at == len(notification) else ()
+
+
+def _trace_fields(trace: bytes) -> Sequence[bytes]:
+    traceparent, _, state = trace.partition(b" ")
+    return (b"traceparent", traceparent, b"tracestate", state) if state else (b"traceparent", traceparent)

@@ -35,7 +35,7 @@ class PendingBatch:
     turn_phase: Phase
     turn_ends_at_ms: int
     uplink_cursor: str
-    traceparent: str
+    trace: str
     size_bytes: int
     at: float
     """When it was appended, on the monotonic clock."""

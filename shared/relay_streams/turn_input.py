@@ -20,6 +20,7 @@ from relay_streams.scripts.append_speech import Appended, SpeakerFence
 from relay_streams.scripts.find_turn import TurnInputState
 from relay_streams.uplink import Uplink
 from relay_telemetry.counter import counter
+from relay_telemetry.trace_context import NO_TRACE, Context
 from relay_wire.send_buffer import BufferTruncated, SendBuffer
 
 SOURCES = ("post", "socket", "viewer", "agent")
@@ -57,7 +58,7 @@ class TurnInput:
         buffer_bytes: How much appended audio the send buffer keeps, to append it again when Redis loses some.
         key: Idempotency key of the turn.
         barge_in: Cancel the turns that play or wait, instead of waiting for them.
-        traceparent: The turn's trace context.
+        trace: The trace context of the request that brings the audio; stored with its first piece.
         fence: Of an owner's agent.
         viewer: Whether a viewer speaks.
         sleep: Waits between attempts; an exception of it ends the append, with no attempt under way.
@@ -71,7 +72,7 @@ class TurnInput:
     buffer_bytes: int
     key: str
     barge_in: bool = False
-    traceparent: str = ""
+    trace: Context = NO_TRACE
     fence: SpeakerFence | None = None
     viewer: bool = False
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -80,11 +81,14 @@ class TurnInput:
     offset: int = 0
     """Bytes that are appended."""
     _buffer: SendBuffer = field(default_factory=SendBuffer)
+    _begun: int = 0
+    """Where this input began in the turn."""
 
     def resume(self, found: TurnInputState) -> None:
         """Append to this turn, instead of opening one."""
         self.turn, self.offset, _, self.key = found
         self._buffer = SendBuffer(found.offset)
+        self._begun = found.offset
         TURNS.labels(self.source).inc()
 
     async def append(self, pcm: bytes, *, end: bool = False) -> None:
@@ -152,7 +156,7 @@ class TurnInput:
             pcm=pcm,
             end=end,
             barge_in=self.barge_in,
-            traceparent=self.traceparent,
+            trace=self.trace.encode() if offset <= self._begun else "",
             fence=self.fence,
             viewer=self.viewer,
             entry_bytes=self.chunk_bytes,

@@ -97,7 +97,7 @@ class Uplink:
         pcm: bytes,
         end: bool,
         barge_in: bool = False,
-        traceparent: str = "",
+        trace: str = "",
         fence: SpeakerFence | None = None,
         viewer: bool = False,
         entry_bytes: int = 2**20,
@@ -114,7 +114,7 @@ class Uplink:
             pcm: Its samples; not empty, unless the turn ends here.
             end: Whether the turn's audio ends with it.
             barge_in: When opening: cancel the turns that play or wait, instead of waiting for them.
-            traceparent: When opening: the turn's trace context.
+            trace: The trace context that the piece came with, as ``Context.encode``.
             fence: Of an owner's agent; backends and viewers have none.
             viewer: Whether a viewer speaks: then it uses the viewers' share of the limits.
             entry_bytes: Longest entry of the stream; a longer piece becomes several at once, which costs a
@@ -137,7 +137,7 @@ class Uplink:
             offset=offset,
             end=end,
             barge_in=barge_in,
-            traceparent=traceparent,
+            trace=trace,
             silence_ms=limits.silence_ms,
             limits=limits.all,
             viewer_limits=limits.viewers if viewer else None,

@@ -133,7 +133,7 @@ class Writer:
         turn_phase: Phase = "idle",
         turn_ends_at_ms: int = 0,
         uplink_cursor: str = "",
-        traceparent: str = "",
+        trace: str = "",
     ) -> None:
         """Append frames. Returns at once; the write happens at the end of the tick.
 
@@ -143,7 +143,7 @@ class Writer:
             turn_phase: The phase of the current turn after them, for readers.
             turn_ends_at_ms: The wall time at which the turn has played, if its phase is ``playing``; else 0.
             uplink_cursor: The last uplink entry processed, if that has changed; else empty.
-            traceparent: Recorded with the frames when the turn is sampled; at most 255 bytes.
+            trace: The turn's trace context, as ``Context.encode``, if it is sampled; else empty.
 
         Raises:
             FrameError: A payload is too large for a frame. Nothing was appended.
@@ -185,7 +185,7 @@ class Writer:
                 turn_phase=turn_phase,
                 turn_ends_at_ms=turn_ends_at_ms,
                 uplink_cursor=uplink_cursor,
-                traceparent=traceparent,
+                trace=trace,
                 size_bytes=size_bytes,
                 at=time.monotonic(),
             )
@@ -228,7 +228,7 @@ class Writer:
         for batch in self._batches.in_flight:
             uplink_cursor, trim_to = batch.uplink_cursor or uplink_cursor, batch.trim_to or trim_to
             for frame in batch.frames:
-                frames += (frame, batch.traceparent)
+                frames += (frame, batch.trace)
         call = publish_script.publish(
             self.lease.keys,
             generation=self.lease.generation,

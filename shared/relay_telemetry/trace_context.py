@@ -32,6 +32,18 @@ class Context(NamedTuple):
     state: str = ""
     """The ``tracestate`` that travels with it; empty: none."""
 
+    def encode(self) -> str:
+        """The context in one line: ``traceparent``, and the state after a space; empty when it is none."""
+        if not self:
+            return ""
+        return f"{self.traceparent} {self.state}" if self.state else self.traceparent
+
+    @classmethod
+    def decode(cls, line: str) -> "Context":
+        """Read such a line."""
+        traceparent, _, state = line.partition(" ")
+        return cls(traceparent, state)
+
     def __bool__(self) -> bool:
         return _TRACEPARENT.fullmatch(self.traceparent) is not None
 
@@ -65,3 +77,7 @@ class Context(NamedTuple):
             return self
         flags = self.flags | _SAMPLED if sampled else self.flags & ~_SAMPLED
         return Context(f"{self.traceparent[:53]}{flags:02x}", self.state)
+
+
+NO_TRACE = Context()
+"""No context."""

@@ -157,6 +157,11 @@ class Span:
         self._context = new_context(parent)
 
     @property
+    def context(self) -> Context:
+        """What to pass on."""
+        return self._context
+
+    @property
     def traceparent(self) -> str:
         """What to pass on; empty when there is no trace to continue."""
         return self._context.traceparent

@@ -102,6 +102,7 @@ class TurnMachine:
         end: bool = False,
         barge_in: bool = False,
         may_begin: bool = True,
+        received_at_ms: int = 0,
     ) -> list[Effect] | Deferred:
         """Audio of a turn arrived: it is published first, then sent to Motion Server.
 
@@ -116,6 +117,7 @@ class TurnMachine:
             end: The turn's input is complete.
             barge_in: The turn interrupts those before it; else it waits until they have finished playing.
             may_begin: Whether a turn may begin now.
+            received_at_ms: The wall time at which the audio was stored; 0: unknown.
 
         Returns:
             The effects; or ``Deferred``, which has changed nothing, when the turn may not begin yet.
@@ -128,7 +130,7 @@ class TurnMachine:
             return self._append(now, pcm, offset=offset, end=end)
         if not may_begin or not (barge_in or self.phase == "idle"):
             return Deferred(turn)
-        begun = self._begin(now, turn, barge_in=barge_in)
+        begun = self._begin(now, turn, barge_in=barge_in, received_at_ms=received_at_ms)
         return begun + self._append(now, pcm, offset=offset, end=end)
 
     def request_opened(self, turn: int, req_id: str) -> None:
@@ -218,12 +220,12 @@ class TurnMachine:
 
     # --- the turn's life -----------------------------------------------------------------------
 
-    def _begin(self, now: float, turn: int, *, barge_in: bool) -> list[Effect]:
+    def _begin(self, now: float, turn: int, *, barge_in: bool, received_at_ms: int) -> list[Effect]:
         effects = self.interrupt(now, self.turn, BARGE_IN) if barge_in else []
         self.state = self.state.begin(turn)
         self._local = LocalState()
         self._expect_input(now)
-        return [*effects, self._event(events.TurnStarted())]
+        return [*effects, self._event(events.TurnStarted(received_at_ms))]
 
     def _append(self, now: float, pcm: bytes, *, offset: int | None = None, end: bool) -> list[Effect]:
         effects: list[Effect] = []

@@ -30,6 +30,8 @@ class Start(msgspec.Struct, frozen=True, omit_defaults=True, tag="start"):
     """Cancel the turns that play or wait, instead of queueing behind them."""
     traceparent: str = ""
     """W3C trace context; ignored when it is malformed."""
+    tracestate: str = ""
+    """What goes along with it; likewise."""
     turn: Number = 0
     """Continue this turn, one of the last eight."""
     key: Key | None = None

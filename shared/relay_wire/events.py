@@ -29,8 +29,11 @@ class _Event(msgspec.Struct, frozen=True, tag_field="type", tag=_snake):
     """The base of all events: the tag is the class's name in snake case."""
 
 
-class TurnStarted(_Event, frozen=True):
+class TurnStarted(_Event, frozen=True, omit_defaults=True):
     """The first frame of every turn."""
+
+    received_at_ms: int = 0
+    """The wall time at which the turn's first speech was stored; omitted when it is unknown."""
 
 
 class TurnEnded(_Event, frozen=True):

@@ -23,7 +23,9 @@ p            playback: position in milliseconds
 v            playback: the viewer's connection
 r            interrupt, close: reason
 key          speech: idempotency key of the turn, on its first chunk
-traceparent  speech: W3C trace context of the turn, on its first chunk
+traceparent  speech: W3C trace context of the request that brought it, on its
+             first chunk; of a turn's first chunk, the turn's
+tracestate   speech: beside it, when there is one
 ===========  ==================================================================
 
 A new entry is a class here, in ``Entry`` (docs: CONTRIBUTING.md, "How to add a client message").
@@ -99,6 +101,7 @@ class SpeechChunk(_Entry, frozen=True, tag="speech"):
     end: bool = False
     barge_in: bool = False
     traceparent: str = ""
+    tracestate: str = ""
     key: str = ""
 
     @property
@@ -112,6 +115,7 @@ class SpeechChunk(_Entry, frozen=True, tag="speech"):
             "k", self.kind, "t", self.turn, "o", self.offset, "d", self.pcm,
             *_flag("e", set_=self.end), *_flag("b", set_=self.barge_in),
             *(("traceparent", self.traceparent) if self.traceparent else ()),
+            *(("tracestate", self.tracestate) if self.tracestate else ()),
             *(("key", self.key) if self.key else ()),
         )  # fmt: skip
 
@@ -125,6 +129,7 @@ class SpeechChunk(_Entry, frozen=True, tag="speech"):
             end=fields.get(b"e") == b"1",
             barge_in=fields.get(b"b") == b"1",
             traceparent=text.traceparent(fields.get(b"traceparent", b"").decode("ascii", "replace")),
+            tracestate=text.tracestate(fields.get(b"tracestate", b"").decode("ascii", "replace")),
             key=_key(fields.get(b"key", b"")),
         )
 

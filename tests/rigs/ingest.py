@@ -46,6 +46,13 @@ class WorkerRig:
         return b"".join(f.payload for f in await self.frames(keys) if (f.kind, f.turn) == (Kind.AUDIO, turn))
 
     async def said(self, keys: ConversationKeys, turn: int | None = None) -> list[Any]:
+        """The events, without the time at which speech was stored: it is another in each run."""
+        return [
+            events.TurnStarted() if isinstance(event, events.TurnStarted) else event
+            for event in await self.events_of(keys, turn)
+        ]
+
+    async def events_of(self, keys: ConversationKeys, turn: int | None = None) -> list[Any]:
         return [
             events.decode(f.payload)
             for f in await self.frames(keys)

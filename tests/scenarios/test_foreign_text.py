@@ -106,7 +106,7 @@ async def test_nobody_sees_what_is_not_theirs(open_store, seed) -> None:
                 [Publish(Kind.AUDIO, 1, data(), 0)],
                 checkpoint=data(),
                 uplink_cursor=text(),
-                traceparent=text(),
+                trace=text(),
             )
             await writer.drained()
             writer.close()
@@ -131,7 +131,7 @@ async def test_nobody_sees_what_is_not_theirs(open_store, seed) -> None:
             ),
             lambda: client.run_script(APPEND_SPEECH, (text(), text()), *(either() for _ in range(12))),
             lambda: up.append_speech(
-                keys, key=text(), offset=0, pcm=data(), end=True, traceparent=text(), barge_in=True
+                keys, key=text(), offset=0, pcm=data(), end=True, trace=text(), barge_in=True
             ),
             lambda: up.find(keys, key=text()),
             lambda: up.append(keys, uplink.Interrupt(reason=text())),

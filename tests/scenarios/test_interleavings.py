@@ -174,6 +174,7 @@ class Owner:
             offset=self.heard,
             state="open",
             key="",
+            trace="",
             fields=("state", "open"),
         )
         try:

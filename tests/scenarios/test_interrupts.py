@@ -94,7 +94,7 @@ class Interrupts(RuleBasedStateMachine):
         turn, offset = self.turns.get(who, (0, 0))
         reply = self.run(
             append_speech(
-                KEYS, [PCM], turn=turn, key="", offset=offset, end=end, barge_in=barge_in, traceparent="",
+                KEYS, [PCM], turn=turn, key="", offset=offset, end=end, barge_in=barge_in, trace="",
                 silence_ms=60_000, limits=LIMITS, viewer_limits=None,
                 fence=SpeakerFence(generation, heard) if generation else None,
             )

@@ -27,7 +27,7 @@ from relay_control.responses import (
     json_response,
 )
 from relay_control.speakers import Speakers
-from relay_control.trace_context import traceparent
+from relay_control.trace_context import context_of
 from relay_redis.client import RedisClient
 from relay_runtime import http
 from relay_runtime.upgrade import check_upgrade
@@ -38,7 +38,7 @@ from relay_streams.errors import Ended, Missing, Unreadable, UplinkFull
 from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.turn_input import TurnInput, new_key
 from relay_streams.uplink import Uplink, UplinkLimits
-from relay_telemetry import traces
+from relay_telemetry import semconv, traces
 from relay_telemetry.counter import counter
 from relay_wire import audio_socket, problems, text
 from relay_wire.decoding import UNREADABLE, reason
@@ -210,11 +210,8 @@ class Api:
     async def _speak_all(
         self, request: web.Request, record: Conversation, pcm: bytes, *, key: str, barge_in: bool
     ) -> web.Response:
-        span = traces.begin(
-            "speak", kind=SpanKind.SERVER, parent=traceparent(request.headers.get("traceparent", "")),
-            state=",".join(request.headers.getall("tracestate", [])),
-            attributes={"relay.conversation": record.id, "relay.audio_bytes": len(pcm)},
-        )  # fmt: skip
+        parent, start_ns = context_of(request), time.time_ns()
+        trace = traces.new_context(parent)
         speech = TurnInput(
             uplink=self._uplink,
             keys=self._keys.conversation(record.id),
@@ -224,7 +221,7 @@ class Api:
             buffer_bytes=0,
             key=key or new_key(),
             barge_in=barge_in,
-            traceparent=span.traceparent,
+            trace=trace,
         )
         try:
             await speech.append(pcm, end=True)
@@ -235,7 +232,20 @@ class Api:
             detail = "too much waits to be spoken; the turn was cancelled"
             raise Problem(problems.UPLINK_FULL, detail, retry_after_s=UPLINK_RETRY_S) from None
         finally:
-            span.end(**{"relay.turn": speech.turn})
+            traces.record(
+                semconv.SEND_UP,
+                kind=SpanKind.PRODUCER,
+                parent=parent,
+                context=trace,
+                start_ns=start_ns,
+                end_ns=time.time_ns(),
+                attributes={
+                    **semconv.sends("up"),
+                    semconv.CONVERSATION: record.id,
+                    semconv.TURN: speech.turn,
+                    semconv.AUDIO_BYTES: len(pcm),
+                },
+            )
         taken = TurnAccepted(speech.turn, len(pcm), duration_ms(len(pcm), record.sample_rate))
         return json_response(taken, status=202)
 
@@ -262,7 +272,7 @@ class Api:
             sample_rate=record.sample_rate,
             limits=limits,
             errors=http.errors_of(request),
-            traceparent=traceparent(request.headers.get("traceparent", "")),
+            trace=context_of(request),
         )
         self.speakers.add(socket)
         try:

@@ -14,7 +14,7 @@ from prometheus_client import Gauge
 from relay_control.audio_errors import check_format, closing, rejection
 from relay_control.audio_websocket import AudioSocketLimits, AudioWebSocket
 from relay_control.speech_queue import SpeechQueue
-from relay_control.trace_context import traceparent
+from relay_control.trace_context import context
 from relay_redis.errors import StoreError
 from relay_runtime.http import ErrorTable
 from relay_runtime.tasks import first_of
@@ -23,6 +23,7 @@ from relay_streams.keys import ConversationKeys
 from relay_streams.turn_input import CHUNKS_AT_ONCE, TurnInput, new_key
 from relay_streams.uplink import Uplink
 from relay_telemetry.counter import counter
+from relay_telemetry.trace_context import Context
 from relay_wire import audio_socket
 from relay_wire.close_codes import BAD_MESSAGE, RESTART, CloseCode, ReconnectAdvice
 from relay_wire.pcm import AudioError, chunk_bytes
@@ -76,7 +77,7 @@ class AudioSocket:
         sample_rate: Its sample rate.
         limits: Bounds.
         errors: The problem of each error of the store.
-        traceparent: Trace context of the upgrade request, for turns without one.
+        trace: Trace context of the upgrade request, for turns without one.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class AudioSocket:
         sample_rate: int,
         limits: AudioSocketLimits,
         errors: ErrorTable,
-        traceparent: str,
+        trace: Context,
     ) -> None:
         self._websocket = websocket
         self._send = websocket.send_message
@@ -97,7 +98,7 @@ class AudioSocket:
         self._sample_rate = sample_rate
         self._limits = limits
         self._errors = errors
-        self._traceparent = traceparent
+        self._trace = trace
         self._queue: SpeechQueue[audio_socket.FromSpeaker | audio_socket.AudioSocketError | _Closed] = (
             SpeechQueue(limits.queue_bytes)
         )
@@ -366,7 +367,7 @@ class AudioSocket:
             buffer_bytes=self._limits.tail_bytes,
             key=self._options.key or new_key(),
             barge_in=self._options.barge_in,
-            traceparent=traceparent(self._options.traceparent) or self._traceparent,
+            trace=context(self._options.traceparent, self._options.tracestate) or self._trace,
             sleep=self._sleep,
         )
 

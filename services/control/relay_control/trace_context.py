@@ -1,18 +1,29 @@
 """Trace context that callers bring: kept where it is one, left out and counted where it is not."""
 
+from aiohttp import web
+
 from relay_telemetry.counter import counter
+from relay_telemetry.trace_context import Context
 from relay_wire import text
 
 DROPPED_FIELDS = counter(
     "relay_control_dropped_fields_total",
     "Optional fields left out, since their value was none.",
-    field=("traceparent",),
+    field=("traceparent", "tracestate"),
 )
 
 
-def traceparent(given: str) -> str:
-    """The caller's ``traceparent``; nothing when it brings none, or what is none."""
-    kept = text.traceparent(given)
-    if given and not kept:
+def context(traceparent: str, tracestate: str = "") -> Context:
+    """The caller's context; none when it brings none, or what is none."""
+    kept = Context(text.traceparent(traceparent), text.tracestate(tracestate))
+    if traceparent and not kept.traceparent:
         DROPPED_FIELDS.labels("traceparent").inc()
-    return kept
+    if tracestate and not kept.state:
+        DROPPED_FIELDS.labels("tracestate").inc()
+    return kept if kept.traceparent else Context()
+
+
+def context_of(request: web.Request) -> Context:
+    """The context in the headers of a request."""
+    headers = request.headers
+    return context(headers.get("traceparent", ""), ",".join(headers.getall("tracestate", [])))

@@ -30,6 +30,7 @@ from relay_streams.leases import Lease, UplinkProgress
 from relay_streams.publisher import Publisher
 from relay_streams.uplink import Uplink
 from relay_telemetry.counter import OPEN, counter, expect
+from relay_telemetry.trace_context import Context
 from relay_turns.effects import DISCARDS, Abandon, Deferred, Discard, Effect, Publish, SendAudio
 from relay_turns.machine import BARGE_IN, TurnMachine
 from relay_turns.rules import Rules
@@ -116,6 +117,8 @@ class Owner:
         )
         self._key = record.input_key if record.input_turn == record.turn else ""
         """The key that the turn was opened with."""
+        self._input_trace = record.input_trace.encode() if record.input_turn == record.turn else ""
+        """Its trace context."""
         age_s = (lease.generation - record.first_generation) / 1000
         is_new = age_s < settings.conversation_active_s or record.input_turn > record.turn
         self._active_at = self._loop.time() - (0.0 if is_new else settings.conversation_active_s)
@@ -232,7 +235,7 @@ class Owner:
 
     # --- inputs: the uplink --------------------------------------------------------------------
 
-    def offer(self, speech: uplink.SpeechChunk) -> Accepted | Deferred:
+    def offer(self, speech: uplink.SpeechChunk, stored_ms: int) -> Accepted | Deferred:
         """Part of ``UplinkHandler``."""
         now, before = self._loop.time(), self._machine.turn
         effects = self._machine.audio(
@@ -243,6 +246,7 @@ class Owner:
             end=speech.end,
             barge_in=speech.barge_in,
             may_begin=not self._retiring,
+            received_at_ms=stored_ms,
         )
         if isinstance(effects, Deferred):
             return effects
@@ -250,6 +254,7 @@ class Owner:
         begins = self._machine.turn != before
         if begins:
             self._key = speech.key
+            self._input_trace = Context(speech.traceparent, speech.tracestate).encode()
             self._trace.begin(speech)
             if speech.barge_in and not speech.key.startswith(speech_output.KEYS):
                 self._agent.enqueue(agent_events.Interrupted(BARGE_IN))
@@ -285,7 +290,9 @@ class Owner:
 
     def _uplink_progress(self) -> UplinkProgress:
         state = self._machine.state
-        return UplinkProgress(self._uplink.last_read, state.turn, state.offset, state.input_state, self._key)
+        return UplinkProgress(
+            self._uplink.last_read, state.turn, state.offset, state.input_state, self._key, self._input_trace
+        )
 
     # --- inputs: Motion Server -----------------------------------------------------------------
 
@@ -328,7 +335,7 @@ class Owner:
             turn_phase=self._machine.phase,
             turn_ends_at_ms=self._turn_ends_at_ms(),
             uplink_cursor=self._uplink.cursor,
-            traceparent=self._trace.traceparent,
+            trace=self._trace.frame_trace,
         )
         for effect in effects:
             match effect:

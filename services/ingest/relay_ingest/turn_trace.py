@@ -32,13 +32,8 @@ class TurnTrace:
         self._span: traces.Span | None = None
         self._span_turn = 0
         self._first_audio_at: float | None = None
-
-    @property
-    def traceparent(self) -> str:
+        self.frame_trace = ""
         """The trace context to store with the turn's frames; empty unless the trace is sampled."""
-        if self._span is None or not traces.is_sampled(self._span.traceparent):
-            return ""
-        return self._span.traceparent
 
     def begin(self, speech: SpeechChunk) -> None:
         """Start the span of the turn that this speech begins."""
@@ -48,8 +43,11 @@ class TurnTrace:
             "turn",
             kind=SpanKind.CONSUMER,
             parent=speech.traceparent,
+            state=speech.tracestate,
             attributes={"relay.conversation": self._conversation, "relay.turn": speech.turn},
         )
+        context = self._span.context
+        self.frame_trace = context.encode() if context.sampled else ""
 
     def published(self, publish: Publish, now: float) -> None:
         """Measure a published frame."""
@@ -70,3 +68,4 @@ class TurnTrace:
         if self._span is not None:
             self._span.end(outcome=outcome)
             self._span = None
+            self.frame_trace = ""

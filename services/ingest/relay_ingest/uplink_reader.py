@@ -45,8 +45,8 @@ class Accepted(NamedTuple):
 class UplinkHandler(Protocol):
     """The owner, as its uplink reader uses it."""
 
-    def offer(self, speech: uplink.SpeechChunk) -> Accepted | Deferred:
-        """Give speech to the turn machine. Deferred speech is offered again."""
+    def offer(self, speech: uplink.SpeechChunk, stored_ms: int) -> Accepted | Deferred:
+        """Give speech, stored at this wall time, to the turn machine. Deferred speech is offered again."""
 
     def perform(self, effects: list[Effect]) -> None:
         """Perform effects of accepted speech, and store the reader's cursor with them."""
@@ -162,7 +162,7 @@ class UplinkReader:
             return None
 
     def _offer(self, entry_id: str, speech: uplink.SpeechChunk) -> None:
-        answer = self._handler.offer(speech)
+        answer = self._handler.offer(speech, _order(entry_id)[0])
         if isinstance(answer, Deferred):
             if self._deferred_after is None:
                 self._deferred_after = self.cursor

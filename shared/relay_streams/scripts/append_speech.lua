@@ -1,7 +1,7 @@
 -- Append a piece of a turn's speech, exactly once and in order. KEYS and ARGV 1 to 4 as in turn_input.lua.
 --
 -- ARGV  5 byte offset of the piece in its turn   6 '1' when it is the last
---       7 '1' when opening barges in             8 traceparent or ''
+--       7 '1' when opening barges in             8 trace: traceparent, and tracestate after a space, or ''
 --       9 most entries waiting   10 most bytes waiting
 --       a viewer's: 11 most entries of viewers waiting   12 most bytes of them; '' for both from others
 --       13 an agent's last up entry that its owner acted on; '' from others
@@ -17,7 +17,7 @@
 -- An agent of another generation appends nothing, and one whose owner has not acted on the last interrupt, or on
 -- the last barge-in, opens nothing: it would break the silence that was asked for.
 local offset, last, barges = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == '1'
-local traceparent = ARGV[8]
+local trace = ARGV[8]
 local limits = {entries = tonumber(ARGV[9]), bytes = tonumber(ARGV[10]), viewer_entries = tonumber(ARGV[11]),
   viewer_bytes = tonumber(ARGV[12])}
 local last_entry = ARGV[13]
@@ -74,11 +74,15 @@ if opens then
   end
   -- A turn whose opening Redis has lost opens again under its number: those before it are over.
   meant = {turn = math.max(input.turn + 1, turn), offset = 0, key = key}
-  redis.call('HSET', meta, 'in_past', past, 'in_key', key)
+  redis.call('HSET', meta, 'in_past', past, 'in_key', key, 'in_trace', trace)
   if key ~= '' then field('key', key) end
   if barges and input.turn > 0 then redis.call('HSET', meta, 'in_stopped', input.turn, 'in_stop_reason', 'barge_in') end
   if barges then field('b', '1') end
-  if traceparent ~= '' then field('traceparent', traceparent) end
+end
+if trace ~= '' then
+  local traceparent, tracestate = string.match(trace, '^(%S*) ?(.*)$')
+  field('traceparent', traceparent)
+  if tracestate ~= '' then field('tracestate', tracestate) end
 end
 meant.state = 'open'
 for i = first, #ARGV do

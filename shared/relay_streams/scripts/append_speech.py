@@ -44,7 +44,7 @@ def append_speech(
     offset: int,
     end: bool,
     barge_in: bool,
-    traceparent: str,
+    trace: str,
     silence_ms: int,
     limits: tuple[int, int],
     viewer_limits: tuple[int, int] | None,
@@ -52,8 +52,9 @@ def append_speech(
 ) -> Call[Appended]:
     """Append a piece of a turn's speech, cut into the chunks that become entries; at least one.
 
-    ``limits`` are the most entries and bytes that may wait, ``viewer_limits`` those of viewers, for a
-    viewer's speech. The call raises ``UplinkRejected`` and ``Fenced``.
+    ``trace`` is the context that the piece came with, as ``Context.encode``. ``limits`` are the most entries
+    and bytes that may wait, ``viewer_limits`` those of viewers, for a viewer's speech. The call raises
+    ``UplinkRejected`` and ``Fenced``.
     """
     generation, last_entry = fence or ("", "")
     return Call(
@@ -61,7 +62,7 @@ def append_speech(
         (keys.meta, keys.up),
         (
             turn, key, silence_ms, generation, offset, "1" if end else "", "1" if barge_in else "",
-            traceparent, *limits, *(viewer_limits or ("", "")), last_entry, *chunks,
+            trace, *limits, *(viewer_limits or ("", "")), last_entry, *chunks,
         ),
         _read,
     )  # fmt: skip

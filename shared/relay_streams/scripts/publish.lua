@@ -7,14 +7,15 @@
 --       3 turn         4 position of the turn's first frame   5 that of the turn before
 --       6 trim frames before this position, or ''             7 up cursor, or ''
 --       8 checkpoint   9 phase of the turn   10 wall time in ms at which it has played, or 0
---       11... per frame: frame, traceparent of at most 255 bytes or ''
+--       11... per frame: frame, trace: traceparent, and tracestate after a space, or ''
 --
 -- Returns {'ok', seq} | {'fenced', generation} | {'behind', seq} | {'missing'}.
 -- Frames the stream already has are skipped, so the same call may be repeated.
 --
 -- The hint tells the new frames, while they are small together: a reader that stands where they begin
--- has them with it. '<position before them>\n', then for each the lengths of its id (u8), traceparent (u8) and frame (u32),
--- and these three.
+-- has them with it. '<position before them>\t', then for each the lengths of its id (u8), trace (u16) and frame (u32),
+-- and these three. Versions whose lengths were others put a line feed after the position: a reader of either
+-- finds no frames in what the other writes, and reads the stream.
 local meta, down, up = KEYS[1], KEYS[2], KEYS[3]
 local generation, first = ARGV[1], tonumber(ARGV[2])
 
@@ -27,7 +28,7 @@ local have = tail_generation == generation and tonumber(tail_seq) or 0
 if have < first - 1 then return {'behind', have} end
 
 local TOLD_BYTES = 131072
-local told, told_bytes = {(record[2] or '0-0') .. '\n'}, 0
+local told, told_bytes = {(record[2] or '0-0') .. '\t'}, 0
 
 local seq = first - 1
 for i = 11, #ARGV, 2 do
@@ -36,7 +37,11 @@ for i = 11, #ARGV, 2 do
     local id = generation .. '-' .. string.format('%d', seq)
     local trace = ARGV[i + 1]
     local entry = {'XADD', down, id, 'f', ARGV[i]}
-    if trace ~= '' then entry[6] = 'traceparent'; entry[7] = trace end
+    if trace ~= '' then
+      local traceparent, tracestate = string.match(trace, '^(%S*) ?(.*)$')
+      entry[6], entry[7] = 'traceparent', traceparent
+      if tracestate ~= '' then entry[8], entry[9] = 'tracestate', tracestate end
+    end
     -- Only the first can fail, since memory is checked before a script's first write only: the stream
     -- holds a higher id although the record was lost, or the memory is full. Nothing is written then.
     local added = redis.pcall(unpack(entry))
@@ -45,7 +50,7 @@ for i = 11, #ARGV, 2 do
       return added
     end
     local n = #told
-    told[n + 1], told[n + 2] = struct.pack('>I1I1I4', #id, #trace, #ARGV[i]), id
+    told[n + 1], told[n + 2] = struct.pack('>I1I2I4', #id, #trace, #ARGV[i]), id
     told[n + 3], told[n + 4] = trace, ARGV[i]
     told_bytes = told_bytes + #ARGV[i]
   end

@@ -45,7 +45,7 @@ def publish(
         checkpoint: The turn machine's state after the frames, for the next owner.
         turn_phase: The phase of the current turn, for readers.
         turn_ends_at_ms: The wall time at which the turn has played, if its phase is ``playing``; else 0.
-        frames: Frame and traceparent, alternating; the traceparent may be empty.
+        frames: Frame and trace, alternating: ``Context.encode`` of one that is sampled, or empty.
     """
     return Call(
         PUBLISH,

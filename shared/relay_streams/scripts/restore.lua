@@ -5,7 +5,8 @@
 -- ARGV  1 id    2 generation  3 lease value  4 lease ms
 --       5 seq before the oldest frame the owner can write again
 --       6 last up entry it read   7 last turn it took speech of   8 bytes of it   9 its state   10 its key
---       11... fields and values the record was created with
+--      11 its trace context
+--      12... fields and values the record was created with
 --
 -- Returns {'ok', seq the stream has, or may do without} | {'fenced', generation}.
 -- Nothing moves back: a larger generation in the record or in the stream stays in power, and input that
@@ -36,7 +37,7 @@ local have = tonumber(ARGV[5])
 if stream_generation == tonumber(generation) then have = math.max(have, seq) end
 
 redis.call('HSET', meta, 'generation', generation, 'owner', string.match(ARGV[3], '^%S+'))
-if not record[2] then redis.call('HSET', meta, unpack(ARGV, 11)) end
+if not record[2] then redis.call('HSET', meta, unpack(ARGV, 12)) end
 if have > 0 then
   redis.call('HSET', meta, 'tail', generation .. '-' .. string.format('%d', have))
 elseif string.match(record[6] or '', '^%d+') == generation then
@@ -50,7 +51,7 @@ local in_turn, in_offset = tonumber(record[3]) or 0, tonumber(record[4]) or 0
 local turn, offset = tonumber(ARGV[7]), tonumber(ARGV[8])
 if turn > in_turn then
   local past = string.format('%d %s %d %s\n', in_turn, record[5] == 'ended' and 'ended' or 'cut', in_offset, record[7] or '')
-  redis.call('HSET', meta, 'in_turn', turn, 'in_offset', offset, 'in_state', ARGV[9], 'in_key', ARGV[10],
+  redis.call('HSET', meta, 'in_turn', turn, 'in_offset', offset, 'in_state', ARGV[9], 'in_key', ARGV[10], 'in_trace', ARGV[11],
     'in_past', (record[8] or '') .. past)
   redis.call('HDEL', meta, 'in_at')
 elseif turn == in_turn and record[5] == 'open' and (offset > in_offset or ARGV[9] ~= 'open') then

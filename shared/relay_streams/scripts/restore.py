@@ -24,6 +24,7 @@ def restore(
     offset: int,
     state: str,
     key: str,
+    trace: str,
     fields: Sequence[Argument],
 ) -> Call[int]:
     """Restore record, lease and input. The result is the seq after which the owner writes its frames again.
@@ -41,12 +42,13 @@ def restore(
         offset: Bytes of that turn.
         state: Whether more of that turn is to come.
         key: The key with which that turn was opened.
+        trace: The trace context with which it was opened, as ``Context.encode``.
         fields: The record at its creation, names and values alternating.
     """
     return Call(
         RESTORE,
         (keys.meta, keys.lease, keys.leases, keys.down, keys.up),
-        (keys.id, generation, lease, lease_ms, floor, cursor, turn, offset, state, key, *fields),
+        (keys.id, generation, lease, lease_ms, floor, cursor, turn, offset, state, key, trace, *fields),
         read,
     )
 

@@ -12,6 +12,7 @@
 --   in_turn, in_offset   the turn opened last, and the bytes of it that are in
 --   in_state             open, ended (complete) or cut (interrupted, barged into, left silent)
 --   in_key, in_at        the key it was opened with, and when its last chunk came or found no capacity, in ms
+--   in_trace             the trace context it was opened with, as ARGV of append_speech.lua
 --   in_hold              of a turn that is held: its bytes, and when its silence began, in ms
 --   in_past              the turns before it, seven at most: lines of turn, state, offset, key
 --   up_in, up_base       what was ever appended; see uplink_bounds.lua

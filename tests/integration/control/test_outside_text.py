@@ -43,6 +43,26 @@ async def test_an_upgrade_with_a_traceparent_that_is_none(bench) -> None:
         assert await b.audio(conversation) == {1: PCM, 2: PCM}
 
 
+async def test_a_tracestate(bench) -> None:
+    """It goes with its traceparent, of `start` or of the upgrade; what is none is left out and counted."""
+    async with bench() as b:
+        conversation = await b.create()
+        before = DROPPED_FIELDS.labels("tracestate")._value.get()
+        headers = {**b.auth, "traceparent": PARENT, "tracestate": "a=1, b=2"}
+        async with b.socket(conversation, headers=headers) as socket:
+            for state in (None, "c=3", "no state"):
+                if state is not None:
+                    await b.say(socket, audio_socket.Start(traceparent=PARENT, tracestate=state))
+                await socket.send_bytes(PCM)
+                await b.say(socket, audio_socket.End())
+            await b.answers(socket, 9)
+
+        first = [entry for entry in await b.said(conversation) if entry.offset == 0]
+        assert [entry.tracestate for entry in first] == ["a=1,b=2", "c=3", ""]
+        assert {entry.traceparent for entry in first} == {PARENT}
+        assert DROPPED_FIELDS.labels("tracestate")._value.get() == before + 1
+
+
 async def test_a_traceparent_of_a_later_version(bench) -> None:
     """It travels in the form of version 00."""
     async with bench() as b:

@@ -161,12 +161,12 @@ async def test_a_callers_trace_goes_with_the_turn(bench) -> None:
         conversation = await b.create()
         await b.call(
             "POST", f"/v1/conversations/{conversation}/turns", data=bytes(6400),
-            headers={"Content-Type": "audio/pcm", "traceparent": parent},
+            headers={"Content-Type": "audio/pcm", "traceparent": parent, "tracestate": "v=1"},
         )  # fmt: skip
         first, second = await b.said(conversation)
 
         assert first.traceparent.split("-")[1] == parent.split("-")[1]
-        assert second.traceparent == ""
+        assert (first.tracestate, second.traceparent) == ("v=1", "")
 
 
 # --- idempotency keys ----------------------------------------------------------------------------

@@ -35,7 +35,7 @@ async def test_frames_appear_as_appended(open_store) -> None:
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create())
         writer = store.writer(publisher, lease)
-        writer.append([audio(1, media_ms=7)], checkpoint=CHECKPOINT, uplink_cursor="5-1", traceparent="00-aa")
+        writer.append([audio(1, media_ms=7)], checkpoint=CHECKPOINT, uplink_cursor="5-1", trace="00-aa")
         writer.append([motion(1), audio(1, end=True)], checkpoint=b"{}", uplink_cursor="5-2")
         await writer.drained()
 
@@ -49,6 +49,7 @@ async def test_frames_appear_as_appended(open_store) -> None:
             (Kind.AUDIO, 1, 0, Flags.END),
         ]
         assert [fields.get(b"traceparent") for _, fields in entries] == [b"00-aa", None, None]
+        assert not any(b"tracestate" in fields for _, fields in entries)
         assert writer.last_position == Position(lease.generation, 3)
         assert writer.backlog_bytes == 0
 
@@ -108,7 +109,7 @@ async def test_hints_tell_what_is_new(open_store) -> None:
             assert await heard.get() == b"", "the subscription itself"
             writer = store.writer(publisher, lease)
             writer.append(
-                [audio(1), motion(1)], checkpoint=CHECKPOINT, uplink_cursor="5-1", traceparent="00-aa"
+                [audio(1), motion(1)], checkpoint=CHECKPOINT, uplink_cursor="5-1", trace="00-aa v=1 ;,w=2"
             )
             first = inline_entries(await heard.get(), b"0-0")
             writer.append([audio(1)], checkpoint=CHECKPOINT)
@@ -119,7 +120,7 @@ async def test_hints_tell_what_is_new(open_store) -> None:
 
         read = await store.client.execute("XRANGE", lease.keys.down, "-", "+", "COUNT", 3)
         assert [list(entry) for entry in (*first, *second)] == [[id_, tuple(f)] for id_, f in read]
-        assert first[0][1][2:] == (b"traceparent", b"00-aa")
+        assert first[0][1][2:] == (b"traceparent", b"00-aa", b"tracestate", b"v=1 ;,w=2")
         assert inline_entries(told, b"0-0") == ()
 
 

@@ -24,10 +24,13 @@ from relay_streams.leases import UplinkProgress
 from relay_streams.publisher import Publisher
 from relay_streams.scripts import SCHEMA
 from relay_streams.scripts.find_turn import TurnInputState
+from relay_streams.turn_input import TurnInput
 from relay_streams.uplink import Uplink, UplinkLimits
+from relay_telemetry.trace_context import Context
 from relay_wire import uplink
 
 TRACE = "00-" + "1" * 32 + "-" + "2" * 16 + "-01"
+OTHER = "00-" + "1" * 32 + "-" + "3" * 16 + "-01"
 
 
 async def said(store, keys) -> list[uplink.Entry]:
@@ -40,7 +43,7 @@ async def test_a_turn_in_chunks(open_store) -> None:
         keys = await store.create()
         up = Uplink(store.client)
 
-        first = await up.append_speech(keys, turn=0, offset=0, pcm=b"aaaa", end=False, traceparent=TRACE)
+        first = await up.append_speech(keys, turn=0, offset=0, pcm=b"aaaa", end=False, trace=TRACE)
         second = await up.append_speech(keys, turn=first.turn, offset=first.offset, pcm=b"bb", end=True)
 
         assert (first, second) == ((1, 4), (1, 6))
@@ -50,6 +53,46 @@ async def test_a_turn_in_chunks(open_store) -> None:
         ]
         record = await read(store.client, keys)
         assert (record.input_turn, record.input_state, record.input_offset) == (1, "ended", 6)
+
+
+async def test_the_trace_of_a_turns_input(open_store) -> None:
+    """The record keeps the opening's until the next turn opens; a later request's is an entry's alone."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.client)
+        traces = []
+        for turn, trace, end in ((0, f"{TRACE} v=1,w=2", False), (1, OTHER, True), (0, "", True)):
+            offset = 2 if turn else 0
+            await up.append_speech(keys, turn=turn, offset=offset, pcm=b"aa", end=end, trace=trace)
+            traces.append((await read(store.client, keys)).input_trace)
+
+        assert traces == [(TRACE, "v=1,w=2"), (TRACE, "v=1,w=2"), ("", "")]
+        assert [(entry.traceparent, entry.tracestate) for entry in await said(store, keys)] == [
+            (TRACE, "v=1,w=2"), (OTHER, ""), ("", ""),
+        ]  # fmt: skip
+
+
+async def test_a_turn_input_stores_its_trace_where_it_begins(open_store) -> None:
+    """Once when it opens a turn, once when it resumes one."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.client)
+
+        def speaker(trace: str) -> TurnInput:
+            return TurnInput(
+                uplink=up, keys=keys, source="socket", wait_s=5, chunk_bytes=2, buffer_bytes=0, key="k",
+                trace=Context.decode(trace),
+            )  # fmt: skip
+
+        first, second = speaker(f"{TRACE} v=1"), speaker(OTHER)
+        await first.append(b"aaaa")
+        await first.append(b"bb")
+        found = await up.find(keys, key="k")
+        assert found is not None
+        second.resume(found)
+        await second.append(b"cccc", end=True)
+
+        assert [entry.traceparent for entry in await said(store, keys)] == [TRACE, "", "", OTHER, ""]
 
 
 async def test_a_repeated_chunk_is_in_once(open_store) -> None:
@@ -253,7 +296,7 @@ async def test_keys_outlive_a_fail_over(open_store) -> None:
         cursor = (await store.entries(lease.keys.up))[-1][0]
         await asyncio.sleep(0.05)
         await go_back()
-        writer = store.writer(publisher, lease, UplinkProgress(cursor, 2, 4, "open", "second"))
+        writer = store.writer(publisher, lease, UplinkProgress(cursor, 2, 4, "open", "second", TRACE))
         writer.restore("gone")
         await writer.drained()
 
@@ -261,6 +304,7 @@ async def test_keys_outlive_a_fail_over(open_store) -> None:
         assert await up.find(lease.keys, key="second") == TurnInputState(2, 4, "open", "second")
         assert await up.append_speech(lease.keys, key="second", offset=0, pcm=b"bbbbcc", end=True) == (2, 6)
         assert (await said(store, lease.keys))[1:] == [uplink.SpeechChunk(2, 4, b"cc", end=True)]
+        assert (await read(store.client, lease.keys)).input_trace.encode() == TRACE
 
 
 @pytest.fixture
@@ -445,7 +489,7 @@ async def test_the_scripts_write_what_encode_states(open_store) -> None:
         keys = await store.create()
         up = Uplink(store.client)
         await up.append_speech(
-            keys, key="k", offset=0, pcm=b"abcd", end=True, barge_in=True, traceparent=TRACE, entry_bytes=2
+            keys, key="k", offset=0, pcm=b"abcd", end=True, barge_in=True, trace=TRACE, entry_bytes=2
         )
         sent: list[uplink.Message] = [
             uplink.Playback(1, "started", 5, "v"), uplink.Text("hi"), uplink.Microphone(b"ab"),

@@ -36,7 +36,7 @@ PUBLISH = publish(
 )  # fmt: skip
 RESTORE = restore(
     KEYS, generation=1, lease="worker 1", lease_ms=1, floor=0, cursor="0-0", turn=1, offset=0, state="open",
-    key="", fields=["state", "open"],
+    key="", trace="", fields=["state", "open"],
 )  # fmt: skip
 CLAIM = claim(KEYS, owner="worker", lease_ms=1, record_format=1)
 HEARTBEAT = heartbeat("key", value="1", keep_ms=1, publish=True, commands=["GET"])

@@ -37,6 +37,17 @@ def test_anything_else_counts_as_none(text) -> None:
     assert context.with_sampled(True) is context
 
 
+def test_a_context_in_one_line() -> None:
+    for context in (
+        Context(),
+        Context(f"00-{TRACE_ID}-{SPAN_ID}-01"),
+        Context(f"00-{TRACE_ID}-{SPAN_ID}-00", "a=b c,d=e"),
+    ):
+        assert Context.decode(context.encode()) == context
+    assert Context("x", "vendor=1").encode() == ""
+    assert not Context.decode("x y")
+
+
 def test_a_child_has_the_trace_its_flags_and_its_state() -> None:
     for flags in ("00", "01", "02", "03"):
         parent = Context(f"00-{TRACE_ID}-{SPAN_ID}-{flags}", "vendor=1")

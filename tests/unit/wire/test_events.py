@@ -13,6 +13,7 @@ from relay_wire.position import START, Position
 
 EXAMPLES: list[tuple[Event, dict[str, object]]] = [
     (events.TurnStarted(), {"type": "turn_started"}),
+    (events.TurnStarted(1234), {"type": "turn_started", "received_at_ms": 1234}),
     (events.TurnEnded("complete"), {"type": "turn_ended", "outcome": "complete"}),
     (events.Interrupted("viewer"), {"type": "interrupted", "reason": "viewer"}),
     (events.AudioOnly("motion_timeout"), {"type": "audio_only", "reason": "motion_timeout"}),

@@ -104,7 +104,7 @@ def test_what_is_no_message_is_refused(text: str) -> None:
 
 def test_speakers_messages_round_trip() -> None:
     """Both directions of the audio socket."""
-    said = audio_socket.Start(barge_in=True, traceparent="00-1")
+    said = audio_socket.Start(barge_in=True, traceparent="00-1", tracestate="v=1")
     answer = audio_socket.Ack(3, 6400)
 
     assert audio_socket.decode(audio_socket.encode(said)) == said

@@ -18,6 +18,11 @@ VECTORS = [
         {"k": "speech", "t": "2", "o": "64", "d": b"ab", "e": "1", "b": "1", "traceparent": TRACEPARENT,
          "key": "k"},
     ),
+    (
+        uplink.SpeechChunk(2, 64, b"ab", traceparent=TRACEPARENT, tracestate="vendor=1"),
+        {"k": "speech", "t": "2", "o": "64", "d": b"ab", "traceparent": TRACEPARENT,
+         "tracestate": "vendor=1"},
+    ),
     (uplink.SpeechChunk(2, 0, b""), {"k": "speech", "t": "2", "o": "0", "d": b""}),
     (uplink.Interrupt(2, "viewer"), {"k": "interrupt", "t": "2", "r": "viewer"}),
     (

@@ -66,9 +66,8 @@ class Turn:
     def received_at_s(self) -> float | None:
         """When its first speech was stored; None when that is not known."""
         for _, event in self.events_of(events.TurnStarted):
-            received_at_ms = getattr(event, "received_at_ms", 0)
-            if received_at_ms:
-                return float(received_at_ms) / 1000
+            if event.received_at_ms:
+                return event.received_at_ms / 1000
         return self.stored_at_s
 
     @property
