@@ -1,10 +1,9 @@
 """Names of metrics, by the conventions of Prometheus. Dashboards and alerts rely on them."""
 
 import re
-from typing import NamedTuple
 
 import pytest
-from scripts.reference.pages import FOLDER
+from tests.rigs.metrics_page import Row, rows
 
 EXCEPTIONS = {
     "relay_ready": "of the whole process, so it has no subsystem",
@@ -22,28 +21,6 @@ RUN_TIME_LABELS = {"client", "command", "consumer"}
 UNITS = ("seconds", "bytes", "ratio")
 OTHER_UNITS = {"ms", "milliseconds", "minutes", "hours", "percent", "kb", "kib", "mb", "mib", "bits", "count"}
 IDENTIFIERS = {"conversation", "viewer", "user", "address", "ip", "id", "token", "turn", "req_id", "name"}
-
-
-class Row(NamedTuple):
-    """One metric of the reference page."""
-
-    name: str
-    kind: str
-    labels: dict[str, str]
-    meaning: str
-
-
-def rows() -> list[Row]:
-    """Every metric of the reference page, which another test compares with the code."""
-    found = []
-    for line in (FOLDER / "metrics.md").read_text("utf-8").splitlines():
-        if line.startswith("| `relay_"):
-            name, kind, labels, meaning = (cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1])
-            pairs = (label.split(": ", 1) for label in labels.split("; ") if label)
-            found.append(
-                Row(name.strip("`"), kind, {label.strip("`"): text for label, text in pairs}, meaning)
-            )
-    return found
 
 
 def faults(row: Row) -> list[str]:
