@@ -19,7 +19,7 @@ _LINE_IN = 0.3
 """Height of a line of the grid."""
 _HEAD_IN = 0.75
 _DPI = 100
-_NAMED = 8
+_NAMED = 6
 """So many series have a legend: the largest."""
 _COLOURS = (
     "#0b6bcb", "#c4431c", "#3d8b40", "#7a4fb5", "#c99a06", "#0e8f8f", "#b0347a", "#5b6b7a", "#8a5a2b",

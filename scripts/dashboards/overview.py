@@ -1,14 +1,12 @@
 """The overview: whether speech reaches the viewers, whole and in time."""
 
-from collections.abc import Mapping
-
 from scripts.dashboards.board import Board, Panel, Query, Row, Unit, graph, ratio, stat, traced
 from scripts.dashboards.promql import burn, failures, growth, quantiles, rates, share_within, total
 
 _WINDOWS = ("5m", "1h", "6h", "3d")
 _BURNING = (
     "1 uses the whole budget up in 30 days. Above 14.4 over 1 h, or 6 over 6 h, somebody is paged; "
-    "above 1 over 3 d is a ticket."
+    "above 1 over 3 d is a ticket. Needs the recording rules."
 )
 
 
@@ -106,24 +104,21 @@ def _objectives() -> tuple[Panel, ...]:
     burning = (
         _burn(
             "Budget burn: delivery",
-            "How fast the budget of interrupted turns is used up, by window. ",
-            {window: burn(_whole(window), 0.999) for window in _WINDOWS},
+            "How fast the budget of interrupted turns is used up, by window.",
+            "job:relay_gateway_turns_interrupted",
+            0.999,
         ),
         _burn(
             "Budget burn: first audio",
-            "How fast the budget of late first audio is used up, by window. ",
-            {
-                window: burn(share_within("relay_gateway_first_audio_seconds", "0.5", window), 0.99)
-                for window in _WINDOWS
-            },
+            "How fast the budget of late first audio is used up, by window.",
+            "job:relay_gateway_first_audio_late",
+            0.99,
         ),
         _burn(
             "Budget burn: relay latency",
-            "How fast the budget of late batches is used up, by window. ",
-            {
-                window: burn(share_within("relay_gateway_latency_seconds", "0.05", window), 0.99)
-                for window in _WINDOWS
-            },
+            "How fast the budget of late batches is used up, by window.",
+            "job:relay_gateway_latency_late",
+            0.99,
         ),
     )
     return met + burning
@@ -199,9 +194,10 @@ def _whole(window: str) -> str:
     return f"{whole} / {growth(metric, window=window)}"
 
 
-def _burn(title: str, what: str, exprs: Mapping[str, str]) -> Panel:
-    queries = (Query(expr, window) for window, expr in exprs.items())
-    return graph(title, what + _BURNING, Unit.COUNT, *queries)
+def _burn(title: str, what: str, recorded: str, target: float) -> Panel:
+    """Burn rates from the recording rules that the alerts use."""
+    queries = (Query(burn(f"{recorded}:ratio_rate{window}", target), window) for window in _WINDOWS)
+    return graph(title, f"{what} {_BURNING}", Unit.COUNT, *queries)
 
 
 def _steps(target: float) -> dict[float | None, str]:

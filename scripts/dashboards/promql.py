@@ -43,9 +43,9 @@ def share_within(metric: str, bound_s: str, window: str = INTERVAL) -> str:
     return f"{within} / {growth(f'{metric}_count', window=window)}"
 
 
-def burn(good: str, target: float) -> str:
-    """How often the allowed rate of failures: 1 uses the budget up within the objective's period."""
-    return f"(1 - {good}) / {1 - target:.6g}"
+def burn(recorded: str, target: float) -> str:
+    """A recorded share of failures by the one allowed: 1 uses the budget up within the objective's period."""
+    return f'max ({recorded}{{job=~"$job"}}) / {1 - target:.6g}'
 
 
 def quantiles(metric: str) -> tuple[Query, ...]:

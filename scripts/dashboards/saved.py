@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parents[2] / "helm" / "avatar-relay" / "files" / "dashboards"
-_METRIC = re.compile(r"\b(?:relay|process|python)_\w+")
+_METRIC = re.compile(r"(?<![\w:])(?:relay|process|python)_\w+")
+_RECORDED = re.compile(r"\b\w+:relay_\w+:\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,10 @@ class SavedQuery:
     def metrics(self) -> set[str]:
         """The metrics it reads."""
         return set(_METRIC.findall(self.expr))
+
+    def recorded(self) -> set[str]:
+        """The recording rules it reads."""
+        return set(_RECORDED.findall(self.expr))
 
     def named(self, labels: dict[str, str]) -> str:
         """The legend of a series."""

@@ -1,7 +1,6 @@
 """What the dashboards need and no service registers yet."""
 
 NOT_LANDED = {
-    "relay_draining",
     "relay_gateway_delivered_bytes_total",
     "relay_gateway_first_audio_seconds",
     "relay_gateway_first_motion_seconds",
@@ -14,14 +13,9 @@ NOT_LANDED = {
     "relay_ingest_turn_seconds",
     "relay_ingest_uplink_oldest_seconds",
     "relay_ingest_uplink_seconds",
-    "relay_loop_lag_max_seconds",
-    "relay_loop_lag_seconds",
     "relay_motion_credits_total",
     "relay_motion_lead_seconds",
     "relay_motion_session_seconds",
-    "relay_redis_command_seconds",
-    "relay_redis_memory_bytes",
-    "relay_redis_memory_limit_bytes",
     "relay_stream_retained_bytes",
     "relay_turn_first_audio_seconds",
 }

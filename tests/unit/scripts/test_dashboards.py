@@ -11,6 +11,7 @@ from scripts.dashboards.board import Unit
 from scripts.dashboards.saved import FOLDER, SavedBoard, boards
 from tests.rigs.dashboards import NOT_LANDED
 from tests.rigs.need import need
+from tests.rigs.rules import RULES
 
 METRICS = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
 UIDS = {"relay-overview", "relay-turn", "relay-gateways", "relay-ingest", "relay-redis", "relay-runtime"}
@@ -70,13 +71,15 @@ def test_every_panel_has_a_unit_a_description_and_legends(board: SavedBoard) -> 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.uid)
 def test_every_selector_has_the_variables_and_every_window_follows_the_time_shown(board: SavedBoard) -> None:
-    """But those of the burn rates, which are the alerts' windows."""
+    """What a rule records has the job alone."""
     for panel in board.panels:
         for query in panel.queries:
             chosen = query.expr.count('job=~"$job",instance=~"$instance"')
+            recorded = query.expr.count('{job=~"$job"}')
             windows = set(re.findall(r"\[(.+?)\]", query.expr))
-            assert chosen == query.expr.count("{"), query.expr
-            assert panel.title.startswith("Budget burn") or windows <= {"$__rate_interval", "$__range"}
+            assert chosen + recorded == query.expr.count("{"), query.expr
+            assert bool(recorded) == bool(query.recorded()), query.expr
+            assert windows <= {"$__rate_interval", "$__range"}, query.expr
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.uid)
@@ -105,6 +108,22 @@ def test_every_metric_exists() -> None:
     }
 
     assert not missing
+
+
+def test_every_recording_rule_exists() -> None:
+    """The dashboards and the alerts use the same."""
+    text = (RULES / "recording.yaml").read_text("utf-8")
+    recorded = set(re.findall(r"record: (\S+)", text))
+    used = {
+        name
+        for board in BOARDS
+        for panel in board.panels
+        for query in panel.queries
+        for name in query.recorded()
+    }
+
+    assert used
+    assert used <= recorded
 
 
 def test_every_expression_parses(tmp_path) -> None:
