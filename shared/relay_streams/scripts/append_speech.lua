@@ -1,22 +1,22 @@
 -- Append a piece of a turn's speech, exactly once and in order. KEYS and ARGV 1 to 4 as in turn_input.lua.
 --
--- ARGV  5 byte offset of the piece in its turn   6 '1' when it is the last
---       7 '1' when opening barges in             8 trace: traceparent, and tracestate after a space, or ''
---       9 most entries waiting   10 most bytes waiting
---       a viewer's: 11 most entries of viewers waiting   12 most bytes of them; '' for both from others
---       13 an agent's last up entry that its owner acted on; '' from others
---       14... its PCM, in the chunks that become entries
---         (chunks are not cut here: to make a string costs Lua more than Redis takes to append it)
+-- ARGV  5 byte offset of the piece in its turn   6 '1' if the turn's audio ends with it
+--       7 '1' to barge in when the turn opens    8 trace: traceparent, and tracestate after a space, or ''
+--       9 most entries unread   10 most bytes unread
+--       for a viewer: 11 most unread entries of viewers   12 most unread bytes of them; else '' and ''
+--       13 for an agent: the last uplink entry that its owner has processed; else ''
+--       14... PCM of the piece, in the chunks that become entries
+--         (the script does not cut chunks: creating a string costs Lua more than the XADD costs Redis)
 --
--- Returns {'in', turn, offset, state, key} when the piece is in, now or before, or as much of it as there is
---         capacity for; offset is where the turn is
---       | {'behind', turn, offset} when what comes before it is not
---       | {'over', turn, offset, state} when the turn accepts no more, or is longer than the piece's end
+-- Returns {'in', turn, offset, state, key} when the piece is appended, by this call or an earlier one, or as much
+--         of it as there is capacity for; offset is the end of the turn's audio
+--       | {'behind', turn, offset} when audio before the piece is missing
+--       | {'over', turn, offset, state} when the turn accepts no more audio, or has more than the piece ends it with
 --       | {'busy', turn} | {'full'}.
--- Turns never interleave: the next opens only when the one before is over, left silent, or barged into.
--- An agent of another generation appends nothing, and one whose owner has not acted on the last interrupt, or on
--- the last barge-in, opens nothing: it would break the silence that was asked for.
-local offset, last, barges = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == '1'
+-- Turns never interleave: a turn opens only when the one before has ended, was cut for silence, or is barged into.
+-- An agent of another generation appends nothing. One whose owner has not processed the last interrupt or barge-in
+-- opens no turn: the avatar would speak although it was stopped.
+local offset, last, barge_in = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == '1'
 local trace = ARGV[8]
 local limits = {entries = tonumber(ARGV[9]), bytes = tonumber(ARGV[10]), viewer_entries = tonumber(ARGV[11]),
   viewer_bytes = tonumber(ARGV[12])}
@@ -34,23 +34,23 @@ end
 local after = offset
 for i = FIRST, #ARGV do after = after + #ARGV[i] end
 
-local meant = find()
-if meant then
-  if meant.state == 'cut' or (last and after < meant.offset) or (meant.state == 'ended' and after > meant.offset) then
-    return {'over', meant.turn, meant.offset, meant.state}
+local found = find()
+if found then
+  if found.state == 'cut' or (last and after < found.offset) or (found.state == 'ended' and after > found.offset) then
+    return {'over', found.turn, found.offset, found.state}
   end
-  if offset > meant.offset then return {'behind', meant.turn, meant.offset} end
-  if meant.state == 'ended' or (after <= meant.offset and not last) then return is_in(meant) end
+  if offset > found.offset then return {'behind', found.turn, found.offset} end
+  if found.state == 'ended' or (after <= found.offset and not last) then return state_of(found) end
 else
   if turn > 0 and turn <= input.turn then return {'over', turn, 0, 'cut'} end
   if offset > 0 then return {'behind', turn, 0} end
   if generation ~= '' and record[10] and is_after(record[10], last_entry) then return {'over', turn, 0, 'cut'} end
-  if input.state == 'open' and turn == 0 and not barges then return {'busy', input.turn} end
+  if input.state == 'open' and turn == 0 and not barge_in then return {'busy', input.turn} end
 end
 
--- Past what is in.
+-- Skip what is appended already.
 local first, from = FIRST, offset
-local at = meant and meant.offset or 0
+local at = found and found.offset or 0
 while first < #ARGV and from + #ARGV[first] <= at do
   from = from + #ARGV[first]
   first = first + 1
@@ -58,44 +58,46 @@ end
 local data = string.sub(ARGV[first], at - from + 1)
 local entries, bytes = capacity(meta, up, sums, base, limits, #ARGV - first + 1, after - math.max(at, from))
 if entries < 1 or #data > bytes then
-  -- A speaker whose audio waits for capacity is not silent.
-  if meant then redis.call('HSET', meta, 'in_at', string.format('%.0f', now)) end
+  -- A speaker whose audio waits for capacity is not silent: the turn stays open.
+  if found then redis.call('HSET', meta, 'in_at', string.format('%.0f', now)) end
   return {'full'}
 end
 
 local entry = {}
 local function field(name, value) entry[#entry + 1] = name; entry[#entry + 1] = value end
-local opens = not meant
+local opens = not found
 if opens then
   if input.state == 'open' then cut() end
   if input.turn > 0 then
     past = past .. string.format('%d %s %d %s\n', input.turn, input.state, input.offset, input.key)
     while select(2, string.gsub(past, '\n', '')) > 7 do past = string.match(past, '\n(.*)$') end
   end
-  -- A turn whose opening Redis has lost opens again under its number: those before it are over.
-  meant = {turn = math.max(input.turn + 1, turn), offset = 0, key = key}
+  -- A turn that Redis has lost opens again under its number: the turns before it have ended.
+  found = {turn = math.max(input.turn + 1, turn), offset = 0, key = key}
   redis.call('HSET', meta, 'in_past', past, 'in_key', key, 'in_trace', trace)
   if key ~= '' then field('key', key) end
-  if barges and input.turn > 0 then redis.call('HSET', meta, 'in_stopped', input.turn, 'in_stop_reason', 'barge_in') end
-  if barges then field('b', '1') end
+  if barge_in and input.turn > 0 then
+    redis.call('HSET', meta, 'in_stopped', input.turn, 'in_stop_reason', 'barge_in')
+  end
+  if barge_in then field('b', '1') end
 end
 if trace ~= '' then
   local traceparent, tracestate = string.match(trace, '^(%S*) ?(.*)$')
   field('traceparent', traceparent)
   if tracestate ~= '' then field('tracestate', tracestate) end
 end
-meant.state = 'open'
+found.state = 'open'
 for i = first, #ARGV do
   if i > first then data = ARGV[i] end
   if entries < 1 or #data > bytes then break end
-  if last and i == #ARGV then field('e', '1'); meant.state = 'ended' end
-  field('t', meant.turn); field('o', meant.offset); field('d', data); field('c', sums)
+  if last and i == #ARGV then field('e', '1'); found.state = 'ended' end
+  field('t', found.turn); field('o', found.offset); field('d', data); field('c', sums)
   local id = redis.call('XADD', up, '*', 'k', 'speech', unpack(entry))
-  if opens and i == first and barges and generation == '' then redis.call('HSET', meta, 'in_stop', id) end
+  if opens and i == first and barge_in and generation == '' then redis.call('HSET', meta, 'in_stop', id) end
   sums = counted(sums, #data, limits.viewer_entries)
-  entry, entries, bytes, meant.offset = {}, entries - 1, bytes - #data, meant.offset + #data
+  entry, entries, bytes, found.offset = {}, entries - 1, bytes - #data, found.offset + #data
 end
-redis.call('HSET', meta, 'in_turn', meant.turn, 'in_state', meant.state, 'in_offset', meant.offset,
+redis.call('HSET', meta, 'in_turn', found.turn, 'in_state', found.state, 'in_offset', found.offset,
   'in_at', string.format('%.0f', now), 'up_in', sums)
 redis.call('SPUBLISH', up, '')
-return {'in', meant.turn, meant.offset, meant.state, meant.key}
+return {'in', found.turn, found.offset, found.state, found.key}

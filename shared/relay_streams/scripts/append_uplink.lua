@@ -2,24 +2,24 @@
 --
 -- KEYS  1 meta  2 up
 -- ARGV  1 kind: interrupt, playback, text, mic, sample, close, or another
---       2 generation of the owner whose agent appends it, or ''
---       3 the least talk_over of the record at which it interrupts the avatar: requests or always; '' at none
---       4 most entries waiting   5 most bytes   6 most entries of viewers   7 most bytes of them
+--       2 for an agent: the generation of its owner; else ''
+--       3 the lowest talk_over of the record at which the entry interrupts the avatar: requests or always; else ''
+--       4 most entries unread   5 most bytes   6 most unread entries of viewers   7 most bytes of them
 --       8... further fields and values; of an interrupt first t, whose value is set here
 --
 -- Returns {'ok', last turn opened} | {'full'} | {'ended'} | {'missing'} | {'fenced', generation}.
--- An interrupt is stamped with the last turn opened and cuts its input; a close ends input for good.
--- Both are always accepted, since what stops the avatar may not wait for capacity. Their number is bounded too: while
--- one is unread another is not appended, except an interrupt after an entry that is no report.
--- An entry that talks over the avatar has an interrupt put before it, one per turn.
+-- An interrupt gets the number of the last turn opened and cuts its input; a close ends input for good.
+-- Both are accepted without regard to capacity, since stopping the avatar must not wait. Their number is bounded all
+-- the same: while one is unread, another is not appended, except an interrupt after an entry that is not a report.
+-- An entry that interrupts the avatar has an interrupt appended before it, one for each turn.
 --
 -- Input fields of the record, besides those of turn_input.lua:
---   in_stop      the up entry of the last interrupt, or of the last speech without an agent that barged in
---   in_stopped   the last turn an interrupt or a barge-in cancelled: owners look at it when much speech waits
---   in_stop_reason   why
---   in_quiet     the value of up_in as long as only reports have come after the last interrupt
---   in_close     the up entry of the last close
-local meta, up, kind, talks_over = KEYS[1], KEYS[2], ARGV[1], ARGV[3]
+--   in_stop      the uplink entry of the last interrupt, or of the last barge-in that was not an agent's
+--   in_stopped   the last turn that an interrupt or a barge-in cancelled: owners read it while speech is unread
+--   in_stop_reason   the reason
+--   in_quiet     the value of up_in while only reports follow the last interrupt
+--   in_close     the uplink entry of the last close
+local meta, up, kind, threshold = KEYS[1], KEYS[2], ARGV[1], ARGV[3]
 local FIRST = kind == 'interrupt' and 10 or 8
 local record = redis.call('HMGET', meta, 'state', 'in_turn', 'up_in', 'in_state', 'in_stopped', 'talk_over',
   'generation', 'up_base', 'in_stop', 'in_quiet', 'in_close', 'up')
@@ -48,22 +48,22 @@ local function interrupt(...)
     'in_stop_reason', select(2, ...))
 end
 
--- An id that is none, in a damaged record, is nothing that waits.
-local function is_waiting(id)
+-- Whether an entry is unread; false for a value that is not an entry id, in a damaged record.
+local function is_unread(id)
   if not id or not redis.pcall('XRANGE', up, id, id)[1] then return false end
   return record[12] == false or redis.pcall('XRANGE', up, '(' .. record[12], id, 'COUNT', 1)[1] ~= nil
 end
 
 local function interrupts()
-  if talks_over == '' or tonumber(in_turn) <= (tonumber(record[5]) or 0) then return false end
-  return record[6] == 'always' or record[6] == talks_over
+  if threshold == '' or tonumber(in_turn) <= (tonumber(record[5]) or 0) then return false end
+  return record[6] == 'always' or record[6] == threshold
 end
 
 if kind == 'interrupt' then
-  if record[10] ~= sums or not is_waiting(record[9]) then interrupt(unpack(ARGV, FIRST)) end
+  if record[10] ~= sums or not is_unread(record[9]) then interrupt(unpack(ARGV, FIRST)) end
 elseif kind == 'close' then
   cut()
-  if not is_waiting(record[11]) then
+  if not is_unread(record[11]) then
     local id = append('close', unpack(ARGV, FIRST))
     redis.call('HSET', meta, 'state', 'closing', 'in_close', id, 'up_in', sums)
   end
@@ -73,10 +73,10 @@ else
   local entries, bytes = capacity(meta, up, sums, record[8], limits, 1, size)
   if entries < 1 or bytes < size then return {'full'} end
   if interrupts() then interrupt('r', 'viewer') end
-  local quiet = kind == 'playback' and record[10] == sums
+  local stays_quiet = kind == 'playback' and record[10] == sums
   append(kind, unpack(ARGV, FIRST))
   redis.call('HSET', meta, 'up_in', sums)
-  if quiet then redis.call('HSET', meta, 'in_quiet', sums) end
+  if stays_quiet then redis.call('HSET', meta, 'in_quiet', sums) end
 end
 redis.call('SPUBLISH', up, '')
 return {'ok', tonumber(in_turn)}

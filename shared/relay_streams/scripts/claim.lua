@@ -1,24 +1,24 @@
--- Become the owner of a conversation, for a lease.
+-- Become the owner of a conversation, for the duration of a lease.
 --
 -- KEYS  1 meta  2 lease  3 leases  4 down  5 unowned
--- ARGV  1 id    2 owner  3 lease ms  4 group  5 queue entry that offered it, or ''
---       6 the latest format of a record that this worker reads
+-- ARGV  1 id    2 owner  3 lease ms  4 group  5 the queue entry that assigned it, or ''
+--       6 the latest record format that this worker can read
 --
 -- Returns {'ok', generation, lease value, last id of the down stream, record...}
 --       | {'held'} | {'ended'} | {'missing'} | {'later'}: a later version of the relay wrote the record.
--- In every case but the last the queue entry is settled. The generation is larger than any this conversation's
--- record or stream has seen, and not smaller than the store's clock: losing one of them, or a wrong
--- clock at a worker, cannot issue a term twice.
+-- Acknowledges the queue entry, except for 'later'. The generation is greater than any in the conversation's record
+-- or stream, and not less than the server's clock: neither the loss of one of them nor a wrong clock of a worker can
+-- issue a generation twice.
 local meta, lease, leases, down, unowned = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
--- Generations are milliseconds, and numbers that Lua counts exactly: this is in the year 144683.
-local LARGEST = 2 ^ 52
+-- Generations are milliseconds that Lua represents exactly: this one is in the year 144683.
+local MAX_GENERATION = 2 ^ 52
 
--- Settled last: a claim that fails for want of memory leaves the offer standing.
-local function settled(reply)
+-- The last write: a claim that fails for lack of memory leaves the assignment pending.
+local function acknowledged(reply)
   if ARGV[5] ~= '' then
     redis.call('XACK', unowned, ARGV[4], ARGV[5])
-    -- Trimmed only when nothing is pending, and never by XDEL: the group's lag stays countable.
+    -- Trimmed only while nothing is pending, and never by XDEL: so XINFO can still compute the group's lag.
     local pending = redis.pcall('XPENDING', unowned, ARGV[4])
     if pending[1] == 0 then redis.call('XTRIM', unowned, 'MINID', '=', ARGV[5]) end
   end
@@ -26,23 +26,23 @@ local function settled(reply)
 end
 
 local record = redis.call('HMGET', meta, 'state', 'generation', 'first_generation', 'format')
-if not record[1] then return settled({'missing'}) end
-if record[1] == 'ended' then return settled({'ended'}) end
--- A lease that never expires is none.
-if redis.call('PTTL', lease) >= 0 then return settled({'held'}) end
+if not record[1] then return acknowledged({'missing'}) end
+if record[1] == 'ended' then return acknowledged({'ended'}) end
+-- A lease without an expiry does not count.
+if redis.call('PTTL', lease) >= 0 then return acknowledged({'held'}) end
 if (tonumber(record[4]) or 1) > tonumber(ARGV[6]) then return {'later'} end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local generation = math.max(now, (tonumber(record[2]) or 0) + 1)
-redis.call('XLEN', down) -- fails where it is no stream
+redis.call('XLEN', down) -- fails if the key is not a stream
 local info, last = redis.pcall('XINFO', 'STREAM', down), '0-0'
 for i = 1, info.err and 0 or #info, 2 do
   if info[i] == 'last-generated-id' then last = info[i + 1] end
 end
 local last_generation = tonumber(string.match(last, '^(%d+)-'))
--- Behind an entry that no owner can have written none could write: the stream is lost.
-if last_generation > LARGEST then
+-- No owner could append after an entry of a generation that no owner can have: delete the stream.
+if last_generation > MAX_GENERATION then
   redis.call('DEL', down)
   last = '0-0'
 else
@@ -56,4 +56,4 @@ local expiry = string.format('%.0f', now + ARGV[3])
 redis.call('ZADD', leases, expiry, ARGV[1])
 redis.call('HSET', meta, 'generation', generation, 'owner', ARGV[2], 'leased', expiry)
 if not record[3] then redis.call('HSET', meta, 'first_generation', generation) end
-return settled({'ok', generation, value, last, unpack(redis.call('HGETALL', meta))})
+return acknowledged({'ok', generation, value, last, unpack(redis.call('HGETALL', meta))})

@@ -1,11 +1,11 @@
--- Put off a conversation that cannot be owned here now: it is offered again after a while, each time a longer one.
+-- Return a conversation that cannot be owned here now to the queue after a delay, twice as long each time.
 --
 -- KEYS  1 meta  2 leases  3 unowned
--- ARGV  1 id    2 ms to wait at first   3 most ms to wait   4 group   5 queue entry that offered it
--- Returns how many ms it waits.
+-- ARGV  1 id    2 ms of the first delay   3 most ms   4 group   5 the queue entry that assigned it
+-- Returns the delay in ms.
 --
 -- Field of the record besides those of claim.lua:
---   deferred     how often it was put off
+--   deferred     the number of times it was deferred
 local count = redis.pcall('HINCRBY', KEYS[1], 'deferred', 1)
 if type(count) ~= 'number' then count = 16 end
 local wait_ms = math.min(ARGV[2] * 2 ^ (math.min(count, 32) - 1), tonumber(ARGV[3]))

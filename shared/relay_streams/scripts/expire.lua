@@ -1,9 +1,9 @@
--- Put conversations whose lease ran out up for a new owner, and say how many wait for one.
+-- Queue conversations whose lease has expired, and count those that wait for an owner.
 --
 -- KEYS  1 leases  2 unowned
--- ARGV  1 how many at most   2 group
--- Returns {how many were put up, how many wait, ms the first of them has waited}. Atomic, so any number of workers may
--- sweep at once.
+-- ARGV  1 most conversations   2 group
+-- Returns {conversations queued, conversations waiting, ms the first of them has waited}. Atomic, so any number of
+-- workers may run it at once.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. string.format('%.0f', now), 'LIMIT', 0, ARGV[1])
@@ -13,9 +13,9 @@ for _, id in ipairs(ids) do
 end
 if #ids > 0 then redis.call('SPUBLISH', KEYS[2], '') end
 
--- What waits was not delivered to any worker, or was not settled by one.
+-- A conversation waits if its entry was not delivered to a worker, or is still pending at one.
 local waiting, delivered, oldest = 0, '0-0', now
-local function note(id)
+local function include(id)
   oldest = math.min(oldest, tonumber(string.match(id, '^(%d+)-')))
 end
 local groups = redis.pcall('XINFO', 'GROUPS', KEYS[2])
@@ -25,12 +25,12 @@ for _, group in ipairs(groups.err and {} or groups) do
   if info.name == ARGV[2] then
     waiting, delivered = info.pending + (info.lag or 0), info['last-delivered-id']
     local pending = redis.call('XPENDING', KEYS[2], ARGV[2])
-    if pending[1] > 0 then note(pending[2]) end
+    if pending[1] > 0 then include(pending[2]) end
   end
 end
-local fresh = redis.pcall('XRANGE', KEYS[2], '(' .. delivered, '+', 'COUNT', 1)
-if fresh[1] then
+local unread = redis.pcall('XRANGE', KEYS[2], '(' .. delivered, '+', 'COUNT', 1)
+if unread[1] then
   waiting = math.max(waiting, 1)
-  note(fresh[1][1])
+  include(unread[1][1])
 end
 return {#ids, waiting, now - oldest}

@@ -1,6 +1,6 @@
--- Ask how far a turn's input is. KEYS and ARGV as in turn_input.lua.
+-- Read the state of a turn's input. KEYS and ARGV as in turn_input.lua.
 --
--- Returns {'in', turn, offset, state, key} | {'unknown'} when it is none of the last eight.
-local meant = find()
-if not meant then return {'unknown'} end
-return is_in(meant)
+-- Returns {'in', turn, offset, state, key} | {'unknown'} when the turn is not among the last eight.
+local found = find()
+if not found then return {'unknown'} end
+return state_of(found)

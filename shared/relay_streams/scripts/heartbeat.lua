@@ -1,16 +1,16 @@
--- Do a little of everything the relay does here: write, and publish what was written.
+-- Use what the relay uses of a server: write a key, and publish what was written.
 --
 -- KEYS  1 heartbeat  hash, and the channel of that name
--- ARGV  1 what to write   2 ms to keep it   3 '1' to publish it   4... commands to look up the permission for
+-- ARGV  1 value   2 ms to keep it   3 '1' to publish it   4... commands whose permission is checked
 --
--- Returns {'ok', what was written, subscribers of the channel at this server} | {'denied', commands}.
--- The permissions are those of the caller, who is asked for none of these commands here.
+-- Returns {'ok', value, subscribers of the channel at this server} | {'denied', commands}.
+-- The permissions are those of the user that runs the script; running it needs none for these commands.
 local beat = KEYS[1]
 
 local function is_allowed(command)
   local name, subcommand = string.match(command, '^(%S+) ?(%S*)$')
   local words = subcommand == '' and {name} or {name, subcommand}
-  -- A command of fixed length must not be looked up with fewer words than it has; more do no harm.
+  -- A command of fixed length must not be checked with fewer arguments than it has; more are accepted.
   for _ = 1, 6 do words[#words + 1] = beat end
   local known, allowed = pcall(redis.acl_check_cmd, unpack(words))
   return known and allowed

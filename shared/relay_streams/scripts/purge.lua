@@ -1,9 +1,9 @@
--- Remove keys of another type than the relay gives them: what they held is lost, as if they had been deleted.
+-- Delete keys of another type than the relay's. Their content is lost, as after any other deletion.
 --
 -- KEYS  1... keys
 -- ARGV  1... per key its type: stream, hash, zset, set or string
--- Returns how many were removed.
--- Commands that read tell the type, so that nobody needs a permission for TYPE.
+-- Returns the number of keys deleted.
+-- Commands that read show the type, so that no user needs a permission for TYPE.
 local PROBES = {
   stream = {'XLEN'}, hash = {'HMGET', ''}, zset = {'ZSCORE', ''}, set = {'SCARD'}, string = {'GET'},
 }

@@ -1,8 +1,9 @@
--- Remove the names of workers that are gone from a queue's group.
+-- Remove consumers of stopped workers from a queue's group.
 --
 -- KEYS  1 unowned
--- ARGV  1 group   2 a worker that leaves now, or ''   3 ms without a sign after which another is gone
--- Returns how many. A name that still has offers stays: they would be lost with it, and another worker takes them.
+-- ARGV  1 group   2 a worker that stops now, or ''   3 ms of idleness after which another counts as stopped
+-- Returns the number removed. A consumer with pending entries stays until another worker has them: removing it would
+-- lose them.
 local removed = 0
 local consumers = redis.pcall('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])
 for _, consumer in ipairs(consumers.err and {} or consumers) do

@@ -1,9 +1,9 @@
--- How much more an up stream may hold. The first part of the scripts that append to it.
+-- The capacity of an up stream. The first part of the scripts that append to it.
 --
--- The record has in up_in what was ever appended, as 'bytes viewer-bytes viewer-entries': bytes of all entries'
--- content, and the share of viewers, which is bounded by itself too. Each entry has in c the value of up_in before
--- it, so the difference to the first entry is what waits. up_base is the c of the first entry at the last look: the
--- difference to that is never too small, and the first entry is read only when it seems too large.
+-- up_in of the record has sums of what was ever appended, as 'bytes viewer-bytes viewer-entries': the content of all
+-- entries, and the share of viewers, which has bounds of its own. Field c of each entry has the value of up_in before
+-- it, so what is unread is up_in less the c of the first entry. up_base is that c when it was read last: with it the
+-- difference is never too small, and the first entry is read only when the difference exceeds a bound.
 local NOTHING = '0 0 0'
 
 local function parsed(sums)
@@ -27,8 +27,8 @@ local function remaining(up, sums, base, limits)
     math.min(left_bytes, limits.viewer_bytes - (viewer_bytes - base_viewer_bytes))
 end
 
--- Entries and bytes that may be appended; exact where that is fewer than wanted.
--- limits has entries and bytes, and viewer_entries and viewer_bytes where a viewer appends.
+-- Entries and bytes that may be appended; exact if that is fewer than wanted.
+-- limits has entries and bytes, and for a viewer viewer_entries and viewer_bytes.
 local function capacity(meta, up, sums, base, limits, wanted, wanted_bytes)
   local entries, bytes = remaining(up, sums, base, limits)
   if entries >= wanted and bytes >= wanted_bytes then return entries, bytes end

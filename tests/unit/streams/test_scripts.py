@@ -65,7 +65,7 @@ def test_a_call_has_what_its_script_reads(call: Call[Any]) -> None:
 def test_every_script_has_a_module_beside_it() -> None:
     """Its name is the script's, and it has a function of that name."""
     for script in scripts.ALL:
-        if script.name not in ("speak", "tell", "purge"):
+        if script.name != "purge":  # the Redis client builds its call
             assert callable(getattr(import_module(f"relay_streams.scripts.{script.name}"), script.name))
 
 
