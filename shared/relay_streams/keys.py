@@ -1,6 +1,5 @@
-"""Keys: every name the relay uses in Redis, and the partition it lives in.
+"""Keys: every name the relay uses in Redis, its type, and the partition it lives in.
 
-================================  ======  =====================================================
 key                               type    content
 ================================  ======  =====================================================
 relay:{pNN}:c:<id>:down           stream  id = position; ``f``, ``traceparent``, ``tracestate``
@@ -14,19 +13,78 @@ relay:{pNN}:upkeep                string  the worker that looks after the partit
 relay:{pNN}:heartbeat:<link>      hash    what a link of a process wrote last, and a channel; expires
 relay:installation                string  what all processes must agree on (see ``installation``)
 ================================  ======  =====================================================
+=======
+``KINDS`` is the list, from which names are built and types are found. Names begin with ``RELAY_KEY_PREFIX``:
+relays with different prefixes share a database without seeing each other. The channel on which a stream's
+notifications are published has the stream's own name, since channels and keys are separate name spaces.
 
-``relay`` is ``RELAY_KEY_PREFIX``: relays with different prefixes share a database without seeing each other.
-A key that has another type than here is a loss, and made good like one (see ``key_types``).
-A stream's hint channel has the stream's own name (channels and keys are separate name spaces).
+A key of another type was written by another program. The client deletes it, and the caller that finds the key
+missing restores it or continues without it, as after any other loss.
 """
 
+import re
 import zlib
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple, Self
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple, Self
 
 from relay_settings.store import DEFAULT_KEY_PREFIX, DEFAULT_PARTITIONS, StoreSettings
 
 CONSUMER_GROUP = "ingest"
+
+KeyType = Literal["stream", "hash", "zset", "set", "string"]
+
+
+class KeyKind(NamedTuple):
+    """One kind of key."""
+
+    pattern: str
+    """The name behind the prefix; ``{}`` is the variable part, if there is one."""
+    type: KeyType
+    content: str
+    """What its value is, for the reference page."""
+    tagged: bool = True
+    """Whether the partition's hash tag precedes the pattern: a script needs all its keys in one slot."""
+
+    def name(self, prefix: str, variable: str = "") -> str:
+        """The name of a key.
+
+        Args:
+            prefix: The relay's prefix, followed by the hash tag if the kind is ``tagged``.
+            variable: The variable part.
+        """
+        return f"{prefix}:{self.pattern.replace('{}', variable)}"
+
+
+KINDS: Final[Mapping[str, KeyKind]] = MappingProxyType(
+    {
+        "down": KeyKind(
+            "c:{}:down",
+            "stream",
+            "the frames of a conversation: the id is the position, field `f` the frame, `traceparent` its"
+            " trace context when the turn is sampled",
+        ),
+        "up": KeyKind("c:{}:up", "stream", "speech, interrupts and reports on their way to the owner"),
+        "meta": KeyKind("c:{}:meta", "hash", "the conversation's record"),
+        "lease": KeyKind("c:{}:lease", "string", "`<owner> <generation>`; expires"),
+        "unowned": KeyKind(
+            "unowned", "stream", f"conversations that need an owner; consumer group `{CONSUMER_GROUP}`"
+        ),
+        "leases": KeyKind(
+            "leases", "zset", "conversations by the expiry of their lease, in ms since the epoch"
+        ),
+        "made": KeyKind("made:{}", "set", "the conversations of one API key that have not ended"),
+        "upkeep": KeyKind("upkeep", "string", "the worker that maintains the partition's indexes; expires"),
+        "heartbeat": KeyKind(
+            "heartbeat:{}", "hash", "the last heartbeat of one Redis client; also a channel; expires"
+        ),
+        "installation": KeyKind(
+            "installation", "string", "the constants that all processes share, as JSON", tagged=False
+        ),
+    }
+)
+"""By name, every kind of key."""
 
 
 class ConversationKeys(NamedTuple):
@@ -40,40 +98,38 @@ class ConversationKeys(NamedTuple):
     lease: str
     unowned: str
     leases: str
+    tagged_prefix: str
 
     def made(self, creator: str) -> str:
-        """Where it is listed while it has not ended."""
-        return PartitionKeys(self.partition, self.unowned, self.leases).made(creator)
+        """The index that has the conversation until it ends."""
+        return KINDS["made"].name(self.tagged_prefix, creator)
 
 
 class PartitionKeys(NamedTuple):
-    """The keys a partition's conversations share."""
+    """The keys that a partition's conversations share."""
 
     partition: int
     unowned: str
     leases: str
+    tagged_prefix: str
 
     def made(self, creator: str) -> str:
-        """What this creator has made here and has not ended."""
-        return f"{self._prefix}made:{creator}"
+        """The conversations in this partition that a creator has made and that have not ended."""
+        return KINDS["made"].name(self.tagged_prefix, creator)
 
     @property
     def upkeep(self) -> str:
-        """Which worker looks for what the indexes have lost."""
-        return f"{self._prefix}upkeep"
+        """The worker that maintains the partition's indexes."""
+        return KINDS["upkeep"].name(self.tagged_prefix)
 
     @property
-    def metas(self) -> str:
-        """A pattern of all records' keys."""
-        return f"{self._prefix}c:*:meta"
-
-    @property
-    def _prefix(self) -> str:
-        return self.leases.removesuffix("leases")
+    def meta_pattern(self) -> str:
+        """A pattern of all records' keys, for SCAN."""
+        return KINDS["meta"].name(self.tagged_prefix, "*")
 
     def heartbeat(self, name: str) -> str:
-        """What a link writes to show that it works."""
-        return f"{self.leases.removesuffix('leases')}heartbeat:{name}"
+        """The heartbeat of one Redis client."""
+        return KINDS["heartbeat"].name(self.tagged_prefix, name)
 
 
 class KeySpace:
@@ -82,14 +138,14 @@ class KeySpace:
     Args:
         partitions: How many hash tags the conversations are spread over; every process of one relay
             must use the same number, and it cannot change while conversations live.
-        prefix: What every name begins with; the same for every process of one relay.
+        prefix: The start of every name; the same for every process of one relay.
     """
 
     def __init__(self, partitions: int = DEFAULT_PARTITIONS, prefix: str = DEFAULT_KEY_PREFIX) -> None:
         self.partitions = partitions
         self.prefix = prefix
-        self.installation = f"{prefix}:installation"
-        # Names are made once per conversation and process, not once per frame.
+        self.installation = KINDS["installation"].name(prefix)
+        # Names are built once per conversation and process, not once per frame.
         self.conversation = lru_cache(maxsize=100_000)(self._conversation)
 
     @classmethod
@@ -103,22 +159,39 @@ class KeySpace:
 
     def shared(self, partition: int) -> PartitionKeys:
         """The keys of a partition."""
-        prefix = self._tagged(partition)
-        return PartitionKeys(partition, f"{prefix}:unowned", f"{prefix}:leases")
+        prefix = f"{self.prefix}:{{p{partition:02d}}}"
+        return PartitionKeys(partition, KINDS["unowned"].name(prefix), KINDS["leases"].name(prefix), prefix)
 
     def _conversation(self, conversation: str) -> ConversationKeys:
-        shared = self.shared(self.partition(conversation))
-        prefix = f"{self._tagged(shared.partition)}:c:{conversation}"
+        partition, unowned, leases, prefix = self.shared(self.partition(conversation))
         return ConversationKeys(
             id=conversation,
-            partition=shared.partition,
-            down=f"{prefix}:down",
-            up=f"{prefix}:up",
-            meta=f"{prefix}:meta",
-            lease=f"{prefix}:lease",
-            unowned=shared.unowned,
-            leases=shared.leases,
+            partition=partition,
+            down=KINDS["down"].name(prefix, conversation),
+            up=KINDS["up"].name(prefix, conversation),
+            meta=KINDS["meta"].name(prefix, conversation),
+            lease=KINDS["lease"].name(prefix, conversation),
+            unowned=unowned,
+            leases=leases,
+            tagged_prefix=prefix,
         )
 
-    def _tagged(self, partition: int) -> str:
-        return f"{self.prefix}:{{p{partition:02d}}}"
+
+_TYPES: Final = tuple(
+    (
+        re.compile(rb".+:\{p\d+\}:" + re.escape(kind.pattern).replace(r"\{\}", ".*").encode(), re.DOTALL),
+        kind.type.encode(),
+    )
+    for kind in KINDS.values()
+    if kind.tagged
+)
+
+
+def type_of(key: str | bytes) -> bytes | None:
+    """The type that a key must have, by its name.
+
+    None for a key that is not the relay's, and for one without a hash tag: a disagreement about that one ends
+    the process, so the client must not delete it.
+    """
+    name = key.encode() if isinstance(key, str) else key
+    return next((key_type for pattern, key_type in _TYPES if pattern.fullmatch(name)), None)

@@ -223,7 +223,13 @@ class Leases:
         cursor, queued = b"0", 0
         while True:
             cursor, names = await self._client.execute(
-                "SCAN", cursor, "MATCH", partition.metas, "COUNT", _SCANNED_AT_ONCE, key=partition.unowned
+                "SCAN",
+                cursor,
+                "MATCH",
+                partition.meta_pattern,
+                "COUNT",
+                _SCANNED_AT_ONCE,
+                key=partition.unowned,
             )
             for name in names:
                 queued += await self._repair(name.decode(errors="replace"), lost_s)

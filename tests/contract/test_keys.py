@@ -16,6 +16,23 @@ def test_a_conversations_keys() -> None:
     assert keys.lease == f"relay:{tag}:c:01JD0000000000000000000000:lease"
     assert keys.unowned == f"relay:{tag}:unowned"
     assert keys.leases == f"relay:{tag}:leases"
+    assert keys.made("key-1") == f"relay:{tag}:made:key-1"
+
+
+def test_a_partitions_keys() -> None:
+    """As the design lists them, with the same hash tag; those of conversations and of the partition agree."""
+    space = KeySpace(16)
+    keys, shared = space.conversation("01JD0000000000000000000000"), space.shared(7)
+
+    assert shared.unowned == "relay:{p07}:unowned"
+    assert shared.leases == "relay:{p07}:leases"
+    assert shared.made("key-1") == "relay:{p07}:made:key-1"
+    assert shared.upkeep == "relay:{p07}:upkeep"
+    assert shared.heartbeat("1f:publish") == "relay:{p07}:heartbeat:1f:publish"
+    assert shared.meta_pattern == "relay:{p07}:c:*:meta"
+    of_conversation = space.shared(keys.partition)
+    assert (keys.unowned, keys.leases) == (of_conversation.unowned, of_conversation.leases)
+    assert keys.made("") == of_conversation.made("")
 
 
 def test_another_prefix() -> None:

@@ -13,7 +13,6 @@ READS_SOURCES = {"test_hot_path.py"}
 """Reads the sources of several packages, so that it belongs to none."""
 
 ELSEWHERE = {
-    "contract/test_keys.py": "streams.keys",
     "contract/test_livekit_plugin.py": "simulator.participant",
     "contract/test_public_names.py": "client.resources wire.problems",
     "contract/test_vendor_bytes.py": "simulator.messages",
@@ -74,7 +73,7 @@ ELSEWHERE = {
     "unit/auth/test_token_keys.py": "auth.key_ring",
     "unit/cli/test_main.py": "telemetry.version",
     "unit/ingest/test_failures.py": "ingest.motion.failures",
-    "unit/redis/test_schema.py": "redis.script streams.key_types",
+    "unit/redis/test_schema.py": "redis.script",
     "unit/settings/test_base.py": "settings.control settings.ingest settings.tokens settings.uplink",
     "unit/settings/test_environment.py": """
         settings.agents settings.catalogue settings.flags settings.gateway settings.process settings.refusal

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from relay_redis.schema import Schema
-from relay_streams.key_types import type_of
+from relay_streams.keys import type_of
 from relay_streams.scripts.append_speech import APPEND_SPEECH
 from relay_streams.scripts.append_uplink import APPEND_UPLINK
 from relay_streams.scripts.attend import ATTEND

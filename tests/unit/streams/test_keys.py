@@ -1,0 +1,47 @@
+"""Keys: each name has the type of its kind, and names of other programs have none."""
+
+import pytest
+
+from relay_streams.keys import KINDS, KeySpace, type_of
+
+SPACE = KeySpace(16, "staging:relay")
+KEYS = SPACE.conversation("01JD0000000000000000000000")
+SHARED = SPACE.shared(3)
+NAMES = {
+    "down": KEYS.down,
+    "up": KEYS.up,
+    "meta": KEYS.meta,
+    "lease": KEYS.lease,
+    "unowned": SHARED.unowned,
+    "leases": SHARED.leases,
+    "made": SHARED.made("key-1"),
+    "upkeep": SHARED.upkeep,
+    "heartbeat": SHARED.heartbeat("1f2e3d4c:gateway-read"),
+}
+
+
+def test_the_type_of_each_key() -> None:
+    """As text and as bytes; of every kind with a hash tag."""
+    assert NAMES.keys() == {name for name, kind in KINDS.items() if kind.tagged}
+    for name, key in NAMES.items():
+        assert type_of(key) == type_of(key.encode()) == KINDS[name].type.encode()
+
+
+def test_a_variable_part_of_any_text() -> None:
+    """Ids come from outside: one that looks like a pattern or like another key changes no other part."""
+    for text in ("", "{}", "a:b", "leases", "x\ny", "ü"):
+        assert SPACE.conversation(text).meta.endswith(f":c:{text}:meta")
+        assert type_of(SPACE.conversation(text).meta) == b"hash"
+        assert type_of(SHARED.made(text)) == b"set"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        SPACE.installation, "leases", "relay:leases", "relay:{p00}", "relay:{p00}:c:x",
+        "relay:{p00}:c:x:down:y", "relay:{pXX}:leases", ":{p00}:leases", b"\xff", "other:c:x:down",
+    ],
+)  # fmt: skip
+def test_a_key_without_a_type(key: str | bytes) -> None:
+    """A key that is not the relay's, and the key without a hash tag, have none."""
+    assert type_of(key) is None
