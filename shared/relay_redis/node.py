@@ -190,7 +190,7 @@ class Node:
         """Whether no command waits for a write or a reply."""
         return not self._unsent and not self._in_flight
 
-    # --- the connection's life -----------------------------------------------------------------
+    # --- the connection ------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Keep the connection open, until cancelled."""
@@ -296,11 +296,11 @@ class Node:
             self._redirected_until = self._resent_until = self._writes
             return
         REFUSALS.labels(self._name, refusal.reason).inc()
-        held_back = self._throttle.admit(refusal.reason)
-        if held_back is not None:
+        suppressed = self._throttle.admit(refusal.reason)
+        if suppressed is not None:
             log.warning(
                 "redis refuses a command", client=self._name, command=request.command[0],
-                error=refusal.words, held_back=held_back,
+                error=refusal.words, suppressed=suppressed,
             )  # fmt: skip
         request.fail(refusal.store_error())
         if refusal.reason in RECONNECT_ON:
@@ -357,7 +357,7 @@ class Node:
         elif not request.future.cancelled():
             self._resend(request)
 
-    # --- the connection's end ------------------------------------------------------------------
+    # --- the end of a connection----------------------------------------------------------------
 
     async def _watch(self) -> None:
         """An overdue reply means a dead connection: Redis replies in order."""

@@ -111,7 +111,7 @@ class PubSubConnection:
         if self._transport is not None:
             self._transport.fail(exceptions.ConnectionError("reconnect requested"))
 
-    # --- the connection's life -----------------------------------------------------------------
+    # --- the connection ------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Keep the connection open, until cancelled."""

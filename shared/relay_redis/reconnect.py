@@ -89,9 +89,9 @@ class _Disconnects:
             VIOLATIONS.labels(self._name, kind).inc()
         if kind == "defect":
             reason = f"{error!r} in {_origin(error)}"
-        held_back = self._throttle.admit(kind)
-        if held_back is not None:
-            log.warning("redis connection lost", client=self._name, error=reason, held_back=held_back)
+        suppressed = self._throttle.admit(kind)
+        if suppressed is not None:
+            log.warning("redis connection lost", client=self._name, error=reason, suppressed=suppressed)
         return reason
 
 

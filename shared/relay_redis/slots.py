@@ -61,8 +61,7 @@ class SlotMap:
         timeout_s: How long one node may take to connect, and to answer.
         on_topology: Called after each update: the map may have changed.
         is_up: Whether the connection to a node is open. Those nodes are read first, and while a primary has
-        no
-            open connection, the map is read again and again: a replica may have taken over.
+            no open connection, the map is read repeatedly: a replica may have taken over.
     """
 
     def __init__(
@@ -137,10 +136,10 @@ class SlotMap:
                 ranges = await self._read(address)
             except Exception as error:  # noqa: BLE001  # whatever it is, the next node is read; counted
                 self.failure = str(error) or repr(error)
-                if (held_back := self._throttle.admit(str(address))) is not None:
+                if (suppressed := self._throttle.admit(str(address))) is not None:
                     log.warning(
                         "cluster slots unavailable", client=self._name, error=self.failure,
-                        held_back=held_back,
+                        suppressed=suppressed,
                     )  # fmt: skip
                 continue
             if ranges:

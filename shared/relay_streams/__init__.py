@@ -1,7 +1,7 @@
-"""Streams: the only code that talks to Redis.
+"""Streams: the relay's data in Redis.
 
-``publisher`` appends an owner's frames, ``puller`` reads what moved, ``ownership`` decides who owns a
-conversation, ``uplink`` carries speech and reports to the owner, ``conversations`` keeps the records.
-Every write that must hold together is one Lua script in ``scripts/``, so it is atomic on one Redis,
-Sentinel, Cluster and Valkey alike: all keys a script touches share the partition's hash tag.
+``publisher`` appends an owner's frames, ``consumer`` reads streams with new entries, ``leases`` has the
+ownership of conversations, ``uplink`` appends speech and reports for the owner, ``conversations`` has the
+records. Writes that belong together are one Lua script in ``scripts/``, so they are atomic on a single Redis,
+Sentinel, Cluster and Valkey alike: all keys of a script have the partition's hash tag.
 """

@@ -1,4 +1,4 @@
-"""Conversations: their records, as control creates them and everyone reads them."""
+"""Conversations: their records, which control creates and all services read."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -19,10 +19,10 @@ from relay_wire.position import START, Position
 
 State = Literal["open", "closing", "ended"]
 TalkOver = Literal["never", "requests", "always"]
-"""What a viewer says while the avatar speaks that interrupts it: nothing but an interrupt; texts and
-requests for clips too; microphone audio too, for clients that listen only while a button is held."""
+"""The messages of a viewer that interrupt the avatar while it speaks: only an interrupt; also texts and
+requests for clips; also microphone audio, for clients that send it only while a button is held."""
 PUSH = "push"
-"""The agent that says nothing: the app's backend does."""
+"""The agent that answers nothing: the app's backend sends the speech."""
 RECORD_FORMAT = 1
 """The format of the records this version writes. It grows when older versions can no longer read them."""
 
@@ -41,23 +41,23 @@ class Conversation(NamedTuple):
     codec: Codec
     created_ms: int
     agent: str = PUSH
-    """Who answers the viewers."""
+    """The name of the agent that answers the viewers."""
     talk_over: TalkOver = "never"
     creator: str = ""
-    """Id of the API key that created it; nothing when a gateway did."""
+    """Id of the API key that created it; empty when a gateway did."""
     owner: str = ""
-    """The worker that owns it, or did last."""
+    """The worker that owns it, or was the last to."""
     generation: int = 0
-    """The current term, 0 before the first owner."""
+    """The current generation, 0 before the first owner."""
     first_generation: int = 0
     last_position: Position = START
     """The position of the last frame."""
     turn: int = 0
     """The turn started last, 0 before the first."""
     turn_first: Position = START
-    """Where that turn begins."""
+    """The position of its first frame."""
     turn_before: Position = START
-    """Where the one before it begins."""
+    """The position of the first frame of the turn before."""
     turn_phase: Phase = "idle"
     """The phase of the last turn; ``idle`` also in a record of a version without this field."""
     turn_ends_at_ms: int = 0
@@ -67,19 +67,19 @@ class Conversation(NamedTuple):
     uplink_cursor: str = "0-0"
     """The last uplink entry that an owner has processed."""
     input_turn: int = 0
-    """The turn opened last at a door."""
+    """The turn opened last in the uplink."""
     input_state: InputState = "ended"
     """Whether its audio is still coming."""
     input_offset: int = 0
-    """Bytes of it that are in."""
+    """Bytes of it that are appended."""
     input_key: str = ""
-    """The key it was opened with."""
+    """Its idempotency key."""
     input_trace: Context = NO_TRACE
-    """The trace context it was opened with."""
+    """The trace context of its first speech."""
     stopped: int = 0
-    """The last turn that an interrupt or a barge-in cancelled, also while that waits behind speech."""
+    """The last turn that an interrupt or a barge-in cancelled, also while its entry is unread."""
     stop_reason: str = ""
-    """Why."""
+    """The reason of that interrupt."""
 
     def is_turn_current(self, now_ms: int) -> bool:
         """Whether the last turn is being published, or still plays, at a wall time."""
@@ -107,8 +107,8 @@ class Conversation(NamedTuple):
         """Read the hash.
 
         Raises:
-            Missing: It is no conversation's record: the store has none, or has lost it.
-            Unreadable: A field has no meaning, or a later version of the relay wrote it.
+            Missing: The hash is empty or not a record: Redis has none, or has lost it.
+            Unreadable: A field is damaged, or a later version of the relay wrote the record.
         """
         if b"state" not in fields:
             raise Missing(f"no record of conversation {conversation}")
@@ -121,7 +121,7 @@ class Conversation(NamedTuple):
     def salvage(
         cls, conversation: str, fields: Mapping[bytes, bytes], *, last_position: bytes = b"0-0"
     ) -> tuple["Conversation", dict[bytes, bytes]]:
-        """Read of the hash what can be read.
+        """Read the hash, with replacements for fields that cannot be read.
 
         Args:
             conversation: The id.
@@ -129,7 +129,7 @@ class Conversation(NamedTuple):
             last_position: Replaces the position of the last frame, if that field cannot be read.
 
         Returns:
-            The record, and the values that stand in it for those that cannot be read, by field.
+            The record, and the replacements by field.
         """
         values: dict[str, Any] = {}
         replaced: dict[bytes, bytes] = {}
@@ -171,10 +171,9 @@ async def attendance(client: RedisClient, keys: ConversationKeys, *, watched: bo
 
 
 async def count_live(client: RedisClient, space: KeySpace, creator: str) -> int:
-    """How many conversations of a creator have not ended.
+    """Count the conversations of a creator that have not ended.
 
-    Those that are created meanwhile may or may not be counted; after a Redis that lost its data, those
-    from before are not.
+    Those created meanwhile may or may not be counted; those from before a loss of Redis's data are not.
 
     Raises:
         Unavailable: Redis cannot be read now.
@@ -226,12 +225,12 @@ _turn = partial(_count, limit=2**32 - 1)
 
 
 class _Field(NamedTuple):
-    """How one field of the hash is read."""
+    """One field of the hash, and how it is read."""
 
     name: bytes
     read: Callable[[bytes], Any]
     default: bytes
-    """Its value where the hash has none, or none that can be read."""
+    """Its value if the hash has none, or none that can be read."""
     required: bool = False
 
 
@@ -266,4 +265,4 @@ _FIELDS: dict[str, _Field] = {
 }
 """By attribute of ``Conversation``."""
 RECORD_FIELDS = tuple(field.name for field in _FIELDS.values())
-"""What the hash can have, besides what only the scripts read."""
+"""The fields of the hash, besides those that only scripts read."""

@@ -13,7 +13,7 @@ The whole tree, with the errors of ``relay_redis.errors`` in brackets:
     - ``Fenced``: another owner has taken over
     - ``TailLost``: Redis has lost frames that were acknowledged
     - ``UplinkRejected``: the uplink does not accept an entry
-        - ``UplinkFull``: too much waits for the owner
+        - ``UplinkFull``: the uplink is at its limit
         - ``SpeakerBusy``: another turn is open
         - ``TurnClosed``: the turn accepts no more audio
         - ``InputMismatch``: the turn has other audio
@@ -63,25 +63,25 @@ class TailLost(StoreError):
     """Raised when the stream ends before the frame that should precede ours: nothing was written.
 
     Attributes:
-        seq: The last frame of this generation that the store has.
+        seq: The last frame of this generation that the stream has.
     """
 
     def __init__(self, seq: int) -> None:
-        super().__init__(f"the store has frames up to seq {seq} only")
+        super().__init__(f"the stream has frames up to seq {seq} only")
         self.seq = seq
 
 
 class Unreplicated(Unavailable):
-    """Raised when too few replicas of Redis have a chunk in time: repeat it."""
+    """Raised when too few replicas of Redis have confirmed a chunk in time: repeat it."""
 
 
 class UplinkRejected(StoreError):
     """Raised when the uplink does not accept an entry: nothing was appended.
 
     Attributes:
-        code: Which of the reasons, for tables and metrics.
-        turn: The turn concerned; 0 where there is none.
-        offset: Bytes of the turn that are appended; 0 where that is not the point.
+        code: The reason, for tables and metrics.
+        turn: The turn concerned; 0 for none.
+        offset: Bytes of the turn that are appended; 0 if the reason is not about them.
     """
 
     code: ClassVar[str]
@@ -99,7 +99,7 @@ class UplinkFull(UplinkRejected):
     retryable = True
 
     def __init__(self) -> None:
-        super().__init__("too much waits for the owner")
+        super().__init__("the uplink is at its limit")
 
 
 class SpeakerBusy(UplinkRejected):
@@ -117,7 +117,7 @@ class TurnClosed(UplinkRejected):
     code = "closed"
 
     def __init__(self, turn: int) -> None:
-        super().__init__(f"turn {turn} takes no more audio", turn=turn)
+        super().__init__(f"turn {turn} accepts no more audio", turn=turn)
 
 
 class InputMismatch(UplinkRejected):
@@ -127,7 +127,7 @@ class InputMismatch(UplinkRejected):
 
     def __init__(self, turn: int, offset: int) -> None:
         super().__init__(
-            f"turn {turn} has {offset} bytes, which is not what it has here", turn=turn, offset=offset
+            f"turn {turn} ends at byte {offset}, not where this audio ends", turn=turn, offset=offset
         )
 
 

@@ -1,8 +1,8 @@
-"""The heartbeat: whether what a process needs of Redis works, found out by using it.
+"""The heartbeat: a periodic use of Redis that decides readiness.
 
-A connection that stands says little: the server behind it may be a replica by now, the user may lack a
-permission, notifications may go nowhere. So each link writes and reads a key of its own now and then, and
-each subscription waits for a message that was published to it. Readiness is what the last beats have found.
+An open connection proves little: its server may have become a replica, the user may lack a permission,
+notifications may reach no subscriber. So each Redis client periodically writes and reads a key of its own,
+and each pub/sub client receives a message published to it. Readiness is the result of the last beats.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ HEALTHY = Gauge(
 )
 
 REOPEN_S = 10.0
-"""Least time between two attempts to mend a subscription by opening it again."""
+"""Least time between two reconnects of a pub/sub client without messages."""
 KEEP_MS = 30_000
 """How long the key of a heartbeat is kept."""
 
@@ -43,17 +43,18 @@ log = structlog.get_logger(__name__)
 
 
 class Heartbeat(Lifetime):
-    """Checks a process's Redis clients and subscriptions. Enter it to start; leaving stops it.
+    """Checks a process's Redis clients and pub/sub clients. Enter it to start; leaving stops it.
 
-    A client is fit when every server that it uses is a primary, lets it run a script that writes and use all
-    commands that the relay uses, and returns the written value. A subscription is fit when it receives a
-    message that a client has published. Connections to a demoted server are closed and opened again.
+    A client is healthy when every server that it uses is a primary, lets it run a script that writes and use
+    all commands that the relay uses, and returns the written value. A pub/sub client is healthy when it
+    receives a message that a client has published. Connections to a demoted server are closed and opened
+    again.
 
     Args:
         keys: The key space.
-        clients: To watch; the first publishes the messages that the subscriptions wait for.
-        subscriptions: To watch.
-        interval_s: Between two beats of each of them.
+        clients: To check; the first publishes the messages for the pub/sub clients.
+        subscriptions: Pub/sub clients to check.
+        interval_s: The time between two beats of each of them.
         timeout_s: How long a message may take.
     """
 
@@ -84,7 +85,7 @@ class Heartbeat(Lifetime):
             self._scope.spawn(self._repeat(beat), name=f"heartbeat-{beat.name}")
 
     def watch(self, subscription: PubSub) -> None:
-        """Watch one more subscription, until the end."""
+        """Check one more pub/sub client, until the end."""
         beat = self._beat_of(subscription)
         self._beats.append(beat)
         self._scope.spawn(self._repeat(beat), name=f"heartbeat-{beat.name}")
@@ -97,18 +98,18 @@ class Heartbeat(Lifetime):
         return [partition.heartbeat(f"{self._process}:{part}") for partition in self._partitions]
 
     async def wait_first_beats(self) -> None:
-        """Wait until everything has been tried once, at most as long as a message may take."""
+        """Wait for the first beat of each client, for ``timeout_s`` at most."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._timeout_s):
                 for beat in self._beats:
-                    await beat.tried.wait()
+                    await beat.has_result.wait()
 
     def readiness(self) -> str:
-        """Why the process would not do its work, or nothing."""
+        """The reasons why the process cannot work; empty when it can."""
         return self._reasons(optional=False)
 
     def degradation(self) -> str:
-        """Why the process does its work slower than it should, or nothing."""
+        """The reasons why the process works slower than it should; empty when there are none."""
         return self._reasons(optional=True)
 
     def _reasons(self, *, optional: bool) -> str:
@@ -119,63 +120,63 @@ class Heartbeat(Lifetime):
         while True:
             beat.due.clear()
             try:
-                found = await beat.beat()
+                failure = await beat.beat()
             except StoreError as error:
-                found = str(error)
-            if found and found != beat.found:
-                log.warning("redis does not serve", client=beat.name, reason=found)
-            elif beat.found and not found:
+                failure = str(error)
+            if failure and failure != beat.failure:
+                log.warning("redis does not serve", client=beat.name, reason=failure)
+            elif beat.failure and not failure:
                 log.info("redis serves", client=beat.name)
-            beat.found = found
-            beat.tried.set()
-            HEALTHY.labels(beat.name).set(not found)
+            beat.failure = failure
+            beat.has_result.set()
+            HEALTHY.labels(beat.name).set(not failure)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval_s):
                     await beat.due.wait()
 
 
 class ClientBeat:
-    """The heartbeat of one link.
+    """The heartbeat of one Redis client.
 
     Args:
-        client: It.
-        keys: A key per partition, for it alone.
+        client: The client.
+        keys: A key per partition, for this client alone.
     """
 
     optional = False
-    """Whether the process does its work without it."""
+    """Whether the process can work without it."""
 
     def __init__(self, client: RedisClient, keys: Sequence[str]) -> None:
         self.name = client.name
-        self.found = _NOTHING_YET
-        """What the last beat found, for people; nothing when all was well."""
+        self.failure = _NOTHING_YET
+        """Why the last beat failed, for people; empty when it succeeded."""
         self.due = asyncio.Event()
-        """Set when the next beat should not wait for its time."""
-        self.tried = asyncio.Event()
-        """Set with the first beat's end."""
+        """Set when the next beat should come at once."""
+        self.has_result = asyncio.Event()
+        """Set when the first beat has ended."""
         self._client = client
         self._keys = keys
-        self._tells_role = True
+        self._reports_role = True
         self._memory = MemoryReader(client)
         client.on_connect(self.due.set)
         HEALTHY.labels(self.name).set(0)
 
     def reason(self) -> str:
-        """Why the link does not serve now, or nothing."""
+        """Why the client does not serve now; empty when it does."""
         if self._client.connected:
-            return self.found
+            return self.failure
         return f"not connected: {self._client.disconnect_reason}"[:LIMIT]
 
     async def beat(self) -> str:
-        """Use every server of the link once. Returns what is wrong, or nothing.
+        """Use every server of the client once. Returns the failure; empty when there is none.
 
         Raises:
-            StoreError: The server refuses, or does not answer.
+            StoreError: The server refuses, or does not reply.
         """
         keys = self._client.one_per_server(self._keys)
         for key in keys:
-            if found := await self._use(key):
-                return found
+            if failure := await self._use(key):
+                return failure
         await self._memory.read(keys)
         return ""
 
@@ -191,26 +192,26 @@ class ClientBeat:
         )
         if fields != [b"beat", value.encode()]:
             client.reconnect(key)
-            return "what was written is not what is read"
+            return "the value read is not the value written"
         return ""
 
     async def _is_primary(self, key: str) -> bool:
-        if self._tells_role:
+        if self._reports_role:
             try:
                 return bool((await self._client.execute("ROLE", key=key))[0] == b"master")
             except Unavailable as error:
-                # A server that does not tell is asked no more: its writes tell as well.
-                self._tells_role = not str(error).startswith(("NOPERM", "ERR"))
+                # Not asked again of a server that refuses ROLE: a replica refuses the write, too.
+                self._reports_role = not str(error).startswith(("NOPERM", "ERR"))
         return True
 
 
 class PubSubBeat:
-    """The heartbeat of one subscription: a message that a link publishes comes through it.
+    """The heartbeat of one pub/sub client: it receives a message that a Redis client publishes.
 
     Args:
-        pubsub: It.
-        client: What publishes.
-        channels: A channel per partition, for it alone.
+        pubsub: The pub/sub client.
+        client: Publishes the messages.
+        channels: A channel per partition, for this client alone.
         timeout_s: How long a message may take.
     """
 
@@ -218,45 +219,45 @@ class PubSubBeat:
         self, pubsub: PubSub, client: RedisClient, channels: Sequence[str], *, timeout_s: float
     ) -> None:
         self.name = pubsub.name
-        self.found = _NOTHING_YET
+        self.failure = _NOTHING_YET
         self.due = asyncio.Event()
-        self.tried = asyncio.Event()
+        self.has_result = asyncio.Event()
         self._pubsub = pubsub
         self._client = client
         self._channels = channels
         self._timeout_s = timeout_s
-        self._told: dict[str, bytes] = {}
-        """What was heard last, by channel: nothing when its subscription stands; without it there is none."""
-        self._news = asyncio.Event()
+        self._received: dict[str, bytes] = {}
+        """The last message by channel: empty once it is subscribed, absent before."""
+        self._has_message = asyncio.Event()
         self._receivers: dict[str, int] = {}
         self._reopened_at = -REOPEN_S
         HEALTHY.labels(self.name).set(0)
 
     @property
     def optional(self) -> bool:
-        """Whether the process does its work without it: where the server knows no such thing, sweeps do."""
+        """Whether the process can work without it: on a server without sharded pub/sub, sweeps replace it."""
         refusal = self._pubsub.refusal
         return refusal is not None and refusal.reason == UNKNOWN_COMMAND
 
     def reason(self) -> str:
-        """Why the subscription does not serve now, or nothing."""
+        """Why the client does not receive messages now; empty when it does."""
         if (refusal := self._pubsub.refusal) is not None:
             return refusal.words
-        return self.found if self._pubsub.connected else "not connected"
+        return self.failure if self._pubsub.connected else "not connected"
 
     async def beat(self) -> str:
-        """Hear of every server once. Returns what is wrong, or nothing.
+        """Receive one message from every server. Returns the failure; empty when there is none.
 
         Raises:
             StoreError: The message could not be published.
         """
         for channel in self._client.one_per_server(self._channels):
-            if found := await self._hear_of(channel):
-                return found
+            if failure := await self._check_channel(channel):
+                return failure
         return ""
 
-    async def _hear_of(self, channel: str) -> str:
-        self._pubsub.subscribe(channel, self._hear)
+    async def _check_channel(self, channel: str) -> str:
+        self._pubsub.subscribe(channel, self._on_message)
         if (refusal := self._pubsub.refusal) is not None:
             return refusal.words
         try:
@@ -264,49 +265,49 @@ class PubSubBeat:
                 receivers = await self._publish(channel)
         except TimeoutError:
             self._reopen()
-            return f"no message came through within {self._timeout_s:g} s"
+            return f"no message received within {self._timeout_s:g} s"
         before = self._receivers.get(channel, 0)
         self._receivers[channel] = receivers
         if before > receivers == 0:
-            # The message came from a replica of the server that has it: we are at one that was demoted.
+            # The message came over replication: our connection is to a server that was demoted.
             self._reopen()
         return ""
 
     async def _publish(self, channel: str) -> int:
-        """Publish until the message comes through. Returns how many have it from that server itself."""
+        """Publish until the message is received. Returns the subscribers at the publishing server."""
         while True:
-            await self._until(lambda: channel in self._told)
+            await self._wait_until(lambda: channel in self._received)
             value = secrets.token_hex(4)
-            self._told[channel] = _PENDING
+            self._received[channel] = _PENDING
             receivers = await _write(self._client, channel, value, scripts.SUBSCRIBING, publish=True)
-            if self._told[channel] != value.encode():
-                await self._until(lambda: self._told[channel] != _PENDING)
-            if self._told[channel] == value.encode():
+            if self._received[channel] != value.encode():
+                await self._wait_until(lambda: self._received[channel] != _PENDING)
+            if self._received[channel] == value.encode():
                 return receivers
 
-    async def _until(self, condition: Callable[[], bool]) -> None:
+    async def _wait_until(self, condition: Callable[[], bool]) -> None:
         while not condition():
-            self._news.clear()
-            await self._news.wait()
+            self._has_message.clear()
+            await self._has_message.wait()
 
-    def _hear(self, channel: bytes, told: bytes) -> None:
-        if not told:
+    def _on_message(self, channel: bytes, message: bytes) -> None:
+        if not message:
             self.due.set()
-        self._told[channel.decode()] = told
-        self._news.set()
+        self._received[channel.decode()] = message
+        self._has_message.set()
 
     def _reopen(self) -> None:
         now = asyncio.get_running_loop().time()
         if now - self._reopened_at >= REOPEN_S:
             self._reopened_at = now
-            self._told.clear()
+            self._received.clear()
             self._pubsub.reconnect()
 
 
 async def _write(
     client: RedisClient, key: str, value: str, commands: Sequence[str], *, publish: bool = False
 ) -> int:
-    """Write a heartbeat, as a user that may use these commands. Returns how many it was published to.
+    """Write a heartbeat if the user may run these commands. Returns how many subscribers received it.
 
     Raises:
         Unavailable: It was not written: the server refuses, or the user lacks a permission.
@@ -316,5 +317,5 @@ async def _write(
         raise Unavailable(f"NOPERM this user may not use {beat.commands}"[:LIMIT])
     if beat.value != value.encode():
         client.reconnect(key)
-        raise Unavailable("another's reply came back")
+        raise Unavailable("the reply is another command's")
     return beat.receivers

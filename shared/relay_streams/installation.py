@@ -1,8 +1,8 @@
-"""The installation: what all processes of one relay must agree on, kept in Redis and compared.
+"""The installation: the constants that all processes of one relay share, kept in Redis and compared.
 
-The first process writes ``<prefix>:installation``, the others compare their settings with it. A process that
-disagrees when it starts does not run. The key is written again whenever it is missing: FLUSHALL removes it,
-and each running process restores it within ``COMPARE_S``.
+The first process writes ``<prefix>:installation``, the others compare their settings with it. A process whose
+settings differ at its start does not run. The key is written again whenever it is missing: after a FLUSHALL
+each running process restores it within ``COMPARE_S``.
 """
 
 import asyncio
@@ -21,11 +21,13 @@ from relay_settings.base import SettingsError
 from relay_streams.keys import KeySpace
 
 SCHEMA = 1
-"""The version of the keys' layout. Processes of two versions do not share one."""
+"""The version of the keys' layout. Processes of two versions cannot share a relay."""
 COMPARE_S = 10.0
-"""Between comparisons, besides one after each connect."""
+"""The time between comparisons, besides one after each connect."""
 
-DISAGREES = Gauge("relay_installation_disagrees", "Whether Redis names other constants than our settings.")
+DISAGREES = Gauge(
+    "relay_installation_disagrees", "Whether the constants in Redis differ from the settings of this process."
+)
 
 log = structlog.get_logger(__name__)
 
@@ -38,15 +40,15 @@ class Constants(msgspec.Struct, frozen=True):
 
 
 class Disagreement(SettingsError):
-    """Raised when Redis names other constants than our settings. The text names both and the way out."""
+    """Raised when the constants in Redis differ from our settings. The text has both and the remedy."""
 
 
 class Installation:
     """One process's comparison with its installation. Made by ``installed``.
 
     Args:
-        client: To Redis.
-        keys: The names and the partition count that this process uses.
+        client: Reads and writes the key.
+        keys: The prefix and the partition count of this process.
     """
 
     def __init__(self, client: RedisClient, keys: KeySpace) -> None:
@@ -56,34 +58,34 @@ class Installation:
         self._connected = asyncio.Event()
         self._problem = ""
         self.agreed = asyncio.Event()
-        """Set once Redis and our settings have agreed."""
+        """Set after the first comparison in which our settings agreed."""
         client.on_connect(self._connected.set)
 
     def readiness(self) -> str:
-        """Why the process must not take work, or nothing."""
+        """The reason why the process must not serve; empty when it may."""
         return self._problem if self.agreed.is_set() else "the installation in Redis is not compared yet"
 
     async def check(self) -> bool:
-        """Compare with what Redis has. Returns whether it has anything.
+        """Compare with the constants in Redis. Returns whether Redis has any.
 
         Raises:
             Disagreement: Redis has other constants.
-            StoreError: Redis cannot be asked now.
+            StoreError: Redis cannot be read now.
         """
         try:
             content = await self._client.execute("GET", self.keys.installation)
-        except Refused:  # not even text
+        except Refused:  # the key is not a string
             content = b""
-        return self._judge(content)
+        return self._verify(content)
 
     async def compare(self) -> None:
-        """Compare with what Redis has, and write ours where it has nothing. Raises as ``check`` does."""
+        """Compare with the constants in Redis, and write ours if it has none. Raises as ``check`` does."""
         if not await self.check():
             ours = msgspec.json.encode(self._ours)
-            self._judge(await self._client.execute("SET", self.keys.installation, ours, "NX", "GET"))
+            self._verify(await self._client.execute("SET", self.keys.installation, ours, "NX", "GET"))
         self.agreed.set()
 
-    def _judge(self, content: bytes | None) -> bool:
+    def _verify(self, content: bytes | None) -> bool:
         self._problem = "" if content is None else disagreement(self.keys.installation, self._ours, content)
         DISAGREES.set(bool(self._problem))
         if self._problem:
@@ -91,11 +93,11 @@ class Installation:
         return content is not None
 
     async def run(self) -> None:
-        """Compare after each connect, and now and then. Runs until cancelled.
+        """Compare after each connect and periodically. Runs until cancelled.
 
         Raises:
-            Disagreement: The first comparison that Redis answered found other constants. A later one makes
-                the process not ready, and ends nothing: whoever is served here goes on being served.
+            Disagreement: The first comparison found other constants. A later one makes the process not
+                ready, and ends nothing: clients that are connected continue to be served.
         """
         failures = 0
         while True:
@@ -107,12 +109,12 @@ class Installation:
             except Disagreement as error:
                 if not self.agreed.is_set():
                     raise
-                log.error("redis names other constants than our settings", error=str(error))
+                log.error("redis has other constants than our settings", error=str(error))
             except StoreError as error:
                 wait_s = RECONNECT_WAIT.compute(failures)
                 failures += 1
                 if self._client.connected:
-                    log.warning("the installation cannot be compared", error=str(error))
+                    log.warning("installation not compared", error=str(error))
             await self._pause(wait_s)
 
     async def _pause(self, wait_s: float) -> None:
@@ -127,16 +129,17 @@ class Installation:
 async def installed(client: RedisClient, keys: KeySpace, *, timeout_s: float) -> AsyncIterator[Installation]:
     """Compare this process with its installation while the block runs.
 
-    Where Redis cannot be reached in time the block begins all the same, and the process is not ready until
-    the comparison has been made.
+    If Redis cannot be reached in time, the block begins all the same, and the process is not ready until the
+    first comparison.
 
     Args:
-        client: To Redis, open.
-        keys: The names and the partition count that this process uses.
-        timeout_s: How long the beginning of the block may wait for Redis.
+        client: Reads and writes the key; open.
+        keys: The prefix and the partition count of this process.
+        timeout_s: How long the start of the block may wait for Redis.
 
     Raises:
-        Disagreement: Redis has other constants; also later, out of the block, when Redis was away before.
+        Disagreement: Redis has other constants; also later, out of the block, if Redis was unreachable
+            before.
     """
     installation = Installation(client, keys)
     try:
@@ -156,7 +159,7 @@ async def installed(client: RedisClient, keys: KeySpace, *, timeout_s: float) ->
 
 
 def disagreement(key: str, ours: Constants, content: bytes) -> str:
-    """What is wrong with the content of the key, or nothing."""
+    """The difference between the content of the key and our constants; empty when there is none."""
     try:
         theirs = msgspec.json.decode(content, type=Constants)
     except msgspec.MsgspecError:

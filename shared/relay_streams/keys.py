@@ -1,19 +1,5 @@
 """Keys: every name the relay uses in Redis, its type, and the partition it lives in.
 
-key                               type    content
-================================  ======  =====================================================
-relay:{pNN}:c:<id>:down           stream  id = position; ``f``, ``traceparent``, ``tracestate``
-relay:{pNN}:c:<id>:up             stream  speech, interrupts, reports on their way to the owner
-relay:{pNN}:c:<id>:meta           hash    the conversation's record (see ``conversations``)
-relay:{pNN}:c:<id>:lease          string  ``<owner> <generation>``, expires
-relay:{pNN}:unowned               stream  conversations that need an owner; group ``ingest``
-relay:{pNN}:leases                zset    conversation by lease expiry, in ms since the epoch
-relay:{pNN}:made:<creator>        set     conversations of one creator that have not ended
-relay:{pNN}:upkeep                string  the worker that looks after the partition's indexes, expires
-relay:{pNN}:heartbeat:<link>      hash    what a link of a process wrote last, and a channel; expires
-relay:installation                string  what all processes must agree on (see ``installation``)
-================================  ======  =====================================================
-=======
 ``KINDS`` is the list, from which names are built and types are found. Names begin with ``RELAY_KEY_PREFIX``:
 relays with different prefixes share a database without seeing each other. The channel on which a stream's
 notifications are published has the stream's own name, since channels and keys are separate name spaces.
@@ -62,7 +48,7 @@ KINDS: Final[Mapping[str, KeyKind]] = MappingProxyType(
         "down": KeyKind(
             "c:{}:down",
             "stream",
-            "the frames of a conversation: the id is the position, field `f` the frame, `traceparent` its"
+            "the frames of a conversation: the id is the position, field `f` the frame, `traceparent` and `tracestate` its"
             " trace context when the turn is sampled",
         ),
         "up": KeyKind("c:{}:up", "stream", "speech, interrupts and reports on their way to the owner"),

@@ -39,18 +39,18 @@ class Stop(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UplinkLimits:
-    """How much may wait for an owner, per conversation. At the limit ``UplinkFull`` refuses speech."""
+    """How much may be unread by the owner, per conversation. Beyond it appends raise ``UplinkFull``."""
 
     entries: int = 4096
     bytes: int = 16 * 1024 * 1024
     viewer_share: float = 0.5
-    """How much of both may be of viewers, so that they cannot keep speech out."""
+    """The share of both that viewers may use, so that they cannot block speech."""
     silence_ms: int = 30_000
-    """An open turn whose speaker is silent for longer takes no more."""
+    """An open turn whose speaker is silent for longer is cut."""
     replicas: int = 0
-    """Replicas of Redis that must have speech before it counts as in."""
+    """Replicas of Redis that must confirm speech before it counts as appended."""
     replicas_wait_ms: int = 1000
-    """How long they may take."""
+    """How long the confirmation may take."""
 
     @property
     def all(self) -> tuple[int, int]:
@@ -79,8 +79,8 @@ class Uplink:
     """Appends to ``up`` streams.
 
     All methods raise ``Missing`` or ``Ended`` when there is no conversation to append to, and
-    ``Unavailable`` when Redis cannot take it now, or too few replicas have it: then the entry may or may
-    not be in. Repeating a chunk is safe with its turn or its key, since what is in is not taken again.
+    ``Unavailable`` when Redis cannot run the script now, or too few replicas have the entry: it may or may
+    not be appended then. Repeating a chunk is safe with its turn or its key: no byte is appended twice.
     """
 
     def __init__(self, client: RedisClient, limits: UplinkLimits | None = None) -> None:
@@ -122,10 +122,11 @@ class Uplink:
 
         Raises:
             SpeakerBusy: Opening, while another turn's audio is still coming.
-            TurnClosed: The turn accepts no more, or the agent's owner has not acted on the last interrupt.
+            TurnClosed: The turn accepts no more audio, or the agent's owner has not processed the last
+                interrupt.
             Fenced: The owner of the agent has been replaced.
             InputMismatch: The turn is complete, or longer than the end given here, with other audio.
-            UplinkFull: Too much waits for the owner.
+            UplinkFull: The uplink is at its limit.
             OffsetGap: The audio before this piece is missing.
         """
         limits = self._limits

@@ -8,8 +8,9 @@ from scripts.reference.pages import FOLDER
 
 
 def test_the_check_names_the_pages_that_differ_and_no_other(tmp_path) -> None:
-    """Every service is loaded by a process of its own. Here the page of metrics is as in the tree."""
-    shutil.copy(FOLDER / "metrics.md", tmp_path)
+    """Every service is loaded by a process of its own. Here all other pages are as in the tree."""
+    for name in ("metrics.md", "redis-keys.md"):
+        shutil.copy(FOLDER / name, tmp_path)
     (tmp_path / "configuration.md").write_text("# Configuration\n", "utf-8")
 
     result = subprocess.run(
