@@ -87,6 +87,11 @@ class _Entry(msgspec.Struct, frozen=True):
         return 0
 
     @property
+    def is_interrupt(self) -> bool:
+        """Whether it interrupts: a queue of events keeps only the latest such event."""
+        return False
+
+    @property
     def talks_over(self) -> TalksOver:
         """The least ``talk_over`` of a conversation at which it interrupts the avatar; empty: at none."""
         return ""
@@ -140,6 +145,11 @@ class Interrupt(_Entry, frozen=True, omit_defaults=True, tag="interrupt"):
     upto: int = 0
     """Set when it is appended, to the turn opened last."""
     reason: str = ""
+
+    @property
+    def is_interrupt(self) -> bool:
+        """Always."""
+        return True
 
     def encode(self) -> Fields:
         """The stream fields, without ``c``."""

@@ -13,6 +13,7 @@ class _Control:
     __slots__ = ()
     priority = Priority.CONTROL
     size_bytes = 0
+    is_interrupt = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Started(_Control):
     """The first event: the agent runs."""
 
     resumed: bool
-    """Whether another worker owned the conversation before; the memory of its agent is lost."""
+    """Whether another worker owned the conversation before. The state of its agent is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Interrupted(_Control):
     Speech that plays or waits has ended. It may arrive when there was none.
     """
 
+    is_interrupt = True
     reason: str
 
 

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from relay_ingest.agents.events import Event, Interrupted
+from relay_ingest.agents.events import Event
 from relay_wire.uplink import Priority
 
 
@@ -27,12 +27,12 @@ class EventQueue:
     @property
     def has_interrupt(self) -> bool:
         """Whether the queue has an interrupt."""
-        return any(isinstance(event, Interrupted) for event in self._events)
+        return any(event.is_interrupt for event in self._events)
 
     def put(self, event: Event, now: float) -> list[Event]:
         """Add an event. Returns the events dropped for it, which may include itself."""
-        if isinstance(event, Interrupted):
-            self._events = deque(queued for queued in self._events if not isinstance(queued, Interrupted))
+        if event.is_interrupt:
+            self._events = deque(queued for queued in self._events if not queued.is_interrupt)
         self._events.append(event)
         self._size_bytes += event.size_bytes
         if self._unread_since is None:

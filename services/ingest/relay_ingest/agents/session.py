@@ -79,7 +79,7 @@ class AgentSession:
             audio: PCM: all of it, or an async generator of chunks of any length, which is closed in the end.
                 Yield chunks as soon as they exist, never paced. Without a sample there is no turn.
             barge_in: Interrupt the turns that play or wait, instead of waiting for them.
-            real_time: The chunks come no faster than they are played: 4 s are buffered first.
+            real_time: The chunks arrive no faster than they are played: 4 s are buffered first.
 
         Returns:
             Whether all of it is in the uplink. False: it was interrupted, or there is an interrupt that the
@@ -87,7 +87,7 @@ class AgentSession:
             more of it is played then.
 
         Raises:
-            AgentTimeout: No chunk came for ``RELAY_AGENT_TIMEOUT_S``. The turn has ended.
+            AgentTimeout: No chunk arrived for ``RELAY_AGENT_TIMEOUT_S``. The turn has ended.
             Exception: What the generator raises. The turn has ended.
 
         Cancelling is safe and ends the turn.
@@ -139,7 +139,7 @@ class AgentSession:
         """How long the agent has left events unread, without being busy in ``speak``."""
         return 0.0 if self._speaking.locked() else self._queue.unread_s(self._loop.time())
 
-    # --- parts ---------------------------------------------------------------------------------
+    # --- speech and events ---------------------------------------------------------------------------------
 
     async def _stream(self, audio: bytes | AsyncIterator[bytes], *, barge_in: bool, real_time: bool) -> None:
         try:
@@ -157,7 +157,7 @@ class AgentSession:
         REJECTED.labels("interrupted").inc()
 
     async def _publish_event(self, event: events.StreamEvent) -> None:
-        while self._is_backlogged():  # noqa: ASYNC110  # a number, which no event follows
+        while self._is_backlogged():  # noqa: ASYNC110  # a number, whose change sets no event
             await asyncio.sleep(_BACKLOG_POLL_S)
         self._publish(event)
         # An agent that publishes without a pause must not block the event loop.

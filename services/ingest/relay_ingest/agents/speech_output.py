@@ -17,14 +17,14 @@ from relay_telemetry.counter import counter
 from relay_wire.pcm import BYTES_PER_SAMPLE, chunk_bytes
 from relay_wire.uplink import Interrupt
 
-KEYS = "agent:"
-"""Prefix of the keys of agents' turns; control accepts no such key."""
+KEY_PREFIX = "agent:"
+"""Prefix of the keys of agents' turns; control accepts no key with it."""
 PREBUFFER_MS = 4000
 """How far ahead of playback a client must be so that its motion does not run out (facts 3)."""
 _ERRORS = (
     *UplinkRejected.__subclasses__(), Unavailable, Missing, Ended, Fenced, Refused, Unreadable,
 )  # fmt: skip
-"""What may prevent an agent's speech and is no fault of the agent."""
+"""Errors that reject an agent's speech without a fault of the agent."""
 REJECTED = counter(
     "relay_agent_rejected_total",
     "Speeches of agents that were rejected, interrupted or cut.",
@@ -34,7 +34,7 @@ REJECTED = counter(
 )  # fmt: skip
 _CHUNK_MS = 100
 _BUFFER_BYTES = 256 * 1024
-"""How much appended audio is kept in case Redis loses it."""
+"""Appended audio that is kept, in case Redis loses it."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
@@ -93,7 +93,7 @@ class SpeechOutput:
 
     def end_former_turn(self, record: Conversation) -> None:
         """End the turn that the agent of the former owner left open, with the audio it has."""
-        if record.input_state == "open" and record.input_key.startswith(KEYS):
+        if record.input_state == "open" and record.input_key.startswith(KEY_PREFIX):
             self._closing = self._spawn(self._end_turn(record.input_key))
 
     async def interrupt(self) -> None:
@@ -109,7 +109,7 @@ class SpeechOutput:
             real_time: The chunks come no faster than they are played: buffer ``PREBUFFER_MS`` first.
 
         Raises:
-            AgentTimeout: A chunk did not come in time.
+            AgentTimeout: A chunk did not arrive in time.
             SpeechTooLong: The speech was cut.
             StoreError: The uplink or Redis rejects it.
             Exception: What the generator raises.
@@ -126,7 +126,7 @@ class SpeechOutput:
             wait_s=self._limits.wait_s,
             chunk_bytes=chunk_bytes(_CHUNK_MS, self._sample_rate),
             buffer_bytes=_BUFFER_BYTES,
-            key=KEYS + new_key(),
+            key=KEY_PREFIX + new_key(),
             barge_in=barge_in,
             fence=self._fence(),
         )
@@ -148,7 +148,7 @@ class SpeechOutput:
             await self._close_source(chunks)
 
     async def _bounded(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-        """Whole samples, each chunk in time, no more than a speech may have."""
+        """Yield whole samples. Raises ``AgentTimeout`` for a late chunk, ``SpeechTooLong`` at the limit."""
         left = chunk_bytes(int(self._limits.speech_s * 1000), self._sample_rate)
         rest = b""
         while True:
@@ -158,7 +158,7 @@ class SpeechOutput:
             except StopAsyncIteration:
                 return
             except TimeoutError:
-                raise AgentTimeout("the speech's next chunk did not come") from None
+                raise AgentTimeout("the next chunk of the speech did not arrive") from None
             whole = len(pcm) - len(pcm) % BYTES_PER_SAMPLE
             rest = pcm[whole:]
             if allowed := pcm[: min(whole, left)]:
@@ -184,7 +184,7 @@ class SpeechOutput:
 
 
 async def prebuffered(chunks: AsyncGenerator[bytes], size_bytes: int) -> AsyncGenerator[bytes]:
-    """The same audio, held back until ``size_bytes`` of it are there, or all of it."""
+    """Yield the same audio, after buffering ``size_bytes`` of it, or all of it if it is shorter."""
     buffer = bytearray()
     is_full = False
     async with aclosing(chunks):

@@ -1,4 +1,4 @@
-"""The event queue: bounded, in order, and it knows how long it has gone unread."""
+"""The event queue: bounded, in order, with the time that events have been unread."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +31,7 @@ def test_the_queue_is_bounded(arrived: list[Event]) -> None:
     assert len(kept) <= 10
     assert (kept[0], kept[-1]) == (put[0], put[-1])
     remaining = iter(map(id, put))
-    assert all(id(event) in remaining for event in kept), "in the order they came"
+    assert all(id(event) in remaining for event in kept), "in the order of arrival"
     interrupts = [event for event in put if isinstance(event, Interrupted)]
     assert [event for event in kept if isinstance(event, Interrupted)] == interrupts[-1:]
     assert has_interrupt == bool(interrupts)

@@ -27,7 +27,7 @@ class ClipError(Exception):
 
 
 class Clips(Agent):
-    """Speaks files of one directory: mono 16-bit WAV, or bare PCM, at the conversation's sample rate. A new
+    """Speaks files of one directory: mono 16-bit WAV, or plain PCM, at the conversation's sample rate. A new
     request interrupts the clip that plays.
     """
 
@@ -55,7 +55,7 @@ def read_clip(directory: str, name: str, *, sample_rate: int, limit_bytes: int) 
     Only plain files of the directory itself can be read: no other directory, no symbolic link.
 
     Raises:
-        ClipError: There is no clip of this name, or it is too large or no such audio.
+        ClipError: There is no clip of this name, or it is too large or has another format.
     """
     data, suffix = _read(directory, name, limit_bytes)
     try:
@@ -80,7 +80,7 @@ def _read(directory: str, name: str, limit_bytes: int) -> tuple[bytes, str]:
 
 
 def _open_plain_file(path: str, flags: int) -> int:
-    # Follows no symbolic link, and does not wait for the other end of a pipe.
+    # Follows no symbolic link, and does not block on a pipe without a writer.
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 

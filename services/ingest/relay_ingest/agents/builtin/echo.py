@@ -5,10 +5,10 @@ from relay_wire.pcm import chunk_bytes
 
 
 class Echo(Agent):
-    """Repeats microphone audio once its end has arrived; of long audio, the last ``RELAY_AGENT_ECHO_S``.
+    """Repeats microphone audio after its end has arrived; of long audio, the last ``RELAY_AGENT_ECHO_S``.
 
-    A microphone is no faster than playback, so nothing is spoken before all of it is there: Motion Server
-    gets it at once, and the clients never run out of motion (facts 3).
+    A microphone delivers audio no faster than it plays. Motion Server therefore receives the whole recording
+    at once, so that clients never run out of motion (facts 3).
     """
 
     async def run(self, session: AgentSession) -> None:
