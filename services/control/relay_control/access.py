@@ -22,18 +22,18 @@ REFUSED = counter(
 )
 
 KEY = web.RequestKey("key", str)
-"""Where a guarded handler finds the id of the request's key."""
-_HOW = "send an API key as 'Authorization: Bearer <key>' or as X-API-Key"
+"""The id of the API key of a request, set before a guarded handler runs."""
+_INSTRUCTION = "send an API key as 'Authorization: Bearer <key>' or as X-API-Key"
 
 
 class Access:
     """Admits requests by their API key.
 
     Args:
-        settings: Control's.
+        settings: Control's settings.
 
     Raises:
-        SettingsError: ``RELAY_API_KEYS`` is not what it should be.
+        SettingsError: ``RELAY_API_KEYS`` is malformed.
     """
 
     def __init__(self, settings: ControlSettings) -> None:
@@ -44,7 +44,7 @@ class Access:
         self._rates = TokenBuckets(settings.key_requests_per_s, settings.key_requests_burst)
 
     def guard(self, handler: Handler, scope: Scope) -> Handler:
-        """The same handler, for keys that allow this."""
+        """Wrap a handler: it runs only for API keys with this scope."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
             request[KEY] = self.admit(request, scope).id
@@ -53,15 +53,15 @@ class Access:
         return guarded
 
     def admit(self, request: web.Request, scope: Scope) -> ApiKey:
-        """The request's key.
+        """Check the API key of a request and return it.
 
         Raises:
-            Problem: It has none, or its key lacks the scope or is over its rate.
+            Problem: The request has no known key, or the key lacks the scope or is over its rate.
         """
         key = self._keys.find(presented(request))
         if key is None:
             REFUSED.labels("unauthorized").inc()
-            raise Problem(problems.UNAUTHORIZED, _HOW)
+            raise Problem(problems.UNAUTHORIZED, _INSTRUCTION)
         self.pace(key.id)
         if not key.allows(scope):
             REFUSED.labels("scope").inc()
@@ -85,6 +85,6 @@ class Access:
 
 
 def presented(request: web.Request) -> str:
-    """The request's key or token; empty when it has none."""
+    """The credential that a request presents: an API key or a token; empty without one."""
     token = bearer(request)
     return request.headers.get("X-API-Key", "") if token is None else token

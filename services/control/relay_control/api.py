@@ -48,13 +48,13 @@ from relay_wire.problems import Problem
 from relay_wire.uplink import Close, Interrupt
 
 CREATED = Counter("relay_control_conversations_total", "Conversations created.")
-TOKENS = counter("relay_control_tokens_total", "Viewer tokens made.", role=Role)
+TOKENS = counter("relay_control_tokens_total", "Viewer tokens issued.", role=Role)
 
 _IDEMPOTENCY_KEY = "Idempotency-Key"
-_ENDING_S = 10
-"""When to ask again for a conversation: another may have ended."""
+_LIMIT_RETRY_S = 10
+"""``Retry-After`` at the limit of conversations: one of them may have ended by then."""
 _OWNER_RETRY_S = 5
-"""When to ask again for one that has no owner: a worker may have room, or have started."""
+"""``Retry-After`` without an owner: a worker may have capacity, or have started, by then."""
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ class NewConversation(msgspec.Struct, forbid_unknown_fields=True):
     sample_rate: int = 16000
     agent: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}\Z")] = PUSH
     talk_over: TalkOver | None = None
-    """None: requests, where an agent answers them."""
+    """None: ``requests`` for a conversation with an agent, else ``never``."""
 
 
 class NewToken(msgspec.Struct, forbid_unknown_fields=True):
@@ -80,9 +80,9 @@ class Api:
     """Control's resources.
 
     Args:
-        settings: Control's.
-        client: To Redis.
-        tokens: Makes viewer tokens.
+        settings: Control's settings.
+        client: The Redis client.
+        tokens: Issues viewer tokens.
     """
 
     def __init__(self, settings: ControlSettings, client: RedisClient, tokens: ViewerTokens) -> None:
@@ -95,13 +95,13 @@ class Api:
         self._uplink = Uplink(client, UplinkLimits.of(settings))
 
     def operations(self) -> list[Operation]:
-        """Every resource."""
+        """The operations of all resources."""
         conversations_, one = "/v1/conversations", "/v1/conversations/{id}"
         key = Parameter(
-            _IDEMPOTENCY_KEY, "header", "Repeating it speaks the turn once.",
+            _IDEMPOTENCY_KEY, "header", "Requests with the same key speak one turn, once.",
             {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^(?!agent:)[!-~]{1,128}$"},
         )  # fmt: skip
-        barge_in = Parameter("barge_in", "query", "Cancel what is spoken or waits.", {"type": "boolean"})
+        barge_in = Parameter("barge_in", "query", "Cancel the turns that play or wait.", {"type": "boolean"})
         return [
             Operation(
                 "POST", conversations_, self._create, Scope.CREATE, "Create a conversation", 201,
@@ -140,7 +140,7 @@ class Api:
                 ),
             ),
             Operation(
-                "GET", f"{one}/audio", self._audio, Scope.PUSH, "Speak live: a WebSocket", 101,
+                "GET", f"{one}/audio", self._audio, Scope.PUSH, "Stream speech over a WebSocket", 101,
                 problems=(
                     problems.UNKNOWN_CONVERSATION, problems.CONVERSATION_ENDED, problems.UPGRADE_REQUIRED,
                     problems.NO_OWNER, problems.OVERLOADED,
@@ -152,10 +152,10 @@ class Api:
     # --- conversations -------------------------------------------------------------------------
 
     async def _create(self, request: web.Request) -> web.Response:
-        wish = await self._body(request, NewConversation)
-        if wish.sample_rate not in SAMPLE_RATES:
+        body = await self._body(request, NewConversation)
+        if body.sample_rate not in SAMPLE_RATES:
             raise Problem(problems.INVALID_FIELD, f"sample_rate: one of {SAMPLE_RATES}", field="sample_rate")
-        avatar_id = wish.avatar_id or self._settings.avatar_id
+        avatar_id = body.avatar_id or self._settings.avatar_id
         if not avatar_id:
             raise Problem(
                 problems.INVALID_FIELD, "avatar_id: give one, or set SPATIUS_AVATAR_ID", field="avatar_id"
@@ -164,20 +164,20 @@ class Api:
             id=str(ULID()),
             state="open",
             avatar_id=avatar_id,
-            sample_rate=wish.sample_rate,
+            sample_rate=body.sample_rate,
             codec=Codec.PCM_S16LE,
             created_ms=time.time_ns() // 1_000_000,
             creator=request[KEY],
-            agent=wish.agent,
-            talk_over=wish.talk_over or ("never" if wish.agent == PUSH else "requests"),
+            agent=body.agent,
+            talk_over=body.talk_over or ("never" if body.agent == PUSH else "requests"),
         )
         limit = self._settings.key_conversations
         if await conversations.count_live(self._client, self._keys, record.creator) >= limit:
-            detail = f"the limit is {limit} that have not ended; end some"
-            raise Problem(problems.TOO_MANY_CONVERSATIONS, detail, retry_after_s=_ENDING_S)
+            detail = f"{limit} conversations of this key have not ended, which is the limit: end some of them"
+            raise Problem(problems.TOO_MANY_CONVERSATIONS, detail, retry_after_s=_LIMIT_RETRY_S)
         await conversations.create(self._client, self._keys.conversation(record.id), record)
         CREATED.inc()
-        return json_response(self._shown(record), status=201, Location=f"/v1/conversations/{record.id}")
+        return json_response(self._response(record), status=201, Location=f"/v1/conversations/{record.id}")
 
     async def _read(self, request: web.Request) -> web.Response:
         keys = self._conversation(request)
@@ -187,14 +187,14 @@ class Api:
         waits_s = attendance.waits_s
         if waits_s is not None:
             record = record._replace(owner="")
-        return json_response(self._shown(record, waits_s=int(waits_s or 0)))
+        return json_response(self._response(record, waits_s=int(waits_s or 0)))
 
     async def _delete(self, request: web.Request) -> web.Response:
         record = await self._record(request)
         if record.state == "open":
             await self._uplink.append(self._keys.conversation(record.id), Close("deleted"))
             record = record._replace(state="closing")
-        return json_response(self._shown(record), status=202)
+        return json_response(self._response(record), status=202)
 
     # --- turns ---------------------------------------------------------------------------------
 
@@ -229,7 +229,7 @@ class Api:
             if key:
                 raise
             await self._uplink.append(speech.keys, Interrupt(reason="uplink_full"))
-            detail = "too much waits to be spoken; the turn was cancelled"
+            detail = "the uplink is full; the turn was cancelled"
             raise Problem(problems.UPLINK_FULL, detail, retry_after_s=UPLINK_RETRY_S) from None
         finally:
             traces.record(
@@ -246,8 +246,8 @@ class Api:
                     semconv.AUDIO_BYTES: len(pcm),
                 },
             )
-        taken = TurnAccepted(speech.turn, len(pcm), duration_ms(len(pcm), record.sample_rate))
-        return json_response(taken, status=202)
+        accepted = TurnAccepted(speech.turn, len(pcm), duration_ms(len(pcm), record.sample_rate))
+        return json_response(accepted, status=202)
 
     async def _interrupt(self, request: web.Request) -> web.Response:
         turn = await self._uplink.append(self._conversation(request), Interrupt(reason="backend"))
@@ -257,7 +257,7 @@ class Api:
         check_upgrade(request)
         record = await self._attended(request)
         if record.state != "open":
-            raise Problem(problems.CONVERSATION_ENDED, "no more turns can be spoken")
+            raise Problem(problems.CONVERSATION_ENDED, "no further turn can be spoken")
         with self.speakers.admit():
             return await self._serve(request, record)
 
@@ -284,26 +284,26 @@ class Api:
     # --- tokens --------------------------------------------------------------------------------
 
     async def _token(self, request: web.Request) -> web.Response:
-        wish = await self._body(request, NewToken)
+        body = await self._body(request, NewToken)
         record = await self._record(request)
         if record.state == "ended":
             raise Ended
         token, expires_at = await self._tokens.mint(
             conversation=record.id,
-            role=wish.role,
-            ttl_s=wish.ttl_s or self._settings.token_ttl_s,
+            role=body.role,
+            ttl_s=body.ttl_s or self._settings.token_ttl_s,
         )
-        TOKENS.labels(wish.role.value).inc()
-        made = ViewerTokenResponse(token, expires_at, wish.role, self._stream_url(record.id))
-        return json_response(made, status=201, Cache_Control="no-store")
+        TOKENS.labels(body.role.value).inc()
+        response = ViewerTokenResponse(token, expires_at, body.role, self._stream_url(record.id))
+        return json_response(response, status=201, Cache_Control="no-store")
 
-    # --- parts ---------------------------------------------------------------------------------
+    # --- records, bodies and responses ---------------------------------------------------------
 
     async def _record(self, request: web.Request) -> Conversation:
         return await self._record_of(self._conversation(request))
 
     async def _record_of(self, keys: ConversationKeys) -> Conversation:
-        """The record. If it is damaged, the owner is asked to end the conversation, which replaces it."""
+        """Read a record. If it is damaged, append a close, so that its owner replaces it."""
         try:
             return await conversations.read(self._client, keys)
         except Unreadable as error:
@@ -312,14 +312,14 @@ class Api:
             raise
 
     def _conversation(self, request: web.Request) -> ConversationKeys:
-        """Keys of the conversation in the request's path."""
+        """The keys of the conversation that the request's path names."""
         conversation = request.match_info["id"]
         if not text.is_name(conversation):
             raise Missing("no conversation has such an id")
         return self._keys.conversation(conversation)
 
     async def _attended(self, request: web.Request) -> Conversation:
-        """The record of a conversation that has an owner, or will soon have."""
+        """Read the record of a conversation. Raises ``Problem`` if it has lacked an owner for too long."""
         keys = self._conversation(request)
         record, attendance = await asyncio.gather(
             self._record_of(keys), conversations.attendance(self._client, keys)
@@ -342,7 +342,7 @@ class Api:
     def _stream_url(self, conversation: str) -> str:
         return f"{self._settings.gateway_url.rstrip('/')}/v1/conversations/{conversation}/stream"
 
-    def _shown(self, record: Conversation, *, waits_s: int = 0) -> ConversationResponse:
+    def _response(self, record: Conversation, *, waits_s: int = 0) -> ConversationResponse:
         return ConversationResponse.of(record, self._stream_url(record.id), waits_s)
 
 

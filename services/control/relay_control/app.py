@@ -13,7 +13,7 @@ from relay_auth.viewer_tokens import ViewerTokens
 from relay_control import openapi
 from relay_control.access import Access
 from relay_control.api import Api
-from relay_control.bodies import leave_expecting
+from relay_control.bodies import defer_continue
 from relay_control.errors import PROBLEMS
 from relay_control.operation import Handler, Operation
 from relay_control.session_tokens import session_tokens
@@ -31,9 +31,9 @@ from relay_streams.scripts import SCHEMA
 
 DOCUMENT_PATH = "/openapi.json"
 SPEAKERS = web.AppKey("speakers", Speakers)
-"""Where the application has its open audio sockets."""
+"""The application's open audio sockets."""
 TOKENS = web.AppKey("tokens", ViewerTokens)
-"""Where it has the keys of viewer tokens."""
+"""The application's keys of viewer tokens."""
 
 
 async def application(
@@ -42,16 +42,16 @@ async def application(
     stack: AsyncExitStack,
     ready: Callable[[], bool] = lambda: True,
 ) -> web.Application:
-    """Control's routes.
+    """Create the application with control's routes.
 
     Args:
-        settings: Control's.
-        client: To Redis.
-        stack: Ends what the application uses.
-        ready: Whether the process takes requests, for probes.
+        settings: Control's settings.
+        client: The Redis client.
+        stack: Closes the tasks and connections of the application.
+        ready: Whether the process accepts requests; asked by probes.
 
     Raises:
-        SettingsError: Keys of backends or of tokens are not what they should be.
+        SettingsError: The API keys or the keys of viewer tokens are malformed.
     """
     access, tokens = Access(settings), ViewerTokens(settings)
     await tokens.open()
@@ -66,12 +66,12 @@ async def application(
     app[SPEAKERS], app[TOKENS] = api.speakers, tokens
     for operation in operations:
         handler = _guarded(access, operation)
-        app.router.add_route(operation.method, operation.path, handler, expect_handler=leave_expecting)
-    # In a thread: our version is read from the package's files.
+        app.router.add_route(operation.method, operation.path, handler, expect_handler=defer_continue)
+    # In a thread: the version is read from files of the package.
     document = msgspec.json.encode(await asyncio.to_thread(openapi.document, operations))
     app.router.add_get(DOCUMENT_PATH, partial(_serve_document, document))
     if settings.cors_origins:
-        _open_to_pages(app, settings.cors_origins)
+        _allow_origins(app, settings.cors_origins)
     return app
 
 
@@ -84,8 +84,8 @@ async def _serve_document(document: bytes, _request: web.Request) -> web.Respons
     return web.Response(body=document, content_type="application/json")
 
 
-def _open_to_pages(app: web.Application, origins: tuple[str, ...]) -> None:
-    """Let pages of these origins read answers; no cookie or other credential of a browser counts here."""
+def _allow_origins(app: web.Application, origins: tuple[str, ...]) -> None:
+    """Allow pages of these origins to read responses (CORS). Cookies do not count as credentials."""
     options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
         allow_headers="*", allow_methods="*", expose_headers="*"
     )
@@ -96,7 +96,7 @@ def _open_to_pages(app: web.Application, origins: tuple[str, ...]) -> None:
 
 
 async def _vary_by_origin(_request: web.Request, response: web.StreamResponse) -> None:
-    # Also answers to requests without one: a cache must not give them to a page.
+    # Also on responses to requests without an origin: a cache must not serve them to a page.
     response.headers.add(hdrs.VARY, hdrs.ORIGIN)
 
 

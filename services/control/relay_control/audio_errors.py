@@ -18,15 +18,15 @@ from relay_wire.close_codes import CloseCode, ReconnectAdvice
 from relay_wire.pcm import Unsupported, check_rate
 
 _OWN_TEXT = (Ended, UplinkFull, Missing)
-"""Errors whose text is ours: that of others may repeat the server's."""
+"""Errors whose text the relay writes. The text of others may quote Redis."""
 _ANSWERS: Mapping[type[UplinkRejected], tuple[str, str, bool]] = {
     SpeakerBusy: (
         "turn-open", "turn {turn} is being spoken by someone else; start with barge_in to cancel it", True
     ),
-    InputMismatch: ("mismatch", "{error}: it was given other audio before", False),
+    InputMismatch: ("mismatch", "{error}: its earlier audio was different", False),
     AudioLost: (
         "audio-lost",
-        "Redis has lost audio that was acknowledged; start with this turn again to see how much",
+        "Redis has lost audio that was acknowledged; start this turn again to read its offset",
         True,
     ),
 }  # fmt: skip
@@ -42,7 +42,7 @@ def rejection(error: UplinkRejected) -> audio_socket.Error:
 
 
 def closing(error: StoreError, errors: ErrorTable) -> tuple[CloseCode, audio_socket.Error]:
-    """The close code of an error that the socket cannot outlive, and the message to send before."""
+    """The close code for an error that ends the socket, and the message to send before the close."""
     problem = errors.problem(error)
     code = close_codes.of_problem(problem.kind)
     text = str(error) if isinstance(error, _OWN_TEXT) else problem.detail
@@ -51,10 +51,10 @@ def closing(error: StoreError, errors: ErrorTable) -> tuple[CloseCode, audio_soc
 
 
 def check_format(start: audio_socket.Start, sample_rate: int) -> None:
-    """Compare the audio that a turn announces with the conversation's.
+    """Check the audio format that a turn announces against the conversation's.
 
     Raises:
-        AudioError: The avatar cannot speak it.
+        AudioError: The formats differ.
     """
     if start.sample_rate is not None:
         check_rate(int(start.sample_rate), sample_rate)

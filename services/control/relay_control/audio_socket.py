@@ -1,7 +1,7 @@
 """The audio socket: a backend streams the speech of turns while it is synthesised.
 
-Two tasks: one reads the socket into a queue, the other appends the queue to the uplink. So pings are answered
-and an interrupt is seen while audio waits for capacity.
+One task reads the socket into a queue, another appends the queue to the uplink: while audio waits for
+capacity, pings are still answered and an interrupt is still received.
 """
 
 import asyncio
@@ -71,11 +71,11 @@ class AudioSocket:
     """One audio socket.
 
     Args:
-        websocket: Open.
+        websocket: The open WebSocket.
         uplink: Appends the speech.
         keys: The conversation.
-        sample_rate: Its sample rate.
-        limits: Bounds.
+        sample_rate: The conversation's sample rate.
+        limits: The bounds.
         errors: The problem of each error of the store.
         trace: Trace context of the upgrade request, for turns without one.
     """
@@ -128,10 +128,10 @@ class AudioSocket:
                 self._queue.drop_before(None)
 
     async def drain(self) -> None:
-        """Close, so that the speaker resumes at another process after the byte acknowledged last."""
+        """Close the socket; the speaker resumes at another process after the last acknowledged byte."""
         self._leaving = True
         self._queue.drop_before(None)
-        text = "this process is leaving: connect again and go on after the last ack"
+        text = "this process is shutting down: connect again and resume after the last ack"
         await self._send(audio_socket.Error("restarting", text, retryable=True))
         await self._websocket.close(code=RESTART.code, message=RESTART.name.encode())
 
@@ -192,7 +192,7 @@ class AudioSocket:
         try:
             await self._end()
         except StoreError as error:
-            log.info("a turn left open could not be ended", conversation=self._keys.id, error=str(error))
+            log.info("open turn not ended", conversation=self._keys.id, error=str(error))
 
     async def _on_bad_message(self, error: audio_socket.AudioSocketError) -> CloseCode | None:
         BAD_MESSAGES.labels("text").inc()
@@ -238,7 +238,7 @@ class AudioSocket:
         RESUMES.labels(found.state if found else "unknown").inc()
         if found is None:
             if start.turn:
-                text = f"turn {start.turn} is none of the last eight"
+                text = f"turn {start.turn} is not among the last eight"
                 await self._discard("unknown", audio_socket.Error("unknown-turn", text, retryable=False))
             else:
                 await self._send(audio_socket.Ack(0, 0))
@@ -315,7 +315,7 @@ class AudioSocket:
         except AudioError as error:
             text = str(error)
         if self._reader.odd:
-            text = text or "the turn's audio ended in the middle of a sample; its last byte was dropped"
+            text = text or "the turn's audio ended in the middle of a sample; its last byte was discarded"
         if text:
             BAD_MESSAGES.labels("odd-bytes").inc()
             await self._send(audio_socket.Error("unsupported-audio", text, retryable=False))
@@ -343,17 +343,19 @@ class AudioSocket:
         self._reset()
 
     async def _on_turn_closed(self, closed: TurnClosed) -> None:
-        """Answer that the turn is closed, and why if the reason is the speaker's own silence."""
+        """Answer that the turn is closed, with the reason if it is the speaker's own silence."""
         await self._discard("interrupted", audio_socket.Interrupted(closed.turn))
         now, limits = self._loop.time(), self._limits
         if now - self._alive_at > limits.silence_s:
-            text = f"the turn was over after {limits.silence_s:g} s of silence: send hold to keep one open"
+            text = (
+                f"the turn was ended after {limits.silence_s:g} s of silence: send hold to keep a turn open"
+            )
         elif now - self._appended_at >= limits.hold_s:
             text = f"a turn may be held open for {limits.hold_s:g} s"
         else:
             return
         await self._send(
-            audio_socket.Error("input-timeout", f"{text}; what comes is thrown away", retryable=False)
+            audio_socket.Error("input-timeout", f"{text}; further audio is discarded", retryable=False)
         )
 
     def _new_input(self) -> TurnInput:

@@ -1,4 +1,4 @@
-"""The WebSocket of the audio socket: messages in, answers out, and how it closes."""
+"""The WebSocket of the audio socket: receives messages, sends answers, and classifies the close."""
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -11,9 +11,9 @@ from relay_wire import audio_socket, close_codes
 from relay_wire.close_codes import TOO_BIG, ReconnectAdvice
 
 _HEARTBEAT_S = 20.0
-"""How often a socket is probed. Half of it without an answer is the end."""
+"""Interval of pings. A socket that does not answer within half of it is closed."""
 _NO_STATUS = frozenset({0, 1005})
-"""Close frames without a code: what ``close()`` sends in many languages. aiohttp makes 0 of it."""
+"""Close frames without a code: what ``close()`` sends in many languages. aiohttp reports 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class AudioSocketLimits:
     """Bounds of an audio socket."""
 
     wait_s: float
-    """How long a chunk may wait for capacity."""
+    """Longest wait of a chunk for capacity."""
     silence_s: float
     """Silence after which the uplink closes a turn."""
     hold_s: float
@@ -29,17 +29,17 @@ class AudioSocketLimits:
     tail_bytes: int
     """Size of a turn's send buffer, in case Redis loses audio."""
     queue_bytes: int
-    """How much may wait here; at the limit the socket is not read."""
+    """Size of the speech queue; at the limit the socket is not read."""
     message_bytes: int
-    """The largest message."""
+    """Largest message."""
     join_ms: int
     """How long a short piece waits to be joined with the next."""
     chunk_ms: int
-    """Pieces of this length are not joined."""
+    """Length at which a piece is not joined any more."""
 
     @classmethod
     def of(cls, settings: ControlSettings) -> "AudioSocketLimits":
-        """The limits that the settings give."""
+        """Read the limits from the settings."""
         return cls(
             wait_s=settings.uplink_wait_s,
             silence_s=settings.silence_s,
@@ -66,7 +66,7 @@ class AudioWebSocket(web.WebSocketResponse):
     async def incoming(
         self,
     ) -> AsyncIterator[bytes | audio_socket.FromSpeaker | audio_socket.AudioSocketError]:
-        """What the speaker sends, until the socket closes."""
+        """The messages of the speaker, until the socket closes."""
         code = None
         async for message in self:
             if message.type is WSMsgType.ERROR:
@@ -78,7 +78,7 @@ class AudioWebSocket(web.WebSocketResponse):
     async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
         """Close; after a message that was too large, an error is sent first."""
         if code == TOO_BIG.code:
-            text = f"a message may have {self._limit_bytes} bytes: send the audio in pieces"
+            text = f"a message may have at most {self._limit_bytes} bytes: send the audio in pieces"
             await self.send_message(audio_socket.Error("too-big", text, retryable=False))
         return await super().close(code=code, message=message, drain=drain)
 
@@ -99,7 +99,7 @@ def _item(message: WSMessage) -> bytes | audio_socket.FromSpeaker | audio_socket
 
 
 def _is_final(code: int | None) -> bool:
-    """Whether no speaker resumes the turn after a close with this code."""
+    """Whether a close with this code means that the speaker will not resume its turn."""
     if code is None:
         return False
     return code in _NO_STATUS or code == TOO_BIG.code or close_codes.advice(code) is ReconnectAdvice.FINAL

@@ -1,4 +1,4 @@
-"""Request bodies: read once the request is admitted, within a size, a time and the process's memory."""
+"""Request bodies: read after the request is admitted, within limits of size, time and memory."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,19 +14,21 @@ from relay_wire.problems import Problem
 
 BODY_BYTES = Gauge("relay_control_body_bytes", "Bytes of request bodies held now.")
 REFUSED = counter(
-    "relay_control_bodies_refused_total", "Request bodies given up.", reason=("large", "slow", "full")
+    "relay_control_bodies_refused_total",
+    "Request bodies refused: too large, too slow, or no memory left.",
+    reason=("large", "slow", "full"),
 )
 JSON_BYTES = 64 * 1024
-"""Largest body of an operation that reads JSON."""
+"""Largest JSON body."""
 _CONTINUE = "100-continue"
 _RETRY_S = 1
 
 
 class Bodies:
-    """Reads bodies, and knows how much of them the process holds.
+    """Reads request bodies, and counts their bytes against the limit of the process.
 
     Args:
-        settings: Control's: the limits.
+        settings: Control's settings.
     """
 
     def __init__(self, settings: ControlSettings) -> None:
@@ -37,17 +39,17 @@ class Bodies:
 
     @asynccontextmanager
     async def audio(self, request: web.Request) -> AsyncIterator[bytes]:
-        """A turn's audio. Its memory counts until the block ends.
+        """Read the audio of a turn. Its bytes count against the limit until the block ends.
 
         Raises:
-            Problem: It is larger than a turn may be, comes too slowly, or the process holds too much.
+            Problem: The body is too large, arrives too slowly, or exceeds the limit of the process.
         """
         async with self._read(request, self._turn_bytes) as body:
             yield body
 
     @asynccontextmanager
     async def json(self, request: web.Request) -> AsyncIterator[bytes]:
-        """As ``audio``, for a small body."""
+        """Read a small body, as ``audio`` does."""
         async with self._read(request, min(JSON_BYTES, self._turn_bytes)) as body:
             yield body
 
@@ -55,7 +57,7 @@ class Bodies:
     async def _read(self, request: web.Request, most_bytes: int) -> AsyncIterator[bytes]:
         if (request.content_length or 0) > most_bytes:
             raise _refused("large", most_bytes)
-        await _go_ahead(request)
+        await _send_continue(request)
         pieces: list[bytes] = []
         size = 0
         try:
@@ -82,11 +84,11 @@ class Bodies:
         BODY_BYTES.inc(change)
 
 
-async def leave_expecting(_request: web.Request) -> None:
-    """The ``Expect`` handler of a route: the answer is given by ``Bodies``, to who is admitted."""
+async def defer_continue(_request: web.Request) -> None:
+    """The ``Expect`` handler of a route: ``Bodies`` sends 100 once a request is admitted."""
 
 
-async def _go_ahead(request: web.Request) -> None:
+async def _send_continue(request: web.Request) -> None:
     expected = request.headers.get(hdrs.EXPECT, "").lower()
     if expected == _CONTINUE and request.version == HttpVersion11:
         writer = request._payload_writer  # noqa: SLF001  # aiohttp's own handler does the same
@@ -98,7 +100,9 @@ def _refused(reason: str, limit: float) -> Problem:
     REFUSED.labels(reason).inc()
     match reason:
         case "large":
-            return Problem(problems.TOO_LARGE, f"a body has at most {limit} bytes here", limit_bytes=limit)
+            return Problem(problems.TOO_LARGE, f"the body may have at most {limit} bytes", limit_bytes=limit)
         case "slow":
-            return Problem(problems.REQUEST_TIMEOUT, f"a body comes within {limit:g} s here")
-    return Problem(problems.OVERLOADED, "this process holds as many bodies as it may", retry_after_s=_RETRY_S)
+            return Problem(problems.REQUEST_TIMEOUT, f"the body did not arrive within {limit:g} s")
+    return Problem(
+        problems.OVERLOADED, "the request bodies of this process are at their limit", retry_after_s=_RETRY_S
+    )

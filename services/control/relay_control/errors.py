@@ -1,4 +1,4 @@
-"""Errors of the store, as problems: the one table of control's answers."""
+"""Errors of the store and the problem that each becomes: the one table for control."""
 
 from relay_redis.errors import StoreError, Unavailable, Unencodable
 from relay_runtime.http import Translations
@@ -34,21 +34,21 @@ def _input_mismatch(error: InputMismatch) -> Problem:
 
 
 def _uplink_full(_error: UplinkFull) -> Problem:
-    detail = "too much waits to be spoken; post again with the same key to go on"
+    detail = "the uplink is full; post again with the same key to resume"
     return Problem(problems.UPLINK_FULL, detail, retry_after_s=UPLINK_RETRY_S)
 
 
 PROBLEMS: Translations = {
     Missing: (problems.UNKNOWN_CONVERSATION, "there is no conversation with this id"),
     Unreadable: (problems.UNREADABLE_RECORD, "the conversation's record is damaged, or of a later version"),
-    Ended: (problems.CONVERSATION_ENDED, "the conversation is over"),
+    Ended: (problems.CONVERSATION_ENDED, "the conversation has ended"),
     SpeakerBusy: _speaker_busy,
     TurnClosed: _turn_closed,
     InputMismatch: _input_mismatch,
     UplinkFull: _uplink_full,
     Unreplicated: (problems.STORE_UNAVAILABLE, "too few replicas of Redis have the speech; post it again"),
     Unavailable: (problems.STORE_UNAVAILABLE, "Redis cannot be reached, or did not answer in time"),
-    Unencodable: (problems.BAD_REQUEST, "the request has text that is no Unicode"),
-    StoreError: (problems.STORE_UNAVAILABLE, "Redis refuses what is asked of it"),
+    Unencodable: (problems.BAD_REQUEST, "the request has text that is not Unicode"),
+    StoreError: (problems.STORE_UNAVAILABLE, "Redis refused a command"),
 }
 """By exception, the more specific first."""

@@ -1,4 +1,4 @@
-"""Media types: what a posted turn says it is, checked with what it is before anything is spoken."""
+"""Media types: checks the declared type of a posted turn, and its content against it."""
 
 import re
 from email.message import Message
@@ -10,9 +10,9 @@ from relay_wire.wav import NotAWav
 
 WAV_TYPES = ("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave", "audio/vnd.wav", "audio/x-pn-wav")
 PCM_TYPES = ("audio/pcm", "audio/l16", "application/octet-stream")
-"""Little-endian, ``audio/l16`` too: synthesisers that send it mean that, whatever RFC 2586 says."""
+"""Little-endian. ``audio/l16``, too: synthesisers send it so, although RFC 2586 has big-endian."""
 
-_RATE = ("rate", "samplerate", "sampleratehertz", "samplingrate", "frequency")
+_RATES = ("rate", "samplerate", "sampleratehertz", "samplingrate", "frequency")
 _NUMBERS = {
     "channels": 1, "channel": 1, "channelcount": 1, "numchannels": 1,
     "bits": 16, "bitdepth": 16, "depth": 16, "bitspersample": 16, "samplesize": 16, "samplewidth": 16,
@@ -28,23 +28,23 @@ _ALIASES = {
     "endianness": "endian", "byteorder": "endian",
 }  # fmt: skip
 _SEPARATORS = str.maketrans("", "", "-_ ")
-"""Between the words of a parameter, which senders write as they like."""
+"""Separators within the name of a parameter, which senders write in different ways."""
 _NUMBER = re.compile(r"[0-9]{1,9}(?:\.0{1,9})?")
 _CONTENT_TYPE = "Content-Type"
 _DEFAULT = "application/octet-stream"
-_HOW = "send audio/wav, or mono PCM16 little-endian as audio/pcm"
+_SUPPORTED = "send audio/wav, or mono PCM16 little-endian as audio/pcm"
 
 
 def samples_of(body: bytes, content_type: str, sample_rate: int) -> bytes:
-    """The PCM in a request's body.
+    """Read the PCM of a request body.
 
     Args:
         body: The whole body.
-        content_type: The header, with its parameters; empty when there is none.
-        sample_rate: What the conversation speaks at; nothing resamples.
+        content_type: The header, with its parameters; empty without one.
+        sample_rate: The conversation's sample rate. Nothing is resampled.
 
     Raises:
-        Problem: The body is not audio, or not audio this conversation can speak.
+        Problem: The body is not audio, or not in the conversation's format.
     """
     is_wav = check_type(content_type, sample_rate)
     if not body:
@@ -59,18 +59,18 @@ def samples_of(body: bytes, content_type: str, sample_rate: int) -> bytes:
 
 
 def check_type(content_type: str, sample_rate: int) -> bool:
-    """Compare a media type with what the conversation speaks. Whether it promises a WAV file.
+    """Check a media type against the conversation's format. Returns whether it declares a WAV file.
 
     Raises:
-        Problem: It is none of ours, or has a parameter that does not suit.
+        Problem: The type is not supported, or a parameter contradicts the format.
     """
     if content_type and not text.is_name(content_type, most_chars=256):
-        raise Problem(problems.UNSUPPORTED_MEDIA, f"{_CONTENT_TYPE}: {_HOW}")
+        raise Problem(problems.UNSUPPORTED_MEDIA, f"{_CONTENT_TYPE}: {_SUPPORTED}")
     header = Message()
     header[_CONTENT_TYPE] = content_type or _DEFAULT
     kind = header.get_content_type()
     if kind not in WAV_TYPES + PCM_TYPES:
-        raise Problem(problems.UNSUPPORTED_MEDIA, f"content type {kind!r}: {_HOW}")
+        raise Problem(problems.UNSUPPORTED_MEDIA, f"content type {kind!r}: {_SUPPORTED}")
     for name, value in header.get_params([])[1:]:
         _check_parameter(str(name).lower(), str(value).lower(), sample_rate)
     return kind in WAV_TYPES
@@ -81,14 +81,14 @@ def _check_parameter(name: str, value: str, sample_rate: int) -> None:
     name = _ALIASES.get(name, name)
     shown = f"{_CONTENT_TYPE}: {name}={value}"
     if name in _WORDS and value.translate(_SEPARATORS) not in _WORDS[name]:
-        raise Problem(problems.UNSUPPORTED_MEDIA, f"{shown}: {_HOW}")
-    if name not in _RATE and name not in _NUMBERS:
+        raise Problem(problems.UNSUPPORTED_MEDIA, f"{shown}: {_SUPPORTED}")
+    if name not in _RATES and name not in _NUMBERS:
         return
     if not _NUMBER.fullmatch(value.strip()):
-        raise Problem(problems.UNSUPPORTED_MEDIA, f"{shown} is no number")
+        raise Problem(problems.UNSUPPORTED_MEDIA, f"{shown} is not a number")
     number = int(value.partition(".")[0])
     try:
-        if name in _RATE:
+        if name in _RATES:
             check_rate(number, sample_rate)
     except AudioError as error:
         raise _refused(error) from None

@@ -1,4 +1,4 @@
-"""The OpenAPI document: made from the table of operations and from the structs they read and say."""
+"""The OpenAPI document: generated from the table of operations and the structs of their bodies."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,13 +16,13 @@ _GUARDED = (problems.UNAUTHORIZED, problems.FORBIDDEN, problems.RATE_LIMITED)
 _METHODS_WITH_BODY = ("POST", "PUT", "PATCH")
 _ABOUT = """Create conversations, speak into them, make viewer tokens.
 
-Live speech goes over a WebSocket, `/v1/conversations/{id}/audio`: docs/reference/audio-socket.md.
+Live speech uses a WebSocket, `/v1/conversations/{id}/audio`: docs/reference/audio-socket.md.
 Every error is a problem object (RFC 9457); its `type` ends in the name of the problem.
 """
 
 
 def document(operations: Sequence[Operation]) -> dict[str, Any]:
-    """The document, OpenAPI 3.1."""
+    """Generate the document, in OpenAPI 3.1."""
     structs = [kind for operation in operations for kind in (operation.body, operation.answer) if kind]
     _, schemas = msgspec.json.schema_components(structs, ref_template=_SCHEMAS)
     paths: dict[str, dict[str, Any]] = {}
@@ -52,7 +52,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "security": [{"bearer": []}, {"apiKey": []}] if operation.guarded else [],
     }
     if operation.body is not None:
-        # No body is an empty one.
+        # Not required: a missing body counts as an empty one.
         described["requestBody"] = {"content": {"application/json": {"schema": _ref(operation.body)}}}
     elif operation.media:
         binary = {"schema": {"type": "string", "format": "binary"}}
@@ -68,15 +68,13 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         for each in operation.parameters
     ]
     if "{id}" in operation.path:
-        about = "The conversation."
-        parameters.append(
-            {"name": "id", "in": "path", "required": True, "description": about, "schema": {"type": "string"}}
-        )
+        conversation = {"description": "The conversation's id.", "schema": {"type": "string"}}
+        parameters.append({"name": "id", "in": "path", "required": True, **conversation})
     return parameters
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
-    success: dict[str, Any] = {"description": "Done."}
+    success: dict[str, Any] = {"description": "Success."}
     if operation.answer is not None:
         success["content"] = {"application/json": {"schema": _ref(operation.answer)}}
     responses = {str(operation.status): success}
@@ -86,18 +84,18 @@ def _responses(operation: Operation) -> dict[str, Any]:
     if operation.body is not None or operation.media:
         kinds |= {problems.REQUEST_TIMEOUT, problems.OVERLOADED}
     for kind in sorted(kinds):
-        _add(responses, kind)
+        _add_problem(responses, kind)
     return responses
 
 
-def _add(responses: dict[str, Any], kind: ProblemType) -> None:
-    said = f"`{kind.name}`: {kind.title}."
+def _add_problem(responses: dict[str, Any], kind: ProblemType) -> None:
+    text = f"`{kind.name}`: {kind.title}."
     known = responses.get(str(kind.status))
     if known is not None:
-        known["description"] += f" {said}"
+        known["description"] += f" {text}"
         return
     responses[str(kind.status)] = {
-        "description": said,
+        "description": text,
         "content": {problems.CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
 

@@ -1,4 +1,4 @@
-"""Operations: what control offers; routes, access and the OpenAPI document are made from them."""
+"""Operations of control: the table that routes, access and the OpenAPI document are made from."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Parameter(NamedTuple):
-    """Something an operation reads beside its path and body."""
+    """A query or header parameter of an operation."""
 
     name: str
     where: str
@@ -28,18 +28,18 @@ class Operation(NamedTuple):
     path: str
     handler: Handler
     scope: Scope | None
-    """What a key must allow; None: any, or the handler asks by itself."""
+    """The scope that the API key must have; None: the handler checks access itself."""
     summary: str
     status: int
     answer: type | None = None
-    """What its success has as JSON; None: nothing."""
+    """The struct of a successful response; None: no JSON."""
     body: type | None = None
-    """What it reads as JSON."""
+    """The struct of a JSON body."""
     media: tuple[str, ...] = ()
-    """What it reads instead of JSON."""
+    """The media types of a body that is not JSON."""
     parameters: tuple[Parameter, ...] = ()
     problems: tuple[ProblemType, ...] = ()
-    """How it can fail, beside what every operation can."""
+    """The problems of this operation, besides those of every operation."""
     description: str = ""
     guarded: bool = True
-    """Whether it asks who is there."""
+    """Whether the request must have a credential."""

@@ -1,4 +1,4 @@
-"""Responses: the JSON of control's operations that succeed."""
+"""Responses: the JSON of successful operations."""
 
 from typing import Any, Literal
 
@@ -28,13 +28,13 @@ class ConversationResponse(msgspec.Struct, frozen=True):
     turn: int
     """The turn started last, 0 before the first."""
     position: str
-    """The last frame."""
+    """The position of the last frame."""
     stream_url: str
     """Where viewers connect."""
 
     @classmethod
     def of(cls, record: Conversation, stream_url: str, waits_s: int) -> "ConversationResponse":
-        """A record, for backends."""
+        """Convert a record."""
         return cls(
             id=record.id,
             state=record.state,
@@ -65,7 +65,7 @@ class TurnsInterrupted(msgspec.Struct, frozen=True):
     """Turns that are cancelled."""
 
     interrupted_upto: int
-    """The last of them; 0 when there was none."""
+    """The last cancelled turn; 0 when there was none."""
 
 
 class ViewerTokenResponse(msgspec.Struct, frozen=True):
@@ -91,7 +91,7 @@ class SessionTokenResponse(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def json_response(body: msgspec.Struct, *, status: int = 200, **headers: str) -> web.Response:
-    """A struct as a response."""
+    """Create a JSON response from a struct."""
     named: dict[str, Any] = {name.replace("_", "-"): value for name, value in headers.items()}
     return web.Response(
         body=msgspec.json.encode(body), status=status, headers=named, content_type="application/json"

@@ -1,8 +1,8 @@
-"""Session tokens: the vendor's, for Direct Mode clients that talk to Motion Server themselves (facts 7).
+"""Session tokens of the vendor, for Direct Mode clients that connect to Motion Server themselves (facts 7).
 
-The vendor's API key makes them, and never leaves here. Whoever asks shows an API key with the scope
-``tokens``, or a viewer token that may speak, of a conversation that has not ended: what one is worth is a
-billed session.
+Control requests them with the vendor's API key, which never leaves the process. The caller must present an
+API key with the scope ``tokens``, or a viewer token with the role ``speak`` of a conversation that has not
+ended: each session token can open a billed session.
 """
 
 import asyncio
@@ -34,9 +34,9 @@ from relay_wire import problems, text
 from relay_wire.decoding import UNREADABLE
 from relay_wire.problems import Problem
 
-MADE = counter(
+REQUESTS = counter(
     "relay_control_session_tokens_total",
-    "Session tokens of the vendor's asked for.",
+    "Session tokens requested from the vendor, by outcome.",
     outcome=("made", "refused", "unreachable"),
 )
 _LARGEST_ANSWER_BYTES = 64 * 1024
@@ -46,22 +46,22 @@ _MINUTE_S = 60
 log = structlog.get_logger(__name__)
 
 
-class _Made(msgspec.Struct, frozen=True, rename="camel"):
-    """What the vendor answers; its other fields are not ours (facts 2.1)."""
+class _Answer(msgspec.Struct, frozen=True, rename="camel"):
+    """The vendor's answer, as far as it is read (facts 2.1)."""
 
     session_token: str = ""
     errors: list[Any] = []
 
 
 class SessionTokens:
-    """Makes session tokens. Made by ``session_tokens``.
+    """Serves session tokens. Created by ``session_tokens``.
 
     Args:
-        settings: Control's.
-        access: Checks API keys, and counts requests.
+        settings: Control's settings.
+        access: Checks API keys and their rates.
         tokens: Checks viewer tokens.
-        client: To Redis.
-        http: To the vendor.
+        client: The Redis client.
+        http: The HTTP session for requests to the vendor.
     """
 
     def __init__(
@@ -81,14 +81,14 @@ class SessionTokens:
         self._access = access
         self._tokens = tokens
         self._http = http
-        base = settings.console_endpoint or _composed(settings.region)
+        base = settings.console_endpoint or _console_url(settings.region)
         self._url = f"{base.rstrip('/')}/session-tokens"
 
     def operations(self) -> list[Operation]:
-        """The two paths that the vendor's demo clients know."""
+        """The operation, at both paths that the vendor's demo clients use."""
         return [
             Operation(
-                "POST", path, self._make, None, "Make a session token of the vendor's",
+                "POST", path, self._make, None, "Get a session token of the vendor",
                 200, SessionTokenResponse,
                 problems=(
                     problems.VENDOR_FAILED, problems.UNKNOWN_CONVERSATION, problems.CONVERSATION_ENDED,
@@ -102,24 +102,24 @@ class SessionTokens:
     async def _make(self, request: web.Request) -> web.Response:
         await self._admit(request)
         expires_at = int(time.time()) + self._settings.session_token_ttl_s
-        token = await self._ask(expires_at)
-        MADE.labels("made").inc()
-        made = SessionTokenResponse(
+        token = await self._request_token(expires_at)
+        REQUESTS.labels("made").inc()
+        response = SessionTokenResponse(
             session_token=token,
             expired_at=datetime.fromtimestamp(expires_at, UTC).isoformat().replace("+00:00", "Z"),
             avatar_id=self._settings.avatar_id,
             region=self._settings.region,
             app_id=self._settings.app_id,
         )
-        return json_response(made, Cache_Control="no-store")
+        return json_response(response, Cache_Control="no-store")
 
     async def _admit(self, request: web.Request) -> None:
-        shown = presented(request)
-        if shown.count(".") != _JWT_PARTS - 1:
+        credential = presented(request)
+        if credential.count(".") != _JWT_PARTS - 1:
             self._access.admit(request, Scope.TOKENS)
             return
         try:
-            grant = await self._tokens.verify(shown)
+            grant = await self._tokens.verify(credential)
         except TokenError as error:
             raise Problem(problems.UNAUTHORIZED, str(error)) from None
         await self._admit_viewer(grant)
@@ -137,45 +137,45 @@ class SessionTokens:
             raise Missing("no conversation has such an id")
         record = await conversations.read(self._client, self._keys.conversation(grant.conversation))
         if record.state != "open":
-            raise Ended("the conversation is over")
+            raise Ended("the conversation has ended")
 
-    async def _ask(self, expires_at: int) -> str:
-        """Ask the vendor. What it says is logged; the caller learns that it failed."""
+    async def _request_token(self, expires_at: int) -> str:
+        """Request a token from the vendor. The cause of a failure is logged, and not part of the problem."""
         headers = {"X-Api-Key": self._settings.vendor_key}
         try:
             async with self._http.post(
                 self._url, json={"expireAt": expires_at}, headers=headers, allow_redirects=False
             ) as response:
-                said = await response.content.read(_LARGEST_ANSWER_BYTES)
+                body = await response.content.read(_LARGEST_ANSWER_BYTES)
                 status = response.status
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _failed("unreachable", type(error).__name__) from None
         try:
-            made = msgspec.json.decode(said, type=_Made)
+            answer = msgspec.json.decode(body, type=_Answer)
         except UNREADABLE:
-            raise _failed("refused", f"status {status}, and no JSON") from None
-        if status != web.HTTPOk.status_code or made.errors or not made.session_token:
+            raise _failed("refused", f"status {status}, without JSON") from None
+        if status != web.HTTPOk.status_code or answer.errors or not answer.session_token:
             raise _failed("refused", f"status {status}")
-        return made.session_token
+        return answer.session_token
 
 
 @asynccontextmanager
 async def session_tokens(
     settings: ControlSettings, access: Access, tokens: ViewerTokens, client: RedisClient
 ) -> AsyncIterator[SessionTokens]:
-    """Session tokens, with a connection to the vendor, while the block runs."""
+    """Serve session tokens, with an HTTP session of their own, while the block runs."""
     timeout = aiohttp.ClientTimeout(total=settings.vendor_timeout_s)
     async with aiohttp.ClientSession(timeout=timeout) as http:
         yield SessionTokens(settings, access, tokens, client, http)
 
 
-def _composed(region: str) -> str:
-    """The vendor's console of a region (facts 1.3)."""
+def _console_url(region: str) -> str:
+    """The URL of the vendor's Console API in a region (facts 1.3)."""
     domain = "spatialwalk.top" if region.startswith("cn-") else "spatius.ai"
     return f"https://console.{region}.{domain}/v1/console"
 
 
-def _failed(outcome: str, why: str) -> Problem:
-    MADE.labels(outcome).inc()
-    log.warning("the vendor gave no session token", why=why)
+def _failed(outcome: str, reason: str) -> Problem:
+    REQUESTS.labels(outcome).inc()
+    log.warning("session token request failed", reason=reason)
     return Problem(problems.VENDOR_FAILED, "try again later", error="session_token_request_failed")

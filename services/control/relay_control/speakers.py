@@ -21,7 +21,7 @@ class Speakers(Sessions[AudioSocket]):
     """The open audio sockets, each from its upgrade to its end.
 
     Args:
-        limit: Most audio sockets at once, those included whose upgrade is under way.
+        limit: Most audio sockets at once, with those whose upgrade is under way.
     """
 
     def __init__(self, limit: int) -> None:
@@ -51,10 +51,10 @@ class Speakers(Sessions[AudioSocket]):
 
         Cancelling is safe.
         """
-        async with TaskScope() as leaving:
+        async with TaskScope() as closing:
             await drain(
                 self,
                 drain_s,
                 advise=lambda _socket, _after_ms: None,
-                close=lambda socket: leaving.spawn(socket.drain(), name="drain"),
+                close=lambda socket: closing.spawn(socket.drain(), name="drain"),
             )

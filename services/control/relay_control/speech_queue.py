@@ -38,18 +38,18 @@ class SpeechQueue(Generic[T]):
         self._changed.set()
 
     async def get(self) -> bytes | T:
-        """The next item."""
+        """Remove and return the next item; waits for one."""
         while not self._items:
             await self._change()
         return self._pop()
 
     async def get_joined(self, *, least_bytes: int, most_bytes: int, window_s: float) -> bytes | T:
-        """The next message, or the audio up to it, joined.
+        """Remove and return the next message, or the audio before it, joined.
 
         Args:
-            least_bytes: Enough audio not to wait for more.
-            most_bytes: Where joining ends.
-            window_s: How long the audio that came first may wait for more.
+            least_bytes: Audio that does not wait for more.
+            most_bytes: Most audio to join.
+            window_s: Longest wait of the first piece for more.
         """
         item = await self.get()
         if not isinstance(item, bytes):
@@ -70,7 +70,7 @@ class SpeechQueue(Generic[T]):
         return b"".join(pieces)
 
     def drop_before(self, message: T | None) -> int:
-        """Drop what is in front of this message, or everything. Returns how many bytes of audio that was."""
+        """Drop the items before this message; all items if it is None. Returns the dropped bytes of audio."""
         dropped = 0
         while self._items and self._items[0][0] is not message:
             item = self._pop()
@@ -82,7 +82,7 @@ class SpeechQueue(Generic[T]):
         await self._changed.wait()
 
     def _pop_audio(self, most_bytes: int) -> bytes:
-        """The next piece of audio where it is next and fits; nothing otherwise."""
+        """Remove the next item if it is audio that fits; else return nothing."""
         item = self._items[0][0] if self._items else b""
         if not isinstance(item, bytes) or not 0 < len(item) <= most_bytes:
             return b""

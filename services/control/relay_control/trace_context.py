@@ -1,4 +1,4 @@
-"""Trace context that callers bring: kept where it is one, left out and counted where it is not."""
+"""Trace context of callers: passed on if it is valid, else left out and counted."""
 
 from aiohttp import web
 
@@ -8,13 +8,13 @@ from relay_wire import text
 
 DROPPED_FIELDS = counter(
     "relay_control_dropped_fields_total",
-    "Optional fields left out, since their value was none.",
+    "Optional fields ignored because their value was malformed.",
     field=("traceparent", "tracestate"),
 )
 
 
 def context(traceparent: str, tracestate: str = "") -> Context:
-    """The caller's context; none when it brings none, or what is none."""
+    """The caller's context; none when it is missing or malformed."""
     kept = Context(text.traceparent(traceparent), text.tracestate(tracestate))
     if traceparent and not kept.traceparent:
         DROPPED_FIELDS.labels("traceparent").inc()
