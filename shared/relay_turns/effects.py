@@ -28,7 +28,7 @@ class Abandon(NamedTuple):
 
     turn: int
     overdue: bool = False
-    """Motion Server owed an answer and did not send it: its session is to be closed, too."""
+    """Motion Server has not sent an answer that is due: its session is closed, too."""
 
 
 class Discard(NamedTuple):

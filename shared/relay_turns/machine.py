@@ -9,12 +9,12 @@ The rules it keeps, whatever happens in whatever order:
 - every turn that starts has exactly one END audio and exactly one ``turn_ended``, in every outcome;
 - motion of another turn, of a cancelled turn, or after the motion's own end is discarded and counted;
 - an empty motion payload is published only as the switch to audio-only, and no motion follows it;
-- a turn whose motion does not come in time continues as audio;
+- a turn whose motion does not arrive in time continues as audio;
 - a turn waits until the one before it has finished playing, unless it barges in: until the end computed
   from its audio, and longer while a viewer reports that it is behind. No report ends it for the others;
 - an interrupt of the last turn is published once, whatever the clock says, since viewers may still play
   it; only an interrupt can follow a turn's ``turn_ended``, and nothing of a later turn precedes it;
-- audio for Motion Server is never paced: it is sent as it comes.
+- audio for Motion Server is never paced: it is sent as it arrives.
 """
 
 from msgspec.structs import replace
@@ -112,8 +112,8 @@ class TurnMachine:
             now: The time.
             turn: The turn.
             pcm: The audio; may be empty.
-            offset: Where it begins in the turn, in bytes; None: it follows the audio before. What has come
-                already is discarded, and an event reports what is missing.
+            offset: Where it begins in the turn, in bytes; None: it follows the audio before. Repeated
+                audio is discarded, and an event reports missing audio.
             end: The turn's input is complete.
             barge_in: The turn interrupts those before it; else it waits until they have finished playing.
             may_begin: Whether a turn may begin now.
@@ -218,7 +218,7 @@ class TurnMachine:
         self.state = replace(self.state, phase="closed")
         return effects
 
-    # --- the turn's life -----------------------------------------------------------------------
+    # --- the steps of a turn -----------------------------------------------------------------------
 
     def _begin(self, now: float, turn: int, *, barge_in: bool, received_at_ms: int) -> list[Effect]:
         effects = self.interrupt(now, self.turn, BARGE_IN) if barge_in else []
@@ -236,7 +236,7 @@ class TurnMachine:
             if not pcm and not end:
                 return [Discard("audio", "repeated")]
         if not pcm and not end:
-            # Its speaker is silent and alive.
+            # An empty chunk holds the turn open: its speaker is connected, and silent.
             self._expect_input(now)
             return [*effects, Discard("audio", "empty")]
         effects.append(self._publish(Kind.AUDIO, pcm, end=end))

@@ -1,4 +1,4 @@
-"""Playback: how long viewers still play a turn whose audio is complete. Pure: the caller has the clock.
+"""Playback: how long viewers still play a turn whose audio is complete. Pure: the caller passes the time.
 
 Playback ends at the time computed from the audio, plus a grace for the network and the clients' start. A
 viewer that reports to be behind extends it, within bounds; a viewer that reports to have finished ends its

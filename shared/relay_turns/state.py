@@ -1,4 +1,4 @@
-"""State of the turn machine: what one owner leaves to the next, and what only the current one knows."""
+"""State of the turn machine: the checkpoint for the next owner, and the state of the current owner alone."""
 
 import msgspec
 
@@ -66,7 +66,7 @@ class TurnState(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class LocalState(msgspec.Struct):
-    """What only the current owner knows of the turn: its motion request, and times on the owner's clock.
+    """State of the turn that only the current owner has: its motion request, and times on the owner's clock.
 
     A turn begins with a new one, and so does an owner.
     """
@@ -77,7 +77,7 @@ class LocalState(msgspec.Struct):
     unanswered_bytes: int = 0
     """Audio sent to Motion Server since its last motion."""
     answer_due: float | None = None
-    """When motion must have come, if Motion Server owes any."""
+    """When motion must have arrived, if Motion Server owes any."""
     input_due: float | None = None
-    """When the turn's next chunk must have come, if one is missing."""
+    """When the turn's next chunk must have arrived, if one is missing."""
     first_audio_at: float = 0.0

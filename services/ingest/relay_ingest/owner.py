@@ -39,7 +39,7 @@ from relay_wire import events, uplink
 
 DISCARDED = counter(
     "relay_ingest_discarded_total",
-    "Input that may not be published.",
+    "Input discarded because it may not be published.",
     what=OPEN,
     reason=OPEN,
 )
@@ -199,7 +199,7 @@ class Owner:
                 await self._between_turns.wait()
                 await self.writer.drained()
         except TimeoutError:
-            self._log.warning("handing over in mid-turn", turn=self._machine.turn)
+            self._log.warning("handover in mid-turn", turn=self._machine.turn)
 
     # --- start and end -------------------------------------------------------------------------
 
@@ -220,7 +220,7 @@ class Owner:
             return
         self._failed = True
         self._uplink.close()
-        # A new machine follows, in case the state of the old one is the cause.
+        # Then with a new machine, in case the state of the old one is the cause.
         for machine in (self._machine, TurnMachine(self._rules)):
             self._machine = machine
             try:
@@ -256,7 +256,7 @@ class Owner:
             self._key = speech.key
             self._input_trace = Context(speech.traceparent, speech.tracestate).encode()
             self._trace.begin(speech)
-            if speech.barge_in and not speech.key.startswith(speech_output.KEYS):
+            if speech.barge_in and not speech.key.startswith(speech_output.KEY_PREFIX):
                 self._agent.enqueue(agent_events.Interrupted(BARGE_IN))
         return Accepted(effects, begins)
 

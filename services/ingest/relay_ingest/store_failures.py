@@ -1,6 +1,4 @@
-"""Store failures: operations of a worker that Redis may refuse, and that are repeated at the next
-occasion.
-"""
+"""Store failures: counts and logs failed operations on Redis, each of which is repeated at a later time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +10,7 @@ from relay_telemetry.counter import counter
 
 STORE_FAILURES = counter(
     "relay_ingest_store_failures_total",
-    "Failed operations on Redis; each is repeated at the next occasion.",
+    "Failed operations on Redis; each is repeated later.",
     operation=("dequeue", "claim", "end", "defer", "scan", "renew", "release", "finish"),
 )
 
@@ -21,9 +19,7 @@ log = structlog.get_logger(__name__)
 
 @contextmanager
 def store_may_fail(operation: str) -> Iterator[None]:
-    """Around an operation that is repeated when Redis fails: a failure ends the block, and is counted and
-    logged.
-    """
+    """Contain a repeated operation: an error of Redis ends the block, and is counted and logged."""
     try:
         yield
     except StoreError as error:

@@ -1,4 +1,4 @@
-"""Upkeep: repairs the indexes of a Redis that has evicted keys, and removes workers that are gone from them.
+"""Upkeep: repairs indexes after an eviction of keys by Redis, and removes consumers of former workers.
 
 One partition at a time, in bounded steps, by one worker of the relay: a round takes ``every_s`` for each
 partition.
@@ -22,7 +22,8 @@ REPAIRED = Counter(
     "Conversations without an owner that no index listed, put back into their queue.",
 )
 REAPED = Counter(
-    "relay_ingest_consumers_removed_total", "Consumers of workers that are gone, removed from the queues."
+    "relay_ingest_consumers_removed_total",
+    "Consumers removed from the queues, of workers that no longer exist.",
 )
 FAILURES = Counter("relay_ingest_upkeep_failures_total", "Failed upkeep of a partition.")
 
@@ -30,10 +31,10 @@ log = structlog.get_logger(__name__)
 
 
 class IndexUpkeep:
-    """One worker's part in the upkeep.
+    """The upkeep, as one worker runs it.
 
     Args:
-        leases: The worker's.
+        leases: The worker's leases.
         partitions: All partitions.
         settings: The worker's.
         boundary: Around each partition's upkeep.

@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 class Accepted(NamedTuple):
-    """The turn machine's answer to speech that need not wait."""
+    """The turn machine's effects of speech that need not wait."""
 
     effects: list[Effect]
     """To be performed once the reader's cursor has passed the speech."""
@@ -46,7 +46,7 @@ class UplinkHandler(Protocol):
     """The owner, as its uplink reader uses it."""
 
     def offer(self, speech: uplink.SpeechChunk, stored_ms: int) -> Accepted | Deferred:
-        """Give speech, stored at this wall time, to the turn machine. Deferred speech is offered again."""
+        """Offer speech, stored at this wall time, to the turn machine. Deferred speech is offered again."""
 
     def perform(self, effects: list[Effect]) -> None:
         """Perform effects of accepted speech, and store the reader's cursor with them."""
@@ -168,7 +168,7 @@ class UplinkReader:
                 self._deferred_after = self.cursor
             return
         if answer.begins:
-            # Of the turns before one that barges in, nothing is published any more.
+            # Deferred speech of the turns before one that barges in is never published.
             self._deferred_after = None
         self._mark_handled(entry_id)
         self._handler.perform(answer.effects)

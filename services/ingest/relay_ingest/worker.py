@@ -67,7 +67,7 @@ _RENEWALS_PER_LEASE = 4
 CLAIM_BACKOFF_S = 0.2
 """How much later a full worker claims than an empty one, so that the emptier one claims first."""
 _ASSIGNMENTS_AT_ONCE = 4
-"""Most assignments taken from a queue at once, so that other workers get some."""
+"""Most assignments dequeued at once, so that other workers get some."""
 
 log = structlog.get_logger(__name__)
 
@@ -125,7 +125,7 @@ class Worker:
         return [shared.unowned for shared in self._partitions.values()]
 
     def readiness(self) -> str:
-        """Why no conversation can be claimed, or nothing."""
+        """Why no conversation can be claimed; empty when one can."""
         return self.heartbeat.readiness() or self._installation.readiness()
 
     def on_notification(self, unowned: bytes, _: bytes = b"") -> None:
@@ -154,7 +154,7 @@ class Worker:
         steady_since = scanned_at = loop.time()
         while True:
             await asyncio.sleep(self._settings.ingest_lease_scan_s)
-            # When Redis, or this process, was away, all leases have expired: owners may renew theirs first.
+            # After an outage of Redis, or a suspension of this process, owners may renew expired leases.
             if loop.time() - scanned_at > self._settings.ingest_lease_scan_s + lease_s / 2:
                 steady_since = loop.time()
             scanned_at = loop.time()
@@ -244,7 +244,7 @@ class Worker:
                 self.on_notification(partition.unowned.encode())
 
     async def _claim(self, assignment: Assignment) -> None:
-        """Own the assigned conversation, if it can be claimed. A failure concerns no other assignment."""
+        """Claim an assigned conversation and start its owner. A failure affects no other assignment."""
         try:
             lease = await self._leases.claim(assignment)
             if lease is not None and self._draining:
@@ -259,11 +259,11 @@ class Worker:
             self._boundary.report("worker", error)
             await self._defer(assignment, "defect", "the owner could not be started")
 
-    async def _defer(self, assignment: Assignment, reason: str, why: str) -> None:
+    async def _defer(self, assignment: Assignment, reason: str, detail: str) -> None:
         DEFERRED.labels(reason).inc()
         with store_may_fail("defer"):
             wait_s = await self._leases.defer(assignment)
-            log.warning("claim deferred", conversation=assignment.conversation, why=why, wait_s=wait_s)
+            log.warning("claim deferred", conversation=assignment.conversation, detail=detail, wait_s=wait_s)
 
     def _start_owner(self, lease: Lease) -> None:
         CLAIMED.inc()

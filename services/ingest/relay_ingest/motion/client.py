@@ -25,8 +25,8 @@ FAILURES = counter(
 )
 
 MESSAGE_BYTES = 32 * 1024
-"""Most audio in one message to Motion Server, which wants it as fast as it comes (facts 3): one second at 16
-kHz. Without it, speech that is there at once takes ten times as many messages, a third of ingest's work."""
+"""Most audio in one message to Motion Server, which accepts it at any speed (facts 3): one second at 16 kHz.
+Without joining, speech that arrives at once needs ten times the messages, a third of ingest's CPU."""
 FINAL_HOLD_S = 30.0
 """How long no session is opened after a failure that only an operator can resolve."""
 
@@ -59,7 +59,7 @@ class MotionLimits:
 
     @classmethod
     def of(cls, settings: IngestSettings) -> "MotionLimits":
-        """As the settings have them."""
+        """Read the limits from the settings."""
         return cls(
             idle_s=settings.motion_idle_s,
             session_s=settings.motion_session_s,
@@ -119,7 +119,9 @@ class MotionClient:
         """Queue audio of a turn, behind all audio queued before; ``end`` ends the turn's request."""
         now = asyncio.get_running_loop().time()
         if now < self._held_until:
-            self._refuse(MotionFailure(HELD, "held back after a final failure", "held", retryable=True))
+            self._refuse(
+                MotionFailure(HELD, "not tried again yet after a final failure", "held", retryable=True)
+            )
             return
         if self._queued_bytes + len(pcm) > self._limits.queue_bytes:
             self.close()
@@ -153,7 +155,7 @@ class MotionClient:
     def payload_received(self, req_id: str, payload: bytes, *, last: bool) -> None:
         """Part of ``SessionListener``."""
         if self._request is None and self._open_turn and req_id not in self._announced:
-            # The answer overtook the return of the send that opened the request.
+            # The answer arrived before the send that opened the request returned.
             self._announce(req_id)
         self._listener.motion(req_id, payload, last=last)
 
@@ -248,7 +250,7 @@ class MotionClient:
     # --- failures ------------------------------------------------------------------------------
 
     def _refuse(self, failure: MotionFailure) -> None:
-        # Not from inside the owner's own call: it is still performing the effect that called `send_audio`.
+        # After the owner's call has returned: it is still performing the effect that called `send_audio`.
         asyncio.get_running_loop().call_soon(self._report, failure)
 
     def _report(self, failure: MotionFailure) -> None:

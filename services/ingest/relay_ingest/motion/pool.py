@@ -96,9 +96,7 @@ class UnlimitedPool:
         attempts = AsyncRetrying(
             stop=stop_after_attempt(OPEN_ATTEMPTS),
             wait=wait_random_exponential(multiplier=0.2, max=1),
-            retry=retry_if_exception(
-                lambda error: isinstance(error, MotionFailed) and error.failure.retryable
-            ),
+            retry=retry_if_exception(_is_retryable),
             reraise=True,
         )
         session: MotionSession = await attempts(self._open_once, conversation)
@@ -119,5 +117,5 @@ class UnlimitedPool:
         self._spawn(session.close(self._close_s))
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_retryable(error: BaseException) -> bool:
     return isinstance(error, MotionFailed) and error.failure.retryable

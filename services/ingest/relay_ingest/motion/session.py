@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class MotionConversation:
-    """The conversation that a session serves, as far as Motion Server needs to know it."""
+    """The conversation that a session serves, with what Motion Server needs."""
 
     id: str
     avatar_id: str
