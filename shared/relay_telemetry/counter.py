@@ -1,12 +1,12 @@
-"""Counters with labels, each of whose series exists from the start, at 0.
+"""Counters with labels. Each of their series exists from the start, with the value 0.
 
 ``increase()`` of a series compares two of its samples, so a series that is created by its first event
 hides that event. A counter is declared with the values of its labels, next to the metric:
 
     CLOSES = counter("relay_gateway_closes_total", "Viewer sockets closed, by code.", code=_CLOSE_LABELS)
 
-A label whose values are known only at run time, as the name of a link, is declared with ``OPEN``, and what
-is named so calls ``expect`` when it is made:
+A label whose values are known only at run time, such as the name of a Redis client, is declared with
+``OPEN``; the code that knows a value calls ``expect``:
 
     REDIRECTS = counter("relay_redis_redirects_total", "...", link=OPEN, kind=("moved", "ask"))
     expect(REDIRECTS, link=name)
@@ -31,19 +31,19 @@ def counter(name: str, documentation: str, **labels: Iterable[str]) -> Counter:
     Args:
         name: Of the metric; it ends in ``_total``.
         documentation: What it counts.
-        labels: By label, all values that it can have, or ``OPEN``.
+        labels: By label, all its possible values, or ``OPEN``.
     """
-    made = Counter(name, documentation, list(labels))
-    _DECLARED[made] = {label: tuple(values) for label, values in labels.items()}
-    expect(made)
-    return made
+    created = Counter(name, documentation, list(labels))
+    _DECLARED[created] = {label: tuple(values) for label, values in labels.items()}
+    expect(created)
+    return created
 
 
 def expect(counter: Counter, **values: str) -> None:
     """Create the series of a counter that have these values, with every declared value of its other labels.
 
     Args:
-        counter: Made by ``counter``.
+        counter: Created by ``counter``.
         values: By label, the value that is known now.
     """
     labels = {**_DECLARED[counter], **{label: (value,) for label, value in values.items()}}
@@ -52,9 +52,9 @@ def expect(counter: Counter, **values: str) -> None:
 
 
 def declared(counter: Counter) -> Mapping[str, tuple[str, ...]]:
-    """By label, the values that a counter made by ``counter`` was declared with.
+    """By label, the values that a counter was declared with.
 
     Raises:
-        KeyError: It was made otherwise.
+        KeyError: It was not created by ``counter``.
     """
     return _DECLARED[counter]

@@ -22,7 +22,7 @@ from relay_telemetry.counter import counter
 MAX_LINES = 4096
 """Most lines that wait for standard error; with them, ``RELAY_LOG_BUFFER_BYTES``."""
 FLUSH_S = 1.0
-"""How long the end of the process waits for standard error to take what is left."""
+"""Longest wait of a process that ends for standard error to accept the remaining lines."""
 
 DROPPED = counter(
     "relay_log_lines_dropped_total",
@@ -37,7 +37,7 @@ Event = tuple[str, int, str]
 
 
 class Repeats:
-    """Bounds how often one event is logged. Pure: the caller has the clock.
+    """Bounds the rate of lines of one event. Pure: the caller passes the time.
 
     Args:
         per_s: Lines of one event in any second of the clock.
@@ -49,7 +49,7 @@ class Repeats:
         self._counts = Counter[Event]()
 
     def allow(self, event: Event, now: float) -> bool:
-        """Count one line; whether it may be written."""
+        """Count one line. Returns whether it may be written."""
         if int(now) != self._second:
             self._second = int(now)
             self._counts.clear()
@@ -88,7 +88,7 @@ class LogWriter(logging.Handler):
                 self._drop("repeated")
                 return
             line = self.format(record).encode(errors="backslashreplace") + b"\n"
-        except Exception:  # noqa: BLE001  # a line that cannot be written must not end what wrote it
+        except Exception:  # noqa: BLE001  # a line that cannot be formatted must not end the code that logs it
             self._drop("failed")
             return
         with self._changed:
@@ -124,7 +124,7 @@ class LogWriter(logging.Handler):
                 log.warning("log lines dropped", lines=dropped)
             try:
                 self._write(b"".join(lines))
-            except (OSError, ValueError):  # its reader is gone, its disk is full, it is closed
+            except (OSError, ValueError):  # the reader has ended, the disk is full, or it is closed
                 DROPPED.labels("failed").inc(len(lines))
 
 
@@ -144,7 +144,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
     while rest:
         try:
             rest = rest[os.write(descriptor, rest) :]
-        except BlockingIOError:  # somebody who shares it has made it so
+        except BlockingIOError:  # another process that shares it has made it non-blocking
             select.select([], [descriptor], [])
 
 

@@ -1,4 +1,4 @@
-"""What is installed: the distribution's version, and how its hot path runs."""
+"""The installed version, and whether its hot path is compiled."""
 
 from functools import cache
 from importlib import metadata
@@ -8,7 +8,7 @@ from relay_wire import frame
 
 @cache
 def version() -> str:
-    """As the distribution's metadata has it; ``0+unknown`` when run without being installed."""
+    """The version in the distribution's metadata; ``0+unknown`` when it is not installed."""
     try:
         return metadata.version("avatar-relay")
     except metadata.PackageNotFoundError:
@@ -16,5 +16,5 @@ def version() -> str:
 
 
 def hot_path() -> str:
-    """``compiled`` from a wheel that was built so, else ``interpreted`` (ADR 9)."""
+    """``compiled`` from a wheel that was built with mypyc, else ``interpreted`` (ADR 9)."""
     return "interpreted" if frame.__file__.endswith(".py") else "compiled"
