@@ -1,12 +1,13 @@
-"""Clients: both sides of the relay, as users import them.
+"""Clients of the relay: ``Viewer`` and ``Backend``.
 
-A viewer watches a conversation over ``avatar-relay.v1``; it resumes by itself and checks the order:
+A viewer watches a conversation over ``avatar-relay.v1``; it reconnects, resumes and checks the order of
+frames:
 
     async with Viewer("ws://127.0.0.1:8080", conversation, token) as viewer:
         async for frame in viewer:
             ...
 
-A backend creates conversations and speaks in them; it resumes by itself, and each byte is spoken once:
+A backend creates conversations and speaks in them; it reconnects and resumes, and each byte is spoken once:
 
     async with Backend("http://127.0.0.1:8081", api_key) as backend:
         conversation = await backend.create()

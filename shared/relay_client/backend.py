@@ -21,13 +21,13 @@ from relay_wire.close_codes import ReconnectAdvice
 _CONNECT_S = 10.0
 """Longest wait for a connection, and for an audio socket to open."""
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=60.0)
-"""Of a request. Its answer, once the body is sent, may wait for room in the uplink."""
+"""Timeouts of a request. The answer to a turn may wait for capacity in the uplink."""
 _REDIRECTION = 300
-"""Not followed: the key is for this address."""
+"""Redirections are not followed: the key is for this address."""
 _CLOSE_S = 2.0
 """Longest wait for the answer to a close."""
 _MAX_BUFFERED_BYTES = 1024 * 1024
-_TRIED_AGAIN = (aiohttp.ClientError, OSError, TimeoutError)
+_RETRYABLE = (aiohttp.ClientError, OSError, TimeoutError)
 
 T = TypeVar("T")
 
@@ -35,8 +35,8 @@ T = TypeVar("T")
 class Backend:
     """A client of control. Enter it to open its HTTP session; leaving closes it.
 
-    Requests are sent again by themselves, with backoff and after ``Retry-After``, when control is restarted,
-    overloaded or without its Redis, and when a connection breaks; a turn is spoken once. ``create`` and
+    Requests are retried, with backoff and after ``Retry-After``, when control is restarted, overloaded or
+    without its Redis, and when a connection breaks; a turn is spoken once. ``create`` and
     ``interrupt`` are not sent again when they may have taken effect.
 
     Every request raises:
@@ -48,10 +48,10 @@ class Backend:
 
     Args:
         url: Base URL of control.
-        api_key: A key it knows.
-        give_up_s: How long a request, or connecting, may fail before it gives up; None for ever.
-        heartbeat_s: Between pings on audio sockets; a control that does not answer is left.
-        session: An aiohttp session to share; one is made when None.
+        api_key: An API key of control's.
+        give_up_s: How long a request, or connecting, may fail before an error is raised; None: for ever.
+        heartbeat_s: Interval of pings on audio sockets; a socket without an answer is closed.
+        session: An aiohttp session to share; None creates one.
     """
 
     def __init__(
@@ -90,17 +90,17 @@ class Backend:
         agent: str | None = None,
         talk_over: Literal["never", "requests", "always"] | None = None,
     ) -> Conversation:
-        """Create a conversation; what is None is control's default.
+        """Create a conversation. None stands for control's default.
 
         Args:
             avatar_id: The vendor's avatar.
-            sample_rate: Of its speech, in Hz.
-            agent: Who answers its viewers.
-            talk_over: What of a viewer's interrupts a speaking avatar.
+            sample_rate: Sample rate of its speech, in Hz.
+            agent: The agent that answers its viewers.
+            talk_over: Messages of a viewer that interrupt a speaking avatar.
         """
-        wish = {"avatar_id": avatar_id, "sample_rate": sample_rate, "agent": agent, "talk_over": talk_over}
+        body = {"avatar_id": avatar_id, "sample_rate": sample_rate, "agent": agent, "talk_over": talk_over}
         return await self._request(
-            Conversation, "POST", "/v1/conversations", repeatable=False, json=_given(wish)
+            Conversation, "POST", "/v1/conversations", repeatable=False, json=_without_none(body)
         )
 
     async def read(self, conversation: str) -> Conversation:
@@ -118,15 +118,17 @@ class Backend:
     async def token(
         self, conversation: str, *, role: Literal["listen", "speak"] | None = None, ttl_s: int | None = None
     ) -> ViewerToken:
-        """Make a viewer token; what is None is control's default.
+        """Get a viewer token. None stands for control's default.
 
         Args:
-            conversation: What it is valid for.
-            role: What its viewer may do.
+            conversation: The conversation that it is valid for.
+            role: The role of its viewer.
             ttl_s: How long it is valid, in seconds.
         """
-        wish = {"role": role, "ttl_s": ttl_s}
-        return await self._request(ViewerToken, "POST", _path(conversation, "tokens"), json=_given(wish))
+        body = {"role": role, "ttl_s": ttl_s}
+        return await self._request(
+            ViewerToken, "POST", _path(conversation, "tokens"), json=_without_none(body)
+        )
 
     # --- speech ---------------------------------------------------------------------------------
 
@@ -145,9 +147,9 @@ class Backend:
             conversation: Its id.
             audio: PCM at the conversation's rate, or a WAV file.
             content_type: ``audio/pcm`` or ``audio/wav``.
-            barge_in: Cancel what is spoken or waits.
-            key: Idempotency key: 1 to 128 visible ASCII characters, another for each turn; one is made
-                when it is empty. After ``ControlUnavailable`` or a cancellation the turn may have been
+            barge_in: Cancel the turns that play or wait.
+            key: Idempotency key: 1 to 128 visible ASCII characters, another for each turn; empty:
+                one is generated. After ``ControlUnavailable`` or a cancellation the turn may have been
                 spoken: posting it again with the same key speaks it once.
         """
         return await self._request(
@@ -173,13 +175,13 @@ class Backend:
 
         Args:
             conversation: Its id.
-            barge_in: Cancel what is spoken or waits, when the turn opens.
+            barge_in: Cancel the turns that play or wait, when this turn opens.
             key: Idempotency key, as of ``post_turn``. A stream with the key of an earlier one resumes
-                that turn: send it from its first byte, what is in is not spoken again.
-            sample_rate: What the audio has, in Hz: control refuses another than the conversation's. None
-                leaves it unchecked.
+                that turn: send it from its first byte; bytes in the uplink are not spoken again.
+            sample_rate: Sample rate of the audio, in Hz: control refuses another than the conversation's.
+                None leaves it unchecked.
             traceparent: W3C trace context of the turn.
-            max_buffered_bytes: How much audio is kept until it is acknowledged; ``send`` waits beyond.
+            max_buffered_bytes: Most audio kept until it is acknowledged; ``send`` waits beyond.
         """
         turn = OutgoingTurn(
             key or _new_key(),
@@ -209,15 +211,15 @@ class Backend:
         body: bytes | None = None,
         **options: Any,
     ) -> T:
-        """Send a request until it is answered for good.
+        """Send a request, with retries, and decode the answer.
 
         Args:
-            kind: What the answer is read as.
+            kind: The type of the answer.
             method: The method.
             path: The path.
             repeatable: Whether it may be sent again although it may have taken effect.
-            body: Sent as it is.
-            options: aiohttp's.
+            body: The body, unchanged.
+            options: Options of aiohttp.
         """
         backoff = Backoff(self._give_up_s)
         while True:
@@ -241,7 +243,7 @@ class Backend:
                 method, self._url + path, allow_redirects=False, timeout=_TIMEOUT, **options
             ) as response:
                 answer = await response.read()
-        except _TRIED_AGAIN as error:
+        except _RETRYABLE as error:
             if repeatable or isinstance(error, aiohttp.ClientConnectorError):
                 raise refusals.of_error(error) from error
             raise ControlUnavailable(str(error) or type(error).__name__) from error
@@ -250,7 +252,9 @@ class Backend:
         try:
             return msgspec.json.decode(answer, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise RequestRefused(response.status, "", "the answer is not control's: check the URL") from None
+            raise RequestRefused(
+                response.status, "", "the answer is not one of control: check the URL"
+            ) from None
 
     async def _open(self, conversation: str) -> aiohttp.ClientWebSocketResponse:
         """Open an audio socket.
@@ -269,7 +273,7 @@ class Backend:
                 )
         except aiohttp.WSServerHandshakeError as error:
             raise refusals.of_handshake(error) from None
-        except _TRIED_AGAIN as error:
+        except _RETRYABLE as error:
             raise refusals.of_error(error) from error
 
     @property
@@ -283,8 +287,8 @@ def _path(conversation: str, part: str = "") -> str:
     return f"/v1/conversations/{quote(conversation, safe='')}" + (f"/{part}" if part else "")
 
 
-def _given(wish: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in wish.items() if value is not None}
+def _without_none(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if value is not None}
 
 
 def _new_key() -> str:

@@ -2,14 +2,14 @@
 
 - ``RelayError``
     - ``ViewerError``: the viewer's side
-        - ``Refused``: the gateway did not open the socket
-        - ``Closed``: the gateway closed it for good
+        - ``Refused``: the gateway refused the handshake
+        - ``Closed``: the gateway closed the socket with a final code
     - ``BackendError``: the backend's side
         - ``RequestRefused``: control refused a request, or an audio socket
-        - ``ControlUnavailable``: control could not be reached, or served nothing, for too long
-        - ``SpeechError``: a speech stream's turn stops here
-            - ``SpeechInterrupted``: it was interrupted, barged into, or silent for too long
-            - ``SpeechRefused``: control does not accept it
+        - ``ControlUnavailable``: control was unreachable, or refused every request, for too long
+        - ``SpeechError``: the turn of a speech stream stopped before its end
+            - ``SpeechInterrupted``: an interrupt, another turn, or too long a silence ended the turn
+            - ``SpeechRefused``: control refused the turn
             - ``SpeechLost``: Redis lost audio that the stream no longer has
 """
 
@@ -19,14 +19,14 @@ _SERVER_ERROR = 500
 
 
 class RelayError(Exception):
-    """The root of everything a client raises."""
+    """The root of the errors of both clients."""
 
 
 # --- the viewer -----------------------------------------------------------------------------------
 
 
 class ViewerError(RelayError):
-    """The root of everything a viewer raises."""
+    """The root of the errors of a viewer."""
 
 
 class Refused(ViewerError):
@@ -61,10 +61,10 @@ class Closed(ViewerError):
 
 
 class BackendError(RelayError):
-    """The root of everything the backend's client raises.
+    """The root of the errors of a backend.
 
     Attributes:
-        action: What the caller does next, in a sentence; the end of the error's text, too.
+        action: What the caller should do next; also the end of the error's text.
     """
 
     def __init__(self, text: str, action: str) -> None:
@@ -106,7 +106,7 @@ class SpeechError(BackendError):
 
     Attributes:
         turn: Its number; 0 when it never opened.
-        acknowledged_bytes: How much of it the relay has.
+        acknowledged_bytes: How much of it is in the uplink.
     """
 
     def __init__(self, text: str, action: str, *, turn: int, acknowledged_bytes: int) -> None:
@@ -136,7 +136,7 @@ class SpeechRefused(SpeechError):
     """
 
     _ACTIONS = {  # noqa: RUF012  # never written
-        "turn-open": "wait for the end of the other turn, or speak with barge_in",
+        "turn-open": "wait for the end of the other turn, or use barge_in",
         "unsupported-audio": "send mono PCM16 at the conversation's rate, in whole samples",
         "mismatch": "use a key for one turn only",
         "conversation-ended": "create another conversation",
@@ -144,7 +144,7 @@ class SpeechRefused(SpeechError):
     }
 
     def __init__(self, code: str, detail: str, *, turn: int, acknowledged_bytes: int) -> None:
-        action = self._ACTIONS.get(code, "correct what is sent")
+        action = self._ACTIONS.get(code, "correct the messages sent")
         super().__init__(f"{code}: {detail}", action, turn=turn, acknowledged_bytes=acknowledged_bytes)
         self.code = code
 
@@ -154,7 +154,7 @@ class SpeechLost(SpeechError):
 
     def __init__(self, *, turn: int, acknowledged_bytes: int) -> None:
         super().__init__(
-            "Redis lost audio before it, which is no longer kept here",
+            "Redis lost earlier audio, which this client no longer keeps",
             "interrupt, and speak the turn again as a new one",
             turn=turn,
             acknowledged_bytes=acknowledged_bytes,

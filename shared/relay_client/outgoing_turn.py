@@ -1,4 +1,4 @@
-"""An outgoing turn: which message to send next, over however many audio sockets. No I/O, no clock.
+"""An outgoing turn: decides which message to send next, over any number of audio sockets. No I/O, no clock.
 
 Each socket begins with ``start`` and the turn's key; the answer has the offset to resume at. Acknowledged
 bytes are discarded, the rest is kept (docs/reference/audio-socket.md).
@@ -19,33 +19,33 @@ _WAV = b"RIFF"
 
 
 class State(Enum):
-    """How far a turn is."""
+    """The state of a turn."""
 
     OPEN = "open"
     """More audio may be appended."""
     ENDING = "ending"
-    """All of its audio is appended; not all of it is in."""
+    """All of its audio is appended here; not all of it is in the uplink."""
     INTERRUPTING = "interrupting"
-    """To be cancelled."""
+    """An interrupt is to be sent."""
     ENDED = "ended"
-    """All of its audio is in."""
+    """All of its audio is in the uplink."""
     INTERRUPTED = "interrupted"
-    """Cancelled, as asked for."""
+    """Cancelled by this client's interrupt."""
 
 
 class OutgoingTurn:
     """A turn's audio on its way to control.
 
-    Use: ``connect`` for every new socket, then ``next_message`` whenever the socket can take one, and
-    ``receive`` for each answer.
+    Call ``connect`` for every new socket, then ``next_message`` whenever the socket can send, and ``receive``
+    for each answer.
 
     Args:
-        key: Idempotency key. Of a turn that is in already, in part or whole, the bytes that are in are
-            not sent again: append the turn from its first byte.
-        barge_in: Cancel what is spoken or waits, when the turn opens.
+        key: Idempotency key. To resume a turn that is in the uplink, in part or whole, append it from its
+            first byte: the bytes in the uplink are not sent again.
+        barge_in: Cancel the turns that play or wait, when this turn opens.
         traceparent: W3C trace context of the turn.
-        sample_rate: What the audio has, to be checked by control; None to leave it unchecked.
-        max_buffered_bytes: Audio kept until it is acknowledged.
+        sample_rate: Sample rate of the audio, which control checks; None leaves it unchecked.
+        max_buffered_bytes: Most audio kept until it is acknowledged.
     """
 
     def __init__(
@@ -64,12 +64,12 @@ class OutgoingTurn:
         self._buffer = SendBuffer()
         self._hold = False
         self._interrupt_sent = False
-        """Over any socket: turns that were opened since must not be cancelled by a repetition."""
+        """Over any socket. It is sent once: a repetition would cancel turns that were opened since."""
         self.state = State.OPEN
         self.number = 0
         """The turn's number; 0 until control has opened it."""
         self.acknowledged_bytes = 0
-        """How much of the turn control has."""
+        """How much of the turn is in the uplink."""
         self.connect()
 
     @property
@@ -92,7 +92,7 @@ class OutgoingTurn:
     def has_room(self, size_bytes: int) -> bool:
         """Whether audio of this size may be appended now. An empty buffer accepts one piece of any size.
 
-        True of a turn that takes no more: ``append`` raises at once.
+        True for a turn that accepts no more audio: ``append`` raises at once.
         """
         fits = len(self._buffer) + size_bytes <= self._max_buffered_bytes
         return fits or not self._buffer or self.state is not State.OPEN
@@ -101,23 +101,23 @@ class OutgoingTurn:
         """Add audio to the turn.
 
         Raises:
-            ValueError: The turn takes no more, or is a WAV file.
+            ValueError: The turn accepts no more audio, or the audio is a WAV file.
             SpeechRefused: A repeated turn is longer than it was before.
         """
         if self.state is not State.OPEN:
-            raise ValueError(f"the turn takes no more audio: it is {self.state.value}")
+            raise ValueError(f"the turn accepts no more audio: it is {self.state.value}")
         if not self.appended_bytes and pcm.startswith(_WAV):
-            raise ValueError("a WAV file is no PCM: post it, or send its samples only")
+            raise ValueError("a WAV file is not PCM: post it, or send its samples only")
         self._buffer.add(pcm)
         self._buffer.trim(self.acknowledged_bytes)
         self._check_length()
 
     def hold(self) -> None:
-        """Keep the turn open, although it has no audio now."""
+        """Keep the turn open while it has no audio."""
         self._hold = True
 
     def end(self) -> None:
-        """All of the turn's audio is appended. Again: no effect.
+        """End the turn: all of its audio is appended. A second call has no effect.
 
         Raises:
             ValueError: The turn is being interrupted.
@@ -130,33 +130,33 @@ class OutgoingTurn:
             raise ValueError("an interrupted turn cannot be ended")
 
     def interrupt(self) -> None:
-        """Cancel the turn and every one before it; it overtakes what was not sent. Again: no effect.
+        """Cancel the turn and every one before it, ahead of unsent audio. A second call has no effect.
 
         Raises:
-            ValueError: All of the turn is in.
+            ValueError: All of the turn is in the uplink.
         """
         if self.state is State.ENDED:
-            raise ValueError("all of the turn is in: interrupt the conversation instead")
+            raise ValueError("all of the turn is in the uplink: interrupt the conversation instead")
         if self.state is not State.INTERRUPTED:
             self.state = State.INTERRUPTING
 
     # --- the connection --------------------------------------------------------------------------
 
     def connect(self) -> None:
-        """A new audio socket is open: nothing of an earlier one counts."""
+        """Begin a new audio socket: reset the state of the earlier one."""
         self._started = self._answered = self._closing = False
         self._sent_bytes = 0
         self._complete_bytes: int | None = None
         """The turn's length at control, once it has ended there."""
 
     def next_message(self, max_bytes: int) -> bytes | audio_socket.FromSpeaker | None:
-        """The message to send now; None when there is none before the turn changes.
+        """The message to send now; None until the turn changes.
 
         Args:
             max_bytes: Longest piece of audio.
 
         Raises:
-            SpeechLost: Control needs audio again that is no longer kept.
+            SpeechLost: Control needs audio that is no longer kept.
         """
         if not self._started:
             self._started = True
@@ -169,10 +169,10 @@ class OutgoingTurn:
         return None if self._complete_bytes is not None else self._next_of_turn(max_bytes)
 
     def receive(self, answer: audio_socket.ToSpeaker) -> ReconnectAdvice | None:
-        """Act on an answer of control's.
+        """Handle an answer of control.
 
         Returns:
-            How to connect again, when this socket is of no more use; else None.
+            How to reconnect when this socket cannot be used any more; else None.
 
         Raises:
             SpeechError: The turn stops here.
@@ -193,7 +193,7 @@ class OutgoingTurn:
         return None
 
     def refused(self, code: str, detail: str) -> SpeechRefused:
-        """The error that control refuses this turn."""
+        """Create the error that control refuses this turn."""
         return SpeechRefused(code, detail, turn=self.number, acknowledged_bytes=self.acknowledged_bytes)
 
     def _next_of_turn(self, max_bytes: int) -> bytes | audio_socket.FromSpeaker | None:
@@ -236,7 +236,7 @@ class OutgoingTurn:
         self._check_length()
 
     def _check_length(self) -> None:
-        """End a turn that is complete; a turn that is longer or shorter at control is another one."""
+        """End a turn that is complete. A turn with another length at control is a mismatch."""
         given, ending = self.appended_bytes, self.state is not State.OPEN
         complete = self._complete_bytes
         if self.state is State.INTERRUPTING:

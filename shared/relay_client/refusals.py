@@ -1,4 +1,4 @@
-"""Refusals: which answers of control are worth another attempt, and when."""
+"""Refusals: decides which errors of control are retried, and when."""
 
 from collections.abc import Mapping
 
@@ -9,9 +9,9 @@ from relay_client.errors import RequestRefused
 from relay_wire import problems
 
 _LONGEST_RETRY_AFTER_S = 60.0
-"""A proxy may name any number."""
+"""A proxy may send any number."""
 _UNAVAILABLE = (502, 503, 504)
-_NOT_BEGUN = (problems.RATE_LIMITED.name, problems.DRAINING.name, problems.OVERLOADED.name)
+_NOT_STARTED = (problems.RATE_LIMITED.name, problems.DRAINING.name, problems.OVERLOADED.name)
 """Refused before the request had any effect: another attempt of any request is safe."""
 
 
@@ -34,42 +34,42 @@ class _Problem(msgspec.Struct):
 
 
 def of_error(error: Exception) -> Unavailable:
-    """A connection that broke, or could not be made."""
+    """Convert the error of a connection that broke, or could not be made."""
     return Unavailable(str(error) or type(error).__name__)
 
 
 def of_handshake(error: aiohttp.WSServerHandshakeError) -> RequestRefused | Unavailable:
-    """An audio socket that was not opened."""
+    """Convert the error of an audio socket that was not opened."""
     headers: Mapping[str, str] = error.headers or {}
     problem = headers.get(problems.PROBLEM_HEADER, "")
     known = problems.REGISTRY.get(problem)
     detail = known.title if known else error.message
     refused = RequestRefused(error.status, problem, detail, _retry_after_s(headers))
-    return _sorted(refused, repeatable=True)
+    return _classify(refused, repeatable=True)
 
 
 def of_response(
     status: int, headers: Mapping[str, str], body: bytes, *, repeatable: bool
 ) -> RequestRefused | Unavailable:
-    """An answer with an error status.
+    """Convert an answer with an error status.
 
     Args:
         status: The status.
-        headers: Its headers.
+        headers: The headers.
         body: A problem object, or whatever a proxy sends.
         repeatable: Whether the request may be sent again although it may have taken effect.
     """
     try:
         problem = msgspec.json.decode(body, type=_Problem)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        problem = _Problem(title="no problem object: a proxy's answer")
+        problem = _Problem(title="not a problem object: a proxy's answer")
     name = problem.type.rpartition(":")[2]
     detail = problem.detail or problem.title
-    return _sorted(RequestRefused(status, name, detail, _retry_after_s(headers)), repeatable=repeatable)
+    return _classify(RequestRefused(status, name, detail, _retry_after_s(headers)), repeatable=repeatable)
 
 
-def _sorted(refused: RequestRefused, *, repeatable: bool) -> RequestRefused | Unavailable:
-    if refused.problem in _NOT_BEGUN or (repeatable and refused.status in _UNAVAILABLE):
+def _classify(refused: RequestRefused, *, repeatable: bool) -> RequestRefused | Unavailable:
+    if refused.problem in _NOT_STARTED or (repeatable and refused.status in _UNAVAILABLE):
         reason = f"HTTP {refused.status} {refused.problem}: {refused.detail}"
         return Unavailable(reason, refused.retry_after_s)
     return refused

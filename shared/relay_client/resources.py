@@ -1,4 +1,4 @@
-"""Resources of control, as its answers show them. Members unknown to this version are ignored."""
+"""Resources of control, as clients decode them. Unknown members are ignored."""
 
 import msgspec
 
@@ -11,29 +11,29 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """``open``, ``closing`` or ``ended``."""
     avatar_id: str
     sample_rate: int
-    """In Hz: what its speech must have."""
+    """Sample rate of its speech, in Hz."""
     codec: str
     agent: str
-    """Who answers its viewers; ``push`` is the backend."""
+    """The agent that answers its viewers; ``push`` is the backend."""
     talk_over: str
-    """What interrupts a speaking avatar: ``never``, ``requests`` or ``always``."""
+    """Messages of a viewer that interrupt a speaking avatar: ``never``, ``requests`` or ``always``."""
     created_ms: int
     """In milliseconds since the epoch."""
     owner: str | None
     """The ingest worker that owns it; None while it waits for one."""
     waits_s: int
-    """For how many seconds it has waited for an owner."""
+    """Seconds for which it has waited for an owner."""
     generation: int
     turn: int
     """The turn started last, 0 before the first."""
     position: str
-    """The last frame's."""
+    """The position of the last frame."""
     stream_url: str
     """Where viewers connect."""
 
 
 class TurnAccepted(msgspec.Struct, frozen=True, kw_only=True):
-    """A turn whose audio is in."""
+    """A turn whose audio is in the uplink."""
 
     turn: int
     audio_bytes: int
@@ -56,4 +56,4 @@ class TurnsInterrupted(msgspec.Struct, frozen=True, kw_only=True):
     """Turns that are cancelled."""
 
     interrupted_upto: int
-    """The last of them; 0 when there was none."""
+    """The last cancelled turn; 0 when there was none."""

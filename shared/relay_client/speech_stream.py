@@ -1,4 +1,4 @@
-"""The speech stream: a turn spoken as it is synthesised, over as many audio sockets as it takes."""
+"""The speech stream: a turn sent as it is synthesised, over as many audio sockets as needed."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -22,16 +22,16 @@ _MESSAGE_BYTES = 64 * 1024
 
 
 class SpeechStream:
-    """A turn that is sent to control as it is synthesised. ``Backend.speech`` makes it.
+    """A turn that is sent to control as it is synthesised. Created by ``Backend.speech``.
 
-    Enter it to connect; leaving it waits until all of the turn is in. A block that is left by an error or a
-    cancellation closes the connection and leaves the turn open: a stream with the same key resumes it,
-    ``Backend.interrupt`` cancels it, and its silence ends it after ``RELAY_INPUT_TIMEOUT_S``.
+    Enter it to connect; leaving it waits until all of the turn is in the uplink. A block that is left by an
+    error or a cancellation closes the connection and leaves the turn open: a stream with the same key resumes
+    it, ``Backend.interrupt`` cancels it, and its silence ends it after ``RELAY_INPUT_TIMEOUT_S``.
 
-    Broken connections, restarts of control, 503 and 429 are no errors: the stream connects again by itself
-    and resumes at the acknowledged byte. Each byte is spoken once.
+    Broken connections, restarts of control, 503 and 429 are not errors: the stream reconnects and resumes at
+    the acknowledged byte. Each byte is spoken once.
 
-    Every method raises what has stopped the stream:
+    Every method raises the error that has stopped the stream:
 
     - ``SpeechInterrupted``, ``SpeechRefused``, ``SpeechLost``: the turn stops here.
     - ``RequestRefused``: control refuses the connection.
@@ -52,7 +52,7 @@ class SpeechStream:
         self._task: asyncio.Task[None] | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self.resumes = 0
-        """How often the stream has gone on over another connection."""
+        """How often the stream has resumed over another connection."""
 
     @property
     def turn(self) -> int:
@@ -66,7 +66,7 @@ class SpeechStream:
 
     @property
     def buffered_bytes(self) -> int:
-        """Audio that is kept here, because it is not acknowledged."""
+        """Audio kept here until it is acknowledged."""
         return self._turn.buffered_bytes
 
     async def __aenter__(self) -> Self:
@@ -82,7 +82,7 @@ class SpeechStream:
             await self._close()
 
     async def send(self, pcm: bytes) -> None:
-        """Append audio to the turn; waits while too much is not acknowledged (backpressure).
+        """Append audio to the turn; waits while too much is unacknowledged (backpressure).
 
         Args:
             pcm: Mono PCM16 little-endian at the conversation's rate, cut anywhere.
@@ -105,7 +105,7 @@ class SpeechStream:
         self._notify()
 
     async def end(self) -> int:
-        """End the turn, and wait until all of it is in.
+        """End the turn, and wait until all of it is in the uplink.
 
         Returns:
             The turn's number; 0 when it has no audio.
@@ -125,7 +125,7 @@ class SpeechStream:
         """Cancel this turn and all before it, and wait until control has done so.
 
         Raises:
-            ValueError: All of the turn is in: use ``Backend.interrupt``.
+            ValueError: All of the turn is in the uplink: use ``Backend.interrupt``.
 
         After a cancellation the interrupt is still sent; call again to wait for it.
         """
@@ -135,7 +135,7 @@ class SpeechStream:
         await self._until(lambda: self._turn.over)
 
     def cut(self) -> None:
-        """Break the connection off without a close, as a network does; the stream comes back by itself."""
+        """Abort the connection without a close, as a network failure does; the stream reconnects."""
         if self._socket is None:
             return
         connection = self._socket._conn  # noqa: SLF001  # aiohttp has no public way to abort
@@ -187,7 +187,7 @@ class SpeechStream:
             await asyncio.sleep(retry_after_s + self._next_wait_s(advice, reason))
 
     async def _use(self, socket: aiohttp.ClientWebSocketResponse) -> tuple[ReconnectAdvice, str]:
-        """Use a socket until it ends, or the turn does; returns how to connect again, and why."""
+        """Use a socket until it or the turn ends. Returns how to reconnect, and the reason."""
         self._turn.connect()
         self._socket = socket
         acknowledged_bytes, opened_at = self._turn.acknowledged_bytes, self._now()
@@ -200,7 +200,7 @@ class SpeechStream:
         try:
             await first_of(send=self._send(socket), read=read())
         finally:
-            # Only 1000 would end a turn that is open.
+            # 1000 would end an open turn.
             await socket.close(code=NORMAL.code if self._turn.over else GOING_AWAY.code)
         if self._turn.acknowledged_bytes > acknowledged_bytes or self._now() - opened_at >= HEALTHY_S:
             self._backoff.reset()
@@ -210,7 +210,7 @@ class SpeechStream:
         return advice or code.advice, code.meaning
 
     async def _send(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        with suppress(ConnectionError):  # the reader sees it, too
+        with suppress(ConnectionError):  # the reading task receives the close, too
             while True:
                 message = self._turn.next_message(_MESSAGE_BYTES)
                 if message is None:

@@ -1,4 +1,4 @@
-"""The viewer: one client of one conversation, across as many sockets as it takes."""
+"""The viewer: a client of one conversation, over as many sockets as needed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -17,11 +17,11 @@ from relay_wire.problems import DRAINING, PROBLEM_HEADER
 
 SUBPROTOCOL = "avatar-relay.v1"
 Token = str | Callable[[], Awaitable[str]]
-"""A viewer token, or where to get a fresh one for each connect."""
+"""A viewer token, or a function that returns one for each connect."""
 
 _MAX_MESSAGE_BYTES = 1024 * 1024
 _HANDSHAKE_S = 10.0
-"""Longest wait for a gateway's answer: it may itself wait for Redis."""
+"""Longest wait for a gateway's answer. The gateway may wait for Redis."""
 _CLOSE_S = 2.0
 """Longest wait for the answer to a close."""
 _OVER = frozenset(
@@ -31,52 +31,52 @@ _OVER = frozenset(
 
 @dataclass(slots=True)
 class Report:
-    """What a viewer has seen. ``gaps``, ``duplicates`` and ``out_of_order`` are 0 on a whole conversation."""
+    """Counts of a viewer. ``gaps``, ``duplicates`` and ``out_of_order`` are 0 if every frame arrived once."""
 
     frames: int = 0
-    """Frames of the stream handed out."""
+    """Frames of the stream that were returned."""
     gaps: int = 0
     """Gaps that the gateway announced."""
     duplicates: int = 0
     """Frames received again, and dropped."""
     out_of_order: int = 0
-    """Frames that did not follow the one before, although no gap was announced."""
+    """Frames that did not follow the previous one, although no gap was announced."""
     resumes: int = 0
     """Times the viewer reconnected."""
     advised: int = 0
-    """How many of these the gateway had asked for."""
+    """Times the viewer reconnected because a gateway requested it."""
     failures: int = 0
     """Attempts to connect that failed."""
 
 
-class _TryAgain(Exception):
-    def __init__(self, why: str, after_s: float = 0.0) -> None:
-        super().__init__(why)
+class _Retry(Exception):
+    def __init__(self, reason: str, after_s: float = 0.0) -> None:
+        super().__init__(reason)
         self.after_s = after_s
 
 
 class Viewer:
     """Watches a conversation. Enter it to connect, iterate it for frames, leave it to disconnect.
 
-    Guarantee: frames come in position order, each once, across reconnects and gateways; what is gone
-    for good is announced by a ``gap`` event among the frames, and counted.
+    Guarantee: frames arrive in position order, each once, across reconnects and gateways. A ``gap`` event
+    among the frames announces frames that retention has removed, and is counted.
 
-    When a gateway asks to reconnect, the viewer connects elsewhere at the advised moment and then leaves.
-    After a break it waits for the time of ``Backoff``, then connects to the next gateway.
+    When a gateway requests a reconnect, the viewer connects to the next gateway at the advised time, and then
+    closes the old socket. After a break it waits as ``Backoff`` computes, then connects to the next gateway.
 
     Args:
-        urls: Base URL of a gateway (``ws://`` or ``wss://``), or several to take turns with.
+        urls: Base URL of a gateway (``ws://`` or ``wss://``), or several to alternate between.
         conversation: Its id.
-        token: The viewer token, or a callable that gets one for each connect. A gateway renews a token before
+        token: The viewer token, or a function that returns one per connect. A gateway renews a token before
             it expires as long as the socket stands, if it has a key that can sign; a callable also covers
-            gateways with public keys, and a viewer that was away for longer than its token's life.
+            gateways with public keys, and a viewer that was disconnected for longer than its token's life.
         start: ``turn`` for the turn that is being spoken or still plays, from its start; when none is, what
             comes next. ``last`` for the last turn from its start, even if it is over; ``live`` for what comes
             next; or a position to resume from.
         give_up_s: How long connecting may fail before iteration raises; None retries for ever.
             Connections that end at once count as failing.
-        heartbeat_s: Between pings; a gateway that does not answer is left.
-        session: An aiohttp session to share among many viewers; one is made when None.
+        heartbeat_s: Interval of pings; a socket without an answer is closed.
+        session: An aiohttp session to share among viewers; None creates one.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Viewer:
     ) -> None:
         self.report = Report()
         self.cursor: Position | None = None
-        """The last frame handed out; pass it as ``start`` to resume later."""
+        """The position of the last returned frame; pass it as ``start`` to resume later."""
         self.hello: events.Hello | None = None
         """The gateway's ``hello`` at the latest connect."""
         self.url = ""
@@ -145,12 +145,13 @@ class Viewer:
             self._session = None
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """Frames as they come, with the gateway's own events (``seq`` 0), until the conversation ends.
+        """Yield frames as they arrive, with the gateway's own events (``seq`` 0), until the conversation
+        ends.
 
-        Cancelling is safe: iterate again to continue after the last frame handed out.
+        Cancelling is safe: iterate again to continue after the last returned frame.
 
         Raises:
-            Closed: The gateway closed for good, for another reason than the conversation's end.
+            Closed: The gateway closed with a final code, other than for the conversation's end.
             Refused: A reconnect was refused.
             ViewerError: No gateway could be reached in time.
         """
@@ -167,19 +168,19 @@ class Viewer:
 
     async def interrupt(self) -> None:
         """Interrupt the avatar. Like every message, raises ``ConnectionError`` while not connected."""
-        await self._say(uplink.Interrupt())
+        await self._send(uplink.Interrupt())
 
     async def send_text(self, text: str) -> None:
         """Send what the listener typed."""
-        await self._say(uplink.Text(text))
+        await self._send(uplink.Text(text))
 
     async def report_playback(self, turn: int, state: uplink.PlaybackState, position_ms: int = 0) -> None:
         """Report how far a turn has been played."""
-        await self._say(uplink.Playback(turn, state, position_ms))
+        await self._send(uplink.Playback(turn, state, position_ms))
 
     async def ping(self, ping_id: str = "") -> None:
         """Ask for a ``pong`` event."""
-        await self._say(messages.Ping(ping_id))
+        await self._send(messages.Ping(ping_id))
 
     async def send_microphone(self, pcm: bytes, *, end: bool = False) -> None:
         """Send microphone audio; with ``end`` the listener has stopped talking, and it may be empty."""
@@ -188,12 +189,12 @@ class Viewer:
         await self._connected().send_bytes(data)
 
     def cut(self) -> None:
-        """Break the connection off without a close, as a network does; the viewer comes back by itself."""
-        connection = self._connected()._conn  # noqa: SLF001  # aiohttp has no public way to be rude
+        """Abort the connection without a close, as a network failure does; the viewer reconnects."""
+        connection = self._connected()._conn  # noqa: SLF001  # aiohttp has no public way to abort
         if connection is not None and connection.transport is not None:
             connection.transport.abort()
 
-    async def _say(self, message: messages.JsonMessage) -> None:
+    async def _send(self, message: messages.JsonMessage) -> None:
         await self._connected().send_str(messages.encode(message))
 
     def _connected(self) -> aiohttp.ClientWebSocketResponse:
@@ -204,12 +205,12 @@ class Viewer:
     # --- order ---------------------------------------------------------------------------------
 
     def _admit(self, received: Frame) -> Frame | None:
-        """Check a frame against what came before; None when it is to be dropped."""
+        """Check a frame against the previous ones. None when it is dropped."""
         if received.seq == 0:
-            told = events.decode(received.payload)
-            self._on_gateway_event(told)
-            # A token is for this viewer, and not for what its app does with frames.
-            return None if isinstance(told, events.TokenRenewed) else received
+            gateway_event = events.decode(received.payload)
+            self._on_gateway_event(gateway_event)
+            # A token is for this viewer only; the app may log or pass on frames.
+            return None if isinstance(gateway_event, events.TokenRenewed) else received
         position = received.position
         event = events.decode(received.payload) if received.kind is Kind.EVENT else None
         cursor = self.cursor or START
@@ -241,7 +242,7 @@ class Viewer:
     # --- connecting ----------------------------------------------------------------------------
 
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> bytes | None:
-        """The next frame; None when this socket is closed, or to be left."""
+        """Receive the next frame. None when this socket is closed, or must be replaced."""
         try:
             async with asyncio.timeout_at(self._leave_at):
                 while (message := await socket.receive()).type not in _OVER:
@@ -252,7 +253,7 @@ class Viewer:
         return None
 
     async def _resume(self, socket: aiohttp.ClientWebSocketResponse) -> bool:
-        """Connect again; False when the conversation is over."""
+        """Reconnect. Returns False when the conversation has ended."""
         if not socket.closed:
             await self._connect(0)
             self.report.advised += 1
@@ -269,12 +270,12 @@ class Viewer:
         return True
 
     async def _connect(self, wait_s: float) -> None:
-        """Connect after this wait, and again until it succeeds; only then an open socket is left."""
+        """Connect after this wait, with retries. An open socket is closed only after that."""
         await asyncio.sleep(wait_s)
         while not self._closed:
             try:
                 socket = await self._open()
-            except _TryAgain as error:
+            except _Retry as error:
                 self.report.failures += 1
                 await asyncio.sleep(error.after_s + self._next_wait_s(ReconnectAdvice.BACK_OFF, str(error)))
             else:
@@ -282,24 +283,24 @@ class Viewer:
                 return
 
     async def _switch_to(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        left, self._socket = self._socket, socket
+        former, self._socket = self._socket, socket
         self._connected_at, self._leave_at = self._now(), None
-        if left is not None:
-            await left.close()
+        if former is not None:
+            await former.close()
         if self._closed:
             await self.close()
 
-    def _next_wait_s(self, advice: ReconnectAdvice, why: str) -> float:
+    def _next_wait_s(self, advice: ReconnectAdvice, reason: str) -> float:
         wait_s = self._backoff.next_wait_s(advice, self._now())
         if wait_s is None:
-            raise ViewerError(f"no gateway could be reached: {why}")
+            raise ViewerError(f"no gateway could be reached: {reason}")
         return wait_s
 
     async def _open(self) -> aiohttp.ClientWebSocketResponse:
-        """Try the next gateway."""
+        """Open a socket at the next gateway."""
         token = self._token if isinstance(self._token, str) else await self._token()
         if self._session is None:
-            raise _TryAgain("the viewer is closed")
+            raise _Retry("the viewer is closed")
         self.url = self._urls[self._attempts % len(self._urls)]
         self._attempts += 1
         try:
@@ -317,17 +318,17 @@ class Viewer:
         except aiohttp.WSServerHandshakeError as error:
             raise self._refusal(error) from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _TryAgain(str(error) or type(error).__name__) from error
+            raise _Retry(str(error) or type(error).__name__) from error
 
-    def _refusal(self, error: aiohttp.WSServerHandshakeError) -> Refused | _TryAgain:
+    def _refusal(self, error: aiohttp.WSServerHandshakeError) -> Refused | _Retry:
         headers: Mapping[str, str] = error.headers or {}
         problem = headers.get(PROBLEM_HEADER, error.message)
         if error.status not in (429, 502, 503, 504):
             return Refused(error.status, problem)
         after = headers.get("Retry-After", "")
-        another = problem == DRAINING.name and len(self._urls) > 1  # has no reason to make us wait
-        return _TryAgain(
-            f"HTTP {error.status}: {problem}", int(after) if after.isdigit() and not another else 0
+        has_other = problem == DRAINING.name and len(self._urls) > 1  # the next gateway is not draining
+        return _Retry(
+            f"HTTP {error.status}: {problem}", int(after) if after.isdigit() and not has_other else 0
         )
 
     @staticmethod
