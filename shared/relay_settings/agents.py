@@ -1,4 +1,4 @@
-"""Settings of agents, who answer viewers."""
+"""Settings of agents, which answer viewers."""
 
 from pydantic import Field, field_validator
 
@@ -6,7 +6,7 @@ from relay_settings.base import Settings
 
 
 class AgentSettings(Settings):
-    """What agents there are, and what they may use."""
+    """The agents of a worker, and their limits."""
 
     agents: tuple[str, ...] = Field(
         "push,clips,echo",
@@ -14,9 +14,13 @@ class AgentSettings(Settings):
         description="Agents that conversations may name, comma-separated; others than these three are"
         " entry points of installed packages.",
     )
-    agent_events: int = Field(256, ge=8, description="Most events an agent has not read; the oldest go.")
+    agent_events: int = Field(
+        256, ge=8, description="Most unread events of an agent; the oldest are dropped."
+    )
     agent_inbox_bytes: int = Field(
-        1024 * 1024, ge=64 * 1024, description="Most microphone audio and text in them; the oldest goes."
+        1024 * 1024,
+        ge=64 * 1024,
+        description="Most microphone audio and text in them; the oldest is dropped.",
     )
     agent_timeout_s: float = Field(
         30.0,
@@ -25,14 +29,17 @@ class AgentSettings(Settings):
         " is stopped.",
     )
     agent_speech_s: float = Field(
-        300.0, gt=0, le=3600, description="Longest speech of an agent; what is longer is cut there."
+        300.0, gt=0, le=3600, description="Longest speech of an agent; a longer one is cut."
     )
-    agent_clips_dir: str = Field("", description="Directory of the clips agent; empty: it knows no clip.")
+    agent_clips_dir: str = Field("", description="Directory of the clips agent; empty: it has no clips.")
     agent_clip_bytes: int = Field(
         16 * 1024 * 1024, ge=1024, description="Largest clip; a larger one is refused."
     )
     agent_echo_s: float = Field(
-        30.0, gt=0, le=300, description="Microphone audio that the echo agent keeps, in seconds; the latest."
+        30.0,
+        gt=0,
+        le=300,
+        description="Most microphone audio that the echo agent repeats, in seconds: the latest.",
     )
 
     @field_validator("agents", mode="before")

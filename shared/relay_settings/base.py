@@ -1,4 +1,4 @@
-"""What all services' settings share: how they are read, refused and shown."""
+"""The base of all settings: reads them from the environment, and explains what is refused."""
 
 import sys
 from collections.abc import Sequence
@@ -32,19 +32,19 @@ class Settings(BaseModel):
 
     @classmethod
     def load(cls, **values: Any) -> Self:
-        """Read the environment; ``values``, by field or by variable, come before it.
+        """Read the environment; ``values``, by field or by variable, override it.
 
         Raises:
             SettingsError: A value is missing or not allowed.
             TypeError: There is no such setting.
         """
-        surroundings = environment.values()
+        variables = environment.values()
         fields = {cls.variable(name): name for name in cls.model_fields}
         given = {fields.get(name, name): value for name, value in values.items()}
         unknown = given.keys() - cls.model_fields.keys()
         if unknown:
             raise TypeError(f"{cls.__name__} has no setting {', '.join(sorted(unknown))}")
-        read = {name: surroundings[variable] for variable, name in fields.items() if variable in surroundings}
+        read = {name: variables[variable] for variable, name in fields.items() if variable in variables}
         for name, text in read.items():
             if not _is_unicode(text):
                 raise SettingsError(f"{cls.variable(name)} has text that is not UTF-8")
@@ -58,9 +58,9 @@ class Settings(BaseModel):
         """Read flags, then the environment. ``--help`` prints every setting and exits.
 
         Raises:
-            SettingsError: As ``load``; or a flag is none, or is a secret's. The text has no value.
+            SettingsError: As ``load``; or a flag is unknown, or is a secret's. The text has no value.
         """
-        from relay_settings import flags  # noqa: PLC0415  # they know every service's secrets
+        from relay_settings import flags  # noqa: PLC0415  # it imports the settings of every service
 
         return cls.load(**flags.read(cls, program, sys.argv[1:] if arguments is None else arguments))
 
@@ -86,7 +86,7 @@ class Settings(BaseModel):
 
 
 def named(variable: str, description: str, **options: Any) -> Any:
-    """A field with a variable name of its own, as the vendor's have it."""
+    """A field with a variable name of its own, such as the vendor's."""
     return Field(validation_alias=variable, description=description, **options)
 
 

@@ -20,7 +20,7 @@ class ControlSettings(ProcessSettings, UplinkSettings, TokenSettings, VendorAcco
     control_port: int = Field(8081, ge=0, le=65535, description="Port for backends; 0 takes a free one.")
     api_keys: tuple[SecretStr, ...] = named(
         "RELAY_API_KEYS",
-        "What is known of backends' keys, as <id>:<sha256>:<scopes>, comma-separated; "
+        "Entries of the backends' API keys, as <id>:<sha256>:<scopes>, comma-separated; "
         "`avatar-relay keys new` makes one.",
         min_length=1,
     )
@@ -33,14 +33,14 @@ class ControlSettings(ProcessSettings, UplinkSettings, TokenSettings, VendorAcco
     )
     cors_origins: tuple[str, ...] = Field(
         (),
-        description="Origins whose pages may read control's answers, as RELAY_ORIGINS has them but with each"
-        " port by itself; empty: none.",
+        description="Origins whose pages may read control's responses, written as in RELAY_ORIGINS but with"
+        " each port listed; empty: none.",
     )
     session_tokens: bool = Field(
         False, description="Serve the vendor's session tokens to Direct Mode clients: /api/session-token."
     )
     session_token_ttl_s: int = Field(
-        3300, ge=60, le=86_400, description="Life of a session token of the vendor's, at most a day."
+        3300, ge=60, le=86_400, description="Life of a session token, at most a day."
     )
     session_tokens_for_listeners: bool = Field(
         False, description="Give them to viewer tokens with the role listen, too: each is a billed session."
@@ -53,12 +53,12 @@ class ControlSettings(ProcessSettings, UplinkSettings, TokenSettings, VendorAcco
     session_tokens_burst: int = Field(
         10, ge=1, description="Session tokens for the viewers of one conversation at once."
     )
-    vendor_timeout_s: float = Field(10.0, gt=0, description="How long the vendor may take to make a token.")
+    vendor_timeout_s: float = Field(10.0, gt=0, description="Longest wait for a session token of the vendor.")
     gateway_url: str = Field(
         "ws://127.0.0.1:8080", description="Where viewers connect, as control returns it to backends."
     )
     token_ttl_s: int = Field(
-        300, ge=10, le=86_400, description="Life of a viewer token unless asked otherwise."
+        300, ge=10, le=86_400, description="Life of a viewer token, unless the request has another."
     )
     max_turn_bytes: int = Field(
         32 * 1024 * 1024, ge=1024, description="Largest body of a turn; a larger one is refused with 413."
@@ -66,9 +66,11 @@ class ControlSettings(ProcessSettings, UplinkSettings, TokenSettings, VendorAcco
     max_bodies_bytes: int = Field(
         256 * 1024 * 1024,
         ge=1024,
-        description="Request bodies held at once, in bytes; a body that finds no room is refused with 503.",
+        description="Most bytes of request bodies held at once; a further body is refused with 503.",
     )
-    body_timeout_s: float = Field(60.0, gt=0, description="How long a whole body may take to come; then 408.")
+    body_timeout_s: float = Field(
+        60.0, gt=0, description="How long a whole body may take to arrive; then 408."
+    )
     control_max_message_bytes: int = Field(
         8 * 1024 * 1024, ge=4096, description="Largest message on the audio socket."
     )
@@ -78,7 +80,7 @@ class ControlSettings(ProcessSettings, UplinkSettings, TokenSettings, VendorAcco
     speech_queue_bytes: int = Field(
         4 * 1024 * 1024,
         ge=64 * 1024,
-        description="Speech that may wait at an audio socket; then the socket is not read.",
+        description="Most speech that waits at an audio socket; at the limit the socket is not read.",
     )
     max_hold_s: float = Field(
         300.0, ge=0, description="How long after its last audio a silent speaker may hold a turn open."
@@ -87,13 +89,14 @@ class ControlSettings(ProcessSettings, UplinkSettings, TokenSettings, VendorAcco
         40,
         ge=0,
         le=1000,
-        description="How long a piece of live speech shorter than RELAY_AUDIO_CHUNK_MS waits for the next.",
+        description="How long a piece of live speech shorter than RELAY_AUDIO_CHUNK_MS waits for the next,"
+        " to be joined with it.",
     )
     audio_chunk_ms: int = Field(
         100,
         ge=10,
         le=1000,
-        description="Audio per frame of a turn that is posted whole, or comes in shorter pieces.",
+        description="Audio per frame of a turn that is posted whole, or arrives in shorter pieces.",
     )
     speech_tail_bytes: int = Field(
         1024 * 1024,

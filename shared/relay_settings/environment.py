@@ -1,8 +1,7 @@
-"""The environment: variables, and the files of secrets, as every setting is read from them.
+"""The environment: reads variables and the files of secrets.
 
-White space around a value does not count, and an empty value counts as no value: a blank line in a compose
-file, a chart's empty value and a newline behind a secret mean what their authors meant. A variable comes
-before a file.
+White space around a value is removed, and an empty value counts as unset: so a blank line in a compose file,
+an empty value in a chart and a newline after a secret have no effect. A variable overrides a file.
 """
 
 import os
@@ -13,9 +12,9 @@ from pathlib import Path
 PREFIX = "RELAY_"
 SECRETS_DIR = "RELAY_SECRETS_DIR"
 TEXT = "utf-8-sig"
-"""What files of secrets are written in; the byte order mark of some editors is no part of a secret."""
+"""The encoding of files of secrets; the byte order mark of some editors is not part of a secret."""
 LIKENESS = 0.8
-"""Of a name to the one it was meant to be, as ``difflib`` counts it."""
+"""The least similarity of a misspelt name to the suggested one, as ``difflib`` computes it."""
 _FILE_PREFIXES = (PREFIX, "SPATIUS_")
 
 _SERVICE_LINK_NAME = re.compile(
@@ -25,11 +24,11 @@ _SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
 
 
 class SettingsError(Exception):
-    """Raised when a setting is missing or wrong. The text names the variable and what it takes."""
+    """Raised when a setting is missing or wrong. The text names the variable and the values it accepts."""
 
 
 def values() -> dict[str, str]:
-    """Every value that counts, by the name of its variable in upper case.
+    """Every value that is set, by the name of its variable in upper case.
 
     Raises:
         SettingsError: A file of secrets cannot be read.
@@ -43,7 +42,7 @@ def values() -> dict[str, str]:
 
 
 def service_links() -> list[str]:
-    """Names of variables that Kubernetes has set for its Services, or looks as if it had."""
+    """Names of variables that Kubernetes has set for its Services, by their form."""
     return [
         name.upper() for name, value in os.environ.items() if is_service_link(name.upper(), value.strip())
     ]
@@ -66,14 +65,14 @@ def missing_secrets_dir() -> str:
 
 
 def secret_file(name: str) -> Path | None:
-    """Where the file of a secret is, if there is one that counts: no variable comes before it."""
+    """The path of a secret's file; None when there is none, or a variable overrides it."""
     if os.environ.get(name, "").strip():
         return None
     return next((path for path in _files() if path.name.upper() == name), None)
 
 
 def variable(name: str) -> str | None:
-    """One value, as settings read it.
+    """Read one value, as settings do.
 
     Raises:
         SettingsError: A file of secrets cannot be read.
@@ -82,7 +81,7 @@ def variable(name: str) -> str | None:
 
 
 def child_environment(overrides: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a process of the relay started by another: ours, with these changed."""
+    """The environment of a child process: that of this process, with these overrides."""
     return {**os.environ, **overrides}
 
 

@@ -10,19 +10,19 @@ from relay_settings.catalogue import SERVICES
 from relay_settings.environment import LIKENESS, PREFIX, SECRETS_DIR
 
 _SHORTEST = 3
-"""Letters of a flag that may be meant for a secret."""
+"""Least letters of a flag that is compared with the names of secrets."""
 
 
 def read(kind: type[Settings], program: str, arguments: Sequence[str]) -> dict[str, Any]:
     """The values that flags give, by field. ``--help`` prints every setting and exits.
 
     Args:
-        kind: Which settings.
-        program: Its name.
+        kind: The settings.
+        program: The program's name.
         arguments: The flags.
 
     Raises:
-        SettingsError: One is no flag, or is a secret's. The text has no value.
+        SettingsError: A flag is unknown, or is a secret's. The text has no value.
     """
     given, others = _parser(kind, program).parse_known_args(arguments)
     if others:
@@ -33,7 +33,7 @@ def read(kind: type[Settings], program: str, arguments: Sequence[str]) -> dict[s
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Refuse without the value, which argparse quotes behind a colon."""
+        """Raise ``SettingsError`` without the value, which argparse quotes after a colon."""
         place, _, why = message.partition(": ")
         flag = place.removeprefix("argument ") if place.startswith("argument --") else "a flag"
         needs_value = why.startswith("expected")
@@ -72,7 +72,7 @@ def _flag(name: str) -> str:
 
 
 def _refusal(arguments: Sequence[str], kind: type[Settings], program: str) -> str:
-    """The fault of arguments that are no flags; never their text, which may be a secret."""
+    """Explain unknown arguments, without their text, which may be a secret."""
     named = next((argument for argument in arguments if argument.startswith("-")), "")
     flag = _flag(named.partition("=")[0].lstrip("-"))
     wanted = flag.removeprefix("--").removeprefix(_flag(PREFIX).strip("-") + "-")
@@ -86,5 +86,5 @@ def _refusal(arguments: Sequence[str], kind: type[Settings], program: str) -> st
     flags = [_flag(name) for name in kind.model_fields.keys() - kind.secrets()]
     near = get_close_matches(flag, flags, n=1, cutoff=LIKENESS)
     if named.startswith("--") and near:
-        return f"{flag} is no flag: {near[0]} is"
-    return f"an argument is no flag; {program} --help lists them"
+        return f"{flag} is not a flag: did you mean {near[0]}?"
+    return f"an argument is not a flag; {program} --help lists the flags"

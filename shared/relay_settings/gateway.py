@@ -18,24 +18,26 @@ class GatewaySettings(ProcessSettings, UplinkSettings, TokenSettings, LimitSetti
     gateway_host: Host = Field("127.0.0.1", description="Address for viewers; :: or 0.0.0.0 opens it.")
     gateway_port: int = Field(8080, ge=0, le=65535, description="Port for viewers; 0 takes a free one.")
     heartbeat_s: float = Field(
-        25.0, gt=0, description="Between pings to a viewer; silent for half as long after one, it is gone."
+        25.0,
+        gt=0,
+        description="Interval of pings to a viewer; it is closed without an answer in half of it.",
     )
     token_max_life_s: float = Field(
         12 * 3600.0,
         ge=0,
-        description="How long after a viewer's first token the last one expires that renews it on an open"
-        " socket, as long as a key here can sign; 0: none is renewed.",
+        description="How long tokens of an open socket are renewed, from a viewer's first token to the"
+        " expiry of the last, if the gateway has a key that can sign; 0: not at all.",
     )
     client_buffer_bytes: int = Field(
         256 * 1024,
         ge=4096,
-        description="Unsent bytes after which a viewer is no longer fed live and reads on by itself.",
+        description="Unsent bytes after which a viewer leaves live delivery and reads from its own cursor.",
     )
     client_notsent_bytes: int = Field(
         128 * 1024,
         ge=4096,
         description="Bytes that the kernel takes for a viewer beyond those on the wire (TCP_NOTSENT_LOWAT):"
-        " what is urgent waits behind them, and behind RELAY_CLIENT_BUFFER_BYTES.",
+        " urgent frames wait behind them, and behind RELAY_CLIENT_BUFFER_BYTES.",
     )
     slow_client_s: float = Field(
         20.0,
@@ -54,21 +56,19 @@ class GatewaySettings(ProcessSettings, UplinkSettings, TokenSettings, LimitSetti
     gateway_poll_s: float = Field(
         2.0,
         gt=0,
-        description="How often a conversation is read without a notification; an eighth as often when it is"
-        " silent for long.",
+        description="Interval of reads of a conversation without a notification; eight times as long when"
+        " it has been silent for long.",
     )
     presence_s: float = Field(
         60.0,
         gt=0,
-        description="How often it is noted that a conversation is watched, and asked whether it has an"
+        description="Interval of writes that a conversation has viewers, and of checks that it has an"
         " owner; well below RELAY_CONVERSATION_IDLE_S.",
     )
     gateway_max_message_bytes: int = Field(
         64 * 1024, ge=1024, description="Largest message a viewer may send."
     )
-    bad_messages: int = Field(
-        8, ge=1, description="Messages that cannot be understood before the viewer is closed."
-    )
+    bad_messages: int = Field(8, ge=1, description="Malformed messages after which a viewer is closed.")
 
     @model_validator(mode="after")
     def _messages_fit_into_the_uplink(self) -> Self:

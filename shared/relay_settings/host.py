@@ -1,4 +1,4 @@
-"""Hosts: addresses and names to listen at, and how they stand in a URL."""
+"""Hosts: addresses and names to listen at, and their form in a URL."""
 
 import ipaddress
 import re
@@ -12,7 +12,7 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9])?")
 def _checked(text: str) -> str:
     host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if _address(host) is None and not (host == text and _NAME.fullmatch(host)):
-        raise ValueError("it must be an address or a name, without a port: that is a setting of its own")
+        raise ValueError("it must be an address or a name, without a port: the port is another setting")
     return host
 
 
@@ -21,18 +21,18 @@ Host = Annotated[str, AfterValidator(_checked)]
 
 
 def is_wildcard(host: str) -> bool:
-    """Whether it stands for every address of the machine."""
+    """Whether the host stands for every address of the machine."""
     address = _address(host)
     return address is not None and address.is_unspecified
 
 
 def is_ipv6(host: str) -> bool:
-    """Whether it is an IPv6 address."""
+    """Whether the host is an IPv6 address."""
     return isinstance(_address(host), ipaddress.IPv6Address)
 
 
 def in_url(host: str) -> str:
-    """How a host stands in a URL: IPv6 addresses in brackets, every address as the loopback one."""
+    """The host's form in a URL: an IPv6 address in brackets, the loopback address for a wildcard."""
     if is_wildcard(host):
         host = "::1" if is_ipv6(host) else "127.0.0.1"
     return f"[{host.replace('%', '%25')}]" if ":" in host else host

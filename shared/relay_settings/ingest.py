@@ -20,14 +20,14 @@ class IngestSettings(ProcessSettings, UplinkSettings, VendorAccountSettings, Age
     vendor_telemetry_endpoint: str = Field(
         "", description="OTLP/HTTP collector for the SDK's own telemetry; empty turns it off."
     )
-    worker_name: str = Field("", description="Unique name of this worker; empty makes one up.")
+    worker_name: str = Field("", description="Unique name of this worker; empty: generated.")
     max_conversations: int = Field(
-        200, ge=1, description="Conversations this worker owns at once, but for those that are idle."
+        200, ge=1, description="Most active conversations that this worker owns at once."
     )
     max_idle_conversations: int = Field(
         800,
         ge=0,
-        description="Further ones it owns that have been silent for RELAY_CONVERSATION_ACTIVE_S.",
+        description="Most further conversations it owns, silent for RELAY_CONVERSATION_ACTIVE_S.",
     )
     conversation_active_s: float = Field(
         60.0, gt=0, description="How long a conversation counts as active after it was spoken in."
@@ -36,21 +36,21 @@ class IngestSettings(ProcessSettings, UplinkSettings, VendorAccountSettings, Age
         3600.0,
         ge=0,
         description="How long a conversation may have neither viewers nor speech before it is"
-        " ended; 0: it never is.",
+        " ended; 0: for ever.",
     )
     lease_ms: int = Field(
         2000,
         ge=200,
-        description="How long a conversation stays ours unrenewed: a dead worker's is free after it.",
+        description="Life of a lease without renewal: conversations of a dead worker are free after it.",
     )
     ingest_lease_scan_s: float = Field(
-        0.5, gt=0, description="Between looks for conversations without an owner."
+        0.5, gt=0, description="Interval of scans for expired leases and for conversations without an owner."
     )
     ingest_upkeep_s: float = Field(
         10.0,
         gt=0,
-        description="Between looks for conversations that Redis's indexes have lost, and for names of workers"
-        " that are gone: one partition each, by one worker of all.",
+        description="Interval of upkeep, which repairs indexes that have lost conversations and removes"
+        " former workers: one partition each time, by one worker of all.",
     )
     ingest_gone_s: float = Field(
         600.0, gt=0, description="Time without an owner, or without a sign of a worker, before repair."
@@ -61,13 +61,13 @@ class IngestSettings(ProcessSettings, UplinkSettings, VendorAccountSettings, Age
     republish_bytes: int = Field(
         2 * 1024 * 1024,
         ge=0,
-        description="Written frames remembered per conversation, to write them again if Redis loses them.",
+        description="Acknowledged frames kept per conversation, to append them again if Redis loses them.",
     )
     republish_s: float = Field(
-        60.0, gt=0, description="How long they are remembered: longer than a fail-over of Redis takes."
+        60.0, gt=0, description="How long they are kept: longer than a fail-over of Redis takes."
     )
     keep_ended_s: float = Field(60.0, ge=0, description="How long frames stay after a conversation ended.")
-    keep_record_s: float = Field(86_400.0, ge=60, description="How long its record stays.")
+    keep_record_s: float = Field(86_400.0, ge=60, description="How long the record stays after that end.")
     backlog_bytes: int = Field(
         16 * 1024 * 1024,
         ge=1024 * 1024,
@@ -92,10 +92,10 @@ class IngestSettings(ProcessSettings, UplinkSettings, VendorAccountSettings, Age
     motion_outbox_bytes: int = Field(
         8 * 1024 * 1024,
         ge=64 * 1024,
-        description="Audio waiting for Motion Server before motion is given up.",
+        description="Most audio that waits for Motion Server; beyond it the turn continues without motion.",
     )
     motion_close_s: float = Field(
-        2.0, gt=0, description="Wait for Motion Server to close its side before the session is dropped."
+        2.0, gt=0, description="Wait for Motion Server to close its side before the connection is aborted."
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Settings of what viewers may take of a gateway, and where they may come from."""
+"""Settings of limits on viewers, and of the origins they may connect from."""
 
 from pydantic import Field, field_validator
 
@@ -20,7 +20,9 @@ class LimitSettings(Settings):
         100.0, gt=0, description="Requests per second from one address, with RELAY_REQUESTS_BURST; else 429."
     )
     requests_burst: int = Field(
-        1000, ge=1, description="Requests from one address at once: an office that comes back after a break."
+        1000,
+        ge=1,
+        description="Requests from one address at once, as of an office that reconnects after an outage.",
     )
     messages_per_s: float = Field(
         200.0,
@@ -40,14 +42,14 @@ class LimitSettings(Settings):
         0,
         ge=0,
         le=16,
-        description="Proxies before the gateway that append to X-Forwarded-For; 0: the header counts for"
-        " nothing, and viewers have the address they connect from.",
+        description="Proxies before the gateway that append to X-Forwarded-For; 0: the header is"
+        " ignored, and a viewer's address is the one it connects from.",
     )
     origins: tuple[str, ...] = Field(
         (),
         description="Origins whose pages may open sockets, comma-separated, as https://app.example,"
         " capacitor://localhost or http://localhost:* for every port; * for any; null for pages from disk and"
-        " sandboxed frames. Not asked: pages of the gateway's own host, tokens in a header.",
+        " sandboxed frames. Not checked: pages of the gateway's own host, requests with a token in a header.",
     )
 
     @field_validator("origins", mode="before")

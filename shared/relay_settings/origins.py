@@ -1,4 +1,4 @@
-"""Origins: whose pages may come, as operators list them and browsers send them (RFC 6454). Pure."""
+"""Origins of pages, as operators list them and browsers send them (RFC 6454). Pure."""
 
 import re
 from collections.abc import Iterable
@@ -15,12 +15,12 @@ _ORIGIN = re.compile(
 )
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _SOCKET = re.compile(r"^ws(?=s?://)", re.IGNORECASE)
-"""Some clients send the address they connect to."""
+"""The scheme of a socket: some clients send the address they connect to as their origin."""
 _SOCKETS = {"ws": "http", "wss": "https"}
 
 
 class OriginError(ValueError):
-    """Raised when a text is no origin. The text names it and what it should be."""
+    """Raised when a text is not an origin. The error's text quotes it and has the expected form."""
 
 
 def normalised(entry: str) -> str:
@@ -30,7 +30,7 @@ def normalised(entry: str) -> str:
     origin, ``:*`` every port of a host. Pages from disk, ``file://``, are ``null`` as browsers have it.
 
     Raises:
-        OriginError: It is no origin.
+        OriginError: The entry is not an origin.
     """
     text = entry.strip()
     if text.lower() in {ANY, NULL}:
@@ -49,7 +49,7 @@ def normalised(entry: str) -> str:
     if not host and (scheme in _DEFAULT_PORTS or port):
         raise OriginError(f"{text!r} names no host")
     if port.isdigit() and not 0 < int(port) < 65536:
-        raise OriginError(f"{text!r} has a port that is none")
+        raise OriginError(f"{text!r} has an invalid port")
     port = str(int(port)) if port.isdigit() else port
     return f"{scheme}://{host}" + (f":{port}" if port and port != _DEFAULT_PORTS.get(scheme) else "")
 
@@ -65,11 +65,11 @@ class Origins:
         self._entries = frozenset(entries)
 
     def allow(self, origin: str, hosts: Iterable[str] = ()) -> bool:
-        """Whether pages of this origin may come.
+        """Whether pages of this origin may connect.
 
         Args:
             origin: The request's ``Origin``.
-            hosts: What the request calls its server; a page of the same host and port may come, too. The
+            hosts: The hosts in the request's headers; a page of the same host and port may connect, too. The
                 scheme may differ: TLS may end at a proxy.
         """
         if ANY in self._entries:
@@ -105,7 +105,7 @@ def _host(text: str, host: str) -> str:
         try:
             return f"[{IPv6Address(host[1:-1]).compressed}]"
         except ValueError:
-            raise OriginError(f"{text!r} has an address that is none") from None
+            raise OriginError(f"{text!r} has an invalid address") from None
     if host.isascii():
         return host.lower()
     try:
@@ -119,7 +119,7 @@ def _host(text: str, host: str) -> str:
 
 def _why(text: str) -> str:
     if "://" not in text:
-        return f"{text!r} has no scheme: an origin is as https://app.example"
+        return f"{text!r} has no scheme: write an origin as https://app.example"
     rest = text.partition("://")[2]
     if "@" in rest:
         return f"{text!r} has a user: an origin is a scheme, a host and a port"
@@ -127,4 +127,4 @@ def _why(text: str) -> str:
         return f"{text!r} has a path: an origin is a scheme, a host and a port"
     if "*" in rest:
         return f"{text!r}: a * stands alone, for every origin, or for the port; list each host"
-    return f"{text!r} is no origin: that is as https://app.example or capacitor://localhost"
+    return f"{text!r} is not an origin such as https://app.example or capacitor://localhost"

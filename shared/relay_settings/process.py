@@ -1,4 +1,4 @@
-"""Settings every process has: its logs, its admin port, its traces."""
+"""Settings of every process: logs, admin port, TLS, drain and traces."""
 
 from pathlib import Path
 from typing import Literal, Self
@@ -33,7 +33,7 @@ class ProcessSettings(TraceSettings):
     )
     admin_port: int = Field(0, ge=0, le=65535, description="Port of the admin address; 0 takes a free one.")
     tls_cert: Path | None = Field(
-        None, description="Certificate chain in PEM: serve over TLS. Taken anew when the file changes."
+        None, description="Certificate chain in PEM: serve over TLS. Loaded again when the file changes."
     )
     tls_key: Path | None = Field(None, description="The certificate's private key in PEM, not encrypted.")
     tls_admin: bool = Field(False, description="Serve the admin address over TLS, too.")
@@ -46,8 +46,8 @@ class ProcessSettings(TraceSettings):
         650.0,
         gt=0,
         description="How long a connection may be idle between requests before it is closed: longer than the"
-        " idle timeout of the balancer before it (up to 600 s by default), which else sends a request into a"
-        " connection that is being closed.",
+        " idle timeout of the balancer before it (up to 600 s by default), which otherwise sends a request"
+        " into a connection that is being closed.",
     )
     drain_accept_s: float = Field(
         5.0,

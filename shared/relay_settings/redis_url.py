@@ -40,17 +40,17 @@ _OPTIONS: Final = {
     "sentinel_username": _TEXT,
     "sentinel_password": _TEXT,
 }
-"""What may follow after ``?``, and what it takes."""
+"""The options that may follow after ``?``, and the values of each."""
 
 
 class Address(NamedTuple):
-    """Where a server listens."""
+    """The address of a server."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
-        """As it stands in a URL."""
+        """The form in a URL."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -63,7 +63,7 @@ class RedisUrl(NamedTuple):
     addresses: tuple[Address, ...] = ()
     """The sentinels, or nodes of the cluster; empty for one server."""
     master: str = ""
-    """The name the sentinels know the primary by."""
+    """The name of the primary at the sentinels."""
 
     @classmethod
     def parse(cls, url: str) -> "RedisUrl":
@@ -114,7 +114,7 @@ class RedisUrl(NamedTuple):
 
 
 class Credentials(NamedTuple):
-    """Who we are at Redis, in clear."""
+    """User and password at Redis, in clear."""
 
     username: str = ""
     password: str = ""
@@ -163,7 +163,7 @@ def node_addresses(text: str) -> dict[Address, Address]:
 
 
 def reachable(address: Address, mapping: Mapping[Address, Address]) -> Address:
-    """Where a server that announces this address can be reached."""
+    """The address at which a server that announces this one can be reached."""
     if address in mapping:
         return mapping[address]
     host = mapping.get(Address(address.host, 0))
@@ -208,10 +208,10 @@ def _check_options(parts: SplitResult) -> None:
     options = parse_qsl(parts.query, keep_blank_values=True)
     for name, value in options:
         if name not in _OPTIONS:
-            shown = name if name.isidentifier() and name.isascii() else "what stands there"
-            raise ValueError(f"{shown} is no option; there are {', '.join(_OPTIONS)}")
+            shown = name if name.isidentifier() and name.isascii() else "the text there"
+            raise ValueError(f"{shown} is not an option; there are {', '.join(_OPTIONS)}")
         if not _OPTIONS[name].fullmatch(value):
-            raise ValueError(f"the option {name} has a value that it does not take")
+            raise ValueError(f"the option {name} has an invalid value")
         if name.startswith("ssl_") and not parts.scheme.startswith("rediss"):
             raise ValueError(f"the option {name} needs a URL that begins with rediss")
         if name.startswith("sentinel_") and not parts.scheme.endswith("+sentinel"):
@@ -219,4 +219,4 @@ def _check_options(parts: SplitResult) -> None:
         if name == "node_addresses":
             node_addresses(value)
     if len(options) > len(dict(options)):
-        raise ValueError("an option stands there twice")
+        raise ValueError("an option is given twice")

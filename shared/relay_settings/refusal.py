@@ -1,4 +1,4 @@
-"""Refusals: what is wrong with a setting, in the words of settings and without its value."""
+"""Refusals: explain what is wrong with a setting, without its value."""
 
 from collections.abc import Callable
 
@@ -29,11 +29,11 @@ _WORDS = {
 
 
 def explain(error: ValidationError, variable_of: Callable[[str], str]) -> list[str]:
-    """One sentence for each thing that is wrong.
+    """Explain a validation error: one sentence for each fault.
 
     Args:
-        error: What the validation found.
-        variable_of: Names the variable of a field.
+        error: The validation error.
+        variable_of: Returns the variable of a field.
     """
     sentences = []
     for problem in error.errors(include_url=False, include_input=False):

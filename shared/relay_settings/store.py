@@ -48,7 +48,7 @@ class StoreSettings(Settings):
     )
     redis_ca_file: Path | None = Field(
         None,
-        description="Authorities that Redis's certificate may come from, in PEM; unset: the system's. For"
+        description="Certificate authorities of Redis's certificate, in PEM; unset: the system's. For"
         " rediss:// only.",
     )
     redis_timeout_s: float = Field(
@@ -60,13 +60,13 @@ class StoreSettings(Settings):
     redis_heartbeat_s: float = Field(
         1.0,
         gt=0,
-        description="How often a process tries whether Redis does for it what it needs, in seconds: readiness"
-        " is what that has found. Redis's own timeout for idle connections must be longer.",
+        description="Interval of the heartbeat, in seconds: it uses Redis as the process does, and its result"
+        " decides readiness. Redis's own timeout for idle connections must be longer.",
     )
     key_prefix: str = Field(
         DEFAULT_KEY_PREFIX,
         pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.:-]{0,62}[A-Za-z0-9])?$",
-        description="What every key and channel in Redis begins with, and an ACL's patterns: letters, digits"
+        description="Prefix of every key and channel in Redis, and of an ACL's patterns: letters, digits"
         " and _.:- only; the same for every process. Relays with different prefixes can share a database.",
     )
     partitions: int = Field(
@@ -74,7 +74,7 @@ class StoreSettings(Settings):
         ge=1,
         le=10_000,
         description="Hash tags conversations are spread over; the same for every process: Redis keeps the"
-        " number, and a process that has another does not start.",
+        " number, and a process with another number does not start.",
     )
 
     _files: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -120,7 +120,8 @@ class StoreSettings(Settings):
     def store_url(self) -> str:
         """The Redis URL in clear, with credentials and options, for connections only.
 
-        What came from a file of secrets is named by that file: connections read it again.
+        Credentials from a file of secrets are replaced by the file's path: each connection reads the file
+        again.
         """
         return complete(
             reveal(self.redis_url),

@@ -9,7 +9,7 @@ from relay_settings.base import Settings, named, reveal
 
 
 class TokenSettings(Settings):
-    """The keys viewer tokens are signed with."""
+    """The keys of viewer tokens."""
 
     token_secret: SecretStr | None = named(
         "RELAY_TOKEN_SECRET",
@@ -21,8 +21,8 @@ class TokenSettings(Settings):
         None,
         description="Folder of named keys, read again when it changes: <kid>.hs256 is a secret of 32 bytes or"
         " more, <kid>.pem an Ed25519 key (public: checks; private: also signs). The file 'current' names the"
-        " kid that signs; without it the last that can. A file that is gone, or is no key any more, takes its"
-        " key with it within 5 s; while the folder cannot be read, its keys are valid for 30 s more.",
+        " kid that signs; without it the last that can. A key is removed within 5 s after its file is"
+        " removed or invalid; while the folder cannot be read, its keys are valid for 30 s more.",
     )
     token_leeway_s: float = Field(
         5.0, ge=0, le=300, description="How far the clocks of control and gateways may differ."

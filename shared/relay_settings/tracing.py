@@ -1,4 +1,4 @@
-"""Settings of traces: ours, and OpenTelemetry's own variables where ours are not set."""
+"""Settings of traces: the relay's, and OpenTelemetry's own variables where the relay's are unset."""
 
 import re
 from typing import Self
@@ -9,12 +9,12 @@ from relay_settings import environment
 from relay_settings.base import Settings, named
 
 _NUMBERS = re.compile(r"OTEL_(BSP_\w+|\w+_LIMIT)")
-"""Variables that the library reads by itself, some of them with a traceback where one is no number."""
+"""Variables that the library itself reads; it raises on some that are not numbers."""
 _DIGITS = re.compile(r"\d{1,9}", re.ASCII)
 
 
 class TraceSettings(Settings):
-    """Where spans go, and which."""
+    """Export and sampling of traces."""
 
     otlp_endpoint: str | None = Field(
         None,

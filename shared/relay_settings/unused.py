@@ -1,4 +1,4 @@
-"""Variables without effect: misspelt ones, and those that Kubernetes has set over ours."""
+"""Variables without effect: misspelt ones, and those that Kubernetes has set for its Services."""
 
 from difflib import get_close_matches
 
@@ -26,11 +26,11 @@ def unused(kind: type[Settings]) -> list[str]:
     for name in sorted(environment.values()):
         if name.startswith(PREFIX) and name not in known:
             near = get_close_matches(name, known, n=1, cutoff=LIKENESS)
-            sentences.append(f"{name} is no setting" + (f": {near[0]} is" if near else ""))
+            sentences.append(f"{name} is not a setting" + (f": did you mean {near[0]}?" if near else ""))
     links = sorted(set(environment.service_links()) & set(map(kind.variable, kind.model_fields)))
     if links:
         sentences.append(
-            f"{', '.join(links)}: passed over, since Kubernetes has set it for a Service of that name; set"
+            f"{', '.join(links)}: ignored, since Kubernetes has set it for a Service of that name; set"
             " enableServiceLinks: false in the pod, or name the Service otherwise"
         )
     if missing := environment.missing_secrets_dir():

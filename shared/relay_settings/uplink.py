@@ -1,4 +1,4 @@
-"""Settings of the uplink: what may wait for a conversation's owner, whichever process appends it."""
+"""Settings of the uplink: limits of the entries that wait for an owner, for every process that appends."""
 
 from typing import Self
 
@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from relay_settings.store import StoreSettings
 
 SILENCE_FRACTION = 0.9
-"""The uplink closes a silent turn before its owner does: what is acknowledged still finds the turn."""
+"""The uplink closes a silent turn before its owner does: acknowledged speech is never late."""
 
 
 class UplinkSettings(StoreSettings):
@@ -25,8 +25,8 @@ class UplinkSettings(StoreSettings):
         0.5,
         gt=0,
         le=1,
-        description="Share of both that may be of viewers: texts, microphone audio, requests, reports. The"
-        " rest is left for the speech of backends and agents.",
+        description="Share of both for messages of viewers: texts, microphone audio, requests, reports. The"
+        " rest is for the speech of backends and agents.",
     )
     owner_wait_s: float = Field(
         10.0,
@@ -35,7 +35,7 @@ class UplinkSettings(StoreSettings):
         " for it is refused.",
     )
     uplink_wait_s: float = Field(
-        10.0, gt=0, description="How long speech waits for room in the uplink before it is refused."
+        10.0, gt=0, description="How long speech waits for capacity in the uplink before it is refused."
     )
     input_timeout_s: float = Field(
         30.0, gt=0, description="Silence after which a turn left open by its speaker is ended."
@@ -49,11 +49,11 @@ class UplinkSettings(StoreSettings):
 
     @property
     def silence_s(self) -> float:
-        """Silence after which the uplink takes no more for a turn."""
+        """Silence after which the uplink accepts no more audio of a turn."""
         return self.input_timeout_s * SILENCE_FRACTION
 
     @model_validator(mode="after")
-    def _waits_less_than_the_link(self) -> Self:
+    def _waits_less_than_the_client(self) -> Self:
         # A reply that takes longer counts as a dead connection.
         if self.redis_replicas and self.redis_replicas_wait_s >= self.redis_timeout_s:
             raise ValueError("RELAY_REDIS_REPLICAS_WAIT_S must be less than RELAY_REDIS_TIMEOUT_S")

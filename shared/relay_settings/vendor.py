@@ -6,7 +6,7 @@ from relay_settings.base import Settings, named, reveal
 
 
 class VendorSettings(Settings):
-    """Which of the vendor's apps and regions; nothing secret."""
+    """The vendor's app, avatar and region; no secrets."""
 
     app_id: str = named("SPATIUS_APP_ID", "The vendor's app id.", default="")
     avatar_id: str = named("SPATIUS_AVATAR_ID", "Avatar of conversations that name none.", default="")

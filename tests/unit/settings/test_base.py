@@ -166,7 +166,7 @@ def test_the_uplink_has_the_same_bounds_at_every_process(monkeypatch: pytest.Mon
 
 @pytest.mark.usefixtures("complete")
 def test_a_value_for_no_setting_is_a_mistake_of_the_program() -> None:
-    """A misspelt argument would otherwise be passed over."""
+    """A misspelt argument is not ignored."""
     with pytest.raises(TypeError, match="gateway_prot"):
         GatewaySettings.load(gateway_prot=1)
 

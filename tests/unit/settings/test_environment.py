@@ -165,7 +165,7 @@ def test_kubernetes_service_links_are_passed_over(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_port_that_is_no_link_is_still_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only what Kubernetes writes is passed over."""
+    """Only what Kubernetes writes is ignored."""
     monkeypatch.setenv("RELAY_GATEWAY_PORT", "http://10.0.0.1:8080")
     with pytest.raises(SettingsError, match="RELAY_GATEWAY_PORT must be a whole number"):
         GatewaySettings.load()
@@ -194,7 +194,7 @@ def test_misspelt_names_are_told(
 
     GatewaySettings.load()
     [sentence] = unused(GatewaySettings)
-    assert sentence == f"{name.upper()} is no setting" + (f": {near} is" if near else "")
+    assert sentence == f"{name.upper()} is not a setting" + (f": did you mean {near}?" if near else "")
 
 
 def test_settings_of_other_services_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,7 +258,7 @@ def test_secrets_are_never_flags(service: str, flag: str, form: str) -> None:
     ],
 )
 def test_no_value_of_a_flag_is_repeated(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
-    """What stands there by mistake may be a secret."""
+    """A mistaken argument may be a secret."""
     with pytest.raises((SettingsError, SystemExit)) as refused:
         GatewaySettings.from_command_line("relay-gateway", arguments)
     shown = capsys.readouterr()
@@ -267,9 +267,9 @@ def test_no_value_of_a_flag_is_repeated(capsys: pytest.CaptureFixture[str], argu
 
 def test_flags_are_not_abbreviated() -> None:
     """`--gateway` could be two flags tomorrow; the near one is named."""
-    with pytest.raises(SettingsError, match=r"--gateway-prt is no flag: --gateway-port is"):
+    with pytest.raises(SettingsError, match=r"--gateway-prt is not a flag: did you mean --gateway-port\?"):
         GatewaySettings.from_command_line("relay-gateway", ["--gateway-prt", "1"])
-    with pytest.raises(SettingsError, match="no flag"):
+    with pytest.raises(SettingsError, match="not a flag"):
         GatewaySettings.from_command_line("relay-gateway", ["--gateway-por", "1"])
 
 

@@ -53,7 +53,7 @@ def test_entries_are_what_browsers_send(entry: str, origin: str) -> None:
         ("https://:443", "no host"),
         ("https://app.example:99999", "port"),
         ("wss://gateway.example", "begins with https"),
-        ("https://app .example", "no origin"),
+        ("https://app .example", "not an origin"),
         ("https://straße.example", "xn--"),
         ("https://[1::2::3]", "address"),
     ],
