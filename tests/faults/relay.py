@@ -83,7 +83,7 @@ class LabStack(Stack):
         self._files = files
         self._unread_logs = unread_logs
 
-    def _made(self, name: str, service: str, environment: Mapping[str, str]) -> Child:
+    def _new_child(self, name: str, service: str, environment: Mapping[str, str]) -> Child:
         child = LabChild(name, service, environment, self._directory)
         child.files = self._files.get(service, 0)
         child.unread = self._unread_logs

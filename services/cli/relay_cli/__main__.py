@@ -27,14 +27,14 @@ app = typer.Typer(
 
 
 @app.callback()
-def _quiet() -> None:
+def _configure() -> None:
     """Relay speech and motion of talking avatars to every viewer."""
-    # The command itself prints its errors, as one sentence.
+    # A command prints its own errors, as one sentence.
     logs.configure("cli", level="error", style="console")
 
 
 class Service(StrEnum):
-    """What ``serve`` can run."""
+    """The services that ``serve`` runs."""
 
     GATEWAY = "gateway"
     INGEST = "ingest"
@@ -50,20 +50,20 @@ app.add_typer(keys, name="keys")
 def new(
     scopes: Annotated[
         str,
-        typer.Option(help="What it may do, comma-separated: create, push, tokens; admin for everything."),
+        typer.Option(help="Scopes of the key, comma-separated: create, push, tokens; admin has all."),
     ] = "create,push,tokens",
 ) -> None:
-    """Make an API key: for the backend the key, for control what it is to know of it.
+    """Create an API key, and the entry of it for control.
 
-    The key is shown once. Control knows its digest only: add that to RELAY_API_KEYS, beside those that
-    are valid already, and remove an old one when it is no longer used.
+    The key is printed once. Control stores its digest only: add the entry to RELAY_API_KEYS beside the
+    existing ones, and remove an old entry when its key is no longer used.
     """
     from relay_auth.api_keys import Scope, new_key  # noqa: PLC0415
 
     try:
         wanted = [Scope(name.strip()) for name in scopes.split(",")]
     except ValueError as error:
-        _fail(f"--scopes: {error}; there are {', '.join(Scope)}")
+        _fail(f"--scopes: {error}; the scopes are {', '.join(Scope)}")
     text, known = new_key(wanted)
     typer.echo(f"key, for the backend: {text}\nentry, for RELAY_API_KEYS: {known}")
 
@@ -71,22 +71,26 @@ def new(
 @app.command()
 def demo(
     wav: Annotated[
-        Path | None, typer.Option(help="Speech to play: mono 16-bit WAV. Default: a clip in the package.")
+        Path | None, typer.Option(help="Speech to play: mono 16-bit WAV. Default: a clip of the package.")
     ] = None,
     turns: Annotated[
-        int, typer.Option(min=1, help="How many turns; odd ones posted whole, even ones live.")
+        int, typer.Option(min=1, help="Number of turns; odd ones are posted whole, even ones streamed live.")
     ] = 2,
     viewers: Annotated[
-        int, typer.Option(min=1, help="How many viewers, alternating between two gateways.")
+        int, typer.Option(min=1, help="Number of viewers, alternating between two gateways.")
     ] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
-    keep: Annotated[bool, typer.Option(help="Stay up afterwards and print the addresses.")] = False,
-    real: Annotated[bool, typer.Option(help="Use the vendor's cloud; needs SPATIUS_* set.")] = False,
+    keep: Annotated[
+        bool, typer.Option(help="Keep the relay running afterwards and print its addresses.")
+    ] = False,
+    real: Annotated[
+        bool, typer.Option(help="Use the vendor's cloud; needs the SPATIUS_* variables.")
+    ] = False,
 ) -> None:
-    """Run the whole relay here: speech in, viewers on two gateways, one cut off in mid-turn.
+    """Run a whole relay on this machine: speech in, viewers on two gateways, one disconnected in mid-turn.
 
     Starts Redis, the simulator, control, two ingest workers and two gateways as processes on free loopback
-    ports. Exit status 0 only if every viewer got the same audio and motion, byte for byte.
+    ports. Exit status 0 only if every viewer received the same audio and motion, byte for byte.
     """
     from relay_cli.demo import Demo, DemoError, DemoOptions  # noqa: PLC0415
     from relay_cli.stack import StackError  # noqa: PLC0415
@@ -123,11 +127,13 @@ def tail(
     gateway: Annotated[str, typer.Option(help="Base URL of a gateway.")] = "ws://127.0.0.1:8080",
     token: Annotated[str, typer.Option(envvar="RELAY_VIEWER_TOKEN", help="A viewer token.")] = "",
     control: Annotated[
-        str, typer.Option(help="Base URL of control, to get a token with RELAY_API_KEY.")
+        str, typer.Option(help="Base URL of control, which issues a token for RELAY_API_KEY.")
     ] = "http://127.0.0.1:8081",
     start: Annotated[
         str,
-        typer.Option("--from", help="turn (spoken or played now), last (even if over), live, or a position."),
+        typer.Option(
+            "--from", help="turn (if it still plays), last (even if it has ended), live, or a position."
+        ),
     ] = "turn",
 ) -> None:
     """Watch a conversation's frames in the terminal, live."""
@@ -237,7 +243,7 @@ def doctor(
         bool, typer.Option("--json", help="Print one JSON object instead of a table.")
     ] = False,
 ) -> None:
-    """Check what the relay needs: Redis, its settings, the vendor, the clock, the ports. Names the fix."""
+    """Check the relay's environment: settings, Redis, vendor, clock and ports; with a fix for each fault."""
     from relay_cli.doctor import examine, show  # noqa: PLC0415
 
     findings = asyncio.run(examine())
@@ -253,10 +259,10 @@ def capacity(
     conversations: Annotated[
         list[int] | None,
         typer.Option(
-            help="Open at a time; may be repeated. Default: 1,000 to 1,000,000.", show_default=False
+            help="Conversations open at a time; repeatable. Default: 1,000 to 1,000,000.", show_default=False
         ),
     ] = None,
-    viewers: Annotated[float, typer.Option(help="Of each conversation, on average.")] = 1.0,
+    viewers: Annotated[float, typer.Option(help="Viewers of each conversation, on average.")] = 1.0,
     speaking: Annotated[
         float, typer.Option(help="Share of the conversations that speak at a time, up to 1.")
     ] = 1.0,
@@ -280,7 +286,7 @@ def capacity(
     """Compute the processes, cores and Redis shards that N conversations need, with the costs behind them.
 
     The costs are those of the machine in docs/reports/performance.md. Yours differs: measure there with
-    [b]make bench ARGS="--scenario load"[/] and [b]"--scenario ingest"[/], and give what they print.
+    [b]make bench ARGS="--scenario load"[/] and [b]"--scenario ingest"[/], and pass the printed costs.
 
     For example:
 

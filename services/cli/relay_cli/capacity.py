@@ -7,13 +7,13 @@ import math
 from dataclasses import dataclass, fields
 
 UTILISATION = 0.6
-"""How busy a process may be, of its one core: bursts and a lost neighbour's share need the rest."""
+"""Most of its one core that a process may use: bursts and the load of a failed process need the rest."""
 REDIS_UTILISATION = 0.6
-"""A shard has one thread and serves everybody: never busier than this, whatever is asked for."""
+"""Most of its one core that a shard may use, whatever utilisation is given: all processes depend on it."""
 _MOST = 1e9
-"""Larger inputs are mistakes, and would leave what a float can count."""
+"""Largest input: larger ones are mistakes, and exceed what a float represents exactly."""
 _MAY_BE_ZERO = {"gateway_fixed_cores", "ingest_fixed_cores", "control_fixed_cores", "redis_fixed_cores"}
-"""Costs that are what others leave over."""
+"""Costs that may be zero: the fixed shares."""
 
 
 class OutOfRange(ValueError):
@@ -26,16 +26,16 @@ class OutOfRange(ValueError):
 
 @dataclass(frozen=True)
 class Demand:
-    """What is to be carried.
+    """The load to plan for.
 
     Args:
-        conversations: Open at a time.
-        viewers: Of each conversation, on average.
+        conversations: Conversations open at a time.
+        viewers: Viewers of each conversation, on average.
         speaking: Share of the conversations that speak at a time, above 0 and up to 1.
         utilisation: Share of its core that a process may use, above 0 and up to 1.
 
     Raises:
-        OutOfRange: One of them cannot be.
+        OutOfRange: A value is impossible.
     """
 
     conversations: int
@@ -50,26 +50,26 @@ class Demand:
 
 @dataclass(frozen=True)
 class Costs:
-    """What one unit of work costs; named as in the bench's JSON line where that has it.
+    """The costs of a unit of work; named as in the JSON line of the benchmark, where it has them.
 
     Args:
         gateway_us: CPU per delivered frame, without the fixed share.
-        gateway_fixed_cores: CPU of a gateway that delivers whatever little: wake-ups, sweeps.
+        gateway_fixed_cores: CPU of a gateway under the least load: wake-ups, sweeps.
         gateway_us_per_viewer_s: CPU per second and viewer without speech: pings.
         connection_bytes: Memory of a connected viewer.
         ingest_us: CPU per published frame, without the fixed share; the vendor's SDK included.
         ingest_fixed_cores: CPU of a worker whose conversations are silent: leases, sweeps.
-        control_us: CPU per published frame to take the speech it is made from.
-        control_fixed_cores: CPU of a control process that takes nothing.
+        control_us: CPU per published frame to receive the speech it is made from.
+        control_fixed_cores: CPU of a control process without load.
         redis_us: CPU per published frame, without the fixed share: to store the speech it is made from and
             the frame, to publish them, and to notify one gateway.
-        redis_fixed_cores: CPU of a shard that takes whatever little.
+        redis_fixed_cores: CPU of a shard under the least load.
         retention_bytes: Frames kept of a conversation: its current and its previous turn.
         frames_per_s: Published by a conversation while it speaks.
         viewer_bytes_per_s: To each viewer of a conversation while it speaks.
 
     Raises:
-        OutOfRange: One of them is not above zero; fixed shares may be zero.
+        OutOfRange: A cost is not above zero; fixed shares may be zero.
     """
 
     gateway_us: float
@@ -95,7 +95,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Tier:
-    """Processes of one kind, and the cores to have for them: used ones over the utilisation."""
+    """The processes of one service, and the cores to provide: used cores divided by the utilisation."""
 
     processes: int
     cores: float
@@ -103,7 +103,7 @@ class Tier:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a demand needs."""
+    """The resources for a demand."""
 
     demand: Demand
     published_per_s: float
@@ -113,15 +113,15 @@ class Plan:
     control: Tier
     redis: Tier
     connections_bytes: float
-    """Of viewers, in all gateways."""
+    """Memory of viewers' connections, in all gateways."""
     retained_bytes: float
-    """Frames, in all shards."""
+    """Memory of retained frames, in all shards."""
     network_mbit_per_s: float
-    """Out of all gateways."""
+    """Traffic from all gateways to viewers."""
 
     @property
     def cores(self) -> float:
-        """To have, of all tiers."""
+        """Cores to provide for all tiers."""
         return sum(tier.cores for tier in (self.gateway, self.ingest, self.control, self.redis))
 
     @property
@@ -141,15 +141,15 @@ class Plan:
 
 
 def plan(demand: Demand, costs: Costs) -> Plan:
-    """What this demand needs at these costs.
+    """Compute the resources for a demand at these costs.
 
     Frames published a second are conversations x share speaking x frames of a speaking one. Ingest makes each
     once, and Redis stores it once, as it did the speech it was made from. A gateway delivers it to every
     viewer: viewers multiply the gateways' work alone. Each viewer costs its gateway memory and pings, while
     it is silent, too, and frames of silent conversations stay in Redis.
 
-    Every part is proportional to the conversations, apart from rounding up to whole processes. So it assumes
-    that a process costs the same however many there are of its kind; the bench's ``scale`` measures two.
+    Every part is proportional to the conversations, apart from rounding up to whole processes. This assumes
+    that the cost of a process does not depend on their number; the bench's ``scale`` measures two.
 
     Raises:
         OutOfRange: The utilisation leaves nothing beside a process's fixed share.
@@ -160,7 +160,7 @@ def plan(demand: Demand, costs: Costs) -> Plan:
     gateway_us_per_s = delivered_per_s * costs.gateway_us + viewers * costs.gateway_us_per_viewer_s
     redis_limit = min(demand.utilisation, REDIS_UTILISATION)
 
-    def made(us_per_frame: float, fixed_cores: float, limit: float) -> Tier:
+    def per_frame(us_per_frame: float, fixed_cores: float, limit: float) -> Tier:
         return _tier(published_per_s * us_per_frame / 1e6, fixed_cores, limit)
 
     return Plan(
@@ -168,9 +168,9 @@ def plan(demand: Demand, costs: Costs) -> Plan:
         published_per_s=published_per_s,
         delivered_per_s=delivered_per_s,
         gateway=_tier(gateway_us_per_s / 1e6, costs.gateway_fixed_cores, demand.utilisation),
-        ingest=made(costs.ingest_us, costs.ingest_fixed_cores, demand.utilisation),
-        control=made(costs.control_us, costs.control_fixed_cores, demand.utilisation),
-        redis=made(costs.redis_us, costs.redis_fixed_cores, redis_limit),
+        ingest=per_frame(costs.ingest_us, costs.ingest_fixed_cores, demand.utilisation),
+        control=per_frame(costs.control_us, costs.control_fixed_cores, demand.utilisation),
+        redis=per_frame(costs.redis_us, costs.redis_fixed_cores, redis_limit),
         connections_bytes=viewers * costs.connection_bytes,
         retained_bytes=demand.conversations * costs.retention_bytes,
         network_mbit_per_s=viewers * demand.speaking * costs.viewer_bytes_per_s * 8 / 1e6,
@@ -178,13 +178,15 @@ def plan(demand: Demand, costs: Costs) -> Plan:
 
 
 def _tier(work_cores: float, fixed_cores: float, limit: float) -> Tier:
-    """As few processes as keep each below its limit; one at least.
+    """The fewest processes that keep each below its limit; at least one.
 
     A process uses one core at most, so n of them have n x limit to use, n x fixed of it for themselves:
-    n >= work / (limit - fixed). Cores to have are those in use over the limit, never more than n.
+    n >= work / (limit - fixed). Cores to provide are those in use divided by the limit, never more than n.
     """
     if limit <= fixed_cores:
-        raise OutOfRange("utilisation", f"{limit:g} is all taken: a process uses {fixed_cores:g} by itself")
+        raise OutOfRange(
+            "utilisation", f"{limit:g} leaves nothing: a process uses {fixed_cores:g} without load"
+        )
     processes = max(1, math.ceil(round(work_cores / (limit - fixed_cores), 9)))
     return Tier(processes, (work_cores + processes * fixed_cores) / limit)
 
@@ -195,12 +197,12 @@ def _positive(name: str, value: float, most: float) -> None:
 
 
 REPLY_S = 20
-"""A reply, as the bench's burst has it."""
+"""Length of a reply, as in the benchmark burst."""
 REPLY_CHUNKS = ((213, 3 * 1024), (10, 40 * 1024))
-"""Its audio and its motion: frames, and bytes of each."""
+"""Audio and motion of a reply: frames, and bytes of each."""
 _FRAMES = sum(count for count, _ in REPLY_CHUNKS)
 _HEADERS_BYTES = 32 + 4
-"""Of a frame, and of the WebSocket message around it."""
+"""Headers of a frame and of its WebSocket frame."""
 _REPLY_BYTES = sum(count * (size_bytes + _HEADERS_BYTES) for count, size_bytes in REPLY_CHUNKS)
 
 _MEASURED: dict[str, tuple[float, str]] = {
@@ -218,9 +220,9 @@ _MEASURED: dict[str, tuple[float, str]] = {
     "frames_per_s": (_FRAMES / REPLY_S, "a reply of 20 s: 213 audio frames and 10 motion frames"),
     "viewer_bytes_per_s": (_REPLY_BYTES / REPLY_S, "a reply of 20 s: 3 KB audio, 40 KB motion, with headers"),
 }
-"""Each cost, and the row of docs/reports/performance.md it is from."""
+"""Each cost, and its source: a row of docs/reports/performance.md."""
 
 MEASURED = Costs(**{name: value for name, (value, _) in _MEASURED.items()})
 """The costs of the machine in docs/reports/performance.md; others differ."""
 SOURCES = {name: source for name, (_, source) in _MEASURED.items()}
-"""Where each is from."""
+"""The source of each cost."""

@@ -36,7 +36,7 @@ _ROWS: tuple[tuple[str, Callable[[Plan], str]] | None, ...] = (
 
 
 def show(plans: Sequence[Plan], costs: Costs, sources: Mapping[str, str], console: Console) -> None:
-    """Print the plans, what they assume, and each cost with where it is from."""
+    """Print the plans, their assumptions, and each cost with its source."""
     console.print(_plans(plans))
     for sentence in _assumptions(plans[0].demand):
         console.print(f"- {sentence}", highlight=False)
@@ -44,7 +44,7 @@ def show(plans: Sequence[Plan], costs: Costs, sources: Mapping[str, str], consol
 
 
 def figures(plans: Sequence[Plan], costs: Costs, sources: Mapping[str, str]) -> dict[str, Any]:
-    """Everything, for the JSON line: ``plans``, ``costs`` and ``sources``."""
+    """The JSON object: ``plans``, ``costs`` and ``sources``."""
     return {"plans": [_figures(plan) for plan in plans], "costs": asdict(costs), "sources": dict(sources)}
 
 
@@ -67,9 +67,9 @@ def _assumptions(demand: Demand) -> Iterator[str]:
     )
     yield (
         f"A process uses at most one core and {demand.utilisation:.0%} of it, a Redis shard"
-        f" {min(demand.utilisation, REDIS_UTILISATION):.0%}; cores are to have, not in use."
+        f" {min(demand.utilisation, REDIS_UTILISATION):.0%}; cores are to provide, not in use."
     )
-    yield "Left out: Redis replicas, spares for a lost machine, TLS, the programs' own memory."
+    yield "Not included: Redis replicas, spares for a failed machine, TLS, the processes' own memory."
 
 
 def _costs(costs: Costs, sources: Mapping[str, str]) -> Table:

@@ -7,7 +7,7 @@ _UNWRAPPED_COLUMNS = 1000
 
 
 def open_console(*, stderr: bool = False) -> Console:
-    """Standard output, or standard error: as wide as its terminal; in a pipe or a file no line is wrapped."""
+    """Open standard output or error, as wide as its terminal. Lines to a pipe or file are not wrapped."""
     console = Console(stderr=stderr)
     if not console.is_terminal:
         console.width = _UNWRAPPED_COLUMNS

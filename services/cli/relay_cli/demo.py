@@ -1,4 +1,4 @@
-"""The demo: the whole relay on this machine, speech in, viewers out, everything compared byte for byte."""
+"""The demo: a whole relay on this machine, whose viewers' frames are compared byte for byte."""
 
 import asyncio
 import hashlib
@@ -41,7 +41,7 @@ class DemoError(Exception):
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What the command line asks for."""
+    """Options of the command line."""
 
     wav: Path | None = None
     turns: int = 2
@@ -64,7 +64,7 @@ class _Clip:
         except (OSError, AudioError) as error:
             raise DemoError(f"--wav {path}: {error}") from None
         if not pcm or not sample_rate:
-            raise DemoError(f"--wav {path}: it has no samples")
+            raise DemoError(f"--wav {path}: the file has no samples")
         return cls(pcm, sample_rate, wav)
 
 
@@ -79,11 +79,11 @@ class _Expected:
 
 
 class Demo:
-    """One run.
+    """One run of the demo.
 
     Args:
-        options: What to do.
-        console: Where the live view and the summary go.
+        options: The options.
+        console: Prints the live view and the summary.
     """
 
     def __init__(self, options: DemoOptions, console: Console) -> None:
@@ -91,13 +91,13 @@ class Demo:
         self._console = console
         self._clip = _Clip.load(options.wav)
         self._recordings: list[Recording] = []
-        self._doing = "starting Redis, simulator, control, 2 ingest workers and 2 gateways"
+        self._status = "starting Redis, simulator, control, 2 ingest workers and 2 gateways"
         self._spoken_at = 0.0
         self._conversation = ""
         self._failures: list[str] = []
 
     async def run(self) -> dict[str, Any]:
-        """Run it; ``ok`` in the report is whether every check held.
+        """Run the demo and return its report; ``ok`` is whether every check passed.
 
         Raises:
             DemoError: The vendor's settings are missing, or a turn did not arrive in time.
@@ -112,7 +112,7 @@ class Demo:
         try:
             async with Backend(stack.control.url, stack.api_key) as backend:
                 async with self._live_view():
-                    await self._converse(stack, backend)
+                    await self._run_conversation(stack, backend)
                     report = self._report(await self._expect(stack))
                 self._print_summary(report)
                 if options.keep:
@@ -123,20 +123,20 @@ class Demo:
 
     # --- the conversation ----------------------------------------------------------------------
 
-    async def _converse(self, stack: Stack, backend: Backend) -> None:
+    async def _run_conversation(self, stack: Stack, backend: Backend) -> None:
         self._conversation = conversation = (await backend.create(sample_rate=self._clip.sample_rate)).id
-        async with asyncio.TaskGroup() as watching:
+        async with asyncio.TaskGroup() as viewers:
             for index in range(self._options.viewers):
                 urls = stack.gateway_urls[index % 2 :] + stack.gateway_urls[: index % 2]
                 viewer = await Viewer(
                     urls, conversation, (await backend.token(conversation)).token
                 ).__aenter__()
                 names = {gateway.url: gateway.name for gateway in stack.gateways}
-                # The last viewer is the one whose line is cut.
-                cut = index == self._options.viewers - 1
-                recording = Recording(viewer, names, on_frame=_cut_once() if cut else None)
+                # The connection of the last viewer is cut.
+                is_cut = index == self._options.viewers - 1
+                recording = Recording(viewer, names, on_frame=_cut_once() if is_cut else None)
                 self._recordings.append(recording)
-                watching.create_task(recording.run())
+                viewers.create_task(recording.run())
             for turn in range(1, self._options.turns + 1):
                 await self._speak(backend, conversation, turn)
             await backend.end(conversation)
@@ -144,14 +144,14 @@ class Demo:
             await recording.viewer.close()
 
     async def _speak(self, backend: Backend, conversation: str, turn: int) -> None:
-        """Speak odd turns as one WAV, even ones live; wait until they are over at every viewer."""
+        """Speak an odd turn as one WAV, an even one live; wait until every viewer has its end."""
         clip = self._clip
         self._spoken_at = self._spoken_at or time.monotonic()
         if turn % 2:
-            self._doing = f"turn {turn} of {self._options.turns}: a WAV, posted whole"
+            self._status = f"turn {turn} of {self._options.turns}: a WAV, posted whole"
             await backend.post_turn(conversation, clip.wav, content_type="audio/wav")
         else:
-            self._doing = f"turn {turn} of {self._options.turns}: live PCM, chunk by chunk"
+            self._status = f"turn {turn} of {self._options.turns}: live PCM, chunk by chunk"
             async with backend.speech(conversation, sample_rate=clip.sample_rate) as stream:
                 for pcm in chunks(clip.pcm, chunk_bytes(_LIVE_CHUNK_MS, clip.sample_rate)):
                     await stream.send(pcm)
@@ -168,9 +168,9 @@ class Demo:
         audio = hashlib.sha256(self._clip.pcm * self._options.turns).hexdigest()
         frames = await _frames_published(stack.redis_url, self._conversation)
         if stack.simulator is None:
-            # The cloud's motion is not known beforehand: an undisturbed viewer is the reference.
-            measure = self._recordings[0]
-            return _Expected(audio, measure.motion_sha256, measure.motion_payloads, frames)
+            # The cloud's motion cannot be computed: a viewer that is not cut is the reference.
+            reference = self._recordings[0]
+            return _Expected(audio, reference.motion_sha256, reference.motion_payloads, frames)
         motion = hashlib.sha256()
         payloads = 0
         for request in await _requests(stack.simulator.url):
@@ -194,15 +194,17 @@ class Demo:
     def _report(self, expected: _Expected) -> dict[str, Any]:
         turns = self._options.turns
         for number, recording in enumerate(self._recordings, start=1):
-            seen, who = recording.viewer.report, f"viewer {number}"
-            self._check(recording.audio_sha256 == expected.audio_sha256, f"{who}: audio differs")
-            self._check(recording.motion_sha256 == expected.motion_sha256, f"{who}: motion differs")
-            self._check(seen.frames == expected.frames, f"{who}: {seen.frames} of {expected.frames} frames")
-            self._check(seen.gaps + seen.duplicates + seen.out_of_order == 0, f"{who}: {seen}")
-            wanted = dict.fromkeys(range(1, turns + 1), "complete")
-            self._check(recording.outcomes == wanted, f"{who}: turns ended as {recording.outcomes}")
+            seen, viewer = recording.viewer.report, f"viewer {number}"
+            self._check(recording.audio_sha256 == expected.audio_sha256, f"{viewer}: audio differs")
+            self._check(recording.motion_sha256 == expected.motion_sha256, f"{viewer}: motion differs")
+            self._check(
+                seen.frames == expected.frames, f"{viewer}: {seen.frames} of {expected.frames} frames"
+            )
+            self._check(seen.gaps + seen.duplicates + seen.out_of_order == 0, f"{viewer}: {seen}")
+            outcomes = dict.fromkeys(range(1, turns + 1), "complete")
+            self._check(recording.outcomes == outcomes, f"{viewer}: turns ended as {recording.outcomes}")
         self._check(
-            self._recordings[-1].viewer.report.resumes > 0, "the last viewer was to be cut and to resume"
+            self._recordings[-1].viewer.report.resumes > 0, "the last viewer was not cut, or did not resume"
         )
         self._check(expected.payloads > 0, "there was no motion")
         latencies = [latency for recording in self._recordings for latency in recording.latencies_ms]
@@ -231,11 +233,11 @@ class Demo:
     def _since_spoken(self, moments: list[float | None]) -> float:
         return round((min(filter(None, moments), default=self._spoken_at) - self._spoken_at) * 1000, 1)
 
-    def _check(self, holds: bool, otherwise: str) -> None:
-        if not holds:
-            self._failures.append(otherwise)
+    def _check(self, passed: bool, failure: str) -> None:
+        if not passed:
+            self._failures.append(failure)
 
-    # --- what is shown -------------------------------------------------------------------------
+    # --- output -------------------------------------------------------------------------
 
     @asynccontextmanager
     async def _live_view(self) -> AsyncIterator[None]:
@@ -243,7 +245,7 @@ class Demo:
             yield
 
     def _view(self) -> Group:
-        spinner = Spinner("dots", self._doing)
+        spinner = Spinner("dots", self._status)
         return Group(spinner, self._viewers_table()) if self._recordings else Group(spinner)
 
     def _viewers_table(self) -> Table:
@@ -277,7 +279,7 @@ class Demo:
         token = (await backend.token(conversation, ttl_s=86_400)).token
         targets = " ".join(f"--target {child.admin}" for child in stack.children)
         console = self._console
-        console.print("[bold]the relay stays up until Ctrl-C[/]")
+        console.print("[bold]the relay runs until Ctrl-C[/]")
         for name, value in {
             "control": stack.control.url,
             "API key": stack.api_key,
@@ -307,7 +309,7 @@ class Demo:
 
 
 def _cut_once() -> Any:
-    """Breaks the viewer's line at its first motion: in the middle of a turn."""
+    """A callback that cuts the viewer's connection at its first motion: in the middle of a turn."""
     done = False
 
     def on_frame(recording: Recording, frame: Frame) -> None:
@@ -326,7 +328,7 @@ async def _requests(simulator: str) -> list[dict[str, Any]]:
 
 
 async def _frames_published(redis_url: str, conversation: str) -> int:
-    """Frames that Redis has taken into the conversation's stream, those it no longer keeps included."""
+    """The number of frames appended to the conversation's down stream, with those already trimmed."""
     settings = StoreSettings.load(redis_url=redis_url)
     down = KeySpace.of(settings).conversation(conversation).down
     async with RedisClient(settings.store_url, SCHEMA, name="demo") as client:

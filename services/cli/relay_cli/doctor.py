@@ -1,4 +1,4 @@
-"""Doctor: what the relay needs from its surroundings, each checked, with the setting and the fix."""
+"""Doctor: checks the relay's environment, and names the setting and the fix for each fault."""
 
 import resource
 import socket
@@ -37,7 +37,7 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 class Finding(NamedTuple):
-    """One thing looked at."""
+    """The result of one check."""
 
     what: str
     state: Literal["ok", "warn", "fail"]
@@ -46,7 +46,7 @@ class Finding(NamedTuple):
 
 
 async def examine() -> list[Finding]:
-    """Check everything; never raises, a check that cannot be done is a finding."""
+    """Run all checks. Never raises: a check that cannot run is a finding."""
     findings = [_settings_of(service, SERVICES[service]) for service in _SERVICES]
     findings += _variables()
     findings += await _redis()
@@ -62,7 +62,7 @@ async def examine() -> list[Finding]:
 
 
 def show(findings: list[Finding], console: Console) -> None:
-    """Print them as a table, a row on one line."""
+    """Print the findings as a table, one line each."""
     table = Table("checked", "state", "found", "fix")
     for finding in findings:
         style = _STYLES[finding.state]
@@ -82,14 +82,14 @@ def _settings_of(service: str, kind: type[Settings]) -> Finding:
 
 
 def _variables() -> list[Finding]:
-    """Variables without an effect; each is reported once, also when two services read it."""
+    """Find variables without an effect. Each is reported once, also when two services read it."""
     try:
         sentences = dict.fromkeys(sentence for service in _SERVICES for sentence in unused(SERVICES[service]))
     except SettingsError as error:
         return [Finding("variables", "fail", str(error), "correct the file or its permissions")]
-    return [Finding("variables", "warn", sentence, "correct or remove it") for sentence in sentences] or [
-        Finding("variables", "ok", "all have an effect")
-    ]
+    return [
+        Finding("variables", "warn", sentence, "correct or remove the variable") for sentence in sentences
+    ] or [Finding("variables", "ok", "all have an effect")]
 
 
 async def _redis() -> list[Finding]:
@@ -133,11 +133,13 @@ async def _persistence(client: RedisClient) -> Finding:
 async def _clock(client: RedisClient) -> Finding:
     before = time.time()
     seconds, microseconds = await client.execute("TIME")
-    apart = abs((before + time.time()) / 2 - int(seconds) - int(microseconds) / 1e6)
+    difference_s = abs((before + time.time()) / 2 - int(seconds) - int(microseconds) / 1e6)
     fix = (
-        "run NTP on both machines: latencies and token times are wrong otherwise" if apart > _CLOCK_S else ""
+        "run NTP on both machines: latencies and token times are wrong otherwise"
+        if difference_s > _CLOCK_S
+        else ""
     )
-    return Finding("clock against Redis", "warn" if fix else "ok", f"{apart * 1000:.1f} ms apart", fix)
+    return Finding("clock against Redis", "warn" if fix else "ok", f"{difference_s * 1000:.1f} ms apart", fix)
 
 
 async def _installation(client: RedisClient, keys: KeySpace) -> Finding:
@@ -204,7 +206,7 @@ def _port_free(service: str) -> Finding:
         with socket.create_server((host, int(port)), family=family):
             return Finding(f"port {port}", "ok", f"free at {host}")
     except (OSError, ValueError, OverflowError) as error:
-        fix = f"set RELAY_{service.upper()}_PORT, unless it is the relay that runs there"
+        fix = f"set RELAY_{service.upper()}_PORT, unless the relay itself uses the port"
         return Finding(f"port {port}", "warn", str(error), fix)
 
 

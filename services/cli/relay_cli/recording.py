@@ -1,4 +1,4 @@
-"""Recordings: what one viewer received, for comparing byte for byte and for timing."""
+"""Recordings: the frames that a viewer received, as digests and latencies."""
 
 import asyncio
 import hashlib
@@ -15,11 +15,11 @@ from relay_wire.frame import Frame, Kind
 
 @dataclass
 class Recording:
-    """One viewer's view of a conversation, while ``run`` runs.
+    """Records the frames of one viewer, while ``run`` runs.
 
     Args:
-        viewer: Connected.
-        gateway_names: By URL, for the summary.
+        viewer: The connected viewer.
+        gateway_names: Names of the gateways by URL, for the summary.
         on_frame: Called after each frame.
         report_playback: Report the end of each turn to the relay, as clients do.
     """
@@ -33,7 +33,7 @@ class Recording:
     turn: int = 0
     outcomes: dict[int, str] = field(default_factory=dict)
     latencies_ms: list[float] = field(default_factory=list)
-    """From publishing to receipt of frames that came live: replays after a reconnect do not count."""
+    """From publishing to receipt, of live frames: replayed frames do not count."""
     first_audio_at: float | None = None
     first_motion_at: float | None = None
 
@@ -54,28 +54,28 @@ class Recording:
                 self.on_frame(self, frame)
 
     async def until_turn_ended(self, turn: int) -> None:
-        """Wait until a turn is over here."""
+        """Wait until this viewer has received the end of a turn."""
         while turn not in self.outcomes:
             self._turn_ended.clear()
             await self._turn_ended.wait()
 
     @property
     def audio_sha256(self) -> str:
-        """Of all audio payloads, in order."""
+        """The digest of all audio payloads, in order."""
         return self._audio.hexdigest()
 
     @property
     def motion_sha256(self) -> str:
-        """Of all motion payloads, in order."""
+        """The digest of all motion payloads, in order."""
         return self._motion.hexdigest()
 
     @property
     def gateways(self) -> str:
-        """Where it watched, in order."""
+        """The gateways that it was connected to, in order."""
         return " > ".join(self._gateways)
 
     def summary(self) -> dict[str, Any]:
-        """For the report."""
+        """The viewer's part of the report."""
         report = self.viewer.report
         return {
             "gateway": self.gateways,
@@ -118,13 +118,13 @@ class Recording:
             self.outcomes[frame.turn] = event.outcome
             self._turn_ended.set()
             if self.report_playback:
-                # While it is disconnected, the relay's own estimate lets the next turn begin.
+                # Without the report, the next turn begins at the end computed from the audio.
                 with suppress(ConnectionError):
                     await self.viewer.report_playback(frame.turn, "finished")
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The nearest-rank percentile; 0 of nothing."""
+    """The nearest-rank percentile; 0 without values."""
     if not values:
         return 0.0
     ordered = sorted(values)

@@ -1,4 +1,4 @@
-"""The stack: a whole relay as child processes on free loopback ports, for the demo, tests and benchmarks."""
+"""The stack: a whole relay as child processes on free loopback ports; for the demo, tests and benchmarks."""
 
 import asyncio
 import json
@@ -22,17 +22,17 @@ STOP_TIMEOUT_S = 20.0
 
 
 class StackError(Exception):
-    """Raised when a process does not come up; the text has the end of its log."""
+    """Raised when a process does not start; the text has the end of its log."""
 
 
 class Child:
-    """One service's process.
+    """The process of one service.
 
     Args:
-        name: Unique in the stack; names its log.
-        service: Which: ``gateway``, ``ingest``, ``control`` or ``simulator``.
-        environment: Its settings.
-        directory: Where its log goes.
+        name: Unique name in the stack; also of the log file.
+        service: ``gateway``, ``ingest``, ``control`` or ``simulator``.
+        environment: The settings.
+        directory: The directory of the log file.
     """
 
     def __init__(self, name: str, service: str, environment: Mapping[str, str], directory: Path) -> None:
@@ -46,7 +46,7 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs."""
+        """Whether the process runs."""
         return self._process is not None and self._process.returncode is None
 
     @property
@@ -56,19 +56,19 @@ class Child:
 
     @property
     def url(self) -> str:
-        """Where it serves."""
+        """The URL of the service."""
         return self.addresses["url"]
 
     @property
     def admin(self) -> str:
-        """Its admin port."""
+        """The URL of the admin port."""
         return self.addresses["admin"]
 
     async def start(self) -> None:
-        """Start it and wait until it is ready.
+        """Start the process and wait until it is ready.
 
         Raises:
-            StackError: It ended, or took too long.
+            StackError: The process ended, or took too long.
         """
         with self.log_path.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
@@ -88,20 +88,20 @@ class Child:
         self.addresses = json.loads(line)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send a signal to the process."""
         self._running.send_signal(number)
 
     async def wait(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
-        """Wait for its end; returns its exit status.
+        """Wait for the end of the process; returns its exit status.
 
         Raises:
-            TimeoutError: It still runs.
+            TimeoutError: The process still runs.
         """
         async with asyncio.timeout(timeout_s):
             return await self._running.wait()
 
     async def stop(self) -> int | None:
-        """Ask it to end, and end it if it does not; returns its exit status. Safe to call again."""
+        """Terminate the process, or kill it; returns its exit status. Safe to call again."""
         process, self._process = self._process, None
         if process is None:
             return None
@@ -118,7 +118,7 @@ class Child:
         return status
 
     def log_tail(self, size_bytes: int = 2000) -> str:
-        """The end of its log."""
+        """The end of the log."""
         return self.log_path.read_text(errors="replace")[-size_bytes:]
 
     @property
@@ -134,7 +134,7 @@ class Child:
     @property
     def _reader(self) -> asyncio.StreamReader:
         reader = self._running.stdout
-        assert reader is not None  # noqa: S101  # it was asked for
+        assert reader is not None  # noqa: S101  # created with a pipe
         return reader
 
 
@@ -143,12 +143,12 @@ class Stack:
 
     Args:
         redis_url: A Redis to use; None starts one.
-        redis_binary: What to start then; None chooses.
-        gateways: How many.
-        workers: How many ingest workers.
-        real: Use the vendor's cloud, with the ``SPATIUS_*`` variables of our environment.
-        speed: The simulator's.
-        seed: The simulator's.
+        redis_binary: The server to start; None finds one.
+        gateways: Number of gateways.
+        workers: Number of ingest workers.
+        real: Use the vendor's cloud, with the ``SPATIUS_*`` variables of the environment.
+        speed: Speed of the simulator.
+        seed: Seed of the simulator.
         settings: Further variables for every process.
     """
 
@@ -184,7 +184,7 @@ class Stack:
             "RELAY_CONTROL_PORT": "0",
             "RELAY_GATEWAY_PORT": "0",
             "RELAY_SIMULATOR_PORT": "0",
-            # A stack shows and tests the relay: the vendor's waits and limits are asked for by name.
+            # The vendor's delays and limits are off unless ``settings`` turn them on.
             "RELAY_SIMULATOR_CONNECT_S": "0",
             "RELAY_SIMULATOR_IDLE_S": "0",
             "RELAY_SIMULATOR_SESSION_S": "0",
@@ -208,7 +208,7 @@ class Stack:
 
     @property
     def gateway_urls(self) -> list[str]:
-        """Where viewers connect."""
+        """The URLs of the gateways."""
         return [gateway.url for gateway in self.gateways]
 
     @property
@@ -264,10 +264,10 @@ class Stack:
         self.control = await self._child("control", "control", RELAY_GATEWAY_URL=self.gateway_urls[0])
 
     async def _child(self, name: str, service: str, **settings: str) -> Child:
-        child = self._made(name, service, {**self._environment, **settings})
+        child = self._new_child(name, service, {**self._environment, **settings})
         self._stack.push_async_callback(child.stop)
         await child.start()
         return child
 
-    def _made(self, name: str, service: str, environment: Mapping[str, str]) -> Child:
+    def _new_child(self, name: str, service: str, environment: Mapping[str, str]) -> Child:
         return Child(name, service, environment, self._directory)

@@ -1,4 +1,4 @@
-"""Tail: a conversation's frames in the terminal, as they come."""
+"""Tail: prints a conversation's frames as they arrive."""
 
 import time
 from collections import deque
@@ -36,7 +36,7 @@ _COLUMNS = ("position", "turn", "kind", "bytes", "media ms", "latency ms", "what
 async def run_tail(
     conversation: str, *, gateway: str, token: str, control: str, start: str, console: Console
 ) -> None:
-    """Show frames until the conversation ends: a live table on a terminal, a line each elsewhere.
+    """Print frames until the conversation ends: as a live table on a terminal, else one line each.
 
     Raises:
         TailError: There is no token, or the gateway refuses.

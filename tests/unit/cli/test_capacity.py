@@ -130,14 +130,14 @@ def test_nothing_is_free(name: str) -> None:
     assert plan(Demand(1000), lucky).cores < plan(Demand(1000), COSTS).cores
 
 
-def test_a_utilisation_that_the_process_takes_by_itself() -> None:
+def test_a_utilisation_below_the_fixed_share() -> None:
     """More processes would not help."""
-    with pytest.raises(OutOfRange, match=r"0\.1 by itself") as refused:
+    with pytest.raises(OutOfRange, match="leaves nothing") as refused:
         plan(Demand(1, utilisation=0.1), COSTS)
     assert refused.value.name == "utilisation"
 
 
-def test_each_measured_cost_says_where_it_is_from() -> None:
-    """So that it can be looked up, and measured again."""
+def test_each_measured_cost_has_a_source() -> None:
+    """So that it can be checked, and measured again."""
     assert SOURCES.keys() == {field.name for field in fields(MEASURED)}
     assert all(SOURCES.values())
