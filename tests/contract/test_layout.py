@@ -47,7 +47,7 @@ ELSEWHERE = {
     "integration/ingest/test_containment.py": "ingest.worker",
     "integration/ingest/test_motion.py": """
         ingest.motion.client ingest.motion.pool ingest.motion.session ingest.motion.vendor settings.vendor
-        simulator.faults simulator.request_log simulator.session simulator.strikes
+        simulator.faults simulator.request_log simulator.session simulator.session_faults
     """,
     "integration/redis/test_client.py": """
         redis.endpoint redis.errors redis.local_server redis.metrics redis.reconnect

@@ -1,12 +1,13 @@
-"""The application: the vendor's two hosts on one port, and ``/admin`` to break and to look at them.
+"""The application: the vendor's two hosts on one port, and ``/admin`` to inject faults and to inspect
+sessions.
 
 ============================================  ===================================================
 ``POST /admin/faults``                        arm a fault (see ``faults.Fault``)
 ``DELETE /admin/faults``                      disarm all
-``GET /admin/faults``                         the names there are
+``GET /admin/faults``                         names of all faults
 ``GET /admin/connections``                    open sessions
-``POST /admin/connections/{id}/faults``       let a fault strike one open session at its next payload
-``GET /admin/requests``                       what was answered: the truth to compare with
+``POST /admin/connections/{id}/faults``       inject a fault into an open session, at its next payload
+``GET /admin/requests``                       log of requests and their answers, for tests to compare with
 ============================================  ===================================================
 """
 
@@ -24,7 +25,7 @@ from relay_wire.problems import Problem
 
 
 def application(settings: SimulatorSettings) -> web.Application:
-    """The stand-in's routes."""
+    """Create the application with the simulator's routes."""
     faults = Faults()
     console = Console(faults, settings.simulator_accepted_key)
     server = MotionServer(console, faults, settings)
@@ -35,20 +36,20 @@ def application(settings: SimulatorSettings) -> web.Application:
 
 
 class Admin:
-    """The stand-in's own resources."""
+    """The simulator's own resources."""
 
     def __init__(self, faults: Faults, server: MotionServer) -> None:
         self._faults = faults
         self._server = server
 
     def routes(self) -> list[web.RouteDef]:
-        """All of them."""
+        """The routes of all resources."""
         return [
             web.get("/admin/faults", self._names),
             web.post("/admin/faults", self._arm),
             web.delete("/admin/faults", self._clear),
             web.get("/admin/connections", self._connections),
-            web.post("/admin/connections/{id}/faults", self._break_down),
+            web.post("/admin/connections/{id}/faults", self._inject),
             web.get("/admin/requests", self._requests),
         ]
 
@@ -64,24 +65,24 @@ class Admin:
         return web.Response(status=204)
 
     async def _connections(self, _request: web.Request) -> web.Response:
-        sessions = [session.shown() for session in self._server.sessions.values()]
+        sessions = [session.summary() for session in self._server.sessions.values()]
         server = self._server
         return web.json_response(
             {"opened": server.opened, "connected": server.connected, "sessions": sessions}
         )
 
-    async def _break_down(self, request: web.Request) -> web.Response:
+    async def _inject(self, request: web.Request) -> web.Response:
         session = self._server.sessions.get(request.match_info["id"])
         if session is None:
             raise Problem(problems.NOT_FOUND, "no such session is open")
         fault = await _fault(request)
         if fault.at != "session":
-            raise Problem(problems.INVALID_FIELD, "at: an open session takes the faults of a session")
-        session.break_down(fault)
+            raise Problem(problems.INVALID_FIELD, "at: must be session for an open session")
+        session.inject(fault)
         return web.Response(status=204)
 
     async def _requests(self, _request: web.Request) -> web.Response:
-        return web.json_response({"requests": [entry.shown() for entry in self._server.requests]})
+        return web.json_response({"requests": [entry.as_json() for entry in self._server.requests]})
 
 
 async def _fault(request: web.Request) -> Fault:
@@ -92,7 +93,7 @@ async def _fault(request: web.Request) -> Fault:
 
 
 async def main(settings: SimulatorSettings, process: Process) -> None:
-    """Serve in the vendor's place until SIGTERM."""
+    """Serve as the vendor until SIGTERM."""
     url = await process.listen(application(settings), settings.simulator_host, settings.simulator_port)
     process.ready(
         url=url,

@@ -1,7 +1,8 @@
-"""Audio: what a request brings, as PCM or as Ogg Opus, cut by how long it sounds.
+"""Audio of a request, as PCM or as Ogg Opus, cut by its duration.
 
-Nothing is decoded. PCM lasts as long as it has samples. Ogg Opus contains its length: each page carries
-its granule position, the samples at 48 kHz up to its end, and the header the samples to skip (RFC 7845).
+Nothing is decoded. The duration of PCM is its number of samples. Ogg Opus contains its length: each page
+carries its granule position, the samples at 48 kHz up to its end, and the header the samples to skip (RFC
+7845).
 """
 
 import struct
@@ -14,14 +15,14 @@ from relay_wire.pcm import SAMPLE_RATES, chunk_bytes, duration_ms
 
 
 class AudioFormat(StrEnum):
-    """The formats Motion Server takes, by the SDK's names."""
+    """The formats that Motion Server accepts, by the SDK's names."""
 
     PCM = "pcm_s16le"
     OGG_OPUS = "ogg_opus"
 
 
 RATES = {AudioFormat.PCM: SAMPLE_RATES, AudioFormat.OGG_OPUS: (8000, 12000, 16000, 24000, 48000)}
-"""The sample rates of each; an Opus encoder has rates of its own (facts 3)."""
+"""The sample rates of each format; an Opus encoder has rates of its own (facts 3)."""
 
 _PAGE_HEADER = struct.Struct("<4sBBqIIIB")
 _CAPTURE = b"OggS"
@@ -43,10 +44,10 @@ class Stretch(NamedTuple):
 
 
 class Audio(Protocol):
-    """One request's audio that no motion was made of yet."""
+    """Audio of one request, of which no motion has been generated."""
 
     def add(self, data: bytes) -> None:
-        """Take bytes, cut anywhere.
+        """Append bytes, cut anywhere.
 
         Raises:
             UnreadableAudio: They are not in this format.
@@ -56,7 +57,7 @@ class Audio(Protocol):
         """Remove and return the first ``duration_ms`` milliseconds; None when there are fewer."""
 
     def rest(self) -> Stretch:
-        """Take out all there is."""
+        """Remove and return all audio."""
 
 
 class Pcm:
@@ -67,19 +68,19 @@ class Pcm:
         self._waiting = bytearray()
 
     def add(self, data: bytes) -> None:
-        """Take bytes, cut anywhere."""
+        """Append bytes, cut anywhere."""
         self._waiting += data
 
     def cut(self, duration_ms: int) -> Stretch | None:
         """Remove and return the first ``duration_ms`` milliseconds; None when there are fewer."""
         size_bytes = chunk_bytes(duration_ms, self._sample_rate)
-        return self._take(size_bytes) if len(self._waiting) >= size_bytes else None
+        return self._pop(size_bytes) if len(self._waiting) >= size_bytes else None
 
     def rest(self) -> Stretch:
-        """Take out all there is."""
-        return self._take(len(self._waiting))
+        """Remove and return all audio."""
+        return self._pop(len(self._waiting))
 
-    def _take(self, size_bytes: int) -> Stretch:
+    def _pop(self, size_bytes: int) -> Stretch:
         data = bytes(self._waiting[:size_bytes])
         del self._waiting[:size_bytes]
         return Stretch(data, duration_ms(size_bytes, self._sample_rate))
@@ -99,10 +100,10 @@ class OggOpus:
         self._unread = bytearray()
         self._pages: deque[tuple[bytes, int]] = deque()
         self._pre_skip: int | None = None
-        self._granule = self._end = self._taken = 0
+        self._granule = self._end = self._popped = 0
 
     def add(self, data: bytes) -> None:
-        """Take bytes, cut anywhere.
+        """Append bytes, cut anywhere.
 
         Raises:
             UnreadableAudio: They are no Ogg pages, the first one has no Opus header, or one claims more
@@ -118,12 +119,12 @@ class OggOpus:
 
     def cut(self, duration_ms: int) -> Stretch | None:
         """Remove and return the pages that begin in the first ``duration_ms`` milliseconds, or None."""
-        until = self._taken + duration_ms * _TICKS_PER_MS
-        return self._take(until) if self._end >= until else None
+        until = self._popped + duration_ms * _TICKS_PER_MS
+        return self._pop(until) if self._end >= until else None
 
     def rest(self) -> Stretch:
-        """Take out all whole pages there are."""
-        stretch = self._take(self._end)
+        """Remove and return all whole pages."""
+        stretch = self._pop(self._end)
         return Stretch(stretch.data + b"".join(self._left()), stretch.duration_ms)
 
     def _advance(self, page: _Page, pre_skip: int) -> None:
@@ -132,13 +133,13 @@ class OggOpus:
         self._granule = max(self._granule, page.granule)
         self._end = self._granule - pre_skip
 
-    def _take(self, until: int) -> Stretch:
-        data, reached = bytearray(), self._taken
+    def _pop(self, until: int) -> Stretch:
+        data, reached = bytearray(), self._popped
         while self._pages and reached < until:
             page, reached = self._pages.popleft()
             data += page
-        duration_ms = (until - self._taken) // _TICKS_PER_MS
-        self._taken = until
+        duration_ms = (until - self._popped) // _TICKS_PER_MS
+        self._popped = until
         return Stretch(bytes(data), duration_ms)
 
     def _left(self) -> Iterator[bytes]:
@@ -160,7 +161,7 @@ class OggOpus:
 
 
 def audio(audio_format: AudioFormat, sample_rate: int) -> Audio:
-    """A request's audio, none yet."""
+    """Create the empty audio of a request."""
     return Pcm(sample_rate) if audio_format is AudioFormat.PCM else OggOpus()
 
 

@@ -12,21 +12,21 @@ from prometheus_client import Counter
 
 from relay_simulator.faults import Fault, Faults
 
-TOKENS = Counter("relay_simulator_tokens_total", "Session tokens made.")
+TOKENS = Counter("relay_simulator_tokens_total", "Session tokens issued.")
 
 _LONGEST_TOKEN_S = 86_400
-_REMEMBERED_S = 3600
-"""How long an expired token is distinguished from an unknown one."""
+_KEEP_EXPIRED_S = 3600
+"""How long an expired token is kept, and so distinguished from an unknown one."""
 _HANG_S = 60.0
 _INT64 = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 
 class Console:
-    """Makes session tokens and remembers them.
+    """Issues session tokens and stores them.
 
     Args:
-        faults: What goes wrong.
-        accepted_key: The only API key taken; empty takes any.
+        faults: The armed faults.
+        accepted_key: The only API key accepted; empty accepts any.
     """
 
     def __init__(self, faults: Faults, accepted_key: str) -> None:
@@ -35,18 +35,18 @@ class Console:
         self._tokens: dict[str, float] = {}
 
     def routes(self) -> list[web.RouteDef]:
-        """Both hosts' resources."""
+        """The routes of both hosts."""
         return [
             web.post("/v1/console/session-tokens", self._make_token),
             web.post("/bootstrap", self._bootstrap),
         ]
 
     def expires_at(self, token: str) -> float | None:
-        """When a token expires or expired, in seconds since the epoch; None: it was never made."""
+        """When a token expires or expired, in seconds since the epoch; None for an unknown token."""
         return self._tokens.get(token)
 
     async def _make_token(self, request: web.Request) -> web.Response:
-        fault = self._faults.take("token")
+        fault = self._faults.consume("token")
         if fault is not None:
             return await _token_fault(fault)
         key = request.headers.get("X-Api-Key", "")
@@ -59,13 +59,15 @@ class Console:
         if not now < expire_at < now + _LONGEST_TOKEN_S:
             return _errors(400, "Bad Request", "expireAt must be within 24 hours from now")
         token = f"simulated-{secrets.token_urlsafe(24)}"
-        self._tokens = {known: until for known, until in self._tokens.items() if until > now - _REMEMBERED_S}
+        self._tokens = {
+            known: until for known, until in self._tokens.items() if until > now - _KEEP_EXPIRED_S
+        }
         self._tokens[token] = expire_at
         TOKENS.inc()
         return web.json_response({"sessionToken": token})
 
     async def _bootstrap(self, _request: web.Request) -> web.Response:
-        fault = self._faults.take("bootstrap")
+        fault = self._faults.consume("bootstrap")
         match fault.fault if fault else None:
             case "http_500":
                 return web.json_response({}, status=500)
@@ -79,7 +81,7 @@ class Console:
 
 
 def _expire_at(body: bytes) -> int | None:
-    """The request's expiry as JSON of protobuf has it: under either name, an int64 as number or as text."""
+    """The expiry in a request, as protobuf's JSON allows: either name, an int64 as a number or a string."""
     try:
         fields: Any = json.loads(body)
     except (json.JSONDecodeError, UnicodeDecodeError):

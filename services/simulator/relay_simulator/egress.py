@@ -1,6 +1,6 @@
-"""Egress: where a session's motion goes when it is not the socket: into a room (facts 6.1).
+"""Egress: the destination of a session's motion, its socket or a room (facts 6.1).
 
-The configuration is read and checked here as far as that needs no room. A join token can be read without its
+Reads and checks the configuration, as far as that needs no room. A join token can be decoded without its
 secret; the room's server verifies its signature.
 """
 
@@ -24,7 +24,7 @@ _MINTED_TOKEN_S = 3600
 
 
 class EgressType(StrEnum):
-    """Where motion goes; the numbers of the protocol are the positions here."""
+    """The destinations of motion; the numbers of the protocol are the positions here."""
 
     WEBSOCKET = "websocket"
     LIVEKIT = "livekit"
@@ -51,7 +51,7 @@ NO_CONNECTION = "failed to create egress connection"
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    """A session's egress. Neither its repr nor what it shows has a secret."""
+    """A session's egress. Neither its repr nor its summary has a secret."""
 
     type: EgressType = EgressType.WEBSOCKET
     room: str = ""
@@ -59,25 +59,25 @@ class Egress:
     publisher_id: str = ""
     url: str = field(default="", repr=False)
     idle_timeout_s: int = 0
-    """Silence after which the room is left; 0: the server's own."""
+    """Silence after which the participant leaves the room; 0: the server's default."""
     attributes: Mapping[str, str] = field(default_factory=dict)
-    """Of the participant in the room."""
+    """Attributes of the participant in the room."""
     token: str = field(default="", repr=False)
-    """To join with."""
+    """The join token."""
 
     @property
     def in_a_room(self) -> bool:
-        """Whether there is a room: then the socket carries no motion."""
+        """Whether motion goes to a room; the socket then carries none."""
         return self.type is not EgressType.WEBSOCKET
 
     @property
     def http_url(self) -> str:
-        """The room's server, as HTTP has it, without what a URL may have of a secret."""
+        """The HTTP URL of the room's server, without credentials or query."""
         parts = urlsplit(self.url)
         return f"{_SCHEMES[parts.scheme]}://{_address(parts)}{parts.path}".rstrip("/")
 
-    def shown(self) -> dict[str, Any]:
-        """For the admin resource. A URL is cut down to its address: the rest may have a secret."""
+    def summary(self) -> dict[str, Any]:
+        """The JSON of the admin resource. A URL is reduced to its address: the rest may have a secret."""
         if not self.in_a_room:
             return {"type": self.type}
         parts = _split(self.url)
@@ -92,13 +92,13 @@ class Egress:
 
 
 def read(configure: Any) -> Egress:
-    """The egress that a ClientConfigureSession asks for, checked.
+    """Read and check the egress of a ClientConfigureSession.
 
     Args:
         configure: The message.
 
     Raises:
-        Refusal: It is not complete, or its token cannot be one.
+        Refusal: The egress is incomplete, or its token malformed.
     """
     match configure.egress_type:
         case 0:
@@ -145,7 +145,7 @@ def check_token(egress: Egress) -> None:
     """Check the claims of a LiveKit join token. The server verifies its signature.
 
     Raises:
-        Refusal: It is no token, is not valid now, or does not let its bearer into the room.
+        Refusal: The token is malformed, not valid now, or does not grant access to the room.
     """
     try:
         claims = jwt.decode(
@@ -162,7 +162,7 @@ def check_token(egress: Egress) -> None:
 
 
 def _minted(config: Any) -> str:
-    """A join token made with the client's key and secret, where it sent these in place of one."""
+    """Create a join token with the client's key and secret."""
     now = int(time.time())
     return jwt.encode(
         {

@@ -1,4 +1,4 @@
-"""Faults: how the stand-in fails on demand. The table of facts 12, by name."""
+"""Faults: failures of the simulator on demand; the table of facts 12, by name."""
 
 from typing import Annotated
 
@@ -31,15 +31,15 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
     """One armed fault."""
 
     at: str
-    """Where: a key of ``PLACES``."""
+    """The place: a key of ``PLACES``."""
     fault: str
-    """What: a name listed there."""
+    """The name: one listed for that place."""
     times: Annotated[int, msgspec.Meta(ge=1)] = 1
-    """How many requests or sessions it hits, the next ones first; in a room, how many playbacks."""
+    """Number of the next requests or sessions that it affects; in a room, of playbacks."""
     avatar_id: str | None = None
-    """Only sessions of this avatar; it cannot narrow token and bootstrap requests."""
+    """Affects only sessions of this avatar; no effect on token and bootstrap requests."""
     after_payloads: Annotated[int, msgspec.Meta(ge=0)] = 1
-    """In a session: how many payloads go out before it strikes; with a room these are the ends alone."""
+    """In a session: number of payloads sent before the fault; with a room only ends count."""
     code: int = 1011
     """For ``close``: the close code, as 1000, 1001, 1011, 4001, 4002."""
 
@@ -52,21 +52,21 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Faults:
-    """The faults that wait for their moment, in the order they were armed."""
+    """The armed faults, in the order in which they were armed."""
 
     def __init__(self) -> None:
         self._armed: list[Fault] = []
 
     def arm(self, fault: Fault) -> None:
-        """Let it happen from now on."""
+        """Arm a fault."""
         self._armed.append(fault)
 
     def clear(self) -> None:
-        """Disarm everything."""
+        """Disarm all faults."""
         self._armed.clear()
 
-    def take(self, at: str, avatar_id: str | None = None) -> Fault | None:
-        """The fault that happens here and now, if any; it is used up once per call."""
+    def consume(self, at: str, avatar_id: str | None = None) -> Fault | None:
+        """The first armed fault for this place and avatar, if any. Each call uses it once."""
         for fault in self._armed:
             if fault.at == at and fault.avatar_id in (None, avatar_id):
                 fault.times -= 1

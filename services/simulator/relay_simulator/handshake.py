@@ -1,4 +1,4 @@
-"""The handshake: what a client configures its session with, read and checked (facts 1.4.3, 1.13)."""
+"""The handshake: reads and checks the configuration of a session (facts 1.4.3, 1.13)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ _FORMATS = tuple(AudioFormat)
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What a session was configured with."""
+    """The configuration of a session."""
 
     audio_format: AudioFormat
     sample_rate: int
@@ -21,13 +21,13 @@ class Configuration:
 
 
 def read(message: Any) -> Configuration:
-    """A client's first message, checked.
+    """Read and check the first message of a client.
 
     Args:
-        message: As parsed; None: it was no message.
+        message: The parsed message; None if it could not be parsed.
 
     Raises:
-        Refusal: It is not a configuration, or not one that Motion Server takes.
+        Refusal: It is not a configuration, or not one that Motion Server accepts.
     """
     if message is None or message.type != messages.CONFIGURE_SESSION:
         raise Refusal(INVALID_ARGUMENT, "expected ClientConfigureSession message")

@@ -1,4 +1,4 @@
-"""Lifetime: when and how Motion Server ends a session on its own (facts 1.14, 2.1, 8).
+"""Lifetime: when and how Motion Server itself ends a session (facts 1.14, 2.1, 8).
 
 The texts are those the SDK knows. The code of the idle texts is not published; here it is gRPC's
 DEADLINE_EXCEEDED, as the codes of the handshake are gRPC's.
@@ -18,10 +18,10 @@ _LONGEST_SLEEP_S = 3600.0
 
 
 class Ending(NamedTuple):
-    """What a session ends with."""
+    """The message and the close code that end a session."""
 
     code: int
-    """Of the ServerError; 0: none is sent."""
+    """Code of the ServerError; 0: none is sent."""
     text: str
     close_code: int
 
@@ -33,14 +33,14 @@ ROOM_LOST = Ending(14, "failed to create egress connection: the room was left", 
 
 
 def idle(idle_s: float, *, in_a_room: bool) -> Ending:
-    """The ending of a session that got no audio for so long."""
+    """The ending of a session without audio for ``idle_s``."""
     text = "livekit silence timeout" if in_a_room else f"no audio input for {idle_s:g}s"
     return Ending(_DEADLINE_EXCEEDED, text, WSCloseCode.OK)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long a session may live. Zero is no limit."""
+    """Limits of a session's duration. Zero is no limit."""
 
     session_s: float
     """From its confirmation."""
@@ -53,12 +53,12 @@ class Limits:
 
 
 class Lifetime:
-    """One session's life, from its confirmation on.
+    """The lifetime of one session, from its confirmation on.
 
     Args:
-        limits: How long it may last.
-        idle_ending: What it ends with when it is idle for too long.
-        is_busy: Whether it works although it receives nothing.
+        limits: The limits.
+        idle_ending: The ending of an idle session.
+        is_busy: Whether the session works although it receives nothing.
     """
 
     def __init__(self, limits: Limits, idle_ending: Ending, is_busy: Callable[[], bool]) -> None:
@@ -66,24 +66,24 @@ class Lifetime:
         self._idle_ending = idle_ending
         self._is_busy = is_busy
         now = time.monotonic()
-        self._heard_at = now
+        self._active_at = now
         session_s = limits.session_s / limits.speed or _NEVER
         until_expiry = _NEVER if limits.expires_at is None else limits.expires_at - time.time()
         self._deadline, self._ending = min(
             (now + session_s, TIME_LIMIT), (now + until_expiry, TOKEN_EXPIRED), key=lambda limit: limit[0]
         )
 
-    def receive(self) -> None:
-        """Note that there is audio."""
-        self._heard_at = time.monotonic()
+    def mark_active(self) -> None:
+        """Record audio at this time."""
+        self._active_at = time.monotonic()
 
     async def over(self) -> Ending:
-        """Wait until the session has to end; returns how."""
+        """Wait until the session must end; returns its ending."""
         while True:
             now = time.monotonic()
             if self._is_busy():
-                self._heard_at = now
-            idle_deadline = self._heard_at + self._idle_s
+                self._active_at = now
+            idle_deadline = self._active_at + self._idle_s
             if now >= self._deadline:
                 return self._ending
             if now >= idle_deadline:

@@ -10,14 +10,14 @@ CONFIGURE_SESSION: int = message_pb2.MESSAGE_CLIENT_CONFIGURE_SESSION
 INTERRUPT: int = message_pb2.MESSAGE_CLIENT_INTERRUPT
 
 _LENGTH_DELIMITED_4 = 0x22
-"""Field 4 of ServerResponseAnimation, length-delimited: unknown to the public schema, like the real
-motion's field, so the SDK and a relay behave as in production (facts 1.13.1)."""
+"""Field 4 of ServerResponseAnimation, length-delimited: unknown to the public schema, as the real field
+of motion is, so that the SDK and a relay behave as in production (facts 1.13.1)."""
 _RESPONSE_ANIMATION = 0x32
 """Field 6 of Message, length-delimited: ``server_response_animation``."""
 
 
 def parse(data: bytes) -> Any:
-    """A client's message, or None when it is not one."""
+    """Parse a client's message; None when it is malformed."""
     try:
         return message_pb2.Message.FromString(data)
     except DecodeError:
@@ -25,14 +25,14 @@ def parse(data: bytes) -> Any:
 
 
 def confirm(connection_id: str) -> bytes:
-    """The handshake's answer."""
+    """Encode the answer of the handshake."""
     message = message_pb2.Message(type=message_pb2.MESSAGE_SERVER_CONFIRM_SESSION)
     message.server_confirm_session.connection_id = connection_id
     return _bytes(message)
 
 
 def error(connection_id: str, req_id: str, code: int, text: str) -> bytes:
-    """A ServerError."""
+    """Encode a ServerError."""
     message = message_pb2.Message(type=message_pb2.MESSAGE_SERVER_ERROR)
     message.server_error.connection_id = connection_id
     message.server_error.req_id = req_id
@@ -42,7 +42,7 @@ def error(connection_id: str, req_id: str, code: int, text: str) -> bytes:
 
 
 def animation(connection_id: str, req_id: str, motion: bytes, *, end: bool) -> bytes:
-    """A payload as Motion Server sends it, with the motion where the public schema has a hole."""
+    """Encode a payload as Motion Server does, with the motion in a field that the public schema omits."""
     known = message_pb2.ServerResponseAnimation(connection_id=connection_id, req_id=req_id, end=end)
     body = _bytes(known)
     if motion:

@@ -1,5 +1,5 @@
-"""Motion: what the stand-in answers to audio. A function of seed, request id and audio, so a test can
-compute what must arrive.
+"""Motion: the simulator's answer to audio, a function of seed, request id and audio. So a test can compute
+the expected payloads.
 
 Sizes follow facts 3 and 12: 20 KB of motion per second of speech, a first window of half a second,
 then windows of two seconds.
@@ -17,35 +17,35 @@ MOTION_BYTES_PER_MS = 20
 
 
 class Window(NamedTuple):
-    """Motion for one stretch of a request's audio."""
+    """Motion of one stretch of a request's audio."""
 
     digest: bytes
-    """Of everything up to the stretch's end: what the motion is made of."""
+    """Digest of all audio up to the stretch's end; the motion is derived from it."""
     audio: Stretch
     last: bool
     first: bool
 
     @property
     def motion(self) -> bytes:
-        """The bytes. They are computed here, so that a window that waits holds none."""
+        """The bytes, computed on access, so that a queued window takes no memory for them."""
         size_bytes = self.audio.duration_ms * MOTION_BYTES_PER_MS
         return hashlib.shake_256(self.digest).digest(size_bytes)
 
 
 class Request:
-    """One request's audio on its way to motion."""
+    """Generates the motion of one request from its audio."""
 
     def __init__(self, seed: int, req_id: str, audio: Audio) -> None:
         self.req_id = req_id
         self.audio_bytes = 0
         self.audio_ms = 0
-        """How long the windows so far sound."""
+        """Duration of the windows so far."""
         self._audio = audio
         self._digest = hashlib.blake2b(f"{seed}:{req_id}".encode())
         self._windows = 0
 
     def receive(self, data: bytes, *, end: bool) -> list[Window]:
-        """Take audio; returns the windows that are complete now. With ``end`` the last one is short.
+        """Append audio; returns the windows that are complete now. With ``end`` the last one is short.
 
         Raises:
             UnreadableAudio: The audio is not in its format.
@@ -73,6 +73,6 @@ class Request:
 def expected_payloads(
     *, seed: int, connection_id: str, req_id: str, sample_rate: int, pcm: bytes
 ) -> list[bytes]:
-    """Every payload the stand-in sends for a request of PCM, whatever chunks its audio came in."""
+    """Every payload that the simulator sends for a request of PCM, however its audio was cut."""
     windows = Request(seed, req_id, Pcm(sample_rate)).receive(pcm, end=True)
     return [messages.animation(connection_id, req_id, window.motion, end=window.last) for window in windows]

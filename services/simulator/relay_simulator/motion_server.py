@@ -1,4 +1,4 @@
-"""Motion Server: the upgrade and the handshake of SDK 1.1.1 (facts 1.4), and the sessions it has open."""
+"""Motion Server: the upgrade and the handshake of SDK 1.1.1 (facts 1.4), and the open sessions."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from relay_simulator.faults import Fault, Faults
 from relay_simulator.lifetime import Limits
 from relay_simulator.request_log import RequestLog
 from relay_simulator.session import Session
-from relay_simulator.strikes import strike
+from relay_simulator.session_faults import perform
 
 SESSIONS = Gauge("relay_simulator_sessions", "Motion sessions open.")
 
@@ -41,23 +41,23 @@ log = structlog.get_logger(__name__)
 
 
 class MotionServer:
-    """All sessions.
+    """The simulated Motion Server.
 
     Args:
-        console: Knows the tokens.
-        faults: What goes wrong.
-        settings: Everything else.
+        console: Checks session tokens.
+        faults: The armed faults.
+        settings: The simulator's settings.
     """
 
     def __init__(self, console: Console, faults: Faults, settings: SimulatorSettings) -> None:
         self.sessions: dict[str, Session] = {}
-        """Those open, by connection id."""
+        """The open sessions, by connection id."""
         self.opened = 0
-        """How many there have been."""
+        """Number of sessions opened so far."""
         self.connected = 0
-        """Connections that have a seat: open sessions, and those in their handshake."""
+        """Connections that occupy a seat: open sessions, and those in their handshake."""
         self.requests: deque[RequestLog] = deque(maxlen=_LOGGED_REQUESTS)
-        """What was answered, oldest first."""
+        """Requests and their answers, oldest first."""
         self._console = console
         self._faults = faults
         self._settings = settings
@@ -79,14 +79,14 @@ class MotionServer:
             with suppress(ConnectionError):
                 await websocket.send_bytes(messages.error("", "", refused.code, refused.text))
         except (ConnectionError, TimeoutError) as error:
-            log.info("no handshake", avatar_id=avatar_id, error=type(error).__name__)
+            log.info("handshake failed", avatar_id=avatar_id, error=type(error).__name__)
         finally:
             self.connected -= 1
         await websocket.close()
         return websocket
 
     async def _refusal(self, request: web.Request, avatar_id: str, token: str) -> tuple[int, str] | None:
-        fault = self._faults.take("upgrade", avatar_id)
+        fault = self._faults.consume("upgrade", avatar_id)
         if fault is not None:
             if fault.fault == "hang":
                 await asyncio.sleep(_HANG_S)
@@ -111,13 +111,13 @@ class MotionServer:
         """Confirm a session and run it to its end.
 
         Raises:
-            Refusal: It is not confirmed.
+            Refusal: The session is not confirmed.
         """
         settings = self._settings
         first = await websocket.receive(timeout=settings.simulator_handshake_s)
         configuration = handshake.read(messages.parse(first.data) if first.type is WSMsgType.BINARY else None)
         connection_id = f"sim-{uuid.uuid4().hex[:12]}"
-        fault = self._faults.take("handshake", avatar_id)
+        fault = self._faults.consume("handshake", avatar_id)
         if fault is not None:
             await _break_handshake(websocket, fault, connection_id)
             return
@@ -148,7 +148,7 @@ class MotionServer:
                     ),
                     seed=settings.simulator_seed,
                     faults=self._faults,
-                    strike=strike,
+                    perform_fault=perform,
                     requests=self.requests,
                 )
             )
@@ -179,6 +179,6 @@ async def _break_handshake(websocket: web.WebSocketResponse, fault: Fault, conne
 
 
 def _refused_upgrade(status: int, text: str) -> web.Response:
-    """As the vendor's server writes it, byte for byte: compact, with a newline."""
+    """The response of the vendor's server, byte for byte: compact JSON, with a newline."""
     body = json.dumps({"message": text}, separators=(",", ":")) + "\n"
     return web.Response(text=body, status=status, content_type="application/json")

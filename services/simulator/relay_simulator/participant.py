@@ -1,8 +1,8 @@
 """The participant: joins a LiveKit room as the vendor's does (facts 6.1, 6.3). Needs the package ``livekit``.
 
-It publishes an audio track and a black VP8 video track, and calls two methods at the room's agent,
-``lk.playback_started`` and ``lk.playback_finished``. PCM sounds; Ogg Opus is silence, since nothing here
-decodes it. The video carries no motion: the package gives no access to encoded frames.
+It publishes an audio track and a black VP8 video track, and calls two methods of the room's agent,
+``lk.playback_started`` and ``lk.playback_finished``. PCM is played; Ogg Opus is not decoded, and plays as
+silence. The package gives no access to encoded frames: so the video carries no motion.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ _BYTES_PER_SAMPLE = 2
 _VIDEO_SIZE = 64
 _VIDEO_FRAME_S = 0.04
 _WAITING_PIECES = 250
-"""Pieces of audio or calls that wait at most; the newest is dropped beyond."""
+"""Most pieces of audio, and calls, that wait; further ones are dropped."""
 
 log = structlog.get_logger(__name__)
 
-# Its lines have the join token in them when a server refuses it.
+# Its log lines contain the join token when a server refuses it.
 logging.getLogger("livekit").setLevel(logging.CRITICAL)
 
 
@@ -38,15 +38,15 @@ logging.getLogger("livekit").setLevel(logging.CRITICAL)
 async def participant(
     egress: Egress, *, sample_rate: int | None, timeout_s: float
 ) -> AsyncIterator["RoomParticipant"]:
-    """Be in the room while the block runs.
+    """Join the room while the block runs.
 
     Args:
-        egress: Which room, and what with.
-        sample_rate: Of the PCM that will sound; None: silence only.
-        timeout_s: How long joining, publishing and each call may take.
+        egress: The room and the join token.
+        sample_rate: Sample rate of the PCM to play; None: silence only.
+        timeout_s: Longest duration of joining, of publishing and of each call.
 
     Raises:
-        Refusal: The room cannot be joined, or takes no tracks.
+        Refusal: The room cannot be joined, or refuses the tracks.
     """
     room = rtc.Room()
     try:
@@ -54,31 +54,31 @@ async def participant(
         try:
             await joined.join()
         except (rtc.ConnectError, PublishTrackError, TimeoutError) as error:
-            log.info("the room was not joined", room=egress.room, error=type(error).__name__)
+            log.info("room not joined", room=egress.room, error=type(error).__name__)
             raise Refusal(UNAVAILABLE, NO_CONNECTION) from None
         async with TaskScope() as tasks:
-            tasks.spawn(joined.sound(), name="room-audio")
-            tasks.spawn(joined.show(), name="room-video")
-            tasks.spawn(joined.call(), name="room-calls")
+            tasks.spawn(joined.run_audio(), name="room-audio")
+            tasks.spawn(joined.run_video(), name="room-video")
+            tasks.spawn(joined.run_calls(), name="room-calls")
             yield joined
     finally:
         await room.disconnect()
 
 
 class RoomParticipant:
-    """In a room. A ``Participant``.
+    """A participant in a LiveKit room. A ``Participant``.
 
     Args:
-        room: Not joined yet.
-        egress: Which room, and what with.
-        sample_rate: Of the PCM that will sound; None: silence only.
-        timeout_s: How long each call may take.
+        room: The room, not joined yet.
+        egress: The room's URL and the join token.
+        sample_rate: Sample rate of the PCM to play; None: silence only.
+        timeout_s: Longest duration of each call.
     """
 
     def __init__(self, room: rtc.Room, egress: Egress, *, sample_rate: int | None, timeout_s: float) -> None:
         self._room = room
         self._egress = egress
-        self._sounds = sample_rate is not None
+        self._is_audible = sample_rate is not None
         self._rate = sample_rate or _SILENT_RATE
         self._timeout_s = timeout_s
         self._audio = rtc.AudioSource(self._rate, 1)
@@ -87,15 +87,15 @@ class RoomParticipant:
         self._calls: asyncio.Queue[tuple[str, str]] = asyncio.Queue(_WAITING_PIECES)
         self._gone = asyncio.Event()
         room.on("disconnected", lambda *_: self._gone.set())
-        # Agents send these to everybody in the room; unread, each would be a log line.
+        # Agents send these to every participant; without a handler each would be logged.
         room.register_byte_stream_handler("lk.agent.session", lambda *_: None)
 
     async def join(self) -> None:
         """Join and publish.
 
         Raises:
-            ConnectError: The room's server refuses, or is not there.
-            PublishTrackError: It takes no tracks.
+            ConnectError: The room's server refuses, or is unreachable.
+            PublishTrackError: It refuses the tracks.
             TimeoutError: It does not answer.
         """
         # The package continues to connect when it is cancelled, so the limit is its own.
@@ -124,14 +124,14 @@ class RoomParticipant:
         )
 
     def play(self, pcm: bytes) -> None:
-        """Let this sound, after what sounds already."""
+        """Queue PCM to be played."""
         size_bytes = self._rate * _FRAME_MS // 1000 * _BYTES_PER_SAMPLE
-        if self._sounds:
+        if self._is_audible:
             for start in range(0, len(pcm) - size_bytes + 1, size_bytes):
                 _put(self._pieces, pcm[start : start + size_bytes])
 
     def stop(self) -> None:
-        """Fall silent at once."""
+        """Stop playing, and discard queued PCM."""
         while not self._pieces.empty():
             self._pieces.get_nowait()
         self._audio.clear_queue()
@@ -141,23 +141,23 @@ class RoomParticipant:
         _put(self._calls, ("lk.playback_started", ""))
 
     def playback_finished(self, position_s: float, *, interrupted: bool) -> None:
-        """Notify the room's agent that it has ended."""
+        """Notify the room's agent that the playback of a request has ended."""
         payload = {"playback_position": position_s, "interrupted": interrupted}
         _put(self._calls, ("lk.playback_finished", json.dumps(payload)))
 
     async def gone(self) -> None:
-        """Wait until the participant is out of the room without our doing."""
+        """Wait until the server has disconnected the participant."""
         await self._gone.wait()
 
-    async def sound(self) -> None:
-        """Play the pieces as they come."""
+    async def run_audio(self) -> None:
+        """Play queued PCM. Runs until cancelled."""
         samples = self._rate * _FRAME_MS // 1000
         while True:
             piece = await self._pieces.get()
             await self._audio.capture_frame(rtc.AudioFrame(piece, self._rate, 1, samples))
 
-    async def show(self) -> None:
-        """Show black."""
+    async def run_video(self) -> None:
+        """Send black frames. Runs until cancelled."""
         size = _VIDEO_SIZE * _VIDEO_SIZE
         black = bytes(size) + bytes([128]) * (size // 2)
         frame = rtc.VideoFrame(_VIDEO_SIZE, _VIDEO_SIZE, rtc.VideoBufferType.I420, black)
@@ -165,8 +165,8 @@ class RoomParticipant:
             self._video.capture_frame(frame)
             await asyncio.sleep(_VIDEO_FRAME_S)
 
-    async def call(self) -> None:
-        """Call the room's agent, one call after the other."""
+    async def run_calls(self) -> None:
+        """Perform queued calls of the room's agent, one after the other. Runs until cancelled."""
         while True:
             method, payload = await self._calls.get()
             CALLS.labels(await self._perform(method, payload)).inc()
@@ -181,7 +181,7 @@ class RoomParticipant:
                 response_timeout=self._timeout_s,
             )
         except rtc.RpcError as error:
-            log.info("a room's agent took no call", method=method, agent=identity, code=error.code)
+            log.info("playback call failed", method=method, agent=identity, code=error.code)
             return "failed"
         return "ok" if answer == "ok" else "rejected"
 

@@ -1,7 +1,7 @@
-"""Playback: in egress mode a session's requests sound one after the other, each as long as its audio is.
+"""Playback: plays the requests of a session into its room, one after the other.
 
-A request begins to sound when its first window is there, pauses where the next one is late, and is over when
-its last window has sounded or when it is interrupted. Its clock runs at the simulator's speed.
+The playback of a request begins with its first window, pauses while the next one is late, and ends after its
+last window or with an interrupt. Its clock runs at the simulator's speed.
 """
 
 import asyncio
@@ -13,21 +13,21 @@ from relay_simulator.request_log import RequestLog
 from relay_simulator.room import Participant
 
 _SLICE_MS = 100
-"""The participant gets audio in pieces this long, when they are due."""
+"""Length of the pieces of audio that the participant receives when they are due."""
 _WAITING_WINDOWS = 256
-"""Windows that wait to sound at most; beyond, no further ones are made."""
+"""Most windows that wait to be played; at the limit no further motion is generated."""
 
 END = Window(b"", Stretch(b"", 0), last=True, first=False)
-"""Closes a request: it has neither audio nor motion."""
+"""The end of a request, without audio or motion."""
 
 
 class Playback:
     """Plays windows.
 
     Args:
-        participant: Who lets them sound.
-        speed: Divides the time that they take.
-        finished: Called when a request is over; the next one waits for it.
+        participant: Plays the audio.
+        speed: Divides the duration of playback.
+        finished: Called at the end of a request; the next one waits for it.
     """
 
     def __init__(
@@ -38,20 +38,20 @@ class Playback:
         self._finished = finished
         self._windows: asyncio.Queue[tuple[RequestLog, Window]] = asyncio.Queue(_WAITING_WINDOWS)
         self._interrupted = asyncio.Event()
-        self._sounding = False
+        self._playing = False
         self._due = 0.0
 
     @property
     def busy(self) -> bool:
-        """Whether something sounds or is about to."""
-        return self._sounding or not self._windows.empty()
+        """Whether a window is played, or waits to be played."""
+        return self._playing or not self._windows.empty()
 
     async def add(self, entry: RequestLog, window: Window) -> None:
-        """Play a window after those before it; waits while too many wait."""
+        """Queue a window; waits while the queue is full."""
         await self._windows.put((entry, window))
 
     async def interrupt(self, entries: Iterable[RequestLog]) -> None:
-        """Drop what waits of these requests, silence the one that sounds, and finish them in order."""
+        """Stop the playback of these requests, discard their windows, and finish them in order."""
         for entry in entries:
             entry.interrupted = True
             self._interrupted.set()
@@ -59,18 +59,18 @@ class Playback:
             await self._windows.put((entry, END))
 
     async def run(self) -> None:
-        """Play for as long as the session lives."""
+        """Play queued windows. Runs until cancelled."""
         while True:
             entry, window = await self._windows.get()
-            self._sounding = True
+            self._playing = True
             if not entry.interrupted:
-                await self._sound(entry, window)
+                await self._play(entry, window)
             if window is END or (window.last and not entry.interrupted):
                 self._interrupted.clear()
                 await self._finished(entry)
-            self._sounding = False
+            self._playing = False
 
-    async def _sound(self, entry: RequestLog, window: Window) -> None:
+    async def _play(self, entry: RequestLog, window: Window) -> None:
         if window.first and window.audio.duration_ms:
             self._participant.playback_started()
         loop = asyncio.get_running_loop()
@@ -95,7 +95,7 @@ class Playback:
 
 
 def _slices(audio: Stretch) -> Iterable[Stretch]:
-    """Pieces of audio that sound as long as a slice; its bytes count as evenly spread over its duration."""
+    """Cut audio into slices of equal duration; its bytes count as evenly distributed."""
     bytes_per_ms = len(audio.data) / audio.duration_ms if audio.duration_ms else 0
     for start_ms in range(0, audio.duration_ms, _SLICE_MS):
         end_ms = min(start_ms + _SLICE_MS, audio.duration_ms)

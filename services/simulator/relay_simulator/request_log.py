@@ -1,4 +1,4 @@
-"""The request log: what was answered to each request. The truth that tests compare with."""
+"""The request log: the answers to each request, for tests to compare with."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ from relay_simulator.audio import AudioFormat
 
 @dataclass(slots=True)
 class RequestLog:
-    """What was answered to one request."""
+    """One request and its answers."""
 
     connection_id: str
     avatar_id: str
@@ -17,16 +17,16 @@ class RequestLog:
     audio_format: AudioFormat = AudioFormat.PCM
     audio_bytes: int = 0
     audio_ms: int = 0
-    """How long the audio sounds that motion was made of."""
+    """Duration of the audio whose motion has been generated."""
     payloads: int = 0
     motion_bytes: int = 0
     ended: bool = False
     interrupted: bool = False
     playback_ms: int = 0
-    """How much of it has sounded in the room; 0 without one."""
+    """Duration played in the room; 0 without one."""
     payload_sha256: list[str] = field(default_factory=list)
-    """Of each payload, whole, in order."""
+    """The digest of each payload, in order."""
 
-    def shown(self) -> dict[str, Any]:
-        """For the admin resource."""
+    def as_json(self) -> dict[str, Any]:
+        """The JSON of the admin resource."""
         return asdict(self)

@@ -1,8 +1,7 @@
-"""Rooms: the vendor's participant in a LiveKit room, as far as a stand-in can be one.
+"""Rooms: the simulated participant of the vendor in a LiveKit room.
 
-The room's server always checks the token. Whether a participant joins depends on what is
-installed: with the package ``livekit`` one does (``participant.py``), without it none, and the
-session plays unheard.
+The room's server always checks the token. A participant joins only if the package ``livekit`` is installed
+(``participant.py``); without it the playback of the session is only timed.
 """
 
 import asyncio
@@ -37,38 +36,38 @@ log = structlog.get_logger(__name__)
 
 
 class Participant(Protocol):
-    """Who plays a session's audio in its room. None of this waits."""
+    """Plays the audio of a session in its room. Only ``gone`` waits."""
 
     def play(self, pcm: bytes) -> None:
-        """Let this sound, after what sounds already."""
+        """Queue PCM to be played."""
 
     def stop(self) -> None:
-        """Fall silent at once."""
+        """Stop playing, and discard queued PCM."""
 
     def playback_started(self) -> None:
         """Notify the room's agent that the audio of a request starts to play."""
 
     def playback_finished(self, position_s: float, *, interrupted: bool) -> None:
-        """Notify the room's agent that it has ended."""
+        """Notify the room's agent that the playback of a request has ended."""
 
     async def gone(self) -> None:
-        """Wait until the participant is out of the room without our doing."""
+        """Wait until the server has disconnected the participant."""
 
 
-class Nobody:
-    """Plays nothing, calls nobody. A ``Participant``."""
+class NoParticipant:
+    """Plays nothing and calls no agent. A ``Participant``."""
 
     def play(self, pcm: bytes) -> None:
-        """Nothing sounds."""
+        """Discard the PCM."""
 
     def stop(self) -> None:
-        """Nothing sounded."""
+        """Do nothing."""
 
     def playback_started(self) -> None:
-        """No agent is notified."""
+        """Do nothing."""
 
     def playback_finished(self, position_s: float, *, interrupted: bool) -> None:
-        """No agent is notified."""
+        """Do nothing."""
 
     async def gone(self) -> None:
         """Wait for ever."""
@@ -78,48 +77,48 @@ class Nobody:
 def join(
     egress: Egress, *, audio_format: AudioFormat, sample_rate: int, timeout_s: float
 ) -> AbstractAsyncContextManager[Participant]:
-    """Be in the egress's room while the block runs.
+    """Join the room of an egress while the block runs.
 
     Args:
-        egress: Which room.
-        audio_format: Of the audio that will be played; only PCM can sound.
-        sample_rate: Of the same.
-        timeout_s: How long the room's server may take for each answer.
+        egress: The egress.
+        audio_format: Format of the audio to play; only PCM is audible.
+        sample_rate: Sample rate of the audio.
+        timeout_s: Longest wait for each answer of the room's server.
 
     Raises:
-        Refusal: The room's server cannot be reached, or does not take the token.
+        Refusal: The room's server cannot be reached, or refuses the token.
     """
     if egress.type is not EgressType.LIVEKIT:
-        return _nowhere()
-    return _in_livekit(egress, audio_format, sample_rate, timeout_s)
+        return _no_room()
+    return _livekit_room(egress, audio_format, sample_rate, timeout_s)
 
 
 @asynccontextmanager
-async def _nowhere() -> AsyncIterator[Participant]:
-    yield Nobody()
+async def _no_room() -> AsyncIterator[Participant]:
+    yield NoParticipant()
 
 
 @asynccontextmanager
-async def _in_livekit(
+async def _livekit_room(
     egress: Egress, audio_format: AudioFormat, sample_rate: int, timeout_s: float
 ) -> AsyncIterator[Participant]:
     check_token(egress)
-    await _ask_server(egress, timeout_s)
+    await _validate_token(egress, timeout_s)
     if find_spec("livekit") is None or find_spec("livekit.rtc") is None:
-        log.info("no participant joins the room: install avatar-relay[simulator-livekit]", room=egress.room)
-        yield Nobody()
+        log.info("no participant: install avatar-relay[simulator-livekit]", room=egress.room)
+        yield NoParticipant()
         return
     from relay_simulator.participant import participant  # noqa: PLC0415  # needs the optional package
 
-    sounding = sample_rate if audio_format is AudioFormat.PCM else None
-    async with participant(egress, sample_rate=sounding, timeout_s=timeout_s) as joined:
+    audible_rate = sample_rate if audio_format is AudioFormat.PCM else None
+    async with participant(egress, sample_rate=audible_rate, timeout_s=timeout_s) as joined:
         yield joined
 
 
-async def _ask_server(egress: Egress, timeout_s: float) -> None:
-    """Ask as LiveKit's own clients do. The token goes as a header, so that no proxy logs it.
+async def _validate_token(egress: Egress, timeout_s: float) -> None:
+    """Validate the token as LiveKit's clients do. It is sent as a header, so that no proxy logs it.
 
-    What connects but answers otherwise than LiveKit is taken for reachable: who joins will see.
+    A server that connects but does not answer as LiveKit counts as reachable: joining decides.
     """
     url = f"{egress.http_url}/rtc/validate"
     timeout = aiohttp.ClientTimeout(connect=timeout_s, sock_read=timeout_s)
@@ -131,10 +130,10 @@ async def _ask_server(egress: Egress, timeout_s: float) -> None:
         ):
             refused = answer.status in (401, 403)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, ValueError) as error:
-        log.info("the room's server cannot be reached", room=egress.room, error=type(error).__name__)
+        log.info("room server unreachable", room=egress.room, error=type(error).__name__)
         raise Refusal(UNAVAILABLE, NO_CONNECTION) from None
     except (aiohttp.ClientError, TimeoutError) as error:
-        log.info("the room's server did not answer", room=egress.room, error=type(error).__name__)
+        log.info("room server did not answer", room=egress.room, error=type(error).__name__)
         return
     if refused:
         raise Refusal(UNAUTHENTICATED, UNAUTHORIZED)

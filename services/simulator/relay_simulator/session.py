@@ -1,4 +1,4 @@
-"""Sessions: one connected client of Motion Server; audio in, motion out, request after request."""
+"""Sessions of Motion Server: receive the audio of requests and send their motion."""
 
 import asyncio
 import hashlib
@@ -27,19 +27,19 @@ PAYLOADS = Counter("relay_simulator_payloads_total", "Motion payloads sent.")
 UNREADABLE = Counter("relay_simulator_unreadable_audio_total", "Requests whose audio was not in its format.")
 
 FIRST_ANSWER_S = 0.4
-"""From enough audio to the first motion (facts 12, assumed there)."""
+"""From the audio of a first window to the first motion (facts 12, assumed there)."""
 GENERATION_SPEED = 8
 """Motion arrives this many times faster than it plays (facts 3)."""
 _WAITING_WINDOWS = 256
-"""Windows that wait to be answered at most; beyond, the socket is not read."""
-_REMEMBERED_IDS = 64
-"""Requests that were over before their end arrived, whose further audio is dropped."""
+"""Most windows that wait to be sent; at the limit the socket is not read."""
+_CLOSED_IDS = 64
+"""Most requests that were closed before their end arrived; their further audio is dropped."""
 
 log = structlog.get_logger(__name__)
 
 
-class Strike(Protocol):
-    """Performs a fault instead of sending a window; returns whether it continues at the next."""
+class PerformFault(Protocol):
+    """Performs a fault instead of sending a window. Returns whether it continues at the next window."""
 
     def __call__(
         self, session: "Session", fault: Fault, entry: RequestLog, window: Window, /
@@ -50,17 +50,17 @@ class Session:
     """One session.
 
     Args:
-        websocket: After the handshake.
-        transport: Under it, to be rude with.
-        participant: In the room of its egress; not used without one.
-        connection_id: As confirmed.
-        avatar_id: As asked for.
-        configuration: As the client sent it.
-        limits: How long it may live.
-        seed: Decides the motion.
-        faults: What goes wrong.
-        strike: Lets a fault happen instead of a window.
-        requests: Where to log what is answered.
+        websocket: The WebSocket, after the handshake.
+        transport: The transport of the WebSocket, for faults.
+        participant: The participant in the room of the egress.
+        connection_id: The confirmed connection id.
+        avatar_id: The requested avatar.
+        configuration: The client's configuration.
+        limits: The limits of the session's duration.
+        seed: The seed of the motion.
+        faults: The armed faults.
+        perform_fault: Performs a fault instead of sending a window.
+        requests: The log of requests and their answers.
     """
 
     def __init__(
@@ -75,29 +75,29 @@ class Session:
         limits: Limits,
         seed: int,
         faults: Faults,
-        strike: Strike,
+        perform_fault: PerformFault,
         requests: deque[RequestLog],
     ) -> None:
         self.websocket = websocket
         self.transport = transport
         self.connection_id = connection_id
         self.silent = False
-        """Whether it answers no more, by a fault."""
+        """Whether a fault has stopped all answers."""
         self.last_req_id = ""
-        """Of the last request that brought audio."""
+        """The id of the last request with audio."""
         self._participant = participant
         self._avatar_id = avatar_id
         self._configuration = configuration
         self._seed = seed
         self._speed = limits.speed
         self._faults = faults
-        self._fault = faults.take("session", avatar_id)
-        self._strike = strike
+        self._fault = faults.consume("session", avatar_id)
+        self._perform_fault = perform_fault
         self._log = requests
-        self._heard: dict[str, Request] = {}
+        self._incomplete: dict[str, Request] = {}
         self._unanswered: dict[str, RequestLog] = {}
-        """Requests that are not over, oldest first."""
-        self._over: deque[str] = deque(maxlen=_REMEMBERED_IDS)
+        """Requests whose answer is incomplete, oldest first."""
+        self._closed: deque[str] = deque(maxlen=_CLOSED_IDS)
         self._windows: asyncio.Queue[tuple[RequestLog, Window]] = asyncio.Queue(_WAITING_WINDOWS)
         self._sent = 0
         self._playback = Playback(participant, speed=limits.speed, finished=self._finish)
@@ -106,19 +106,19 @@ class Session:
         self._idle_ending = idle(limits.idle_s, in_a_room=in_a_room)
         self._lifetime = Lifetime(limits, self._idle_ending, self._is_busy)
 
-    def break_down(self, fault: Fault) -> None:
-        """Let a fault strike once it is due."""
+    def inject(self, fault: Fault) -> None:
+        """Inject a fault, which is performed when it is due."""
         self._fault = fault
 
-    def shown(self) -> dict[str, Any]:
-        """For the admin resource."""
+    def summary(self) -> dict[str, Any]:
+        """The JSON of the admin resource."""
         configuration = self._configuration
         return {
             "connection_id": self.connection_id,
             "avatar_id": self._avatar_id,
             "audio_format": configuration.audio_format,
             "sample_rate": configuration.sample_rate,
-            "egress": configuration.egress.shown(),
+            "egress": configuration.egress.summary(),
             "payloads": self._sent,
         }
 
@@ -130,15 +130,15 @@ class Session:
             async for raw in self.websocket:
                 message = messages.parse(raw.data) if raw.type is WSMsgType.BINARY else None
                 if message is not None:
-                    await self._take(message)
+                    await self._handle(message)
 
     async def transmit(self, message: bytes) -> None:
-        """Send a message as it is; a client that is gone gets none."""
+        """Send a message, unless the client has disconnected."""
         with suppress(ConnectionError):
             await self.websocket.send_bytes(message)
 
     async def send(self, entry: RequestLog, payload: bytes) -> None:
-        """Send a payload and log it as the truth."""
+        """Send a payload and log it."""
         self._sent += 1
         PAYLOADS.inc()
         entry.payloads += 1
@@ -157,26 +157,26 @@ class Session:
         await self.websocket.close(code=ending.close_code, message=ending.text.encode())
 
     async def time_out(self) -> None:
-        """End as if there had been no audio for too long."""
+        """End the session as an idle one."""
         await self.end(self._idle_ending)
 
     def payload(self, entry: RequestLog, window: Window) -> bytes:
-        """What is sent when nothing goes wrong."""
+        """The payload of a window, without faults."""
         return messages.animation(self.connection_id, entry.req_id, window.motion, end=window.last)
 
-    # --- what the client sends -------------------------------------------------------------------
+    # --- messages of the client -------------------------------------------------------------------
 
-    async def _take(self, message: Any) -> None:
+    async def _handle(self, message: Any) -> None:
         if message.type == messages.AUDIO_INPUT:
             await self._receive(message.client_audio_input)
         elif message.type == messages.INTERRUPT and self._configuration.egress.in_a_room:
-            # Without a room its effect is not published (facts 1.10); here it has none.
+            # Its effect without a room is not documented (facts 1.10); here it has none.
             await self._interrupt(message.client_interrupt.req_id)
 
     async def _receive(self, received: Any) -> None:
-        self._lifetime.receive()
+        self._lifetime.mark_active()
         req_id = self.last_req_id = received.req_id
-        if req_id in self._over:
+        if req_id in self._closed:
             return
         request, entry = self._open(req_id)
         try:
@@ -186,23 +186,23 @@ class Session:
             return
         entry.audio_bytes, entry.audio_ms = request.audio_bytes, request.audio_ms
         if received.end:
-            del self._heard[req_id]
+            del self._incomplete[req_id]
         for window in windows:
             await self._windows.put((entry, window))
 
     def _open(self, req_id: str) -> tuple[Request, RequestLog]:
-        if req_id not in self._heard:
+        if req_id not in self._incomplete:
             audio_format, sample_rate = self._configuration.audio_format, self._configuration.sample_rate
-            self._heard[req_id] = Request(self._seed, req_id, audio(audio_format, sample_rate))
+            self._incomplete[req_id] = Request(self._seed, req_id, audio(audio_format, sample_rate))
             self._unanswered[req_id] = entry = RequestLog(
                 self.connection_id, self._avatar_id, req_id, sample_rate, audio_format
             )
             self._log.append(entry)
-        return self._heard[req_id], self._unanswered[req_id]
+        return self._incomplete[req_id], self._unanswered[req_id]
 
     async def _refuse(self, entry: RequestLog, text: str) -> None:
         UNREADABLE.inc()
-        self._forget(entry)
+        self._close_request(entry)
         error = messages.error(self.connection_id, entry.req_id, INVALID_ARGUMENT, text)
         await self.transmit(error)
 
@@ -212,16 +212,16 @@ class Session:
         requests = list(self._unanswered.values())
         dropped = requests[: [entry.req_id for entry in requests].index(req_id) + 1]
         for entry in dropped:
-            self._forget(entry)
+            self._close_request(entry)
         await self._playback.interrupt(dropped)
 
-    def _forget(self, entry: RequestLog) -> None:
-        """Drop further audio of a request whose end has not arrived."""
-        if self._heard.pop(entry.req_id, None) is not None:
-            self._over.append(entry.req_id)
+    def _close_request(self, entry: RequestLog) -> None:
+        """Close a request: further audio of it is dropped."""
+        if self._incomplete.pop(entry.req_id, None) is not None:
+            self._closed.append(entry.req_id)
         self._unanswered.pop(entry.req_id, None)
 
-    # --- what it is answered ---------------------------------------------------------------------
+    # --- answers ---------------------------------------------------------------------
 
     async def _generate(self) -> None:
         while True:
@@ -238,20 +238,20 @@ class Session:
             return
         fault = self._fault
         if fault is not None and self._sent >= fault.after_payloads:
-            log.info("fault strikes", fault=fault.fault, connection_id=self.connection_id)
-            if not await self._strike(self, fault, entry, window):
+            log.info("fault injected", fault=fault.fault, connection_id=self.connection_id)
+            if not await self._perform_fault(self, fault, entry, window):
                 self._fault = None
         elif not self.silent:
             await self.send(entry, self.payload(entry, window))
 
     async def _finish(self, entry: RequestLog) -> None:
-        """A request has played, or was interrupted: notify the room's agent and the client."""
-        self._lifetime.receive()
-        if not self.silent and self._faults.take("room", self._avatar_id) is None:
+        """Notify the room's agent and the client that a request has played, or was interrupted."""
+        self._lifetime.mark_active()
+        if not self.silent and self._faults.consume("room", self._avatar_id) is None:
             self._participant.playback_finished(entry.playback_ms / 1000, interrupted=entry.interrupted)
         await self._answer(entry, END)
 
-    # --- how it ends -----------------------------------------------------------------------------
+    # --- ends -----------------------------------------------------------------------------
 
     def _is_busy(self) -> bool:
         return self._playback.busy or not self._windows.empty()

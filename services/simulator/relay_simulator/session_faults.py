@@ -1,4 +1,4 @@
-"""Strikes: what each session fault does at the moment it is due."""
+"""Session faults: how each of them is performed when it is due."""
 
 from collections.abc import Callable
 
@@ -7,17 +7,17 @@ from relay_simulator.faults import SESSION, Fault
 from relay_simulator.lifetime import CREDITS_EXHAUSTED, TIME_LIMIT, Ending
 from relay_simulator.motion import Window
 from relay_simulator.request_log import RequestLog
-from relay_simulator.session import Session, Strike
+from relay_simulator.session import PerformFault, Session
 
 _OVERSIZE_BYTES = 2**20 + 1024
-"""More than the SDK's WebSocket takes: it closes with 1009 (facts 1.4.2)."""
+"""Above the limit of the SDK's WebSocket: it closes with 1009 (facts 1.4.2)."""
 _HUGE_BYTES = 800 * 1024
-"""Less than that, but more than a frame holds."""
+"""Below that limit, but above the largest frame."""
 
 
-async def strike(session: Session, fault: Fault, entry: RequestLog, window: Window) -> bool:
-    """Perform the fault; returns whether it continues at the next window."""
-    return await _STRIKES[fault.fault](session, fault, entry, window)
+async def perform(session: Session, fault: Fault, entry: RequestLog, window: Window) -> bool:
+    """Perform a fault. Returns whether it continues at the next window."""
+    return await _FAULTS[fault.fault](session, fault, entry, window)
 
 
 async def _close(session: Session, fault: Fault, _entry: RequestLog, _window: Window) -> bool:
@@ -52,7 +52,7 @@ async def _text(session: Session, _fault: Fault, entry: RequestLog, window: Wind
     return False
 
 
-def _large(size_bytes: int) -> Strike:
+def _large(size_bytes: int) -> PerformFault:
     async def large(session: Session, _fault: Fault, entry: RequestLog, window: Window) -> bool:
         await session.transmit(
             messages.animation(session.connection_id, entry.req_id, bytes(size_bytes), end=False)
@@ -76,8 +76,8 @@ async def _missing_end(session: Session, _fault: Fault, entry: RequestLog, windo
     return True
 
 
-def _after_the_end(again: Callable[[Session, RequestLog, bytes], bytes]) -> Strike:
-    """Sends what it should, and after the request's end something more."""
+def _after_the_end(again: Callable[[Session, RequestLog, bytes], bytes]) -> PerformFault:
+    """Send the payload, and another one after the request's end."""
 
     async def after_the_end(session: Session, _fault: Fault, entry: RequestLog, window: Window) -> bool:
         payload = session.payload(entry, window)
@@ -100,7 +100,7 @@ async def _interleaved(session: Session, _fault: Fault, entry: RequestLog, windo
     return False
 
 
-def _server_error(ending: Ending) -> Strike:
+def _server_error(ending: Ending) -> PerformFault:
     async def server_error(session: Session, _fault: Fault, entry: RequestLog, _window: Window) -> bool:
         await session.transmit(messages.error(session.connection_id, entry.req_id, ending.code, ending.text))
         session.silent = True
@@ -114,7 +114,7 @@ async def _idle_timeout(session: Session, _fault: Fault, _entry: RequestLog, _wi
     return False
 
 
-_STRIKES: dict[str, Strike] = {
+_FAULTS: dict[str, PerformFault] = {
     "abort": _abort,
     "close": _close,
     "duplicate_end": _after_the_end(lambda _session, _entry, payload: payload),
@@ -132,4 +132,4 @@ _STRIKES: dict[str, Strike] = {
     "stall": _stall,
     "text": _text,
 }
-assert frozenset(_STRIKES) == SESSION, "every session fault has its strike"  # noqa: S101  # at import
+assert frozenset(_FAULTS) == SESSION, "every session fault is implemented"  # noqa: S101  # at import
