@@ -104,7 +104,7 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests run on both servers; those of whole processes, which cost seconds, only where they say so."""
+    """Tests run on both servers; those of whole processes, which cost seconds, only where declared."""
     if "redis_server" in metafunc.fixturenames:
         processes = "e2e" in metafunc.definition.path.parts
         both = not processes or metafunc.definition.get_closest_marker("both_servers")
@@ -138,7 +138,7 @@ def open_store(redis_server: LocalServer) -> Callable[[], object]:
 
 @pytest.fixture(autouse=True)
 def _guards(request: pytest.FixtureRequest) -> None:
-    """No blocking call on the event loop, no task left running unless the test says that one lingers."""
+    """No blocking call on the event loop, no task left running unless the test declares a lingering one."""
     if _GUARDED.isdisjoint(mark.name for mark in request.node.iter_markers()):
         return
     request.getfixturevalue("no_blocking")

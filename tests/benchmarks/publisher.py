@@ -56,7 +56,7 @@ class Owner:
             lease = await registry.claim(Assignment(queue, "", conversation))
             if lease is None:
                 raise RuntimeError(f"{conversation} cannot be claimed")
-            return self._publisher.open(lease, progress=_nothing_heard, on_lost=_fail)
+            return self._publisher.open(lease, progress=_no_progress, on_lost=_fail)
 
         self._writers = await asyncio.gather(*(claim(*one) for one in enumerate(ids)))
         # The first turns are shorter, each by another length: else all conversations would end their turns,
@@ -93,7 +93,7 @@ class Owner:
         self._writers[conversation].append(publishes, checkpoint=b"")
 
 
-def _nothing_heard() -> UplinkProgress:
+def _no_progress() -> UplinkProgress:
     return UplinkProgress("0-0", 0, 0, "ended", "")
 
 

@@ -36,7 +36,7 @@ def test_a_partitions_keys() -> None:
 
 
 def test_another_prefix() -> None:
-    """Every name begins with the relay's prefix, so that an ACL can tell two relays apart."""
+    """Every name begins with the relay's prefix, so that an ACL can separate two relays."""
     space = KeySpace(16, "staging:relay")
     keys = space.conversation("01JD0000000000000000000000")
     shared = space.shared(keys.partition)

@@ -21,8 +21,10 @@ ELSEWHERE = {
     "e2e/test_relay.py": "runtime.process",
     "e2e/test_traces.py": "ingest.turn_trace settings.tracing",
     "integration/control/test_access.py": "auth.api_keys control.operation",
-    "integration/control/test_audio_socket.py": "control.audio_errors control.speakers wire.audio_socket",
-    "integration/control/test_audio_websocket.py": "control.speech_queue",
+    "integration/control/test_audio_socket.py": """
+        control.audio_errors control.speakers wire.audio_socket
+    """,
+    "integration/control/test_audio_websocket.py": "control.speech_queue streams.scripts.hold_turn",
     "integration/control/test_backend.py": "client.backend client.errors",
     "integration/control/test_openapi.py": "control.app control.responses",
     "integration/control/test_outside_text.py": "control.trace_context",
@@ -52,7 +54,9 @@ ELSEWHERE = {
     "integration/redis/test_client.py": """
         redis.endpoint redis.errors redis.local_server redis.metrics redis.reconnect
     """,
-    "integration/redis/test_connection.py": "redis.node redis.pubsub redis.pubsub_connection",
+    "integration/redis/test_connection.py": """
+        redis.node redis.pubsub redis.pubsub_connection streams.key_types
+    """,
     "integration/redis/test_topologies.py": "redis.cluster redis.cluster_pubsub redis.pool redis.sentinel",
     "integration/runtime/test_http.py": "runtime.refusal",
     "integration/runtime/test_listening.py": "runtime.site settings.host",
@@ -62,7 +66,7 @@ ELSEWHERE = {
     "integration/streams/test_publisher.py": "streams.writer",
     "integration/streams/test_uplink.py": """
         streams.scripts.append_speech streams.scripts.append_uplink streams.scripts.find_turn
-        streams.scripts.hold_turn streams.scripts.uplink_rejection
+        streams.scripts.uplink_rejection
     """,
     "scenarios/test_interrupts.py": "turns.effects turns.rules",
     "scenarios/test_stopping.py": "ingest.app ingest.uplink_reader",

@@ -70,7 +70,7 @@ class Talk:
     session: AgentSession
     avatar: Any
     finished: list[Any] = field(default_factory=list)
-    """What its audio output was told of each playback."""
+    """The playback events of its audio output."""
 
     def say(self, duration_ms: int) -> Any:
         return self.session.say("speech", audio=speech(duration_ms))
@@ -148,7 +148,7 @@ async def test_turns_and_an_interrupt(simulator, talk, audio_format) -> None:
 
 @pytest.mark.parametrize("audio_format", FORMATS)
 async def test_the_participant(simulator, talk, room_name, audio_format) -> None:
-    """An agent with the token's attribute, a black VP8 video track and an audio track; PCM is heard."""
+    """An agent with the token's attribute, a black VP8 video track and an audio track; PCM is audible."""
     viewer, tracks = rtc.Room(), asyncio.Queue()
     viewer.on(
         "track_subscribed", lambda track, publication, who: tracks.put_nowait((track, publication, who))
@@ -170,13 +170,13 @@ async def test_the_participant(simulator, talk, room_name, audio_format) -> None
                 assert max(bytes(shown.frame.data[:pixels])) < 20
                 break
             t.say(3000)
-            await heard(audio, loud=audio_format == "pcm_s16le")
+            await received(audio, loud=audio_format == "pcm_s16le")
     finally:
         await viewer.disconnect()
 
 
-async def heard(track: rtc.RemoteAudioTrack, *, loud: bool) -> None:
-    """Hear speech; or half a second of silence."""
+async def received(track: rtc.RemoteAudioTrack, *, loud: bool) -> None:
+    """Receive speech; or half a second of silence."""
     frames = 0
     async for event in rtc.AudioStream(track):
         frames += 1
@@ -198,7 +198,7 @@ async def test_silence(talk) -> None:
     assert [told.interrupted for told in t.finished] == [False]
 
 
-async def test_an_end_of_playback_that_is_not_told(simulator, talk) -> None:
+async def test_an_end_of_playback_that_is_withheld(simulator, talk) -> None:
     """The plug-in finishes an interrupted turn by itself, and takes the next one's word again."""
     await admin(simulator, "POST", "faults", at="room", fault="lost_finish")
     async with talk() as t:

@@ -1,4 +1,4 @@
-"""Every counter with labels says which values they can have."""
+"""Every counter with labels declares their values."""
 
 import pytest
 from tests.rigs.metrics import SERVICES, labelled_counters

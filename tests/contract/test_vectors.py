@@ -41,7 +41,7 @@ def test_frames(vector: dict[str, Any]) -> None:
 
 
 def test_a_header_by_hand() -> None:
-    """One vector spelled out byte by byte, so that the table is not only what the code says of itself."""
+    """One vector spelled out byte by byte, so that the table does not depend on the encoder alone."""
     by_hand = (
         "01"  # version
         "01"  # audio
@@ -74,7 +74,7 @@ def test_viewers_messages(vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("vector", named(MESSAGES["refused"]))
 def test_viewers_messages_that_are_refused(vector: dict[str, Any]) -> None:
-    """Those of players are told apart."""
+    """Unreadable playback reports have an error of their own."""
     with pytest.raises(messages.MessageError) as refusal:
         messages.decode(vector["text"])
 

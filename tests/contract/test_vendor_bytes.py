@@ -1,4 +1,4 @@
-"""The vendor's bytes: the stand-in writes and reads what the vendor's own vectors say (facts 1.13.1)."""
+"""The vendor's bytes: the stand-in writes and reads what the vendor's own vectors have (facts 1.13.1)."""
 
 import pytest
 

@@ -14,7 +14,7 @@ from tests.rigs.ogg_opus import stream
 from tests.rigs.simulator import simulated
 
 from relay_simulator.audio import RATES
-from relay_simulator.audio import AudioFormat as Heard
+from relay_simulator.audio import AudioFormat as Format
 from relay_simulator.motion import MOTION_BYTES_PER_MS
 
 SPEECH_MS = 5300
@@ -48,7 +48,7 @@ async def test_an_unknown_avatar() -> None:
 
 
 async def test_an_expired_token() -> None:
-    """A token that was good once is told from one that never was."""
+    """A token that was valid once is refused otherwise than an unknown one."""
     async with simulated() as s, s.client(start=False, expires_in_s=1.5) as client:
         with pytest.raises(AvatarSDKError) as refused:
             while True:
@@ -73,8 +73,8 @@ async def test_a_bad_livekit_token() -> None:
     assert "unauthorized" in str(error.server_detail).lower()
 
 
-ACCEPTED = [(Heard.PCM, rate) for rate in RATES[Heard.PCM]] + [
-    (Heard.OGG_OPUS, rate) for rate in RATES[Heard.OGG_OPUS]
+ACCEPTED = [(Format.PCM, rate) for rate in RATES[Format.PCM]] + [
+    (Format.OGG_OPUS, rate) for rate in RATES[Format.OGG_OPUS]
 ]
 
 
@@ -83,7 +83,7 @@ ACCEPTED = [(Heard.PCM, rate) for rate in RATES[Heard.PCM]] + [
 async def test_a_request(audio_format, rate, pieces) -> None:
     """Each format at each of its rates, whole or in pieces: the motion is as long as the speech."""
     pcm = bytes(index % 251 for index in range(2 * (rate * SPEECH_MS // 1000)))
-    data = pcm if audio_format is Heard.PCM else stream(SPEECH_MS, rate)
+    data = pcm if audio_format is Format.PCM else stream(SPEECH_MS, rate)
     size = -(-len(data) // pieces)
     async with simulated() as s, s.client(sample_rate=rate, audio_format=AudioFormat(audio_format)) as client:
         for start in range(0, len(data), size):
@@ -116,7 +116,7 @@ async def test_a_rate_that_the_format_does_not_have(audio_format, rate) -> None:
 
 
 async def test_pcm_in_a_session_of_opus() -> None:
-    """The request is refused by name, and the session goes on with the next."""
+    """The request is refused by name, and the session continues with the next."""
     async with simulated() as s, s.client(sample_rate=24_000, audio_format="ogg_opus") as client:
         req_id = await client.session.send_audio(bytes(9600), end=True)
         next_id = await client.session.send_audio(stream(700, 24_000), end=True)

@@ -50,7 +50,7 @@ class Seen:
     def motion(self, turn: int | None = None) -> list[bytes]:
         return [bytes(f.payload) for f in self.of(Kind.MOTION, turn)]
 
-    def said(self, turn: int | None = None) -> list[Any]:
+    def events_of(self, turn: int | None = None) -> list[Any]:
         return [events.decode(f.payload) for f in self.of(Kind.EVENT, turn)]
 
     @property

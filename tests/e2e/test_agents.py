@@ -22,7 +22,7 @@ def installed() -> dict[str, Any]:
 
 
 async def test_a_worker_dies_while_its_agent_speaks(relay, installed, watching, eventually) -> None:
-    """The turn ends with what was said, soon; the next worker's agent answers the next text with motion."""
+    """The turn ends with the audio appended so far; the next worker's agent answers the next text."""
     async with relay(**installed) as r:
         conversation = await r.converse(avatar_id="answered", agent="paced")
         seen = await r.watch(conversation)
@@ -45,7 +45,7 @@ async def test_a_worker_dies_while_its_agent_speaks(relay, installed, watching, 
 
 
 async def test_a_text_talks_over_the_agent(relay, installed, watching, eventually) -> None:
-    """A viewer that says the next thing need not say stop first."""
+    """A viewer's next text interrupts the avatar without an interrupt of its own."""
     async with relay(**installed) as r:
         conversation = await r.converse(avatar_id="talked-over", agent="paced")
         seen = await r.watch(conversation)
@@ -57,5 +57,5 @@ async def test_a_text_talks_over_the_agent(relay, installed, watching, eventuall
             await r.backend.end(conversation)
 
         assert seen.outcomes == {1: "interrupted", 2: "complete"}
-        assert seen.said(1).count(events.Interrupted("viewer")) == 1
+        assert seen.events_of(1).count(events.Interrupted("viewer")) == 1
         assert seen.audio(2) == TENTH * 10

@@ -47,7 +47,7 @@ async def leave_a_conversation(redis_url: str) -> None:
 def test_the_demo(redis_server: LocalServer) -> None:
     """Exit status 0, one JSON object as the last line, everything in it that was promised.
 
-    What else is in that Redis does not matter: here a conversation that nobody owns, which its workers take.
+    What else is in that Redis does not matter: here a conversation without an owner, which its workers claim.
     """
     asyncio.run(leave_a_conversation(redis_server.url))
     done = run("demo", "--json", "--turns", "3", "--viewers", "3", RELAY_REDIS_URL=redis_server.url)
@@ -103,7 +103,7 @@ def test_a_wav_that_is_none(tmp_path: Path, content: bytes | None) -> None:
 
 
 def test_the_real_vendor_needs_credentials() -> None:
-    """--real without them says which."""
+    """--real without them names them."""
     done = run("demo", "--real", SPATIUS_API_KEY="")
 
     assert done.returncode == 1
@@ -169,7 +169,7 @@ def test_the_doctor(redis_server: LocalServer) -> None:
 
 
 def test_the_doctor_without_redis() -> None:
-    """It says where it looked and what to set."""
+    """It names the address it tried and the setting."""
     done = run("doctor", RELAY_REDIS_URL="redis://127.0.0.1:1/0", COLUMNS="200")
 
     assert done.returncode == 1
@@ -200,7 +200,7 @@ async def test_tail(relay, speech) -> None:
 
 
 def test_tail_without_a_token() -> None:
-    """It says how to give one."""
+    """It names the option for one."""
     done = run("tail", "x", RELAY_API_KEY="")
 
     assert done.returncode == 1
@@ -362,7 +362,7 @@ def test_a_table_in_a_pipe_has_whole_names(command: list[str]) -> None:
     rows = [line.split("│") for line in done.stdout.splitlines() if line.startswith("│")]
 
     assert "…" not in done.stdout
-    assert all(row[1].strip() for row in rows), "a row that goes on in the next line"
+    assert all(row[1].strip() for row in rows), "a row that continues in the next line"
 
 
 async def test_a_demo_that_is_kept(redis_server: LocalServer) -> None:

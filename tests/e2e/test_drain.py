@@ -1,4 +1,4 @@
-"""A gateway that is told to stop: its viewers go elsewhere and miss nothing, then it ends."""
+"""A gateway that stops: its viewers connect elsewhere and miss nothing, then it ends."""
 
 import signal
 

@@ -11,7 +11,7 @@ from tests.rigs.metrics import SERVICES, labelled_counters
 from relay_telemetry.counter import OPEN, declared
 
 IDLE = {"relay_redis_redirects_total", "relay_redis_map_refreshes_total"}
-"""Counters by links to a cluster, which there is none of here."""
+"""Counters by clients of a cluster, which there is none of here."""
 
 Series = dict[tuple[str, ...], float]
 
@@ -23,7 +23,7 @@ def counters() -> dict[str, Counter]:
 
 
 async def test_every_series_exists_at_zero_from_the_start(relay, counters) -> None:
-    """So that ``increase()`` of a first failure is 1: every declared value, and every link by its name."""
+    """So that ``increase()`` of a first failure is 1: every declared value, and every client by its name."""
     async with relay() as r:
         for child in r.stack.children:
             exposed = await _scrape(r.http, child.admin, counters)

@@ -14,7 +14,7 @@ OPEN = {
 }
 
 
-async def test_a_json_client_hears_what_the_backend_says(relay, speech) -> None:
+async def test_a_json_client_receives_the_backends_speech(relay, speech) -> None:
     """Two turns, the first interrupted while it plays; audio and motion byte for byte."""
     async with relay(settings=OPEN, speed=4.0) as r:
         conversation = await r.converse(avatar_id="official")
@@ -26,16 +26,16 @@ async def test_a_json_client_hears_what_the_backend_says(relay, speech) -> None:
             client = AvatarClient()
             await r.backend.post_turn(conversation, speech)
             while not client.closings or client.awaits_motion:
-                client.hear(await socket.receive_str(timeout=20))
+                client.receive(await socket.receive_str(timeout=20))
             await socket.send_json({"type": "interrupt"})
             while not client.interrupts:
-                client.hear(await socket.receive_str(timeout=20))
+                client.receive(await socket.receive_str(timeout=20))
             await r.backend.post_turn(conversation, speech)
             while "2" not in client.closings or client.awaits_motion:
-                client.hear(await socket.receive_str(timeout=20))
+                client.receive(await socket.receive_str(timeout=20))
             await r.backend.end(conversation)
             async for message in socket:
-                client.hear(message.data)
+                client.receive(message.data)
 
         assert config["inputSampleRate"] == 16000
         assert client.others[0]["type"] == "ready"
@@ -48,8 +48,8 @@ async def test_a_json_client_hears_what_the_backend_says(relay, speech) -> None:
         assert token not in r.logs()
 
 
-async def test_a_visitor_talks_with_an_agent(relay, tmp_path, speech) -> None:
-    """A clip by name, and what it says itself repeated; each a turn with motion."""
+async def test_a_guest_talks_with_an_agent(relay, tmp_path, speech) -> None:
+    """A clip by name, and its own microphone audio repeated; each a turn with motion."""
     (tmp_path / "hello.pcm").write_bytes(speech[:32_000])
     settings = {**OPEN, "RELAY_AVATARKIT_AGENT": "clips", "RELAY_AGENT_CLIPS_DIR": str(tmp_path)}
     async with relay(settings=settings) as r:
@@ -59,16 +59,16 @@ async def test_a_visitor_talks_with_an_agent(relay, tmp_path, speech) -> None:
             await socket.send_json({"type": "play_sample", "clip": "../hello"})
             await socket.send_json({"type": "play_sample", "clip": "hello"})
             while not client.closings or client.awaits_motion:
-                client.hear(await socket.receive_str(timeout=20))
+                client.receive(await socket.receive_str(timeout=20))
 
         [played] = client.controller.rounds
         assert played.audio == speech[:32_000]
         assert played.frames
-        assert [error["code"] for error in client.said("error")] == ["unknown_clip"]
+        assert [error["code"] for error in client.messages_of("error")] == ["unknown_clip"]
 
 
 async def test_a_binary_client_gets_motion_for_its_speech(relay, speech) -> None:
-    """A visitor: it uploads a turn, and is sent its motion, whole and in order."""
+    """A guest: it uploads a turn, and receives its motion, whole and in order."""
     async with relay(settings={**OPEN, "RELAY_AVATARKIT_AVATARS": "hosted"}) as r:
         url = f"{r.stack.gateway_urls[0]}/ws/host"
         frames: list[bytes] = []

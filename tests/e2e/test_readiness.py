@@ -1,4 +1,4 @@
-"""Readiness of whole processes: what Redis does not do for them is said, and Redis is no matter of life."""
+"""Readiness of whole processes: they name what Redis does not do for them; liveness does not depend on it."""
 
 import asyncio
 from functools import partial
@@ -30,7 +30,7 @@ async def readiness(http: aiohttp.ClientSession, admin: str) -> tuple[int, dict[
 
 @pytest.mark.parametrize("rule", ["-evalsha", "-xadd", "resetkeys", "-ssubscribe"])
 async def test_a_permission_that_is_missing(relay, redis_server, rule: str) -> None:
-    """Every process that needs it says so, answers 503 to whoever needs it, and lives."""
+    """Every process that needs it names it, answers 503, and stays alive."""
     async with relay(gateways=1, workers=1) as r:
         gateway, worker, control = r.stack.gateways[0], r.stack.workers[0], r.stack.control
         services = [gateway, worker] if rule == "-ssubscribe" else [gateway, worker, control]

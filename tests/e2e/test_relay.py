@@ -1,4 +1,4 @@
-"""The main job, through real processes: what goes in at the door arrives at every viewer, byte for byte."""
+"""The whole way, through real processes: posted speech arrives at every viewer, byte for byte."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ async def test_two_viewers_on_two_gateways(relay, speech, watching, eventually) 
             assert seen.outcomes == {1: "complete", 2: "complete", 3: "complete"}
             assert seen.audio() == speech * 3
             assert [seen.motion(turn) for turn in (1, 2, 3)] == motion
-            assert seen.said()[-1] == events.ConversationEnded("deleted")
+            assert seen.events_of()[-1] == events.ConversationEnded("deleted")
         assert second.viewer.report.resumes == 3
         assert (await r.simulator("GET", "connections"))["opened"] == 1, "one Motion session for all turns"
 
@@ -116,7 +116,11 @@ async def test_an_interrupt_stops_everything(relay, speech, watching, eventually
 
         seen.assert_whole()
         assert seen.outcomes == {1: "interrupted", 3: "complete"}
-        assert [type(event).__name__ for event in seen.said(1)] == ["TurnStarted", "Interrupted", "TurnEnded"]
+        assert [type(event).__name__ for event in seen.events_of(1)] == [
+            "TurnStarted",
+            "Interrupted",
+            "TurnEnded",
+        ]
         assert sum(f.is_end for f in seen.of(Kind.AUDIO, 1)) == 1
         assert seen.audio(3) == speech
         assert len(seen.motion(3)) == 3
@@ -142,12 +146,12 @@ async def test_a_turn_waits_for_the_one_before(relay, speech, watching, eventual
             if events.decode(f.payload) == events.TurnStarted()
         }
         assert starts[2] - starts[1] >= 3_000_000
-        assert events.Interrupted("barge_in") in seen.said(2)
+        assert events.Interrupted("barge_in") in seen.events_of(2)
         assert seen.audio(2) == speech
 
 
 async def test_motion_that_fails_leaves_a_talking_avatar(relay, speech, watching, eventually) -> None:
-    """The turn goes on as audio and says so; the next one has motion again."""
+    """The turn continues as audio, with an event; the next one has motion again."""
     async with relay() as r:
         conversation = await r.converse(avatar_id="failing")
         seen = await r.watch(conversation)
@@ -160,7 +164,7 @@ async def test_motion_that_fails_leaves_a_talking_avatar(relay, speech, watching
 
         assert seen.outcomes == {1: "audio_only", 2: "complete"}
         assert seen.audio() == speech * 2
-        assert [type(event).__name__ for event in seen.said(1)] == [
+        assert [type(event).__name__ for event in seen.events_of(1)] == [
             "TurnStarted",
             "Error",
             "AudioOnly",
@@ -170,8 +174,8 @@ async def test_motion_that_fails_leaves_a_talking_avatar(relay, speech, watching
         assert len(seen.motion(2)) == 3
 
 
-async def test_what_the_vendor_refuses_is_told(relay, speech, watching, eventually) -> None:
-    """A wrong key, an unknown avatar and a too large payload: told, counted, and nobody else is disturbed."""
+async def test_a_refusal_of_the_vendor_reaches_viewers(relay, speech, watching, eventually) -> None:
+    """A wrong key, an unknown avatar and a large payload: published, counted, in its conversation alone."""
     async with relay(settings={"RELAY_SIMULATOR_ACCEPTED_KEY": "right", "SPATIUS_API_KEY": "wrong"}) as r:
         conversation = await r.converse(avatar_id="refused")
         seen = await r.watch(conversation)
@@ -180,7 +184,7 @@ async def test_what_the_vendor_refuses_is_told(relay, speech, watching, eventual
             await eventually(lambda: seen.outcomes)
             await r.backend.end(conversation)
 
-        [error] = [event for event in seen.said(1) if isinstance(event, events.Error)]
+        [error] = [event for event in seen.events_of(1) if isinstance(event, events.Error)]
         assert (error.code, error.retryable) == ("apiKeyRefused", False)
         assert seen.outcomes == {1: "audio_only"}
         assert seen.audio() == speech
@@ -197,16 +201,16 @@ async def test_what_the_vendor_refuses_is_told(relay, speech, watching, eventual
             await eventually(lambda: 2 in seen_good.outcomes)
             await asyncio.gather(r.backend.end(good), r.backend.end(bad))
 
-        assert [e.code for e in seen_bad.said(1) if isinstance(e, events.Error)] == ["avatarNotFound"]
+        assert [e.code for e in seen_bad.events_of(1) if isinstance(e, events.Error)] == ["avatarNotFound"]
         assert seen_good.outcomes == {1: "audio_only", 2: "complete"}
-        assert events.AudioOnly("motion_too_large") in seen_good.said(1)
+        assert events.AudioOnly("motion_too_large") in seen_good.events_of(1)
         assert seen_good.audio() == speech * 2
         assert seen_bad.audio() == speech
         assert await r.metric(r.stack.workers, "relay_ingest_discarded_total", reason="too_large") == 1
 
 
 async def test_an_owner_that_replaces_itself(relay, speech, watching, eventually) -> None:
-    """Its lease ran out unnoticed, and it is first to take what it owned: it goes on in a new term."""
+    """Its lease ran out unnoticed, and it claims first what it owned: it continues in a new generation."""
     put_up = """redis.call('DEL', KEYS[1]) redis.call('XADD', KEYS[2], '*', 'c', ARGV[1])
                 redis.call('SPUBLISH', KEYS[2], '')"""
     async with relay(workers=1, speed=1.0) as r:
@@ -236,7 +240,7 @@ async def test_an_owner_that_replaces_itself(relay, speech, watching, eventually
 
 @pytest.mark.both_servers
 async def test_a_dead_owner_is_replaced(relay, speech, watching, eventually) -> None:
-    """SIGKILL in mid-turn: another worker takes over, audio goes on once, the next turn has motion."""
+    """SIGKILL in mid-turn: another worker claims it, audio continues once, the next turn has motion."""
     async with relay(speed=1.0) as r:
         conversation = await r.converse(avatar_id="orphan")
         seen = await r.watch(conversation)

@@ -39,7 +39,7 @@ async def collector() -> AsyncIterator[tuple[str, dict[str, Span]]]:
 
 
 async def test_one_trace_from_backend_to_stream(relay, speech, watching, eventually) -> None:
-    """The caller's trace goes on in control and ingest, and its context is a field of the turn's frames."""
+    """The caller's trace continues in control and ingest, and its context is a field of the turn's frames."""
     async with collector() as (url, spans):
         async with relay(settings={"RELAY_OTLP_ENDPOINT": url, "RELAY_TRACE_RATIO": "0"}) as r:
             conversation = await r.converse()

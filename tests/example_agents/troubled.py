@@ -91,7 +91,7 @@ class Slow(Agent):
 
 
 class Paced(Agent):
-    """Says as many seconds as it is told to, in real time."""
+    """Speaks the requested number of seconds, in real time."""
 
     async def run(self, session: AgentSession) -> None:
         async for event in session:

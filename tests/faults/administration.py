@@ -8,7 +8,7 @@ from functools import partial
 from signal import SIGCONT, SIGSTOP
 
 from redis import RedisError
-from tests.faults.lab import PATIENCE_S, Lab
+from tests.faults.lab import TIMEOUT_S, Lab
 from tests.faults.scenario import scenario
 from tests.faults.stores import RELAY_USER, Topology, at_port
 from tests.rigs.eventually import eventually
@@ -159,7 +159,7 @@ async def _demote(lab: Lab) -> None:
         old, new = store.pair.primary, store.pair.replica
         await old.execute("FAILOVER", "TO", "127.0.0.1", new.port)
         primary = partial(_of_the_pair, lab)
-    await eventually(primary, PATIENCE_S, until=lambda found: found is not old)
+    await eventually(primary, TIMEOUT_S, until=lambda found: found is not old)
 
 
 async def _serving(lab: Lab, old: object) -> object:

@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 from tests.faults.monitor import Monitor
 from tests.faults.relay import LabStack
+from tests.faults.speaker import Speaker
 from tests.faults.stores import Store, Topology, open_store
-from tests.faults.talker import Talker
 from tests.faults.tap import Tap, Tape
 from tests.faults.truth import breaches
 from tests.faults.verifier import Verdict, percentile, verify
@@ -23,7 +23,7 @@ from relay_cli.stack import Child, Stack
 from relay_client import Backend
 from relay_runtime.tasks import TaskScope
 
-PATIENCE_S = 10.0
+TIMEOUT_S = 10.0
 """Longest wait for something that should happen soon."""
 
 
@@ -74,7 +74,7 @@ class Talk:
 
     id: str
     avatar_id: str
-    talker: Talker
+    speaker: Speaker
     tape: Tape
     viewers: list[Witness] = field(default_factory=list)
     mark: float | None = None
@@ -82,7 +82,7 @@ class Talk:
     @property
     def turn(self) -> int:
         """The turn being spoken, or spoken last."""
-        return max(self.talker.spoken, default=0)
+        return max(self.speaker.spoken, default=0)
 
     @property
     def ended(self) -> int:
@@ -133,16 +133,16 @@ class Lab:
         """One more conversation that talks, with its viewers."""
         avatar_id = f"avatar-{len(self.talks)}"
         conversation: str = (await self.backend.create(avatar_id=avatar_id)).id
-        talker = Talker(
+        speaker = Speaker(
             self.backend, conversation,
             turn_ms=self.setup.turn_ms, chunk_ms=self.setup.chunk_ms, pace=self.setup.pace,
             pause_s=self.setup.pause_s, keep=self.setup.content,
         )  # fmt: skip
-        talk = Talk(conversation, avatar_id, talker, self.tap.follow(conversation))
+        talk = Talk(conversation, avatar_id, speaker, self.tap.follow(conversation))
         self.talks.append(talk)
         token = (await self.backend.token(conversation, ttl_s=3600)).token
         await asyncio.gather(*(self.watch(talk, index, token) for index in range(self.setup.viewers)))
-        self._speakers[conversation] = self.tasks.spawn(talker.talk(), name="talker")
+        self._speakers[conversation] = self.tasks.spawn(speaker.talk(), name="speaker")
         return talk
 
     async def watch(self, talk: Talk, gateway: int, token: str) -> Witness:
@@ -195,7 +195,7 @@ class Lab:
 
     # --- looking -------------------------------------------------------------------------------
 
-    async def until(self, condition: Callable[[], object], what: str, within_s: float = PATIENCE_S) -> None:
+    async def until(self, condition: Callable[[], object], what: str, within_s: float = TIMEOUT_S) -> None:
         """Wait for a condition.
 
         Raises:
@@ -256,33 +256,33 @@ class Lab:
 
     # --- the end -------------------------------------------------------------------------------
 
-    async def finish(self, patience_s: float = PATIENCE_S) -> None:
+    async def finish(self, timeout_s: float = TIMEOUT_S) -> None:
         """Let every speaker finish its turn, end the conversations, and wait until all viewers saw it."""
         if self._finished:
             return
         self._finished = True
         for talk in self.talks:
-            talk.talker.stop()
-        await self._wait(list(self._speakers.values()), "the speakers to finish", patience_s)
+            talk.speaker.stop()
+        await self._wait(list(self._speakers.values()), "the speakers to finish", timeout_s)
         try:
             await self.until(
                 lambda: all(talk.ended >= talk.turn for talk in self.talks),
                 "the last turn to end everywhere",
-                patience_s,
+                timeout_s,
             )
         except TimeoutError as error:
             self.problems.append(str(error))
         for talk in self.talks:
             await self.backend.end(talk.id)
-        await self._wait(self._watchers, "the viewers to see the end", patience_s)
+        await self._wait(self._watchers, "the viewers to see the end", timeout_s)
         await self.tap.read_again()
 
-    async def _wait(self, tasks: list["asyncio.Task[None]"], what: str, patience_s: float) -> None:
+    async def _wait(self, tasks: list["asyncio.Task[None]"], what: str, timeout_s: float) -> None:
         if not tasks:
             return
-        _, late = await asyncio.wait(tasks, timeout=patience_s)
+        _, late = await asyncio.wait(tasks, timeout=timeout_s)
         if late:
-            self.problems.append(f"waited {patience_s:g} s for {what}: {sorted(t.get_name() for t in late)}")
+            self.problems.append(f"waited {timeout_s:g} s for {what}: {sorted(t.get_name() for t in late)}")
             for task in late:
                 task.cancel()
 
@@ -299,9 +299,9 @@ class Lab:
             if self.setup.content:
                 mine = [request for request in requests if request["avatar_id"] == talk.avatar_id]
                 frames = [tape.frames[at] for at in sorted(tape.frames)]
-                wrong = breaches(frames, talk.talker.spoken, mine, self.stack.seed)
+                wrong = breaches(frames, talk.speaker.spoken, mine, self.stack.seed)
                 self.problems += [f"{talk.id} {what}" for what in wrong]
-            refused = talk.talker.refused
+            refused = talk.speaker.refused
             self.problems += [f"{talk.id}: speech refused {refused[why]} times: {why}" for why in refused]
             self.problems += [f"{talk.id}: a viewer gave up: {v.failure}" for v in talk.viewers if v.failure]
         if verdict.total("gaps") and not self.setup.gaps:

@@ -30,18 +30,18 @@ async def descriptors_used_up(lab: Lab) -> None:
     await lab.steady()
     lab.mark()
     host, port = gateway.url.removeprefix("ws://").split(":")
-    strangers: list[socket.socket] = []
+    clients: list[socket.socket] = []
     until = time.monotonic() + _FULL_S
     try:
-        strangers += await asyncio.gather(*(_connect(host, int(port)) for _ in range(_STRANGERS)))
+        clients += await asyncio.gather(*(_connect(host, int(port)) for _ in range(_STRANGERS)))
         await lab.everywhere("CLIENT", "KILL", "TYPE", "normal")
         while time.monotonic() < until:
             await _answers(lab, gateway)
-            strangers.append(await _connect(host, int(port)))
+            clients.append(await _connect(host, int(port)))
             await asyncio.sleep(0.1)
     finally:
-        for stranger in strangers:
-            stranger.close()
+        for client in clients:
+            client.close()
     lab.mark()
     await lab.turns(2)
     resumed = sum(viewer.report.resumes for viewer in lab.viewers)
@@ -53,10 +53,10 @@ async def descriptors_used_up(lab: Lab) -> None:
 async def logs_unread(lab: Lab) -> None:
     await lab.steady()
     lab.mark()
-    doors = [f"{lab.stack.control.url}/v1/conversations/none", _http(lab.stack.gateways[0].url)]
-    for _ in range(_NOISY_REQUESTS // len(doors)):
-        for door in doors:
-            async with lab.http.get(door, headers={"Authorization": "Bearer none"}) as answer:
+    services = [f"{lab.stack.control.url}/v1/conversations/none", _http(lab.stack.gateways[0].url)]
+    for _ in range(_NOISY_REQUESTS // len(services)):
+        for service in services:
+            async with lab.http.get(service, headers={"Authorization": "Bearer none"}) as answer:
                 await answer.read()
     until = time.monotonic() + _UNREAD_S
     while time.monotonic() < until:

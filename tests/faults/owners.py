@@ -44,13 +44,13 @@ async def owner_killed_in_turn(lab: Lab) -> None:
 )  # fmt: skip
 async def owner_killed_between_turns(lab: Lab) -> None:
     talk = lab.talks[0]
-    talk.talker.hold()
-    await lab.until(lambda: talk.talker.silent and talk.ended == talk.turn, "the turn's end")
+    talk.speaker.hold()
+    await lab.until(lambda: talk.speaker.silent and talk.ended == talk.turn, "the turn's end")
     owner = await lab.owner_of(talk)
     lab.mark(talk)
     owner.signal(signal.SIGKILL)
     await lab.until(lambda: talk.viewers[0].came_after(talk.mark or 0), "another owner")
-    talk.talker.go_on()
+    talk.speaker.go_on()
     await lab.turns(1)
     lab.check(_outcome(talk, talk.ended) == "complete", "the next turn has motion")
 

@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from tests.faults import (
     administration,
+    backends,
+    bodies,
     crowds,
-    doors,
     failovers,
     gateways,
     machines,
     one_redis,
     owners,
-    strangers,
 )
 from tests.faults.guarantees import write
 from tests.faults.scenario import SCENARIOS, Outcome, Scenario, lengthened, run
@@ -28,7 +28,7 @@ from tests.faults.scenario import SCENARIOS, Outcome, Scenario, lengthened, run
 from relay_cli.console import open_console
 from relay_telemetry import logs
 
-STORIES = (owners, gateways, one_redis, failovers, administration, machines, strangers, doors, crowds)
+STORIES = (owners, gateways, one_redis, failovers, administration, machines, bodies, backends, crowds)
 """The modules whose import fills the registry, in the order of the table."""
 
 

@@ -93,7 +93,7 @@ async def _cut_viewers(lab: Lab, noise: random.Random) -> None:
 
 async def _cut_speakers(lab: Lab, noise: random.Random) -> None:
     for talk in noise.sample(lab.talks, len(lab.talks) // 3):
-        talk.talker.cut()
+        talk.speaker.cut()
 
 
 async def _reset_redis(lab: Lab, _noise: random.Random) -> None:
@@ -187,7 +187,7 @@ async def soak(minutes: float, conversations: int, seed: int, console: Console) 
                 await asyncio.sleep(noise.uniform(*_CALM_S))
         slopes = memory.slopes(half)
         watching.cancel()
-        await lab.finish(patience_s=60)
+        await lab.finish(timeout_s=60)
         verdict = await lab.judge()
     relay = {
         name: of for name, of in slopes.items() if name.split("-")[0] in ("gateway", "ingest", "control")

@@ -31,16 +31,16 @@ def stream(*lengths: int) -> list[bytes]:
     return frames
 
 
-def said(**event: str) -> bytes:
+def event_bytes(**event: str) -> bytes:
     return frame(FIRST, 0, event={name.rstrip("_"): value for name, value in event.items()})
 
 
 def hello(position: str = "0-0") -> bytes:
-    return said(type="hello", position=position)
+    return event_bytes(type="hello", position=position)
 
 
 def gap(from_: str, to: str) -> bytes:
-    return said(type="gap", from_=from_, to=to)
+    return event_bytes(type="gap", from_=from_, to=to)
 
 
 def published(frames: list[bytes]) -> dict[Position, Publication]:
@@ -141,7 +141,7 @@ def test_a_frame_nobody_published() -> None:
     assert counts(judge(frames, [*frames, frame(FIRST, 6, b"more")])) == {"unpublished": 1}
 
 
-def test_a_gap_that_tells_everything() -> None:
+def test_a_gap_that_covers_everything() -> None:
     """What a gap covers is not lost."""
     frames = stream(10)
     verdict = judge(frames, [*frames[:3], gap(f"{FIRST}-3", f"{FIRST}-7"), *frames[7:]])

@@ -75,12 +75,12 @@ def breaches(
     """
     wrong: list[str] = []
     turns = turns_of(frames)
-    for number, said in spoken.items():
-        if said.acknowledged and number not in turns:
+    for number, spoken_turn in spoken.items():
+        if spoken_turn.acknowledged and number not in turns:
             wrong.append(f"turn {number}: acknowledged and never published")
     for number, turn in turns.items():
-        said = spoken.get(number, Spoken(b""))
-        found = [*_rules(turn), *_audio(turn, said), *_motion(turn, said, requests, seed)]
+        spoken_turn = spoken.get(number, Spoken(b""))
+        found = [*_rules(turn), *_audio(turn, spoken_turn), *_motion(turn, spoken_turn, requests, seed)]
         wrong += [f"turn {number}: {what}" for what in found]
     return wrong
 
@@ -103,22 +103,22 @@ def _rules(turn: Turn) -> list[str]:
     return wrong
 
 
-def _audio(turn: Turn, said: Spoken) -> list[str]:
-    if bytes(turn.audio) == said.pcm:
+def _audio(turn: Turn, spoken_turn: Spoken) -> list[str]:
+    if bytes(turn.audio) == spoken_turn.pcm:
         return []
-    if turn.outcome in ("interrupted", "failed") and said.pcm.startswith(turn.audio):
+    if turn.outcome in ("interrupted", "failed") and spoken_turn.pcm.startswith(turn.audio):
         return []
-    return [f"{len(turn.audio)} bytes of audio came out ({turn.outcome}), {len(said.pcm)} other ones went in"]
+    return [f"{len(turn.audio)} bytes of audio ({turn.outcome}) differ from the {len(spoken_turn.pcm)} sent"]
 
 
-def _motion(turn: Turn, said: Spoken, requests: Sequence[Mapping[str, Any]], seed: int) -> list[str]:
+def _motion(turn: Turn, spoken_turn: Spoken, requests: Sequence[Mapping[str, Any]], seed: int) -> list[str]:
     payloads = [payload for payload in turn.motion if payload]
     digests = [hashlib.sha256(payload).hexdigest() for payload in payloads]
     if turn.outcome == "complete":
         for request in requests:
             if request["payload_sha256"] == digests:
                 names = ("connection_id", "req_id", "sample_rate")
-                computed = expected_payloads(seed=seed, pcm=said.pcm, **{n: request[n] for n in names})
+                computed = expected_payloads(seed=seed, pcm=spoken_turn.pcm, **{n: request[n] for n in names})
                 return [] if computed == payloads else ["motion of other audio"]
         return [f"{len(payloads)} motion payloads that Motion Server did not send like this"]
     if any(request["payload_sha256"][: len(digests)] == digests for request in requests) or not payloads:

@@ -39,11 +39,11 @@ class Witness(Viewer):
                 if received.kind is Kind.MOTION:
                     self.motion_of = received.turn
                 elif received.kind is Kind.EVENT and received.seq:
-                    await self._hear(received)
+                    await self._record(received)
         except ViewerError as error:
             self.failure = f"{type(error).__name__}: {error}"
 
-    async def _hear(self, received: Frame) -> None:
+    async def _record(self, received: Frame) -> None:
         if not isinstance(events.decode(received.payload), events.TurnEnded):
             return
         self.ended.add(received.turn)

@@ -1,4 +1,4 @@
-"""Mutations of valid inputs: each decoder takes them, or refuses them as it says. ``make fuzz`` goes on."""
+"""Mutations of valid inputs: each decoder accepts or refuses them. ``make fuzz`` continues."""
 
 from collections.abc import Callable
 

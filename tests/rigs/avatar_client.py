@@ -61,7 +61,7 @@ class AvatarClient:
         self._id: int | None = None
         self._first_ids: dict[str, int] = {}
 
-    def hear(self, text: str | bytes) -> None:
+    def receive(self, text: str | bytes) -> None:
         """One text message."""
         assert len(text) < MAX_TEXT_BYTES
         message = json.loads(text)
@@ -83,7 +83,7 @@ class AvatarClient:
         """Whether a round is open to motion: the last of it has not come."""
         return self._id is not None
 
-    def said(self, kind: str) -> list[dict[str, Any]]:
+    def messages_of(self, kind: str) -> list[dict[str, Any]]:
         return [message for message in self.others if message["type"] == kind]
 
     def _hear_audio(self, message: dict[str, Any]) -> None:

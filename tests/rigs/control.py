@@ -66,7 +66,7 @@ class ControlRig:
         options.setdefault("headers", self.auth)
         return self.http.ws_connect(f"{self.url}/v1/conversations/{conversation}/audio", **options)
 
-    async def said(self, conversation: str) -> list[uplink.Entry]:
+    async def up_entries(self, conversation: str) -> list[uplink.Entry]:
         """What is in the up stream."""
         keys = self.store.keys.conversation(conversation)
         return [uplink.decode(fields) for _, fields in await self.store.entries(keys.up)]
@@ -74,7 +74,7 @@ class ControlRig:
     async def audio(self, conversation: str) -> dict[int, bytes]:
         """Every turn's audio, in the order it went in; what does not follow fails."""
         turns: dict[int, bytes] = {}
-        for entry in await self.said(conversation):
+        for entry in await self.up_entries(conversation):
             if isinstance(entry, uplink.SpeechChunk):
                 so_far = turns.get(entry.turn, b"")
                 assert entry.offset == len(so_far)

@@ -84,7 +84,7 @@ class GatewayRig:
         await self.writer.drained()
 
     async def succeed(self) -> None:
-        """Let another worker take the conversation over, and say so."""
+        """Let another worker claim the conversation, and publish that."""
         after = self.writer.last_position
         await self.store.client.execute("DEL", self.keys.lease)
         await self.store.client.execute("XADD", self.keys.unowned, "*", "c", self.keys.id)
@@ -108,7 +108,7 @@ class GatewayRig:
     async def connect(
         self, path: str = "", *, slow: bool = False, **options: Any
     ) -> aiohttp.ClientWebSocketResponse:
-        """A bare WebSocket; it begins with the last turn unless the path says otherwise."""
+        """A bare WebSocket; it begins with the last turn unless the path has another start."""
         options.setdefault("headers", {"Authorization": f"Bearer {self.token()}"})
         http = self.slow_http if slow else self.http
         return await http.ws_connect(
@@ -168,7 +168,7 @@ def _small_socket(address: Any) -> sockets.socket:
 
 
 async def collect(viewer: Viewer, count: int) -> list[Frame]:
-    """So many frames of the stream, and the gateway's events between them."""
+    """This number of frames of the stream, and the gateway's events between them."""
     frames: list[Frame] = []
     async with asyncio.timeout(20):
         async for received in viewer:
@@ -188,7 +188,7 @@ def seqs(frames: list[Frame]) -> list[int]:
     return [received.seq for received in frames if received.seq]
 
 
-def said(frames: list[Frame], kind: type[Any]) -> list[Any]:
+def events_in(frames: list[Frame], kind: type[Any]) -> list[Any]:
     """The events of one kind among them."""
     told = [events.decode(f.payload) for f in frames if f.kind is Kind.EVENT]
     return [event for event in told if isinstance(event, kind)]

@@ -45,7 +45,7 @@ class WorkerRig:
     async def audio(self, keys: ConversationKeys, turn: int) -> bytes:
         return b"".join(f.payload for f in await self.frames(keys) if (f.kind, f.turn) == (Kind.AUDIO, turn))
 
-    async def said(self, keys: ConversationKeys, turn: int | None = None) -> list[Any]:
+    async def published(self, keys: ConversationKeys, turn: int | None = None) -> list[Any]:
         """The events, without the time at which speech was stored: it is another in each run."""
         return [
             events.TurnStarted() if isinstance(event, events.TurnStarted) else event
@@ -61,7 +61,7 @@ class WorkerRig:
 
     async def until(self, keys: ConversationKeys, *wanted: events.Event) -> None:
         """Wait until all of these have been published, in whatever order."""
-        await eventually(lambda: self.said(keys), 20, until=lambda found: set(wanted) <= set(found))
+        await eventually(lambda: self.published(keys), 20, until=lambda found: set(wanted) <= set(found))
 
     async def until_outcome(self, keys: ConversationKeys, turn: int) -> str:
         """Wait for the end of a turn; how it ended."""
@@ -69,7 +69,7 @@ class WorkerRig:
         return outcome
 
     async def _outcome(self, keys: ConversationKeys, turn: int) -> str:
-        ends = [event for event in await self.said(keys, turn) if isinstance(event, events.TurnEnded)]
+        ends = [event for event in await self.published(keys, turn) if isinstance(event, events.TurnEnded)]
         return ends[0].outcome if ends else ""
 
 

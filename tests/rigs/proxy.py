@@ -1,13 +1,13 @@
 """A TCP proxy with faults, to stand between a process and a server.
 
     async with Proxy("127.0.0.1", server.port) as proxy:
-        link = Link(proxy.url, name="test")
+        client = RedisClient(proxy.url, SCHEMA, name="test")
         await proxy.set_mode("black hole")
 
 Modes, changed at any time; each holds for connections that stand and for new ones:
 
-- ``pass``: bytes go through. A connection that stood in a black hole goes on with the bytes that come
-  now; those swallowed meanwhile are lost, so nobody can use it: close it, as a client's timeout does.
+- ``pass``: bytes go through. A connection that stood in a black hole continues with the bytes that come
+  now; bytes discarded meanwhile are lost, so it is of no use: close it, as a client's timeout does.
 - ``black hole``: connections are accepted, bytes of both ways are swallowed.
 - ``reset``: connections that stand are reset (RST), new ones as soon as they are accepted.
 - ``refuse``: connections that stand are reset and the port is closed.

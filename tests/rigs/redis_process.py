@@ -150,7 +150,7 @@ def workshop(binary: str | None) -> Iterator[Callable[..., Process]]:
 
 def speaks_tls(binary: str) -> bool:
     """Whether this server was built with TLS. Blocks for some ten milliseconds."""
-    # Without a certificate it ends at once, and says which of the two was missing.
+    # Without a certificate it ends at once, and names the missing one of the two.
     ended = subprocess.run(
         [binary, "--port", "0", "--tls-port", "1"], capture_output=True, text=True, timeout=10, check=False
     )
@@ -158,7 +158,7 @@ def speaks_tls(binary: str) -> bool:
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on now."""
+    """A free loopback port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,7 +1,7 @@
 """Real Redis topologies as child processes on free loopback ports, for tests and the fault suite.
 
     with sentinel_topology() as redis:      # a primary, two replicas, three sentinels; about 1 s
-        Link(redis.url, name="test")
+        RedisClient(redis.url, SCHEMA, name="test")
         (await redis.primary()).kill()      # fails over in about 2 s
 
     with cluster_topology() as redis:       # three primaries, a replica of each; about 2 s
@@ -135,7 +135,7 @@ class ClusterTopology:
         for first, last, primary, *_ in await self._slots():
             if first <= slot <= last:
                 return self._at(primary[1])
-        raise AssertionError(f"nobody serves slot {slot}")
+        raise AssertionError(f"no node serves slot {slot}")
 
     async def replicas_of(self, primary: Process) -> list[Process]:
         """The nodes that would take over from it; waits until there is one, since gossip takes its time."""

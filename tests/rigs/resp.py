@@ -2,8 +2,8 @@
 
     async with Resp(server.url) as redis:
         redis.instead["SCRIPT"] = UNKNOWN    # a refusal, where its reply would be
-        link = Link(redis.url, name="test")
-        redis.send(b"+OK\\r\\n")             # a reply nobody asked for, on every connection
+        client = RedisClient(redis.url, SCHEMA, name="test")
+        redis.send(b"+OK\\r\\n")             # a reply without a command, on every connection
 
 It reads the commands one by one, and passes them on to the real server, a script in the place of those that
 a test changes: so each reply comes where its command was. Replies are passed on as they come.
@@ -27,7 +27,7 @@ class Resp:
         instead: By command, in upper case, the Lua value that it is answered with.
         greeting: What every new connection gets first.
         target: Host and port of the server behind it, for new connections.
-        deaf: Clients whose name begins so are told nothing; None: no client.
+        deaf: Clients whose name begins so receive nothing; None: no client.
         commands: The commands that came, in upper case, in order.
     """
 

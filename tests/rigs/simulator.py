@@ -100,7 +100,7 @@ class Simulated:
 
 @asynccontextmanager
 async def simulated(**settings: Any) -> AsyncIterator[Simulated]:
-    """The simulator, at forty times the speed unless the settings say otherwise."""
+    """The simulator, at forty times the speed unless the settings differ."""
     configure_telemetry("")
     loaded = SimulatorSettings.load(
         **{"simulator_speed": 40, "simulator_accepted_key": "key", "simulator_avatars": AVATAR, **settings}

@@ -17,7 +17,7 @@ from relay_streams.writer import Writer
 from relay_wire.frame import Codec
 
 _ids = itertools.count(1)
-UNHEARD = UplinkProgress("0-0", 0, 0, "ended", "")
+NO_PROGRESS = UplinkProgress("0-0", 0, 0, "ended", "")
 """Nothing taken from the up stream yet."""
 
 
@@ -31,7 +31,7 @@ class Store:
     lost: list[StoreError] = field(default_factory=list)
 
     async def create(self, *, sample_rate: int = 16000, **fields: Any) -> ConversationKeys:
-        """A new conversation nobody owns."""
+        """A new conversation without an owner."""
         keys = self.keys.conversation(f"01JDTEST{next(_ids):018d}")
         record = Conversation(keys.id, "open", "ava", sample_rate, Codec.PCM_S16LE, created_ms=1, **fields)
         created = await conversations.create(self.client, keys, record)
@@ -52,7 +52,7 @@ class Store:
                 return lease
         raise AssertionError(f"{keys.id} is not on offer: {offers}")
 
-    def writer(self, publisher: Publisher, lease: Lease, heard: UplinkProgress = UNHEARD) -> Writer:
+    def writer(self, publisher: Publisher, lease: Lease, heard: UplinkProgress = NO_PROGRESS) -> Writer:
         """Write to it; losses go to ``lost``."""
         return publisher.open(lease, progress=lambda: heard, on_lost=self.lost.append)
 
@@ -62,7 +62,7 @@ class Store:
         return [(entry.decode(), conversations.fields_of(fields)) for entry, fields in reply]
 
     async def snapshot(self, keys: ConversationKeys) -> Callable[[], Awaitable[None]]:
-        """What a replica has that hears no more from now on; call it to fail over to that."""
+        """The data of a replica that receives no more from now on; call the result to fail over to it."""
         names = (keys.meta, keys.lease, keys.down, keys.up)
         dumps = {name: await self.client.execute("DUMP", name) for name in names}
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from tests.rigs.store import UNHEARD
+from tests.rigs.store import NO_PROGRESS
 
 from relay_redis.client import RedisClient
 from relay_redis.errors import StoreError
@@ -44,7 +44,7 @@ PIECES = (
     "%s",
 )
 EXPECTED = (StoreError, ValueError, SpeakerBusy, TurnClosed, UplinkFull, InputMismatch, OffsetGap)
-"""What a caller of these may be told."""
+"""The errors that a caller of these may receive."""
 
 
 class Foreign:
@@ -101,7 +101,7 @@ async def test_nobody_sees_what_is_not_theirs(open_store, seed) -> None:
         text, data, either = foreign.text, foreign.data, foreign.either
 
         async def publish() -> None:
-            writer = publisher.open(lease, progress=lambda: UNHEARD, on_lost=lost.append)
+            writer = publisher.open(lease, progress=lambda: NO_PROGRESS, on_lost=lost.append)
             writer.append(
                 [Publish(Kind.AUDIO, 1, data(), 0)],
                 checkpoint=data(),
@@ -150,7 +150,7 @@ async def test_nobody_sees_what_is_not_theirs(open_store, seed) -> None:
         before = ends()
 
         async def read(number: int) -> int:
-            """Read what is mine, over the same link as everybody."""
+            """Read the own conversation, over the same client as all others."""
             mine, reads = f"own:{number}", 0
             await client.execute("SET", mine, mine)
             await client.execute("HSET", f"{mine}:hash", mine, mine)

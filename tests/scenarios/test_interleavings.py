@@ -1,4 +1,4 @@
-"""The ownership protocol, step by step: two owners in every order, and a store that forgets.
+"""The ownership protocol, step by step: two owners in every order, and a Redis that loses data.
 
 The steps are the real scripts on a real server; an owner here is only what a worker remembers between
 two of them. The checks are of the stream, from outside.
@@ -39,7 +39,7 @@ KEYS = KeySpace(1).conversation("01JDMODEL")
 SHARED = KeySpace(1).shared(0)
 T = TypeVar("T")
 LEASE_MS = 600_000
-"""Leases run out when the test says so."""
+"""Leases run out when the test decides."""
 
 
 class Store:
@@ -55,7 +55,7 @@ class Store:
         return call.read(reply)
 
     def begin(self, spoken: int) -> None:
-        """A new conversation with so many entries of speech waiting."""
+        """A new conversation with this number of speech entries waiting."""
         self.client.flushall()
         self.run(create(KEYS, creator="", fields=("state", "open")))
         for index in range(1, spoken + 1):
@@ -95,9 +95,9 @@ class Owner:
         self.generation = 0
         self.fenced = False
         self.frames: list[bytes] = []
-        """All of its term, each the number of the speech it was made from."""
+        """All of its generation, each the number of the speech it was made from."""
         self.acknowledged = 0
-        self.heard = 0
+        self.consumed = 0
 
     @property
     def owns(self) -> bool:
@@ -105,7 +105,7 @@ class Owner:
         return self.generation > 0 and not self.fenced
 
     def claim(self) -> bool:
-        """Become the owner, if nobody is."""
+        """Become the owner, if there is none."""
         if self.owns:
             return False
         claimed = self.store.run(claim(KEYS, owner=self.name, lease_ms=LEASE_MS, record_format=RECORD_FORMAT))
@@ -113,7 +113,7 @@ class Owner:
             return False
         assert claimed.generation > self.generation, "a generation was issued twice"
         self.generation, self.fenced, self.frames, self.acknowledged = claimed.generation, False, [], 0
-        self.heard = int(claimed.fields.get(b"up", b"0-0").split(b"-")[0])
+        self.consumed = int(claimed.fields.get(b"up", b"0-0").split(b"-")[0])
         return True
 
     def publish(self, count: int = 1, *, trim: bool = False) -> None:
@@ -121,11 +121,11 @@ class Owner:
         if not self.owns:
             return
         waiting: Any = self.store.client.execute_command(
-            "XRANGE", KEYS.up, f"({self.heard}-0", "+", "COUNT", count
+            "XRANGE", KEYS.up, f"({self.consumed}-0", "+", "COUNT", count
         )
         for _, fields in waiting:
             # A replaced owner finds speech trimmed that its successor has taken: the stream decides, not it.
-            self.heard = int(fields[b"d"])
+            self.consumed = int(fields[b"d"])
             self.frames.append(fields[b"d"])
         self.append(trim=trim)
 
@@ -143,7 +143,7 @@ class Owner:
             turn_first=position,
             turn_before=position,
             trim_to=position if trim else None,
-            uplink_cursor=f"{self.heard}-0" if self.heard else "",
+            uplink_cursor=f"{self.consumed}-0" if self.consumed else "",
             checkpoint=b"{}",
             turn_phase="speaking",
             turn_ends_at_ms=0,
@@ -169,9 +169,9 @@ class Owner:
             lease=f"{self.name} {self.generation}",
             lease_ms=LEASE_MS,
             floor=0,
-            cursor=f"{self.heard}-0",
+            cursor=f"{self.consumed}-0",
             turn=1,
-            offset=self.heard,
+            offset=self.consumed,
             state="open",
             key="",
             trace="",
@@ -195,7 +195,7 @@ class Owner:
             self.restore()
 
     def release(self) -> None:
-        """Hand over."""
+        """Release the conversation."""
         if self.owns:
             value = f"{self.name} {self.generation}"
             self.store.run(release(KEYS, lease=value))
@@ -264,7 +264,7 @@ def test_two_owners_in_every_order(store, trim) -> None:
 
 
 class Ownership(RuleBasedStateMachine):
-    """Two owners and a store that may forget its tail, its claims, or everything."""
+    """Two owners and a Redis that may lose its last writes, its claims, or everything."""
 
     store: Store
 
@@ -279,7 +279,7 @@ class Ownership(RuleBasedStateMachine):
 
     @property
     def newest(self) -> int:
-        """The largest term issued."""
+        """The largest generation issued."""
         return max(self.generations, default=0)
 
     @initialize()
@@ -290,7 +290,7 @@ class Ownership(RuleBasedStateMachine):
     def claim(self, which: int) -> None:
         owner = self.owners[which]
         if owner.claim():
-            assert owner.generation > self.newest, "a term was issued again"
+            assert owner.generation > self.newest, "a generation was issued again"
             self.generations.append(owner.generation)
 
     @rule(which=st.integers(0, 1), count=st.integers(1, 3))
@@ -329,7 +329,7 @@ class Ownership(RuleBasedStateMachine):
     @precondition(lambda self: bool(self.replica))
     @rule()
     def fail_over(self) -> None:
-        # One fault at a time: the owner lives, and only its own term's tail is lost.
+        # One fault at a time: the owner lives, and only the last frames of its own generation are lost.
         if self.living is not None and self.replica_of == self.newest:
             self.store.fail_over(self.replica)
             self.living.renew()
@@ -337,7 +337,7 @@ class Ownership(RuleBasedStateMachine):
 
     @property
     def living(self) -> Owner | None:
-        """The owner that nobody has replaced."""
+        """The owner that has not been replaced."""
         return next((o for o in self.owners if o.owns and o.generation == self.newest), None)
 
     @invariant()
@@ -357,7 +357,7 @@ class Ownership(RuleBasedStateMachine):
             assert there[: self.living.acknowledged] == self.living.frames[: self.living.acknowledged]
 
 
-def test_a_store_that_forgets(store) -> None:
+def test_a_redis_that_loses_data(store) -> None:
     """Any order of claims, writes, repeats, expiries and fail-overs keeps the stream whole."""
     machine = type("Bound", (Ownership,), {"store": store})
     run_state_machine_as_test(

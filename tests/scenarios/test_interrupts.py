@@ -55,14 +55,14 @@ class Interrupts(RuleBasedStateMachine):
         self.machine = TurnMachine(Rules(sample_rate=16000))
         self.frames: list[Publish] = []
         self.stopped: set[int] = set()
-        """Turns whose interrupt was told."""
+        """Turns whose interrupt was published."""
         self.now = 0.0
         self.take(self.machine.start(self.now, START))
         self.read = 0
         self.held: int | None = None
-        self.heard = "0-0"
+        self.consumed = "0-0"
         self.decided: str | None = None
-        """What the owner had heard when the agent made up its mind."""
+        """What the owner had consumed when the agent decided."""
         self.turns: dict[str, tuple[int, int]] = {}
         """Of backend and agent: the open turn and its offset."""
         self.openings: list[tuple[int, str]] = []
@@ -72,31 +72,31 @@ class Interrupts(RuleBasedStateMachine):
 
     @rule(end=st.booleans(), barge_in=st.booleans())
     def backend_speaks(self, end: bool, barge_in: bool) -> None:  # noqa: FBT001
-        self.speak("backend", end=end, barge_in=barge_in, generation=0, heard="")
+        self.speak("backend", end=end, barge_in=barge_in, generation=0, consumed="")
 
     @rule()
     def agent_makes_up_its_mind(self) -> None:
         if "agent" not in self.turns:
-            self.decided = self.heard
+            self.decided = self.consumed
 
     @rule(end=st.booleans(), barge_in=st.booleans())
     def agent_speaks(self, end: bool, barge_in: bool) -> None:  # noqa: FBT001
         if self.decided is None:
             return
         opens = "agent" not in self.turns
-        turn = self.speak("agent", end=end, barge_in=barge_in, generation=GENERATION, heard=self.decided)
+        turn = self.speak("agent", end=end, barge_in=barge_in, generation=GENERATION, consumed=self.decided)
         if opens and turn:
             self.openings.append((turn, self.decided))
         if "agent" not in self.turns:
             self.decided = None
 
-    def speak(self, who: str, *, end: bool, barge_in: bool, generation: int, heard: str) -> int:
+    def speak(self, who: str, *, end: bool, barge_in: bool, generation: int, consumed: str) -> int:
         turn, offset = self.turns.get(who, (0, 0))
         reply = self.run(
             append_speech(
                 KEYS, [PCM], turn=turn, key="", offset=offset, end=end, barge_in=barge_in, trace="",
                 silence_ms=60_000, limits=LIMITS, viewer_limits=None,
-                fence=SpeakerFence(generation, heard) if generation else None,
+                fence=SpeakerFence(generation, consumed) if generation else None,
             )
         )  # fmt: skip
         if reply[0] == b"in" and not end:
@@ -137,11 +137,11 @@ class Interrupts(RuleBasedStateMachine):
                 self.read, self.held = self.held, None
                 return
 
-    def act(self, index: int, entry_id: str, said: uplink.Entry) -> None:
-        if isinstance(said, uplink.SpeechChunk):
+    def act(self, index: int, entry_id: str, event: uplink.Entry) -> None:
+        if isinstance(event, uplink.SpeechChunk):
             before = self.machine.turn
             effects = self.machine.audio(
-                self.now, said.turn, said.pcm, offset=said.offset, end=said.end, barge_in=said.barge_in
+                self.now, event.turn, event.pcm, offset=event.offset, end=event.end, barge_in=event.barge_in
             )
             if isinstance(effects, Deferred):
                 self.held = index if self.held is None else self.held
@@ -149,22 +149,24 @@ class Interrupts(RuleBasedStateMachine):
             if self.machine.turn != before:
                 self.held = None
             self.take(effects)
-        elif number(entry_id) > number(self.heard) and isinstance(said, uplink.Interrupt):
-            self.hear_interrupt(said.upto, said.reason)
-        self.heard = max(self.heard, entry_id, key=number)
+        elif number(entry_id) > number(self.consumed) and isinstance(event, uplink.Interrupt):
+            self.apply_interrupt(event.upto, event.reason)
+        self.consumed = max(self.consumed, entry_id, key=number)
 
-    def hear_interrupt(self, upto: int, reason: str) -> None:
+    def apply_interrupt(self, upto: int, reason: str) -> None:
         turn = self.machine.turn
         stops = 0 < turn <= upto and turn not in self.stopped
         effects = self.machine.interrupt(self.now, upto, reason)
-        told = [e for e in effects if isinstance(e, Publish) and isinstance(event_of(e), events.Interrupted)]
-        assert [e.turn for e in told] == ([turn] if stops else []), "whatever may still sound, told once"
+        published = [
+            e for e in effects if isinstance(e, Publish) and isinstance(event_of(e), events.Interrupted)
+        ]
+        assert [e.turn for e in published] == ([turn] if stops else []), "once, when it may still sound"
         self.take(effects)
 
     @rule()
     def owner_looks_ahead(self) -> None:
         upto, reason = self.client.hmget(KEYS.meta, "in_stopped", "in_stop_reason")
-        self.hear_interrupt(int(upto or 0), (reason or b"").decode())
+        self.apply_interrupt(int(upto or 0), (reason or b"").decode())
 
     @rule()
     def motion_is_complete(self) -> None:
@@ -200,35 +202,35 @@ class Interrupts(RuleBasedStateMachine):
 
     def check_no_agent_spoke_into_silence(self, entries: list[tuple[str, uplink.Entry]]) -> None:
         opened_at: dict[int, str] = {}
-        for entry_id, said in entries:
-            if isinstance(said, uplink.SpeechChunk):
-                opened_at.setdefault(said.turn, entry_id)
+        for entry_id, event in entries:
+            if isinstance(event, uplink.SpeechChunk):
+                opened_at.setdefault(event.turn, entry_id)
         agents = dict(self.openings)
         for turn, knew in agents.items():
-            for entry_id, said in entries:
-                stops = isinstance(said, uplink.Interrupt) or (
-                    isinstance(said, uplink.SpeechChunk) and said.barge_in and said.turn not in agents
+            for entry_id, event in entries:
+                stops = isinstance(event, uplink.Interrupt) or (
+                    isinstance(event, uplink.SpeechChunk) and event.barge_in and event.turn not in agents
                 )
                 missed = number(knew) < number(entry_id) < number(opened_at[turn])
-                assert not (stops and missed), f"turn {turn} was meant for before {type(said).__name__}"
+                assert not (stops and missed), f"turn {turn} was meant for before {type(event).__name__}"
 
     def check_interrupts_cancel_what_was_opened(self, entries: list[tuple[str, uplink.Entry]]) -> None:
         opened = 0
-        for _, said in entries:
-            if isinstance(said, uplink.SpeechChunk):
-                opened = max(opened, said.turn)
-            elif isinstance(said, uplink.Interrupt):
-                assert said.upto == opened, "every turn so far, whoever asked for it"
+        for _, event in entries:
+            if isinstance(event, uplink.SpeechChunk):
+                opened = max(opened, event.turn)
+            elif isinstance(event, uplink.Interrupt):
+                assert event.upto == opened, "every turn so far, whoever asked for it"
 
     def check_each_turn(self) -> None:
         for turn in {frame.turn for frame in self.frames} - {0}:
             frames = [frame for frame in self.frames if frame.turn == turn]
-            told = [i for i, f in enumerate(frames) if isinstance(event_of(f), events.Interrupted)]
-            assert len(told) <= 1, "interrupted once at most"
-            late = frames[told[0] :] if told else []
+            published = [i for i, f in enumerate(frames) if isinstance(event_of(f), events.Interrupted)]
+            assert len(published) <= 1, "interrupted once at most"
+            late = frames[published[0] :] if published else []
             assert all(frame.kind is Kind.EVENT for frame in late), "not a word after it"
             assert sum(f.end for f in frames if f.kind is Kind.AUDIO) <= 1
-            if told:
+            if published:
                 assert sum(f.end for f in frames if f.kind is Kind.AUDIO) == 1, "closed for the players"
 
 

@@ -54,7 +54,7 @@ async def test_a_lost_tail_is_written_again(open_store) -> None:
 
 
 async def test_a_silent_owner_restores_the_tail_too(open_store) -> None:
-    """A renewal finds the claim gone: frames and state come back although nothing is said."""
+    """A renewal finds the claim gone: frames and state come back although no frame is published."""
     async with open_store() as store, Publisher(store.url) as publisher:
         keys = await store.create()
         go_back = await store.snapshot(keys)
@@ -77,7 +77,7 @@ async def test_a_silent_owner_restores_the_tail_too(open_store) -> None:
 
 @pytest.mark.parametrize("loss", ["record", "stream", "everything"])
 async def test_a_store_that_lost_its_data_is_filled_again(open_store, loss) -> None:
-    """Record, lease and frames come back, and the conversation goes on."""
+    """Record, lease and frames come back, and the conversation continues."""
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create(sample_rate=24000))
         writer = store.writer(publisher, lease)
@@ -120,8 +120,8 @@ async def test_what_memory_has_no_more_is_a_hole_that_shows(open_store) -> None:
         assert (await read(store.client, lease.keys)).last_position == Position(lease.generation, 11)
 
 
-async def test_old_frames_are_forgotten(open_store) -> None:
-    """Bounded in age: an owner that has long been silent holds nothing, and goes on without it."""
+async def test_old_frames_are_discarded(open_store) -> None:
+    """Bounded in age: an owner that has long been silent holds nothing, and continues without it."""
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create())
         writer = store.writer(publisher, lease)
@@ -133,7 +133,7 @@ async def test_old_frames_are_forgotten(open_store) -> None:
         assert [entry for entry, _ in await store.entries(lease.keys.down)] == [f"{lease.generation}-3"]
 
 
-async def test_a_claim_the_store_forgot_stands(open_store) -> None:
+async def test_a_claim_that_redis_lost_stands(open_store) -> None:
     """A fail-over that lost a take-over: the new owner stays, the old one is fenced by it."""
     async with open_store() as store, Publisher(store.url) as publisher:
         keys = await store.create()
@@ -179,7 +179,7 @@ async def test_an_old_owner_restores_nothing_over_a_newer_one(open_store) -> Non
 
 
 async def test_new_input_comes_after_what_was_read(open_store) -> None:
-    """The up stream's ids go on after the owner's cursor, though the new store's clock may be behind."""
+    """The up stream's ids continue after the owner's cursor, though the new store's clock may be behind."""
     ahead = "9999999999999-5"
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create())
@@ -200,7 +200,7 @@ async def test_new_input_comes_after_what_was_read(open_store) -> None:
 
 
 async def test_a_generation_is_never_issued_again(open_store) -> None:
-    """Without the key that names it, the stream's last id keeps the next term larger."""
+    """Without the key that names it, the stream's last id keeps the next generation larger."""
     async with open_store() as store, Publisher(store.url) as publisher:
         keys = await store.create()
         lease = await store.claim(keys)

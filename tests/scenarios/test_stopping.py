@@ -63,15 +63,15 @@ async def test_an_interrupt_overtakes_what_waits(bench, barge_in: bool) -> None:
         assert await b.until_outcome(keys, 3) == "complete"
 
         assert len(await b.audio(keys, 2)) < len(FORTY_SECONDS)
-        said = await b.said(keys, 2)
-        assert said == [] or said[-2:] == [
+        published = await b.published(keys, 2)
+        assert published == [] or published[-2:] == [
             events.Interrupted("barge_in" if barge_in else "viewer"), events.TurnEnded("interrupted"),
         ]  # fmt: skip
         assert await b.audio(keys, 3) == TENTH
 
 
-async def test_an_interrupt_after_the_computed_end_is_told_once(bench) -> None:
-    """Somebody who joined late hears the turn still; the next owner knows that it was told."""
+async def test_an_interrupt_after_the_computed_end_is_published_once(bench) -> None:
+    """A viewer that joined late still plays the turn; the next owner knows of the interrupt."""
     async with bench() as b:
         keys = await b.store.create()
         async with b.worker():
@@ -86,12 +86,12 @@ async def test_an_interrupt_after_the_computed_end_is_told_once(bench) -> None:
             await b.up.append(keys, uplink.Interrupt(reason="viewer"))
             await b.up.append_speech(keys, offset=0, pcm=TENTH, end=True)
             assert await b.until_outcome(keys, 3) == "complete"
-        told = [
+        interrupted = [
             f.turn
             for f in await b.frames(keys)
             if f.kind is Kind.EVENT and b"interrupted" in bytes(f.payload)
         ]
-        assert told == [2]
+        assert interrupted == [2]
 
 
 async def test_turns_that_barge_in_one_behind_the_other(bench) -> None:
@@ -104,7 +104,7 @@ async def test_turns_that_barge_in_one_behind_the_other(bench) -> None:
         turns = [frame.turn for frame in await b.frames(keys) if frame.turn]
         assert turns == sorted(turns)
         for turn in set(turns) - {20}:
-            assert (await b.said(keys, turn)).count(events.Interrupted("barge_in")) == 1
+            assert (await b.published(keys, turn)).count(events.Interrupted("barge_in")) == 1
 
 
 async def test_one_viewer_that_has_finished_ends_nothing_for_another(bench) -> None:

@@ -1,4 +1,4 @@
-"""Talking over the avatar: what interrupts it, and what an agent may say afterwards; on both servers."""
+"""Talking over the avatar: what interrupts it, and what an agent may do afterwards; on both servers."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from relay_wire import uplink
 TURN = uplink.SpeechChunk(1, 0, b"aa", end=True)
 
 
-async def said(store, keys) -> list[uplink.Entry]:
+async def up_entries(store, keys) -> list[uplink.Entry]:
     return [uplink.decode(fields) for _, fields in await store.entries(keys.up)]
 
 
@@ -42,18 +42,22 @@ async def test_what_interrupts(open_store, talk_over, interrupted_by) -> None:
                 else:
                     await up.append(keys, uplink.Microphone(b"hi"))
             first = [uplink.Interrupt(1, "viewer")] if kind in interrupted_by else []
-            assert await said(store, keys) == [TURN, *first, entry, entry], "once per turn"
+            assert await up_entries(store, keys) == [TURN, *first, entry, entry], "once per turn"
 
 
 async def test_silence_interrupts_nothing(open_store) -> None:
-    """The end of what was said is not saying something; nor is anything before the first turn."""
+    """The end of microphone audio interrupts nothing; nor does any message before the first turn."""
     async with open_store() as store:
         up = Uplink(store.client)
         keys = await store.create(talk_over="always")
         await up.append(keys, uplink.Microphone(b"hi"))
         await up.append_speech(keys, offset=0, pcm=b"aa", end=True)
         await up.append(keys, uplink.Microphone(b"", end=True))
-        assert await said(store, keys) == [uplink.Microphone(b"hi"), TURN, uplink.Microphone(b"", end=True)]
+        assert await up_entries(store, keys) == [
+            uplink.Microphone(b"hi"),
+            TURN,
+            uplink.Microphone(b"", end=True),
+        ]
 
 
 async def test_talking_over_an_open_turn_cuts_it(open_store) -> None:
@@ -82,7 +86,7 @@ async def test_an_agent_that_missed_an_interrupt_opens_nothing(open_store) -> No
 
 
 async def test_a_backend_that_barges_in_is_an_interrupt_to_agents(open_store) -> None:
-    """A door's barge-in stops what the agent is about to say; an agent's own does not."""
+    """A backend's barge-in rejects the turn that the agent is about to open; an agent's own does not."""
     async with open_store() as store:
         up = Uplink(store.client)
         keys = await store.create(agent="echo")

@@ -22,7 +22,7 @@ PASSWORD = "planted-secret-@-Redis/with:odd?characters#"
 
 _THREAT_MODEL = Path(__file__).parents[2] / "docs" / "design" / "threat-model.md"
 ACL = _THREAT_MODEL.read_text().partition("ACL SETUSER relay on >PASSWORD ")[2].partition("```")[0]
-"""What docs/design/threat-model.md says that the relay's user needs."""
+"""The permissions of the relay's user in docs/design/threat-model.md."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Bodies that nobody asked for: they cost what their bytes cost, and nothing of them stays."""
+"""Unwanted bodies: they cost what their bytes cost, and nothing of them stays in memory."""
 
 import asyncio
 import zlib

@@ -1,4 +1,4 @@
-"""Every limit, with real sockets: who exceeds it is told, it is counted, and everybody else goes on."""
+"""Every limit, with real sockets: a client beyond it is refused and counted, and all others continue."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ def bearer(b: GatewayRig, more: dict[str, str]) -> dict[str, str]:
     return {"Authorization": f"Bearer {b.token()}", **more}
 
 
-async def told(b: GatewayRig, **headers: str) -> tuple[int, str, str]:
+async def refusal(b: GatewayRig, **headers: str) -> tuple[int, str, str]:
     """A refusal as the client sees it: status, problem, Retry-After."""
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await b.connect(headers=bearer(b, headers))
@@ -52,7 +52,7 @@ async def test_a_gateway_is_full(bench, eventually) -> None:
     """503 until somebody leaves."""
     async with bench(max_viewers=2) as b, harmless(b, "gateway"):
         socket = await b.connect()
-        assert await told(b) == (503, "gateway-full", "5")
+        assert await refusal(b) == (503, "gateway-full", "5")
 
         await socket.close()
         await eventually(lambda: not b.service.hub or len(b.service.hub) == 1)
@@ -62,10 +62,10 @@ async def test_a_gateway_is_full(bench, eventually) -> None:
 
 
 async def test_an_address_has_its_share(bench) -> None:
-    """429; other addresses go on."""
+    """429; other addresses continue."""
     async with bench(max_address_viewers=1, trusted_proxies=1) as b, harmless(b, "address"):
         alice = await b.connect(headers=bearer(b, ALICE))
-        assert await told(b, **ALICE) == (429, "too-many-connections", "5")
+        assert await refusal(b, **ALICE) == (429, "too-many-connections", "5")
         bob = await b.connect(headers=bearer(b, BOB))
         await asyncio.gather(alice.close(), bob.close())
 
@@ -73,11 +73,11 @@ async def test_an_address_has_its_share(bench) -> None:
 async def test_an_address_cannot_be_invented(bench) -> None:
     """Without a trusted proxy the header counts for nothing, and before our proxy's entry, neither."""
     async with bench(max_address_viewers=1) as b, harmless(b, "address"):
-        assert (await told(b, **BOB))[:2] == (429, "too-many-connections")
+        assert (await refusal(b, **BOB))[:2] == (429, "too-many-connections")
     async with bench(max_address_viewers=1, trusted_proxies=1) as b, harmless(b, "address"):
         alice = await b.connect(headers=bearer(b, ALICE))
         invented = {"X-Forwarded-For": "198.51.100.7, 203.0.113.1"}
-        assert (await told(b, **invented))[:2] == (429, "too-many-connections")
+        assert (await refusal(b, **invented))[:2] == (429, "too-many-connections")
         await alice.close()
 
 
@@ -101,25 +101,25 @@ async def test_balancers_that_write_ports(bench) -> None:
         (1, "203.0.113.7", "used", ""),
     ],
 )
-async def test_a_proxy_that_is_set_up_wrongly_is_told(
+async def test_a_proxy_that_is_configured_wrongly_is_logged(
     bench, proxies: int, header: str | None, forwarding: str, warning: str
 ) -> None:
-    """Counted each time, and said once: all limits fall together then."""
+    """Counted each time, and logged once: all viewers share one limit then."""
     counted = metric(FORWARDED, forwarding=forwarding)
     async with bench(trusted_proxies=proxies) as b:
         with capture_logs() as lines:
             for _ in range(3):
                 await b.refused(headers={"X-Forwarded-For": header} if header else {})
-        told = [line["event"] for line in lines if "X-Forwarded-For" in line["event"]]
-        assert len(told) == bool(warning)
-        assert all(warning in event for event in told)
+        refusal = [line["event"] for line in lines if "X-Forwarded-For" in line["event"]]
+        assert len(refusal) == bool(warning)
+        assert all(warning in event for event in refusal)
         assert metric(FORWARDED, forwarding=forwarding) == counted + 3
 
 
 async def test_a_conversation_has_its_share(bench) -> None:
     """503: another gateway may have room."""
     async with bench(max_conversation_viewers=1) as b, harmless(b, "conversation"):
-        assert await told(b) == (503, "conversation-full", "5")
+        assert await refusal(b) == (503, "conversation-full", "5")
 
 
 async def test_refusals_take_no_place(bench) -> None:
@@ -136,7 +136,7 @@ async def test_refusals_take_no_place(bench) -> None:
 
 
 async def test_requests_per_address(bench) -> None:
-    """429 when they come too fast, whatever they are; other addresses go on."""
+    """429 when they come too fast, whatever they are; other addresses continue."""
     settings = {"requests_per_s": 0.01, "requests_burst": 3, "trusted_proxies": 1}
     async with bench(**settings) as b, harmless(b, "requests", 2):
         plain = b.url.replace("ws", "http") + b.path
@@ -145,7 +145,7 @@ async def test_requests_per_address(bench) -> None:
                 401,
                 "unauthorized",
             )
-        status, problem, retry_s = await told(b, **ALICE)
+        status, problem, retry_s = await refusal(b, **ALICE)
         assert (status, problem) == (429, "rate-limited")
         assert 1 <= int(retry_s) <= 100
         async with b.http.get(plain, headers=ALICE) as response:
@@ -155,7 +155,7 @@ async def test_requests_per_address(bench) -> None:
 
 
 async def test_viewers_come_back_after_a_refusal(bench) -> None:
-    """The client of the relay waits as it is told, and gets in."""
+    """The client of the relay waits as advised, and gets in."""
     async with bench(requests_per_s=50, requests_burst=1) as b, b.viewer() as first, b.viewer() as second:
         await b.turn(1)
         for viewer in (first, second):
@@ -165,14 +165,14 @@ async def test_viewers_come_back_after_a_refusal(bench) -> None:
 # --- how slowly ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("said", [b"", b"GET /v1/conversations/x/stream HTTP/1.1\r\nHost: x\r\n"])
-async def test_a_request_that_never_ends(bench, said: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"", b"GET /v1/conversations/x/stream HTTP/1.1\r\nHost: x\r\n"])
+async def test_a_request_that_never_ends(bench, sent: bytes) -> None:
     """Silence, or a header that trickles in byte by byte, holds a connection for so long and no longer."""
     async with bench(port={"header_s": 0.3}) as b, harmless(b, "requests", 0), asyncio.timeout(10):
         unfinished = metric(UNFINISHED)
         reader, writer = await asyncio.open_connection("127.0.0.1", int(b.url.rpartition(":")[2]))
-        writer.write(said)
-        await first_of(cut=_cut(reader), trickle=_trickle(writer, b"x" if said else b""))
+        writer.write(sent)
+        await first_of(cut=_cut(reader), trickle=_trickle(writer, b"x" if sent else b""))
         writer.close()
         assert metric(UNFINISHED) == unfinished + 1
 
@@ -322,7 +322,7 @@ def page(b: GatewayRig, **headers: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("origins", ["", "https://app.example"])
 async def test_pages_of_other_origins(bench, origins: str) -> None:
-    """A page elsewhere cannot use a visitor's browser; the default lets no page in."""
+    """A page of another origin cannot use a viewer's browser; the default lets no page in."""
     others = ("https://evil.example", "null", "https://app.example.evil.example", "file://")
     async with bench(origins=origins) as b, harmless(b, "origin", 2 * len(others)):
         for origin in others:

@@ -1,4 +1,4 @@
-"""Requests that no client of ours sends: the sender is told, it is counted, nothing is logged as a defect."""
+"""Malformed requests: the sender gets an answer, they are counted, and none is logged as a defect."""
 
 import json
 import random
@@ -30,7 +30,7 @@ CONTROL = {
     "SPATIUS_APP_ID": "app",
     "SPATIUS_CONSOLE_ENDPOINT": "http://127.0.0.1:9",
 }
-DOORS = {
+SERVICES = {
     "gateway": (
         GATEWAY,
         [b"/v1/conversations/c/stream", b"/ws/agent", b"/ws/host", b"/healthz", b"/api/config"],
@@ -82,10 +82,10 @@ async def assert_calm(child: Service) -> None:
     assert not [line for line in lines if line["level"] in ("error", "critical")]
 
 
-@pytest.mark.parametrize("kind", DOORS)
+@pytest.mark.parametrize("kind", SERVICES)
 async def test_bytes_that_are_no_text_in_any_header(service, kind: str) -> None:
     """With credentials and without, upgrades and plain requests, preflights too: 4xx."""
-    settings, paths = DOORS[kind]
+    settings, paths = SERVICES[kind]
     chance = random.Random(kind)
     credentials = {b"Authorization": f"Bearer {TOKEN if kind == 'gateway' else API_KEY}".encode()}
     preflight = {b"Origin": b"https://app.example", b"Access-Control-Request-Method": b"POST"}
@@ -104,10 +104,10 @@ async def test_bytes_that_are_no_text_in_any_header(service, kind: str) -> None:
         await assert_calm(child)
 
 
-@pytest.mark.parametrize("kind", DOORS)
+@pytest.mark.parametrize("kind", SERVICES)
 async def test_bytes_that_are_no_text_in_the_request_line(service, kind: str) -> None:
     """In the path and the query, raw and percent-encoded; the token in the query among them."""
-    settings, paths = DOORS[kind]
+    settings, paths = SERVICES[kind]
     chance = random.Random(kind)
     credentials = {b"Authorization": f"Bearer {TOKEN if kind == 'gateway' else API_KEY}".encode()}
     async with service(kind, RELAY_REQUESTS_BURST="100000", **settings) as child:
@@ -125,11 +125,11 @@ async def test_bytes_that_are_no_text_in_the_request_line(service, kind: str) ->
         await assert_calm(child)
 
 
-@pytest.mark.parametrize("kind", DOORS)
+@pytest.mark.parametrize("kind", SERVICES)
 @pytest.mark.parametrize("key", [b"", b"AAAA", b"\xc3\xa9", b"\xc3\x81" * 12, b"AAAAAAAAAAAAAAAAAAAAAA"])
 async def test_handshakes_without_a_key(service, kind: str, key: bytes) -> None:
-    """Refused at every door, whatever else is good; text that is no ASCII, too."""
-    settings, paths = DOORS[kind]
+    """Refused by every service, however valid the rest; text that is not ASCII, too."""
+    settings, paths = SERVICES[kind]
     async with service(kind, **settings) as child:
         for path in paths:
             for credential in (TOKEN, API_KEY):
@@ -139,11 +139,11 @@ async def test_handshakes_without_a_key(service, kind: str, key: bytes) -> None:
         await assert_calm(child)
 
 
-@pytest.mark.parametrize("kind", DOORS)
+@pytest.mark.parametrize("kind", SERVICES)
 @pytest.mark.parametrize("body", [b"zz\r\n", b"5\r\nhello-and-more", b"-1\r\n", b"ffffffffffffffffff\r\n"])
 async def test_bodies_that_are_no_bodies(service, kind: str, body: bytes) -> None:
     """Chunks that are none, with a key that is good: the connection ends, with or without an answer."""
-    settings, paths = DOORS[kind]
+    settings, paths = SERVICES[kind]
     headers = {
         b"Host": b"x",
         b"Transfer-Encoding": b"chunked",

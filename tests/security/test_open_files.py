@@ -12,7 +12,7 @@ from relay_cli import stack
 from relay_runtime.parent import end_with_parent
 
 FEW = 64
-VISITORS = {
+LIMITS = {
     "RELAY_AVATARKIT_CLIENTS": "true", "RELAY_AVATARKIT_GUESTS": "true",
     "SPATIUS_APP_ID": "app", "RELAY_HEADER_S": "300",
 }  # fmt: skip
@@ -53,7 +53,7 @@ async def test_the_limit_is_raised(service, allow) -> None:
 async def test_idle_connections_take_no_probe_s_place(service, allow, eventually) -> None:
     """More connections than there are files: those beyond are closed and counted, Redis is reached again."""
     allow(FEW, FEW)
-    async with service("gateway", **VISITORS) as child:
+    async with service("gateway", **LIMITS) as child:
         idle = [await asyncio.open_connection("127.0.0.1", child.port) for _ in range(2 * FEW)]
         await eventually(lambda: child.metric("relay_http_connections_refused_total"), 10)
         await assert_alive(child)
@@ -65,10 +65,10 @@ async def test_idle_connections_take_no_probe_s_place(service, allow, eventually
         assert (await child.exchange(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")).startswith(b"HTTP/1.1 ")
 
 
-async def test_viewers_are_told_that_it_is_full(service, allow) -> None:
+async def test_viewers_get_503_when_it_is_full(service, allow) -> None:
     """503, before connections are refused."""
     allow(FEW, FEW)
-    async with service("gateway", **VISITORS) as child, aiohttp.ClientSession() as http:
+    async with service("gateway", **LIMITS) as child, aiohttp.ClientSession() as http:
         url = child.url.replace("http", "ws") + "/ws/host"
         sockets = []
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:

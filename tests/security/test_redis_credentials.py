@@ -24,7 +24,7 @@ STREAM = "relay:{p00}:c:x:down"
 
 
 class Redis:
-    """A topology whose clients must say who they are, and whose password changes."""
+    """A topology whose clients must authenticate, and whose password changes."""
 
     def __init__(self, url: str, servers: list[Process]) -> None:
         self.url = url
@@ -61,11 +61,11 @@ def redis(topology: tuple[str, list[Process]]) -> Redis:
 
 
 async def use_it(url: str, change: Callable[[], None], redis: Redis) -> None:
-    """Links and subscriptions work, lose their password and every connection, and work again."""
+    """Clients and subscriptions work, lose their password and every connection, and work again."""
     moved = asyncio.Event()
     async with (
         RedisClient(url, SCHEMA, name="test", timeout_s=5) as client,
-        PubSub(url, lambda _stream, _told: moved.set(), name="test-hints") as pubsub,
+        PubSub(url, lambda _stream, _entries: moved.set(), name="test-pubsub") as pubsub,
         asyncio.timeout(30),
     ):
         pubsub.subscribe(STREAM)
@@ -85,7 +85,7 @@ async def use_it(url: str, change: Callable[[], None], redis: Redis) -> None:
 
 @pytest.mark.parametrize("place", ["password", "url"])
 async def test_a_file_of_secrets_that_changes(redis, monkeypatch, tmp_path, place: str) -> None:
-    """As Kubernetes replaces it: one server, behind sentinels, on a cluster; hints as commands."""
+    """As Kubernetes replaces it: one server, behind sentinels, on a cluster; notifications as commands."""
     monkeypatch.setenv("RELAY_SECRETS_DIR", str(tmp_path))
 
     def write(password: str) -> None:

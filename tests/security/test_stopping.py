@@ -1,4 +1,4 @@
-"""SIGTERM, with real processes: not ready at once, served for a while, then everybody is told where to go."""
+"""SIGTERM, with real processes: not ready at once, served for a while, then clients are sent elsewhere."""
 
 import asyncio
 import signal
@@ -34,7 +34,7 @@ async def created(child: Service, http: aiohttp.ClientSession) -> str:
 
 @pytest.mark.parametrize("kind", ["gateway", "control"])
 async def test_it_goes_on_accepting(service, kind: str) -> None:
-    """Balancers hear of it late: new connections are served, and each answer ends its connection."""
+    """Balancers detect it late: new connections are served, and each answer ends its connection."""
     async with service(kind, RELAY_DRAIN_ACCEPT_S="3600") as child, aiohttp.ClientSession() as http:
         await until(http, f"{child.admin}/readyz", 200)
         async with http.get(f"{child.url}/unknown") as response:
@@ -64,12 +64,12 @@ async def test_speakers_are_sent_elsewhere(service) -> None:
         child.signal(signal.SIGTERM)
         loop = asyncio.get_running_loop()
 
-        async def told(socket: aiohttp.ClientWebSocketResponse) -> tuple[Any, float]:
+        async def advice(socket: aiohttp.ClientWebSocketResponse) -> tuple[Any, float]:
             last = audio_socket.decode_answer(await socket.receive_str(timeout=10))
             await socket.receive(timeout=10)
             return last, loop.time()
 
-        answers = await asyncio.gather(*map(told, sockets))
+        answers = await asyncio.gather(*map(advice, sockets))
         assert [socket.close_code for socket in sockets] == [1012] * 8
         assert {(answer.code, answer.retryable) for answer, _ in answers} == {("restarting", True)}
         assert len({round(at, 1) for _, at in answers}) > 1
@@ -111,7 +111,7 @@ async def test_requests_under_way_are_finished(service) -> None:
 
 
 @pytest.mark.parametrize("kind", ["gateway", "control"])
-async def test_the_traffic_port_says_whether_it_is_ready(service, kind: str) -> None:
+async def test_the_traffic_port_reports_readiness(service, kind: str) -> None:
     """At /healthz, outside every limit, with the body the vendor's clients read; 503 from the signal on."""
     limits = {"RELAY_REQUESTS_PER_S": "0.001", "RELAY_REQUESTS_BURST": "1"}
     async with (

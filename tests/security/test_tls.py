@@ -48,14 +48,14 @@ async def test_every_port(service: str, pair, trusting, tmp_path) -> None:
                     assert response.status in (401, 404)
             async with asyncio.timeout(10):
                 reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
-                assert await reader.read() == b""  # who says nothing is not even shaken hands with
+                assert await reader.read() == b""  # a silent client gets no handshake
                 writer.close()
     finally:
         assert await child.stop() == 0
 
 
 def test_a_certificate_that_is_none(pair) -> None:
-    """The process says which setting is wrong."""
+    """The process names the wrong setting."""
     pair[1].write_text("no key")
     environment = {
         "RELAY_TLS_CERT": str(pair[0]),

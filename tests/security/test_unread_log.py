@@ -1,4 +1,4 @@
-"""Nobody reads standard error: the process goes on, and ends when it is told to."""
+"""Standard error is not read: the process continues, and ends on SIGTERM."""
 
 import asyncio
 import fcntl

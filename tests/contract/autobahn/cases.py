@@ -1,4 +1,4 @@
-"""Autobahn's cases against the gateway's WebSocket: run them, and tell how each section went.
+"""Autobahn's cases against the gateway's WebSocket: run them, and report the results of each section.
 
 ``make autobahn`` writes docs/reports/autobahn.md; the test compares it with what it sees.
 """
@@ -68,7 +68,7 @@ async def run(address: str) -> list[Result]:
         index = Path(directory) / "index.json"
         assert index.exists(), output.decode()
         [cases] = json.loads(index.read_text()).values()
-    return [Result(case, told["behavior"], told["behaviorClose"]) for case, told in cases.items()]
+    return [Result(case, outcome["behavior"], outcome["behaviorClose"]) for case, outcome in cases.items()]
 
 
 def document(results: list[Result]) -> str:

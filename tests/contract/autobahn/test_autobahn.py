@@ -9,7 +9,7 @@ from relay_redis.local_server import LocalServer
 
 @pytest.mark.timeout(320)
 async def test_no_case_fails() -> None:
-    """And the page tells what is seen."""
+    """And the page equals the results."""
     with LocalServer() as server:
         async with echo(server.url) as address:
             results = await run(address)

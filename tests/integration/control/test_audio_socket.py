@@ -41,7 +41,7 @@ async def test_chunks_cut_within_a_sample(bench) -> None:
             while not isinstance((await b.answers(socket, 1))[0], audio_socket.Ended):
                 pass
 
-        speech = await b.said(conversation)
+        speech = await b.up_entries(conversation)
         assert b"".join(chunk.pcm for chunk in speech) == pcm
         assert all(len(chunk.pcm) % 2 == 0 for chunk in speech)
 
@@ -68,7 +68,13 @@ async def test_large_messages_are_cut(bench) -> None:
             while not isinstance((await b.answers(socket, 1))[0], audio_socket.Ended):
                 pass
 
-        assert [len(chunk.pcm) for chunk in await b.said(conversation)] == [65536, 65536, 65536, 3392, 0]
+        assert [len(chunk.pcm) for chunk in await b.up_entries(conversation)] == [
+            65536,
+            65536,
+            65536,
+            3392,
+            0,
+        ]
 
 
 async def test_a_large_message(bench) -> None:
@@ -193,7 +199,7 @@ async def test_a_proper_close_ends_the_turn(bench) -> None:
             await b.answers(socket, 2)
         await b.until(conversation, (1, 2, "ended"))
 
-        assert (await b.said(conversation))[-1] == uplink.SpeechChunk(1, 2, b"", end=True)
+        assert (await b.up_entries(conversation))[-1] == uplink.SpeechChunk(1, 2, b"", end=True)
 
 
 async def test_deleting_while_speaking(bench) -> None:

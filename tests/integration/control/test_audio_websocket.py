@@ -173,7 +173,7 @@ async def test_a_silent_turn_is_held_open(bench, hold: str | bytes) -> None:
             assert await b.answers(socket, 1) == [Ack(1, 2320)]
 
         assert await b.audio(conversation) == {1: PCM + PIECE}
-        assert (await b.said(conversation)).count(uplink.SpeechChunk(1, 2000, b"")) == 2
+        assert (await b.up_entries(conversation)).count(uplink.SpeechChunk(1, 2000, b"")) == 2
 
 
 async def test_holding_is_bounded(bench) -> None:
@@ -234,7 +234,7 @@ async def test_holds_in_a_flood_append_nothing(bench) -> None:
             for _ in range(200):
                 await b.say(socket, Hold())
             assert await b.answers(socket, 202) == [Turn(1), *[Ack(1, 2000)] * 201]
-            assert len(await b.said(conversation)) == 1
+            assert len(await b.up_entries(conversation)) == 1
 
 
 # --- tiny pieces ------------------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ async def test_tiny_pieces_are_joined(bench) -> None:
             assert (await until_ended(socket))[-1] == Ended(1, 401 * 320)
 
         assert await b.audio(conversation) == {1: PIECE * 401}
-        assert len(await b.said(conversation)) <= 42
+        assert len(await b.up_entries(conversation)) <= 42
 
 
 async def test_a_tiny_piece_alone_is_not_kept(bench) -> None:
@@ -391,7 +391,7 @@ async def test_a_turn_gone_on_with_may_begin_with_anything(bench) -> None:
             await socket.send_bytes(later)
             assert await b.answers(socket, 2) == [Ack(1, 2000), Ack(1, 2000 + len(later))]
 
-        assert all(isinstance(entry, uplink.SpeechChunk) for entry in await b.said(conversation))
+        assert all(isinstance(entry, uplink.SpeechChunk) for entry in await b.up_entries(conversation))
 
 
 # --- how many there may be -------------------------------------------------------------------------------

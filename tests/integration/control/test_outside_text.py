@@ -25,7 +25,7 @@ async def test_a_start_with_a_traceparent_that_is_none(bench, given: str) -> Non
             await socket.send_bytes(PCM)
             assert await b.answers(socket, 2) == [audio_socket.Turn(1), audio_socket.Ack(1, 100)]
 
-        assert {entry.traceparent for entry in await b.said(conversation)} == {""}
+        assert {entry.traceparent for entry in await b.up_entries(conversation)} == {""}
         assert await b.audio(conversation) == {1: PCM}
         assert dropped() == before + 1
 
@@ -57,7 +57,7 @@ async def test_a_tracestate(bench) -> None:
                 await b.say(socket, audio_socket.End())
             await b.answers(socket, 9)
 
-        first = [entry for entry in await b.said(conversation) if entry.offset == 0]
+        first = [entry for entry in await b.up_entries(conversation) if entry.offset == 0]
         assert [entry.tracestate for entry in first] == ["a=1,b=2", "c=3", ""]
         assert {entry.traceparent for entry in first} == {PARENT}
         assert DROPPED_FIELDS.labels("tracestate")._value.get() == before + 1
@@ -72,7 +72,7 @@ async def test_a_traceparent_of_a_later_version(bench) -> None:
             await socket.send_bytes(PCM)
             await b.answers(socket, 2)
 
-        assert (await b.said(conversation))[0].traceparent == PARENT
+        assert (await b.up_entries(conversation))[0].traceparent == PARENT
 
 
 async def test_an_entry_whose_optional_fields_cannot_be_read_keeps_its_audio() -> None:

@@ -34,7 +34,7 @@ async def test_a_wav_is_a_turn(bench) -> None:
         status, answer = await b.speak(conversation, a_wav(pcm), "audio/wav")
 
         assert (status, answer) == (202, {"turn": 1, "audio_bytes": len(pcm), "audio_ms": 400})
-        speech = await b.said(conversation)
+        speech = await b.up_entries(conversation)
         assert b"".join(chunk.pcm for chunk in speech) == pcm
         assert [len(chunk.pcm) for chunk in speech] == [3200] * 4
         assert [chunk.end for chunk in speech] == [False, False, False, True]
@@ -48,7 +48,7 @@ async def test_turns_are_numbered(bench) -> None:
         await b.speak(conversation, b"\x00\x01", query="?barge_in=true")
 
         assert turns == [1, 2, 3]
-        assert [chunk.barge_in for chunk in await b.said(conversation)] == [False] * 3 + [True]
+        assert [chunk.barge_in for chunk in await b.up_entries(conversation)] == [False] * 3 + [True]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ async def test_bad_audio(bench, body: bytes, content_type: str, status: int, pro
         got, answer = await b.speak(conversation, body, content_type)
 
         assert (got, answer["type"]) == (status, f"urn:avatar-relay:problem:{problem}")
-        assert await b.said(conversation) == []
+        assert await b.up_entries(conversation) == []
         assert (await b.speak(conversation, b"\x00\x01"))[1]["turn"] == 1
 
 
@@ -92,7 +92,7 @@ async def test_200_megabytes(bench) -> None:
         except aiohttp.ClientError:
             status = 413  # it hung up while we were still sending
         assert status == 413
-        assert await b.said(conversation) == []
+        assert await b.up_entries(conversation) == []
         assert (await b.speak(conversation, b"\x00\x01"))[0] == 202
 
 
@@ -127,7 +127,7 @@ async def test_a_queue_that_is_full(bench) -> None:
 
         assert (status, answer["type"]) == (503, "urn:avatar-relay:problem:uplink-full")
         assert headers["Retry-After"] == "5"
-        assert (await b.said(conversation))[-1] == uplink.Interrupt(1, "uplink_full")
+        assert (await b.up_entries(conversation))[-1] == uplink.Interrupt(1, "uplink_full")
 
 
 async def test_after_the_end(bench) -> None:
@@ -151,7 +151,7 @@ async def test_interrupting(bench) -> None:
         status, answer, _ = await b.call("POST", f"/v1/conversations/{conversation}/interrupt")
 
         assert (status, answer) == (202, {"interrupted_upto": 1})
-        assert (await b.said(conversation))[-1] == uplink.Interrupt(1, "backend")
+        assert (await b.up_entries(conversation))[-1] == uplink.Interrupt(1, "backend")
 
 
 async def test_a_callers_trace_goes_with_the_turn(bench) -> None:
@@ -163,7 +163,7 @@ async def test_a_callers_trace_goes_with_the_turn(bench) -> None:
             "POST", f"/v1/conversations/{conversation}/turns", data=bytes(6400),
             headers={"Content-Type": "audio/pcm", "traceparent": parent, "tracestate": "v=1"},
         )  # fmt: skip
-        first, second = await b.said(conversation)
+        first, second = await b.up_entries(conversation)
 
         assert first.traceparent.split("-")[1] == parent.split("-")[1]
         assert (first.tracestate, second.traceparent) == ("v=1", "")
@@ -199,7 +199,7 @@ async def test_posted_at_once(bench) -> None:
 
         assert answers == [(202, {"turn": 1, "audio_bytes": len(pcm), "audio_ms": 600})] * 5
         assert await b.audio(conversation) == {1: pcm}
-        assert [entry.end for entry in await b.said(conversation)].count(True) == 1
+        assert [entry.end for entry in await b.up_entries(conversation)].count(True) == 1
 
 
 @pytest.mark.parametrize("length", [2, 9_998, 10_002, 20_000])
@@ -250,7 +250,7 @@ async def test_a_full_queue_is_gone_on_with(bench) -> None:
         await b.store.client.execute("XTRIM", b.store.keys.conversation(conversation).up, "MAXLEN", "0")
 
         assert (await b.speak(conversation, pcm, key="k"))[1]["turn"] == 1
-        rest = [entry.pcm for entry in await b.said(conversation)]
+        rest = [entry.pcm for entry in await b.up_entries(conversation)]
         assert heard[1] + b"".join(rest) == pcm
 
 
@@ -266,7 +266,7 @@ async def test_a_body_cut_in_the_middle(bench) -> None:
         conversation = await b.create()
         with pytest.raises((aiohttp.ClientError, ConnectionError)):
             await b.speak(conversation, cut(), key="k")
-        assert await b.said(conversation) == []
+        assert await b.up_entries(conversation) == []
 
         assert (await b.speak(conversation, bytes(4000), key="k"))[1]["turn"] == 1
         assert await b.audio(conversation) == {1: bytes(4000)}

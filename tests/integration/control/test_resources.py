@@ -29,7 +29,7 @@ async def test_a_conversations_life(bench) -> None:
         for _ in range(2):
             status, shown, _ = await b.call("DELETE", f"/v1/conversations/{made['id']}")
             assert (status, shown["state"]) == (202, "closing")
-        assert await b.said(made["id"]) == [uplink.Close("deleted")]
+        assert await b.up_entries(made["id"]) == [uplink.Close("deleted")]
 
 
 async def test_an_empty_body_takes_the_defaults(bench) -> None:
@@ -205,5 +205,5 @@ async def test_a_record_that_is_damaged_is_closed(bench, damage) -> None:
 
         assert (await b.call("DELETE", f"/v1/conversations/{conversation}"))[0] == 503
         assert await b.store.client.execute("HGET", keys.meta, "state") == b"closing"
-        [closed] = await b.said(conversation)
+        [closed] = await b.up_entries(conversation)
         assert closed.reason == "unreadable_record"

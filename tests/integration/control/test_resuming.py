@@ -174,7 +174,7 @@ async def test_two_sockets_on_one_turn(bench) -> None:
 
             await asyncio.gather(speak(old, 700), speak(new, 1900))
         assert await b.audio(conversation) == {1: pcm}
-        assert sum(entry.end for entry in await b.said(conversation)) == 1
+        assert sum(entry.end for entry in await b.up_entries(conversation)) == 1
 
 
 async def test_the_old_socket_has_other_audio(bench) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.rigs.gateway import GatewayRig, listen_to, said
+from tests.rigs.gateway import GatewayRig, events_in, listen_to
 from tests.rigs.metrics import metric
 
 from relay_gateway.accept import CLOSES
@@ -19,7 +19,7 @@ async def closed_with(
     """The code that a page sees."""
     protocols = (SUBPROTOCOL, TOKEN_PREFIX + (token or b.token()))
     async with await b.connect(path, headers=headers, protocols=protocols) as socket:
-        assert said(await listen_to(socket), events.Hello) == []
+        assert events_in(await listen_to(socket), events.Hello) == []
         assert socket.protocol == SUBPROTOCOL
         return socket.close_code or 0
 

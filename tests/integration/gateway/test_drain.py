@@ -3,7 +3,7 @@
 import asyncio
 
 import aiohttp
-from tests.rigs.gateway import assert_whole, collect, listen_to, said, seqs
+from tests.rigs.gateway import assert_whole, collect, events_in, listen_to, seqs
 
 from relay_wire import events
 from relay_wire.frame import Frame
@@ -46,7 +46,7 @@ async def test_who_stays_is_closed_after_its_advice(bench) -> None:
         await draining
         stayed = [await task for task in staying]
 
-        advices = [said(frames, events.Reconnect) for frames, _ in stayed]
+        advices = [events_in(frames, events.Reconnect) for frames, _ in stayed]
         assert all(len(advice) == 1 and advice[0].reason == "draining" for advice in advices)
         assert len({advice[0].after_ms for advice in advices}) > 1
         assert all(

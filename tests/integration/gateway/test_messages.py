@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.rigs.eventually import eventually
-from tests.rigs.gateway import collect, listen_to, said, seqs
+from tests.rigs.gateway import collect, events_in, listen_to, seqs
 from tests.rigs.metrics import metric
 
 from relay_auth.viewer_tokens import Role
@@ -67,7 +67,7 @@ async def test_bad_messages(bench, bad: str | bytes) -> None:
     async with bench(bad_messages=3) as b, b.viewer() as other, await b.connect() as socket:
         for _ in range(3):
             await (socket.send_str(bad) if isinstance(bad, str) else socket.send_bytes(bad))
-        told = said(await listen_to(socket), events.Error)
+        told = events_in(await listen_to(socket), events.Error)
 
         assert [error.code for error in told] == ["bad_message"] * 3
         assert socket.close_code == 4400

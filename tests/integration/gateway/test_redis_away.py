@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.rigs.gateway import GatewayRig, assert_whole, collect, listen_to, said, seqs
+from tests.rigs.gateway import GatewayRig, assert_whole, collect, events_in, listen_to, seqs
 from tests.rigs.metrics import metric
 
 from relay_client import Viewer
@@ -78,7 +78,7 @@ async def test_a_viewer_that_is_behind_waits(proxied, eventually) -> None:
 
         assert socket.close_code == 4410
         assert seqs(rest) == list(range(len(received), 607))
-        assert said(rest, events.Gap) == []
+        assert events_in(rest, events.Gap) == []
 
 
 async def test_an_outage_longer_than_the_timeout(proxied) -> None:
@@ -128,7 +128,7 @@ async def test_frames_that_the_store_has_lost_are_waited_for(bench, eventually) 
 
         assert socket.close_code == 4410
         assert seqs(rest) == list(range(len(received), 607))
-        assert said(rest, events.Gap) == []
+        assert events_in(rest, events.Gap) == []
 
 
 async def test_a_handshake_meanwhile(proxied) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from tests.rigs.gateway import GatewayRig, assert_whole, collect, listen_to, said, seqs
+from tests.rigs.gateway import GatewayRig, assert_whole, collect, events_in, listen_to, seqs
 from tests.rigs.metrics import metric
 
 from relay_auth.token_keys import pem_key
@@ -41,7 +41,7 @@ async def test_a_viewer_comes_back_after_its_tokens_life(bench) -> None:
 
         frames = await watching
         assert seqs(frames) == list(range(1, 16))
-        assert said(frames, events.TokenRenewed) == [], "the app is not given what is the client's"
+        assert events_in(frames, events.TokenRenewed) == [], "the app is not given what is the client's"
         assert viewer.report.resumes == 1
         assert_whole(viewer)
 
@@ -84,11 +84,11 @@ async def test_a_drain_hands_out_tokens_that_last(bench) -> None:
             draining = asyncio.create_task(b.service.drain())
             told = await listen_to(socket)
             await draining
-            unasked = said(await listen_to(other), events.TokenRenewed)
+            unasked = events_in(await listen_to(other), events.TokenRenewed)
 
         kinds = [type(events.decode(received.payload)) for received in told if not received.seq]
         assert kinds == [events.Hello, events.TokenRenewed, events.Reconnect]
-        [renewed] = said(told, events.TokenRenewed)
+        [renewed] = events_in(told, events.TokenRenewed)
         assert renewed.expires_at >= time.time() + 25
         grant = await b.service.tokens.verify(renewed.token)
         assert (grant.conversation, grant.role) == (b.keys.id, Role.SPEAK)

@@ -1,7 +1,7 @@
 """Replay: a gap precedes the frames after a loss, and names exactly the frames that are gone."""
 
 import pytest
-from tests.rigs.gateway import assert_whole, collect, said, seqs
+from tests.rigs.gateway import assert_whole, collect, events_in, seqs
 
 from relay_wire import events
 from relay_wire.position import Position
@@ -31,8 +31,8 @@ async def test_too_late_is_told(bench) -> None:
         async with b.viewer(f"{b.generation}-5") as viewer:
             frames = await collect(viewer, 7)
 
-        assert said(frames, events.Hello)[0].position == f"{b.generation}-5"
-        assert said(frames, events.Gap) == [events.Gap(f"{b.generation}-5", f"{b.generation}-22")]
+        assert events_in(frames, events.Hello)[0].position == f"{b.generation}-5"
+        assert events_in(frames, events.Gap) == [events.Gap(f"{b.generation}-5", f"{b.generation}-22")]
         assert seqs(frames) == list(range(23, 30))
         assert viewer.report.gaps == 1
 
@@ -58,10 +58,12 @@ async def test_a_turn_cut_by_the_byte_cap_is_told(bench, start: str) -> None:
             frames = await collect(viewer, len(entries))
 
         assert oldest.seq > 4
-        [gap] = said(frames, events.Gap)
-        assert gap == events.Gap(said(frames, events.Hello)[0].position, str(oldest.before))
+        [gap] = events_in(frames, events.Gap)
+        assert gap == events.Gap(events_in(frames, events.Hello)[0].position, str(oldest.before))
         assert seqs(frames) == list(range(oldest.seq, 24))
-        assert said(frames, events.TurnStarted) == [], "what is left of a turn does not look like all of it"
+        assert events_in(frames, events.TurnStarted) == [], (
+            "what is left of a turn does not look like all of it"
+        )
 
 
 async def test_a_generation_that_changed_meanwhile(bench) -> None:
@@ -75,7 +77,7 @@ async def test_a_generation_that_changed_meanwhile(bench) -> None:
         async with b.viewer(f"{old}-4") as viewer:
             frames = await collect(viewer, 7)
 
-        assert said(frames, events.Gap) == [events.Gap(f"{old}-4", f"{b.generation}-15")]
+        assert events_in(frames, events.Gap) == [events.Gap(f"{old}-4", f"{b.generation}-15")]
         assert seqs(frames) == list(range(16, 23))
 
 
@@ -114,11 +116,11 @@ async def test_frames_that_were_lost_with_their_owner(bench) -> None:
         live = await collect(viewer, 7)
 
         gap = events.Gap(str(had), f"{b.generation}-1")
-        assert said(live, events.Gap) == [gap]
+        assert events_in(live, events.Gap) == [gap]
         assert seqs(live) == list(range(2, 9))
         async with b.viewer(str(had)) as returning:
             back = await collect(returning, 7)
-        assert said(back, events.Gap) == [gap]
+        assert events_in(back, events.Gap) == [gap]
         assert seqs(back) == list(range(2, 9))
 
 
@@ -132,7 +134,7 @@ async def test_a_hole_in_the_stream_is_told(bench) -> None:
         b.speak(1, b"x")
         frames = await collect(viewer, 1)
 
-        assert said(frames, events.Gap) == [events.Gap(f"{b.generation}-8", f"{b.generation}-11")]
+        assert events_in(frames, events.Gap) == [events.Gap(f"{b.generation}-8", f"{b.generation}-11")]
         assert seqs(frames) == [12]
 
 

@@ -116,7 +116,7 @@ async def test_a_damaged_record_in_mid_turn(bench) -> None:
 
         frames = [frame for frame in await b.frames(keys) if frame.turn == 1]
         assert sum(bool(frame.flags & Flags.END) for frame in frames if frame.kind is Kind.AUDIO) == 1
-        assert await b.said(keys, 1) == [
+        assert await b.published(keys, 1) == [
             events.TurnStarted(), events.AudioOnly("owner_changed"),
             events.Interrupted("unreadable_record"), events.TurnEnded("interrupted"),
         ]  # fmt: skip
@@ -170,7 +170,7 @@ async def test_an_impossible_state_ends_its_conversation_only(bench) -> None:
         before = DEFECTS.labels("start")._value.get()
         async with b.worker():
             await until_ended(b, impossible, "internal_error")
-            assert (await b.said(impossible))[0] == events.OwnerChanged("0-0")
+            assert (await b.published(impossible))[0] == events.OwnerChanged("0-0")
             assert DEFECTS.labels("start")._value.get() == before + 1
             await speaks(b, well)
 
@@ -301,7 +301,7 @@ async def test_viewers_do_not_see_what_the_vendor_says(bench, caplog) -> None:
         keys = await b.store.create()
         await b.up.append_speech(keys, offset=0, pcm=TENTH * 10, end=True)
         assert await b.until_outcome(keys, 1) == "audio_only"
-        told = [event for event in await b.said(keys) if isinstance(event, events.Error)]
+        told = [event for event in await b.published(keys) if isinstance(event, events.Error)]
         stored = b"".join(bytes(frame.payload) for frame in await b.frames(keys))
     assert [error.message for error in told] == [MESSAGES[told[0].code]]
     assert b"10.1.2.3" not in stored

@@ -91,15 +91,15 @@ async def test_a_conversation_that_nobody_uses_ends(bench) -> None:
     async with bench(conversation_idle_s=0.4) as b, b.worker():
         forgotten, watched, spoken = [await b.store.create() for _ in range(3)]
         before = ENDED.labels("idle")._value.get()
-        said = await b.store.client.execute("HGET", forgotten.meta, "seen")
-        assert said is not None
-        while not await b.said(forgotten) or not isinstance(
-            (await b.said(forgotten))[-1], events.ConversationEnded
+        seen = await b.store.client.execute("HGET", forgotten.meta, "seen")
+        assert seen is not None
+        while not await b.published(forgotten) or not isinstance(
+            (await b.published(forgotten))[-1], events.ConversationEnded
         ):
             await conversations.attendance(b.store.client, watched, watched=True)
             await b.up.append(spoken, uplink.Playback(0, "started", 0, "v"))
             await asyncio.sleep(0.05)
-        assert (await b.said(forgotten))[-1] == events.ConversationEnded("idle")
+        assert (await b.published(forgotten))[-1] == events.ConversationEnded("idle")
         assert ENDED.labels("idle")._value.get() == before + 1
         for keys in (watched, spoken):
             assert (await conversations.read(b.store.client, keys)).state == "open"

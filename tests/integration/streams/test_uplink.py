@@ -33,7 +33,7 @@ TRACE = "00-" + "1" * 32 + "-" + "2" * 16 + "-01"
 OTHER = "00-" + "1" * 32 + "-" + "3" * 16 + "-01"
 
 
-async def said(store, keys) -> list[uplink.Entry]:
+async def up_entries(store, keys) -> list[uplink.Entry]:
     return [uplink.decode(fields) for _, fields in await store.entries(keys.up)]
 
 
@@ -47,7 +47,7 @@ async def test_a_turn_in_chunks(open_store) -> None:
         second = await up.append_speech(keys, turn=first.turn, offset=first.offset, pcm=b"bb", end=True)
 
         assert (first, second) == ((1, 4), (1, 6))
-        assert await said(store, keys) == [
+        assert await up_entries(store, keys) == [
             uplink.SpeechChunk(1, 0, b"aaaa", traceparent=TRACE),
             uplink.SpeechChunk(1, 4, b"bb", end=True),
         ]
@@ -67,7 +67,7 @@ async def test_the_trace_of_a_turns_input(open_store) -> None:
             traces.append((await read(store.client, keys)).input_trace)
 
         assert traces == [(TRACE, "v=1,w=2"), (TRACE, "v=1,w=2"), ("", "")]
-        assert [(entry.traceparent, entry.tracestate) for entry in await said(store, keys)] == [
+        assert [(entry.traceparent, entry.tracestate) for entry in await up_entries(store, keys)] == [
             (TRACE, "v=1,w=2"), (OTHER, ""), ("", ""),
         ]  # fmt: skip
 
@@ -92,7 +92,7 @@ async def test_a_turn_input_stores_its_trace_where_it_begins(open_store) -> None
         second.resume(found)
         await second.append(b"cccc", end=True)
 
-        assert [entry.traceparent for entry in await said(store, keys)] == [TRACE, "", "", OTHER, ""]
+        assert [entry.traceparent for entry in await up_entries(store, keys)] == [TRACE, "", "", OTHER, ""]
 
 
 async def test_a_repeated_chunk_is_in_once(open_store) -> None:
@@ -105,7 +105,7 @@ async def test_a_repeated_chunk_is_in_once(open_store) -> None:
             assert await up.append_speech(keys, turn=1, offset=4, pcm=b"bb", end=False) == (1, 6)
         assert await up.append_speech(keys, turn=1, offset=0, pcm=b"aaaa", end=False) == (1, 6)
 
-        assert len(await said(store, keys)) == 2
+        assert len(await up_entries(store, keys)) == 2
 
 
 async def test_a_missing_chunk_is_told(open_store) -> None:
@@ -144,7 +144,7 @@ async def test_barging_in_closes_the_open_turn(open_store) -> None:
         await up.append_speech(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
 
         assert await up.append_speech(keys, turn=0, offset=0, pcm=b"bb", end=False, barge_in=True) == (2, 2)
-        assert (await said(store, keys))[1:] == [
+        assert (await up_entries(store, keys))[1:] == [
             uplink.SpeechChunk(1, 4, b"", end=True),
             uplink.SpeechChunk(2, 0, b"bb", barge_in=True),
         ]
@@ -163,7 +163,7 @@ async def test_a_turn_left_open_does_not_block_for_ever(open_store) -> None:
             await patient.append_speech(keys, turn=0, offset=0, pcm=b"bb", end=False)
 
         assert (await impatient.append_speech(keys, turn=0, offset=0, pcm=b"bb", end=False)).turn == 2
-        assert (await said(store, keys))[1] == uplink.SpeechChunk(1, 4, b"", end=True)
+        assert (await up_entries(store, keys))[1] == uplink.SpeechChunk(1, 4, b"", end=True)
 
 
 async def test_a_key_opens_one_turn(open_store) -> None:
@@ -182,7 +182,7 @@ async def test_a_key_opens_one_turn(open_store) -> None:
         assert await up.append_speech(keys, key="k", offset=2, pcm=b"cdef", end=True) == (1, 6)
         assert await up.append_speech(keys, key="k", offset=0, pcm=b"abcdef", end=True) == (1, 6)
 
-        speech = await said(store, keys)
+        speech = await up_entries(store, keys)
         assert b"".join(chunk.pcm for chunk in speech) == b"abcdef"
         assert [chunk.end for chunk in speech] == [False] * (len(speech) - 1) + [True]
         assert [chunk.key for chunk in speech] == ["k"] + [""] * (len(speech) - 1)
@@ -222,7 +222,7 @@ async def test_eight_turns_are_known(open_store) -> None:
             known = TurnInputState(turn, turn, state, f"k{turn}") if turn > 2 else None
             assert await up.find(keys, turn=turn) == known
             assert await up.find(keys, key=f"k{turn}") == known
-        assert len(await said(store, keys)) == 10 + 5  # each open turn's input was closed by the next
+        assert len(await up_entries(store, keys)) == 10 + 5  # each open turn's input was closed by the next
         with pytest.raises(TurnClosed):
             await up.append_speech(keys, turn=1, key="k1", offset=1, pcm=b"late", end=False)
 
@@ -253,7 +253,7 @@ async def test_a_lost_opening_is_opened_again(open_store) -> None:
             await up.append_speech(keys, turn=2, key="k", offset=4, pcm=b"bb", end=False)
         assert missed.value.offset == 0
         assert await up.append_speech(keys, turn=2, key="k", offset=0, pcm=b"aaaabb", end=True) == (2, 6)
-        assert (await said(store, keys))[-1] == uplink.SpeechChunk(2, 0, b"aaaabb", end=True, key="k")
+        assert (await up_entries(store, keys))[-1] == uplink.SpeechChunk(2, 0, b"aaaabb", end=True, key="k")
 
 
 async def test_silence_cuts(open_store) -> None:
@@ -267,7 +267,7 @@ async def test_silence_cuts(open_store) -> None:
         with pytest.raises(TurnClosed):
             await up.append_speech(keys, turn=1, key="k", offset=4, pcm=b"bb", end=False)
         assert await up.find(keys, turn=1) == TurnInputState(1, 4, "cut", "k")
-        assert (await said(store, keys))[1:] == [uplink.SpeechChunk(1, 4, b"", end=True)]
+        assert (await up_entries(store, keys))[1:] == [uplink.SpeechChunk(1, 4, b"", end=True)]
 
 
 async def test_audio_that_waits_for_room_is_no_silence(open_store) -> None:
@@ -303,7 +303,7 @@ async def test_keys_outlive_a_fail_over(open_store) -> None:
         assert await up.find(lease.keys, key="first") == TurnInputState(1, 2, "ended", "first")
         assert await up.find(lease.keys, key="second") == TurnInputState(2, 4, "open", "second")
         assert await up.append_speech(lease.keys, key="second", offset=0, pcm=b"bbbbcc", end=True) == (2, 6)
-        assert (await said(store, lease.keys))[1:] == [uplink.SpeechChunk(2, 4, b"cc", end=True)]
+        assert (await up_entries(store, lease.keys))[1:] == [uplink.SpeechChunk(2, 4, b"cc", end=True)]
         assert (await read(store.client, lease.keys)).input_trace.encode() == TRACE
 
 
@@ -341,7 +341,7 @@ async def test_replicas_must_have_it(open_store, redis_server, other_server) -> 
 
         assert await eventually(appended, 20) == (1, 4)
         assert await replica.execute("HGET", keys.meta, "in_offset") == b"4"
-        assert len(await said(store, keys)) == 1
+        assert len(await up_entries(store, keys)) == 1
 
 
 async def test_an_interrupt_names_the_last_turn_and_closes_it(open_store) -> None:
@@ -356,7 +356,7 @@ async def test_an_interrupt_names_the_last_turn_and_closes_it(open_store) -> Non
         with pytest.raises(TurnClosed):
             await up.append_speech(keys, turn=1, offset=4, pcm=b"bb", end=False)
         assert (await up.append_speech(keys, turn=0, offset=0, pcm=b"cc", end=False)).turn == 2
-        assert (await said(store, keys))[2] == uplink.Interrupt(1, "viewer")
+        assert (await up_entries(store, keys))[2] == uplink.Interrupt(1, "viewer")
 
 
 async def test_reports_pass_through(open_store) -> None:
@@ -368,7 +368,7 @@ async def test_reports_pass_through(open_store) -> None:
         await up.append(keys, uplink.Text("héllo"))
         await up.append(keys, uplink.Microphone(b"\x00\xff"))
 
-        assert await said(store, keys) == [
+        assert await up_entries(store, keys) == [
             uplink.Playback(3, "finished", 99, "v1"), uplink.Text("héllo"), uplink.Microphone(b"\x00\xff"),
         ]  # fmt: skip
 
@@ -423,7 +423,7 @@ async def test_a_long_piece_becomes_entries(open_store) -> None:
         spoken = await up.append_speech(keys, turn=1, key="k", offset=0, pcm=pcm, end=True, entry_bytes=30)
 
         assert spoken == (1, 100)
-        assert await said(store, keys) == [
+        assert await up_entries(store, keys) == [
             uplink.SpeechChunk(1, 0, pcm[:30], key="k", barge_in=True), uplink.SpeechChunk(1, 30, pcm[30:40]),
             uplink.SpeechChunk(1, 40, pcm[40:60]), uplink.SpeechChunk(1, 60, pcm[60:90]),
             uplink.SpeechChunk(1, 90, pcm[90:], end=True),
@@ -445,7 +445,7 @@ async def test_as_much_of_a_piece_as_there_is_room_for(open_store) -> None:
         ) == (1, 50)
         await store.client.execute("XTRIM", keys.up, "MAXLEN", "0")
         assert await small.append_speech(keys, turn=1, offset=50, pcm=b"", end=True) == (1, 50)
-        assert [e.end for e in await said(store, keys)] == [True]
+        assert [e.end for e in await up_entries(store, keys)] == [True]
 
 
 async def test_closing_ends_input(open_store) -> None:
@@ -464,10 +464,10 @@ async def test_closing_ends_input(open_store) -> None:
         await up.append(keys, uplink.Close("deleted"))
 
         assert (await read(store.client, keys)).state == "closing"
-        assert await said(store, keys) == [uplink.Close("deleted")], "the owner has not read the first"
+        assert await up_entries(store, keys) == [uplink.Close("deleted")], "the owner has not read the first"
         await store.client.execute("DEL", keys.up)
         await up.append(keys, uplink.Close("deleted"))
-        assert await said(store, keys) == [uplink.Close("deleted")], "Redis had lost the first"
+        assert await up_entries(store, keys) == [uplink.Close("deleted")], "Redis had lost the first"
 
 
 async def test_an_unknown_conversation(open_store) -> None:

@@ -31,7 +31,7 @@ def machine() -> TurnMachine:
 NOT_ADMITTED = ["discard audio not_admitted"]
 
 
-def said(effects: list[Effect] | Deferred) -> list[str]:
+def summary(effects: list[Effect] | Deferred) -> list[str]:
     """Effects in short: what is published, sent, abandoned, discarded; or that audio is deferred."""
     if isinstance(effects, Deferred):
         return ["deferred"]
@@ -55,7 +55,7 @@ def said(effects: list[Effect] | Deferred) -> list[str]:
 
 def begins(machine: TurnMachine, turn: int, now: float = 0.0) -> bool:
     """Whether audio of a turn begins it."""
-    return said(machine.audio(now, turn, SECOND))[:1] == ["TurnStarted"]
+    return summary(machine.audio(now, turn, SECOND))[:1] == ["TurnStarted"]
 
 
 def speaking(machine: TurnMachine, turn: int = 1, now: float = 0.0) -> None:
@@ -66,11 +66,11 @@ def speaking(machine: TurnMachine, turn: int = 1, now: float = 0.0) -> None:
 
 def test_a_whole_turn(machine: TurnMachine) -> None:
     """Audio is published before it is sent to Motion Server; motion follows; both ends end the turn."""
-    assert said(machine.audio(0, 1, SECOND)) == ["TurnStarted", "audio 32000", "send 32000"]
+    assert summary(machine.audio(0, 1, SECOND)) == ["TurnStarted", "audio 32000", "send 32000"]
     machine.request_opened(1, "r")
-    assert said(machine.motion(1, "r", b"m1", last=False)) == ["motion 2"]
-    assert said(machine.audio(1, 1, b"ab", end=True)) == ["audio 2 END", "send 2 end"]
-    assert said(machine.motion(2, "r", b"m2", last=True)) == ["motion 2 END", "TurnEnded complete"]
+    assert summary(machine.motion(1, "r", b"m1", last=False)) == ["motion 2"]
+    assert summary(machine.audio(1, 1, b"ab", end=True)) == ["audio 2 END", "send 2 end"]
+    assert summary(machine.motion(2, "r", b"m2", last=True)) == ["motion 2 END", "TurnEnded complete"]
     assert machine.phase == "playing"
 
 
@@ -78,8 +78,8 @@ def test_motion_may_end_before_audio(machine: TurnMachine) -> None:
     """The last motion payload overtakes the end marker: the closing audio is sent all the same."""
     speaking(machine)
 
-    assert said(machine.motion(1, "req-1", b"m", last=True)) == ["motion 1 END"]
-    assert said(machine.audio(1, 1, b"", end=True)) == ["audio 0 END", "TurnEnded complete"]
+    assert summary(machine.motion(1, "req-1", b"m", last=True)) == ["motion 1 END"]
+    assert summary(machine.audio(1, 1, b"", end=True)) == ["audio 0 END", "TurnEnded complete"]
 
 
 def test_media_ms_counts_audio_before_the_frame(machine: TurnMachine) -> None:
@@ -98,7 +98,7 @@ def test_motion_of_another_request_is_discarded(machine: TurnMachine, req_id: st
     """Late or foreign motion never reaches a viewer."""
     speaking(machine)
 
-    assert said(machine.motion(1, req_id, b"m", last=False)) == ["discard motion other_turn"]
+    assert summary(machine.motion(1, req_id, b"m", last=False)) == ["discard motion other_turn"]
 
 
 def test_motion_after_its_end_is_discarded(machine: TurnMachine) -> None:
@@ -106,14 +106,14 @@ def test_motion_after_its_end_is_discarded(machine: TurnMachine) -> None:
     speaking(machine)
     machine.motion(1, "req-1", b"m", last=True)
 
-    assert said(machine.motion(1, "req-1", b"m", last=True)) == ["discard motion after_end"]
+    assert summary(machine.motion(1, "req-1", b"m", last=True)) == ["discard motion after_end"]
 
 
 def test_empty_motion_is_discarded(machine: TurnMachine) -> None:
     """An empty payload would switch the client to audio-only for good."""
     speaking(machine)
 
-    assert said(machine.motion(1, "req-1", b"", last=False)) == ["discard motion empty"]
+    assert summary(machine.motion(1, "req-1", b"", last=False)) == ["discard motion empty"]
 
 
 def test_motion_before_audio_is_discarded(machine: TurnMachine) -> None:
@@ -121,7 +121,7 @@ def test_motion_before_audio_is_discarded(machine: TurnMachine) -> None:
     machine.audio(0, 1, b"")
     machine.request_opened(1, "r")
 
-    assert said(machine.motion(0, "r", b"m", last=False)) == ["discard motion before_audio"]
+    assert summary(machine.motion(0, "r", b"m", last=False)) == ["discard motion before_audio"]
 
 
 def test_a_request_of_another_turn_changes_nothing(machine: TurnMachine) -> None:
@@ -129,8 +129,8 @@ def test_a_request_of_another_turn_changes_nothing(machine: TurnMachine) -> None
     speaking(machine, turn=2)
     machine.request_opened(1, "late")
 
-    assert said(machine.motion(0, "late", b"m", last=False)) == ["discard motion other_turn"]
-    assert said(machine.motion(0, "req-2", b"m", last=False)) == ["motion 1"]
+    assert summary(machine.motion(0, "late", b"m", last=False)) == ["discard motion other_turn"]
+    assert summary(machine.motion(0, "req-2", b"m", last=False)) == ["motion 1"]
 
 
 def test_motion_too_large_for_a_frame(machine: TurnMachine) -> None:
@@ -139,13 +139,13 @@ def test_motion_too_large_for_a_frame(machine: TurnMachine) -> None:
 
     effects = machine.motion(1, "req-1", bytes(MAX_MOTION_BYTES + 1), last=False)
 
-    assert said(effects) == [
+    assert summary(effects) == [
         "discard motion too_large",
         "abandon",
         "AudioOnly motion_too_large",
         "motion 0 END",
     ]
-    assert said(machine.motion(1, "req-1", b"m", last=False)) == ["discard motion audio_only"]
+    assert summary(machine.motion(1, "req-1", b"m", last=False)) == ["discard motion audio_only"]
 
 
 def test_motion_failure_switches_to_audio_only(machine: TurnMachine) -> None:
@@ -155,13 +155,13 @@ def test_motion_failure_switches_to_audio_only(machine: TurnMachine) -> None:
 
     effects = machine.motion_failed(1, "connectionClosed", error)
 
-    assert said(effects) == [
+    assert summary(effects) == [
         "Error connectionClosed",
         "abandon",
         "AudioOnly connectionClosed",
         "motion 0 END",
     ]
-    assert said(machine.audio(1, 1, b"ab", end=True)) == ["audio 2 END", "TurnEnded audio_only"]
+    assert summary(machine.audio(1, 1, b"ab", end=True)) == ["audio 2 END", "TurnEnded audio_only"]
 
 
 def test_motion_failure_after_motion_is_complete_changes_nothing(machine: TurnMachine) -> None:
@@ -169,7 +169,7 @@ def test_motion_failure_after_motion_is_complete_changes_nothing(machine: TurnMa
     speaking(machine)
     machine.motion(1, "req-1", b"m", last=True)
 
-    assert said(machine.motion_failed(1, "connectionClosed")) == []
+    assert summary(machine.motion_failed(1, "connectionClosed")) == []
 
 
 def test_first_motion_watchdog(machine: TurnMachine) -> None:
@@ -177,8 +177,8 @@ def test_first_motion_watchdog(machine: TurnMachine) -> None:
     speaking(machine)
 
     assert machine.deadline == 5
-    assert said(machine.tick(4.9)) == []
-    assert said(machine.tick(5)) == ["abandon overdue", "AudioOnly motion_timeout", "motion 0 END"]
+    assert summary(machine.tick(4.9)) == []
+    assert summary(machine.tick(5)) == ["abandon overdue", "AudioOnly motion_timeout", "motion 0 END"]
 
 
 def test_the_watchdog_waits_for_a_window_of_audio(machine: TurnMachine) -> None:
@@ -199,7 +199,7 @@ def test_motion_that_stalls(machine: TurnMachine) -> None:
     machine.audio(2, 1, SECOND, end=True)
 
     assert machine.deadline == 12
-    assert said(machine.tick(12)) == [
+    assert summary(machine.tick(12)) == [
         "abandon overdue", "AudioOnly motion_stalled", "motion 0 END", "TurnEnded audio_only",
     ]  # fmt: skip
 
@@ -218,8 +218,8 @@ def test_input_that_stops(machine: TurnMachine) -> None:
     speaking(machine)
     machine.motion(1, "req-1", b"m", last=False)
 
-    assert said(machine.tick(30)) == ["Error input_timeout", "audio 0 END", "send 0 end"]
-    assert said(machine.motion(31, "req-1", b"m", last=True)) == ["motion 1 END", "TurnEnded failed"]
+    assert summary(machine.tick(30)) == ["Error input_timeout", "audio 0 END", "send 0 end"]
+    assert summary(machine.motion(31, "req-1", b"m", last=True)) == ["motion 1 END", "TurnEnded failed"]
 
 
 def test_an_interrupted_turn_is_closed_in_order(machine: TurnMachine) -> None:
@@ -228,10 +228,10 @@ def test_an_interrupted_turn_is_closed_in_order(machine: TurnMachine) -> None:
 
     effects = machine.interrupt(1, 1, "viewer")
 
-    assert said(effects) == ["audio 0 END", "abandon", "Interrupted viewer", "TurnEnded interrupted"]
+    assert summary(effects) == ["audio 0 END", "abandon", "Interrupted viewer", "TurnEnded interrupted"]
     assert machine.phase == "idle"
-    assert said(machine.motion(2, "req-1", b"m", last=False)) == ["discard motion other_turn"]
-    assert said(machine.audio(2, 1, b"ab")) == ["discard audio not_admitted"]
+    assert summary(machine.motion(2, "req-1", b"m", last=False)) == ["discard motion other_turn"]
+    assert summary(machine.audio(2, 1, b"ab")) == ["discard audio not_admitted"]
 
 
 def test_interrupting_what_still_plays(machine: TurnMachine) -> None:
@@ -240,8 +240,8 @@ def test_interrupting_what_still_plays(machine: TurnMachine) -> None:
     machine.audio(1, 1, b"", end=True)
     machine.motion(1, "req-1", b"m", last=True)
 
-    assert said(machine.interrupt(2, 1, "viewer")) == ["Interrupted viewer"]
-    assert said(machine.interrupt(2, 1, "viewer")) == []
+    assert summary(machine.interrupt(2, 1, "viewer")) == ["Interrupted viewer"]
+    assert summary(machine.interrupt(2, 1, "viewer")) == []
 
 
 def test_an_interrupt_cancels_turns_that_wait(machine: TurnMachine) -> None:
@@ -249,8 +249,8 @@ def test_an_interrupt_cancels_turns_that_wait(machine: TurnMachine) -> None:
     speaking(machine)
     machine.interrupt(1, 3, "backend")
 
-    assert said(machine.audio(1, 2, SECOND)) == NOT_ADMITTED
-    assert said(machine.audio(1, 3, SECOND)) == NOT_ADMITTED
+    assert summary(machine.audio(1, 2, SECOND)) == NOT_ADMITTED
+    assert summary(machine.audio(1, 3, SECOND)) == NOT_ADMITTED
     assert begins(machine, 4)
 
 
@@ -258,7 +258,7 @@ def test_an_interrupt_of_an_earlier_turn_is_late(machine: TurnMachine) -> None:
     """It was meant for the turn before."""
     speaking(machine, turn=2)
 
-    assert said(machine.interrupt(1, 1, "viewer")) == []
+    assert summary(machine.interrupt(1, 1, "viewer")) == []
 
 
 def test_the_next_turn_waits_for_playback(machine: TurnMachine) -> None:
@@ -267,10 +267,10 @@ def test_the_next_turn_waits_for_playback(machine: TurnMachine) -> None:
     machine.request_opened(1, "r")
     machine.motion(1, "r", b"m", last=True)
 
-    assert said(machine.audio(0, 2, SECOND)) == ["deferred"]
+    assert summary(machine.audio(0, 2, SECOND)) == ["deferred"]
     assert machine.deadline == 3.5
     machine.tick(3.4)
-    assert said(machine.audio(0, 2, SECOND)) == ["deferred"]
+    assert summary(machine.audio(0, 2, SECOND)) == ["deferred"]
     machine.tick(3.5)
     assert begins(machine, 2)
 
@@ -298,24 +298,24 @@ def test_the_computed_end(machine: TurnMachine) -> None:
 def test_deferred_audio_changes_nothing(machine: TurnMachine) -> None:
     """Neither while the turn before speaks or plays, nor while no turn may begin at all."""
     before = machine.state
-    assert said(machine.audio(0, 1, SECOND, may_begin=False)) == ["deferred"]
-    assert said(machine.audio(0, 1, SECOND, barge_in=True, may_begin=False)) == ["deferred"]
+    assert summary(machine.audio(0, 1, SECOND, may_begin=False)) == ["deferred"]
+    assert summary(machine.audio(0, 1, SECOND, barge_in=True, may_begin=False)) == ["deferred"]
     assert machine.state is before
     speaking(machine)
     before = machine.state
-    assert said(machine.audio(0, 2, SECOND)) == ["deferred"]
+    assert summary(machine.audio(0, 2, SECOND)) == ["deferred"]
     assert machine.state is before
-    assert said(machine.audio(0, 1, b"ab", may_begin=False)) == ["audio 2", "send 2"]
+    assert summary(machine.audio(0, 1, b"ab", may_begin=False)) == ["audio 2", "send 2"]
 
 
 def test_a_viewer_that_finished_early_ends_nothing_for_others(machine: TurnMachine) -> None:
     """The next turn waits for the computed end all the same, but gives no grace beyond it."""
     playing(machine)
 
-    assert said(machine.playback(1, 7, "finished", 0)) == ["discard playback other_turn"]
+    assert summary(machine.playback(1, 7, "finished", 0)) == ["discard playback other_turn"]
     assert machine.deadline == 3.5
     machine.playback(1, 1, "finished", 3000, viewer="a")
-    assert said(machine.audio(0, 2, SECOND)) == ["deferred"]
+    assert summary(machine.audio(0, 2, SECOND)) == ["deferred"]
     assert machine.deadline == 3
     machine.tick(3)
     assert begins(machine, 2)
@@ -349,8 +349,8 @@ def test_the_number_of_viewers_waited_for_is_bounded(machine: TurnMachine) -> No
     for number in range(RULES.playback.viewers):
         machine.playback(2, 1, "stalled", 0, viewer=f"viewer-{number}")
 
-    assert said(machine.playback(2, 1, "stalled", 0, viewer="one-more")) == ["discard playback too_many"]
-    assert said(machine.playback(2, 1, "stalled", 100, viewer="viewer-0")) == []
+    assert summary(machine.playback(2, 1, "stalled", 0, viewer="one-more")) == ["discard playback too_many"]
+    assert summary(machine.playback(2, 1, "stalled", 100, viewer="viewer-0")) == []
 
 
 @pytest.mark.parametrize("at", [2.0, 3.2, 3.6, 60.0, 100_000.0])
@@ -361,23 +361,23 @@ def test_an_interrupt_of_the_last_turn_is_published_at_any_time(machine: TurnMac
 
     effects = machine.interrupt(at, 1, "viewer")
 
-    assert said(effects) == ["Interrupted viewer"]
+    assert summary(effects) == ["Interrupted viewer"]
     assert [effect.turn for effect in effects if isinstance(effect, Publish)] == [1]
-    assert said(machine.interrupt(at, 1, "viewer")) == []
+    assert summary(machine.interrupt(at, 1, "viewer")) == []
     resumed = TurnMachine(RULES, TurnState.decode(machine.state.encode()))
     resumed.start(at, START)
-    assert said(resumed.interrupt(at, 5, "backend")) == []
+    assert summary(resumed.interrupt(at, 5, "backend")) == []
 
 
 def test_a_barge_in_after_the_computed_end_is_an_interrupt_too(machine: TurnMachine) -> None:
     """No viewer must play two turns at a time; a turn that waited for the last one's end interrupts none."""
     playing(machine)
     machine.tick(60)
-    assert said(machine.audio(60, 2, SECOND, barge_in=True))[:2] == ["Interrupted barge_in", "TurnStarted"]
+    assert summary(machine.audio(60, 2, SECOND, barge_in=True))[:2] == ["Interrupted barge_in", "TurnStarted"]
     machine.audio(60, 2, b"", end=True)
     machine.motion_failed(60, "x")
     machine.tick(99)
-    assert said(machine.audio(99, 3, SECOND))[0] == "TurnStarted"
+    assert summary(machine.audio(99, 3, SECOND))[0] == "TurnStarted"
 
 
 def test_reports_move_the_end_of_playback_within_bounds(machine: TurnMachine) -> None:
@@ -401,7 +401,7 @@ def test_barge_in_does_not_wait(machine: TurnMachine) -> None:
 
     effects = machine.audio(1, 2, b"ab", barge_in=True)
 
-    assert said(effects) == [
+    assert summary(effects) == [
         "audio 0 END", "abandon", "Interrupted barge_in", "TurnEnded interrupted",
         "TurnStarted", "audio 2", "send 2",
     ]  # fmt: skip
@@ -410,14 +410,14 @@ def test_barge_in_does_not_wait(machine: TurnMachine) -> None:
 
 def test_a_turn_without_samples(machine: TurnMachine) -> None:
     """No audio to send and no motion to wait for."""
-    assert said(machine.audio(0, 1, b"", end=True)) == ["TurnStarted", "audio 0 END", "TurnEnded complete"]
+    assert summary(machine.audio(0, 1, b"", end=True)) == ["TurnStarted", "audio 0 END", "TurnEnded complete"]
 
 
 def test_empty_audio_is_discarded(machine: TurnMachine) -> None:
     """An empty chunk is no frame."""
     speaking(machine)
 
-    assert said(machine.audio(0, 1, b"")) == ["discard audio empty"]
+    assert summary(machine.audio(0, 1, b"")) == ["discard audio empty"]
 
 
 def test_a_turn_that_is_held_open(machine: TurnMachine) -> None:
@@ -426,19 +426,19 @@ def test_a_turn_that_is_held_open(machine: TurnMachine) -> None:
     machine.audio(29, 1, b"")
     machine.audio(58, 1, b"")
 
-    assert "Error input_timeout" not in said(machine.tick(87))
-    assert "Error input_timeout" in said(machine.tick(88))
+    assert "Error input_timeout" not in summary(machine.tick(87))
+    assert "Error input_timeout" in summary(machine.tick(88))
 
 
 def test_closing(machine: TurnMachine) -> None:
     """The running turn stops, the last event is out, and nothing is admitted any more."""
     speaking(machine)
 
-    assert said(machine.close(1, "deleted")) == [
+    assert summary(machine.close(1, "deleted")) == [
         "audio 0 END", "abandon", "Interrupted deleted", "TurnEnded interrupted", "ConversationEnded deleted",
     ]  # fmt: skip
-    assert said(machine.audio(0, 2, SECOND)) == NOT_ADMITTED
-    assert said(machine.emit(events.Transcript("assistant", "x"))) == []
+    assert summary(machine.audio(0, 2, SECOND)) == NOT_ADMITTED
+    assert summary(machine.emit(events.Transcript("assistant", "x"))) == []
     assert machine.deadline is None
 
 
@@ -460,11 +460,11 @@ class TestTakeOver:
         machine.motion(1, "req-1", b"m", last=False)
         after = self.next_owner(machine)
 
-        assert said(after.start(100, Position(5, 9))) == [
+        assert summary(after.start(100, Position(5, 9))) == [
             "OwnerChanged", "abandon", "AudioOnly owner_changed", "motion 0 END",
         ]  # fmt: skip
         effects = after.audio(101, 1, b"ab", end=True)
-        assert said(effects) == ["audio 2 END", "TurnEnded audio_only"]
+        assert summary(effects) == ["audio 2 END", "TurnEnded audio_only"]
         assert [effect.media_ms for effect in effects if isinstance(effect, Publish)] == [1000, 1000]
 
     def test_after_the_end_of_audio(self, machine: TurnMachine) -> None:
@@ -472,7 +472,7 @@ class TestTakeOver:
         machine.audio(0, 1, SECOND, end=True)
         after = self.next_owner(machine)
 
-        assert said(after.start(100, Position(5, 9)))[1:] == [
+        assert summary(after.start(100, Position(5, 9)))[1:] == [
             "abandon", "AudioOnly owner_changed", "motion 0 END", "TurnEnded audio_only",
         ]  # fmt: skip
 
@@ -480,8 +480,8 @@ class TestTakeOver:
         """The switch waits for audio: audio comes before any motion, even an empty one."""
         after = TurnMachine(RULES, TurnState(turn=1, phase="speaking"))
 
-        assert said(after.start(0, Position(5, 9))) == ["OwnerChanged", "abandon"]
-        assert said(after.audio(1, 1, b"ab")) == ["audio 2", "AudioOnly owner_changed", "motion 0 END"]
+        assert summary(after.start(0, Position(5, 9))) == ["OwnerChanged", "abandon"]
+        assert summary(after.audio(1, 1, b"ab")) == ["audio 2", "AudioOnly owner_changed", "motion 0 END"]
 
     def test_while_playing(self, machine: TurnMachine) -> None:
         """Nothing of the turn is repeated, and the next one still waits."""
@@ -490,8 +490,8 @@ class TestTakeOver:
         machine.motion(0, "r", b"m", last=True)
         after = self.next_owner(machine)
 
-        assert said(after.start(100, Position(5, 9))) == ["OwnerChanged"]
-        assert said(after.audio(0, 2, SECOND)) == ["deferred"]
+        assert summary(after.start(100, Position(5, 9))) == ["OwnerChanged"]
+        assert summary(after.audio(0, 2, SECOND)) == ["deferred"]
         assert after.deadline == 103.5
 
     def test_an_interrupt_is_not_repeated(self, machine: TurnMachine) -> None:
@@ -501,8 +501,8 @@ class TestTakeOver:
         after = self.next_owner(machine)
         after.start(100, Position(5, 9))
 
-        assert said(after.interrupt(101, 2, "viewer")) == []
-        assert said(after.audio(0, 2, SECOND)) == NOT_ADMITTED
+        assert summary(after.interrupt(101, 2, "viewer")) == []
+        assert summary(after.audio(0, 2, SECOND)) == NOT_ADMITTED
 
     def test_the_next_turn_has_motion_again(self, machine: TurnMachine) -> None:
         """Audio-only does not outlive its turn."""
@@ -512,15 +512,15 @@ class TestTakeOver:
         after.audio(100, 1, b"", end=True)
         after.tick(200)
 
-        assert said(after.audio(200, 2, SECOND)) == ["TurnStarted", "audio 32000", "send 32000"]
+        assert summary(after.audio(200, 2, SECOND)) == ["TurnStarted", "audio 32000", "send 32000"]
 
 
 def test_audio_that_comes_again_is_published_once(machine: TurnMachine) -> None:
     """A speaker that repeats after a fail-over: the published part is cut off by its offset."""
-    assert said(machine.audio(0, 1, b"abcd", offset=0)) == ["TurnStarted", "audio 4", "send 4"]
-    assert said(machine.audio(0, 1, b"abcd", offset=0)) == ["discard audio repeated"]
-    assert said(machine.audio(0, 1, b"cdef", offset=2)) == ["audio 2", "send 2"]
-    assert said(machine.audio(0, 1, b"ef", offset=4, end=True)) == ["audio 0 END", "send 0 end"]
+    assert summary(machine.audio(0, 1, b"abcd", offset=0)) == ["TurnStarted", "audio 4", "send 4"]
+    assert summary(machine.audio(0, 1, b"abcd", offset=0)) == ["discard audio repeated"]
+    assert summary(machine.audio(0, 1, b"cdef", offset=2)) == ["audio 2", "send 2"]
+    assert summary(machine.audio(0, 1, b"ef", offset=4, end=True)) == ["audio 0 END", "send 0 end"]
     assert machine.state.offset == 6
     assert machine.state.input_state == "ended"
 
@@ -528,14 +528,14 @@ def test_audio_that_comes_again_is_published_once(machine: TurnMachine) -> None:
 def test_missing_audio_is_reported(machine: TurnMachine) -> None:
     """A hole in a turn's audio is an error and fails the turn; the audio after it is published."""
     machine.audio(0, 1, b"abcd", offset=0)
-    assert said(machine.audio(0, 1, b"ij", offset=8)) == ["Error audio_missing", "audio 2", "send 2"]
+    assert summary(machine.audio(0, 1, b"ij", offset=8)) == ["Error audio_missing", "audio 2", "send 2"]
     again = TurnMachine(RULES, TurnState.decode(machine.state.encode()))
     again.start(0, START)
-    assert said(again.audio(0, 1, b"kl", offset=10, end=True)) == ["audio 2 END", "TurnEnded failed"]
+    assert summary(again.audio(0, 1, b"kl", offset=10, end=True)) == ["audio 2 END", "TurnEnded failed"]
 
 
 def test_a_turn_whose_beginning_is_missing(machine: TurnMachine) -> None:
     """The first chunk seen is not the first: the turn begins, and an event reports what is missing."""
-    assert said(machine.audio(0, 1, b"cd", offset=2)) == [
+    assert summary(machine.audio(0, 1, b"cd", offset=2)) == [
         "TurnStarted", "Error audio_missing", "audio 2", "send 2",
     ]  # fmt: skip

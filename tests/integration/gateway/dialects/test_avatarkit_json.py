@@ -64,11 +64,11 @@ async def agent(bench: GatewayRig, *, at: int = 0):
         yield socket
 
 
-async def hear(socket: aiohttp.ClientWebSocketResponse, client: AvatarClient, until: Any) -> None:
+async def receive(socket: aiohttp.ClientWebSocketResponse, client: AvatarClient, until: Any) -> None:
     """Handle messages until something is so."""
     async with asyncio.timeout(10):
         while not until():
-            client.hear(await socket.receive_str())
+            client.receive(await socket.receive_str())
 
 
 async def test_a_whole_turn(bench) -> None:
@@ -77,9 +77,9 @@ async def test_a_whole_turn(bench) -> None:
         client, driver = AvatarClient(), Speaker(b)
         await driver.publish(1, end=False)
         await driver.publish(1)
-        await hear(socket, client, lambda: client.closings.get("1"))
+        await receive(socket, client, lambda: client.closings.get("1"))
         [played] = client.controller.rounds
-        await hear(socket, client, lambda: played.frames == [b"m1", b"m2"])
+        await receive(socket, client, lambda: played.frames == [b"m1", b"m2"])
 
         assert client.others[0]["type"] == "ready"
         assert client.others[0]["sessionId"] == b.keys.id
@@ -106,7 +106,7 @@ async def test_texts_are_made_once(bench, monkeypatch) -> None:
         async with agent(b) as late:
             for socket, turns in ((one, {"1", "2"}), (two, {"1", "2"}), (late, {"2"})):
                 client = AvatarClient()
-                await hear(socket, client, lambda client=client: "2" in client.closings)
+                await receive(socket, client, lambda client=client: "2" in client.closings)
                 assert set(client.closings) == turns
         received = [await anext(native.frames()) for _ in range(4)]
 
@@ -132,10 +132,10 @@ async def test_messages_reach_the_owner(bench, message: dict[str, str], expected
         await socket.send_json(message)
         await socket.send_json({"type": "ping"})
         client = AvatarClient()
-        await hear(socket, client, lambda: client.said("pong"))
+        await receive(socket, client, lambda: client.messages_of("pong"))
 
         assert await b.uplink() == [expected]
-        assert not client.said("error")
+        assert not client.messages_of("error")
 
 
 async def test_answers(bench) -> None:
@@ -152,10 +152,10 @@ async def test_answers(bench) -> None:
         ):
             await socket.send_json(message)
         client = AvatarClient()
-        await hear(socket, client, lambda: client.said("pong"))
+        await receive(socket, client, lambda: client.messages_of("pong"))
 
         assert [message["type"] for message in client.others] == ["ready", "status", "agent_ready", "pong"]
-        assert client.said("status")[0]["message"] == "this conversation's avatar is ava"
+        assert client.messages_of("status")[0]["message"] == "this conversation's avatar is ava"
         assert metric(UNKNOWN) == unknown + 1
         assert await b.uplink() == []
 
@@ -170,9 +170,9 @@ async def test_listeners_and_bad_messages(bench) -> None:
             await socket.send_str("nonsense")
             await socket.send_bytes(b"binary")
             async for message in socket:
-                client.hear(message.data)
+                client.receive(message.data)
 
-        assert [error["code"] for error in client.said("error")] == [
+        assert [error["code"] for error in client.messages_of("error")] == [
             "forbidden",
             "bad_message",
             "bad_message",
@@ -189,13 +189,13 @@ async def test_who_comes_back_gets_the_running_turn_from_its_start(bench) -> Non
         for at in (0, 1):
             async with agent(b, at=at) as socket:
                 client = AvatarClient()
-                await hear(socket, client, lambda client=client: client.turns)
+                await receive(socket, client, lambda client=client: client.turns)
                 assert client.controller.rounds[0].audio == PCM
 
         await driver.publish(1, pcm=PCM * 200)  # 16 s
         async with agent(b) as socket:
             client = AvatarClient()
-            await hear(socket, client, lambda: client.closings.get("1"))
+            await receive(socket, client, lambda: client.closings.get("1"))
             assert client.controller.rounds[0].audio == PCM * 201
 
         driver.perform(driver.machine.interrupt(0, 1, "backend"))
@@ -203,7 +203,7 @@ async def test_who_comes_back_gets_the_running_turn_from_its_start(bench) -> Non
         async with agent(b) as socket:
             client = AvatarClient()
             await driver.publish(2)
-            await hear(socket, client, lambda: "2" in client.closings)
+            await receive(socket, client, lambda: "2" in client.closings)
             assert list(client.turns) == ["2"]
             assert client.interrupts == []
 
@@ -216,7 +216,7 @@ async def test_a_turn_that_has_played_is_not_told_again(bench) -> None:
         async with agent(b) as socket:
             client = AvatarClient()
             await driver.publish(2)
-            await hear(socket, client, lambda: "2" in client.closings)
+            await receive(socket, client, lambda: "2" in client.closings)
             assert list(client.turns) == ["2"]
 
 
@@ -228,7 +228,7 @@ async def test_interrupts(bench) -> None:
         driver.perform(driver.machine.interrupt(0, 1, "viewer"))
         await driver.publish(2, end=False)
         await driver.publish(3)
-        await hear(socket, client, lambda: "3" in client.closings)
+        await receive(socket, client, lambda: "3" in client.closings)
 
         assert client.closings == {"1": 1, "2": 1, "3": 1}
         assert client.interrupts == ["client_interrupt", "agent_interrupt"]
@@ -242,11 +242,11 @@ async def test_a_turn_without_motion(bench) -> None:
         failure = events.Error("upstreamError", "no", retryable=True)
         driver.perform(driver.machine.motion_failed(0, "upstreamError", failure))
         driver.perform(driver.machine.audio(0, 1, PCM, end=True))
-        await hear(socket, client, lambda: client.closings.get("1"))
+        await receive(socket, client, lambda: client.closings.get("1"))
 
         assert client.controller.rounds[0].audio == PCM * 2
-        assert [error["code"] for error in client.said("error")] == ["upstreamError"]
-        assert len(client.said("status")) == 1
+        assert [error["code"] for error in client.messages_of("error")] == ["upstreamError"]
+        assert len(client.messages_of("status")) == 1
 
 
 async def test_frames_that_are_gone(bench) -> None:
@@ -254,7 +254,7 @@ async def test_frames_that_are_gone(bench) -> None:
     async with bench(ring_bytes=0, **OPTIONS) as b, agent(b) as socket:
         client, driver = AvatarClient(), Speaker(b)
         await driver.publish(1, end=False)
-        await hear(socket, client, lambda: client.turns)
+        await receive(socket, client, lambda: client.turns)
         b.service.feeds._readers[b.keys.id]._subscription.pause()
         await driver.publish(1, end=False)
         await driver.publish(1)
@@ -262,7 +262,7 @@ async def test_frames_that_are_gone(bench) -> None:
         await b.store.client.execute("XDEL", b.keys.down, *lost)
         b.service.feeds._readers[b.keys.id]._subscription.resume()
         await driver.publish(2)
-        await hear(socket, client, lambda: "2" in client.closings)
+        await receive(socket, client, lambda: "2" in client.closings)
 
         assert client.closings == {"1": 1, "2": 1}
         assert [played.audio for played in client.controller.rounds] == [PCM, PCM]
@@ -276,7 +276,7 @@ async def test_the_end_of_a_conversation(bench) -> None:
         driver.perform(driver.machine.close(0, "deleted"))
         client = AvatarClient()
         async for message in socket:
-            client.hear(message.data)
+            client.receive(message.data)
 
         assert socket.close_code == 4410
         assert client.closings == {"1": 1}

@@ -55,7 +55,7 @@ async def test_the_example_answers(bench, examples) -> None:
         await b.up.append(keys, uplink.Text("hello"))
 
         assert await b.until_outcome(keys, 1) == "complete"
-        assert events.Transcript("user", "hello") in await b.said(keys)
+        assert events.Transcript("user", "hello") in await b.published(keys)
         assert len(await b.audio(keys, 1)) == 5 * RATE * 2 // 10
         motion = [f for f in await b.frames(keys) if f.kind is Kind.MOTION]
         assert motion[-1].is_end
@@ -74,7 +74,7 @@ async def test_echo_repeats_what_it_heard(bench) -> None:
             assert await b.until_outcome(keys, turn) == "complete"
             assert await b.audio(keys, turn) == b"".join(spoken)
         # The first word of the second utterance stopped what still played of the first.
-        assert (await b.said(keys, 1))[-1] == events.Interrupted("viewer")
+        assert (await b.published(keys, 1))[-1] == events.Interrupted("viewer")
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ async def test_clips_are_played(bench, clips: Path) -> None:
 
         assert await b.audio(keys, 1) == TENTH * 10
         assert await b.audio(keys, 2) == TENTH * 5
-        assert (await b.said(keys, 1)).count(events.Interrupted("viewer")) == 1
+        assert (await b.published(keys, 1)).count(events.Interrupted("viewer")) == 1
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ async def test_a_failing_agent(bench, examples, agent, text, code, settings) -> 
         await b.up.append(keys, uplink.Text("and then?"))
 
         async def found() -> list[events.Error]:
-            return [event for event in await b.said(keys) if isinstance(event, events.Error)]
+            return [event for event in await b.published(keys) if isinstance(event, events.Error)]
 
         errors = await eventually(found, within_s=20)
         assert [error.code for error in errors] == [code]
@@ -170,7 +170,7 @@ async def test_an_interrupt_closes_the_speech(bench, examples, eventually) -> No
         assert await b.until_outcome(keys, 1) == "interrupted"
         assert await b.audio(keys, 1) == TENTH
         assert await b.audio(keys, 2) == TENTH * 10
-        assert sum(isinstance(event, events.Interrupted) for event in await b.said(keys)) == 1
+        assert sum(isinstance(event, events.Interrupted) for event in await b.published(keys)) == 1
         assert examples.Slow.events == [
             Started(resumed=False),
             Text("one"),

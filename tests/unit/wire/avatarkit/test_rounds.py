@@ -51,9 +51,9 @@ def listen(received: list[VendorMessages], start: int, misses: dict[int, int]) -
         texts = rounds.miss() if skipped else rounds.follow(received[at])
         at += skipped or 1
         for text in texts:
-            client.hear(text)
+            client.receive(text)
     for text in rounds.miss():
-        client.hear(text)
+        client.receive(text)
     return client
 
 
@@ -124,4 +124,4 @@ def test_a_miss_closes_the_round() -> None:
     client = listen(received, 0, {len(received) - 2: 1})
 
     assert [(r.audio, r.ended) for r in client.controller.rounds] == [(b"ab", True)]
-    assert len(client.said("status")) == 2, "once for the frames, once at the end"
+    assert len(client.messages_of("status")) == 2, "once for the frames, once at the end"

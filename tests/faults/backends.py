@@ -1,4 +1,4 @@
-"""Faults at the door: an app backend whose connection drops while it speaks."""
+"""Faults of backends: an app backend whose connection breaks while it speaks."""
 
 import asyncio
 import random
@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from tests.faults.lab import Lab, Talk
 from tests.faults.scenario import scenario
-from tests.faults.talker import SAMPLE_RATE
+from tests.faults.speaker import SAMPLE_RATE
 from tests.faults.truth import Spoken
 
 from relay_wire.pcm import chunk_bytes
@@ -17,15 +17,15 @@ _CUTS = 6
 
 @scenario("A backend whose connection breaks resumes at the acknowledged byte; audio enters once.",
           bound_ms=1000, fast=True, turn_ms=3000, conversations=2)  # fmt: skip
-async def door_cut(lab: Lab) -> None:
+async def audio_socket_cut(lab: Lab) -> None:
     noise = random.Random(1)
     for _ in range(_CUTS):
         await asyncio.sleep(noise.uniform(0.3, 0.9))
         lab.mark()
         for talk in lab.talks:
-            talk.talker.cut()
+            talk.speaker.cut()
     await lab.turns(1)
-    resumed = sum(talk.talker.resumed for talk in lab.talks)
+    resumed = sum(talk.speaker.resumed for talk in lab.talks)
     lab.notes["resumed"] = resumed
     lab.check(resumed >= _CUTS, f"turns went on over other connections, not {resumed} times only")
 
@@ -33,16 +33,16 @@ async def door_cut(lab: Lab) -> None:
 @scenario(
     "A repeated POST with the same Idempotency-Key speaks its turn once.", bound_ms=1000, conversations=2
 )
-async def door_retry(lab: Lab) -> None:
+async def post_repeated(lab: Lab) -> None:
     for talk in lab.talks:
-        talk.talker.hold()
-    await lab.until(lambda: all(talk.talker.silent for talk in lab.talks), "silence")
+        talk.speaker.hold()
+    await lab.until(lambda: all(talk.speaker.silent for talk in lab.talks), "silence")
     lab.mark()
     for talk in lab.talks:
         for number in range(3):
             await _post_again_and_again(lab, talk, number)
         await lab.until(lambda talk=talk: talk.ended >= talk.turn, "the posted turns")  # type: ignore[misc]
-        talk.talker.go_on()
+        talk.speaker.go_on()
     await lab.turns(1)
 
 
@@ -58,4 +58,4 @@ async def _post_again_and_again(lab: Lab, talk: Talk, number: int) -> None:
     first = await lab.backend.post_turn(talk.id, pcm, key=key)
     again = await lab.backend.post_turn(talk.id, pcm, key=key)
     lab.check(first.turn == again.turn, f"a repetition names the same turn: {first} {again}")
-    talk.talker.spoken[first.turn] = Spoken(pcm, acknowledged=True)
+    talk.speaker.spoken[first.turn] = Spoken(pcm, acknowledged=True)

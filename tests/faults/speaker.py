@@ -1,4 +1,4 @@
-"""Talkers: a backend that speaks turn after turn in real time, so that a frame is always due.
+"""Speakers: a backend that speaks turn after turn in real time, so that a frame is always due.
 
 They use speech streams, as an app does: a turn has a key, and after a break its stream goes on at the byte
 offset that the relay has acknowledged.
@@ -19,7 +19,7 @@ _AGAIN_S = 0.2
 """The wait after a turn that was refused."""
 
 
-class Talker:
+class Speaker:
     """Speaks one conversation over the audio socket, ``pace`` times as fast as it plays.
 
     Attributes:

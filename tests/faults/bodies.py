@@ -1,4 +1,4 @@
-"""Faults by strangers and by backends that leave: bodies that inflate, uploads that break off."""
+"""Faults of clients without a key and of backends that leave: bodies that inflate, uploads that break off."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from tests.faults.scenario import scenario
 _MIB = 1024 * 1024
 _BOMB_MIB = 256
 _BOMBS = 6
-"""At each door."""
+"""At each service."""
 _MAY_USE_S = 2.0
 """CPU of a process meanwhile. To inflate all of it would take several times that."""
 _PATHS = ("/", "/livez", "/v1/conversations", "/v1/conversations/none/stream")
@@ -23,23 +23,23 @@ _UPLOAD_BYTES = 8_000_000
 _MAY_GROW = 64 * _MIB
 
 
-@scenario("Strangers send bodies that inflate a thousandfold: no other request is delayed.", bound_ms=1000,
-          fast=True)  # fmt: skip
+@scenario("Clients without a key send bodies that inflate a thousandfold: no other request is delayed.",
+          bound_ms=1000, fast=True)  # fmt: skip
 async def inflating_bodies(lab: Lab) -> None:
     bomb = await asyncio.to_thread(_bomb)  # the viewers and the tap are in this process
     await lab.steady()
     lab.mark()
     struck = time.time()
-    doors = [lab.stack.control, *lab.stack.gateways]
-    before = [cpu_s(door) for door in doors]
-    async with asyncio.TaskGroup() as strangers:
-        for door in doors:
-            strangers.create_task(_throw(door.url, bomb))
-    used = [round(cpu_s(door) - cpu, 2) for door, cpu in zip(doors, before, strict=True)]
+    services = [lab.stack.control, *lab.stack.gateways]
+    before = [cpu_s(service) for service in services]
+    async with asyncio.TaskGroup() as clients:
+        for service in services:
+            clients.create_task(_throw(service.url, bomb))
+    used = [round(cpu_s(service) - cpu, 2) for service, cpu in zip(services, before, strict=True)]
     ended = time.time()
     await lab.turns(1)
     lab.notes |= {"p99_meanwhile_ms": lab.latency_ms(struck, ended), "cpu_s": used}
-    lab.check(max(used) < _MAY_USE_S, f"no door inflates what nobody reads: {used} s of CPU")
+    lab.check(max(used) < _MAY_USE_S, f"no service inflates a body that no handler reads: {used} s of CPU")
     resumed = sum(viewer.report.resumes for viewer in lab.viewers)
     lab.check(not resumed, f"viewers keep their sockets: {resumed} had to come back")
 
@@ -68,13 +68,13 @@ def _bomb() -> bytes:
     return b"".join(packer.compress(bytes(_MIB)) for _ in range(_BOMB_MIB)) + packer.flush()
 
 
-async def _throw(door: str, bomb: bytes) -> None:
+async def _throw(service: str, bomb: bytes) -> None:
     """One after the other, at every path, whatever the answer is."""
     for number in range(_BOMBS):
         path = _PATHS[number % len(_PATHS)]
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(5):
-                await _request(door, "POST", path, bomb, len(bomb), "Content-Encoding: gzip")
+                await _request(service, "POST", path, bomb, len(bomb), "Content-Encoding: gzip")
 
 
 async def _break_off(lab: Lab, conversation: str) -> None:
