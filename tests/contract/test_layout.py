@@ -55,7 +55,7 @@ ELSEWHERE = {
         redis.endpoint redis.errors redis.local_server redis.metrics redis.reconnect
     """,
     "integration/redis/test_connection.py": """
-        redis.node redis.pubsub redis.pubsub_connection streams.key_types
+        redis.node redis.pubsub redis.pubsub_connection
     """,
     "integration/redis/test_topologies.py": "redis.cluster redis.cluster_pubsub redis.pool redis.sentinel",
     "integration/runtime/test_http.py": "runtime.refusal",
