@@ -48,8 +48,8 @@ KINDS: Final[Mapping[str, KeyKind]] = MappingProxyType(
         "down": KeyKind(
             "c:{}:down",
             "stream",
-            "the frames of a conversation: the id is the position, field `f` the frame, `traceparent` and `tracestate` its"
-            " trace context when the turn is sampled",
+            "the frames of a conversation: the id is the position, field `f` the frame, `traceparent`"
+            " and `tracestate` its trace context when the turn is sampled",
         ),
         "up": KeyKind("c:{}:up", "stream", "speech, interrupts and reports on their way to the owner"),
         "meta": KeyKind("c:{}:meta", "hash", "the conversation's record"),
