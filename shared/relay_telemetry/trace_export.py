@@ -5,6 +5,8 @@ the process waits ``CLOSE_S`` at most. Imported only where spans leave, since it
 protobuf into the process.
 """
 
+import os
+import socket
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -58,14 +60,17 @@ class SpanRecorder:
 
     Args:
         service: Names the ``service.name`` of the resource, unless OTEL_SERVICE_NAME or
-            OTEL_RESOURCE_ATTRIBUTES do.
+            OTEL_RESOURCE_ATTRIBUTES do. Its ``service.instance.id`` is the host's name and the process id.
         url: Where the OTLP/HTTP collector accepts traces.
         ratio: Share of traces sampled when no caller decided; None: OTEL_TRACES_SAMPLER decides.
         dropped: Counts spans that are not exported, by reason.
     """
 
     def __init__(self, service: str, *, url: str, ratio: float | None, dropped: Counter) -> None:
-        resource = Resource.create({"service.name": f"avatar-relay-{service}"})
+        resource = Resource.create({
+            "service.name": f"avatar-relay-{service}",
+            "service.instance.id": f"{socket.gethostname()}-{os.getpid()}",
+        })  # fmt: skip
         self._sampler = _sampler(ratio)
         self._random = RandomIdGenerator()
         self._ids = _GivenIds()

@@ -35,6 +35,8 @@ class Span(NamedTuple):
     """A span as it was received; ids are hex digits."""
 
     service: str
+    instance: str
+    """Which process of the service."""
     name: str
     kind: str
     """As CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER."""
@@ -102,17 +104,18 @@ def spans_of(body: bytes) -> list[Span]:
     """The spans of one export request."""
     export = ExportTraceServiceRequest.FromString(body)
     return [
-        _span(span, str(_attributes(resource.resource.attributes).get("service.name", "")))
+        _span(span, _attributes(resource.resource.attributes))
         for resource in export.resource_spans
         for scope in resource.scope_spans
         for span in scope.spans
     ]
 
 
-def _span(span: trace_pb2.Span, service: str) -> Span:
+def _span(span: trace_pb2.Span, resource: dict[str, Any]) -> Span:
     failed = span.status.code == trace_pb2.Status.STATUS_CODE_ERROR
     return Span(
-        service=service,
+        service=str(resource.get("service.name", "")),
+        instance=str(resource.get("service.instance.id", "")),
         name=span.name,
         kind=trace_pb2.Span.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_"),
         trace_id=span.trace_id.hex(),

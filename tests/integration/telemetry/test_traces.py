@@ -1,6 +1,8 @@
 """Traces: what an OTLP collector receives, and what a process does whose collector does not answer."""
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -66,6 +68,7 @@ async def test_a_span_arrives_with_all_it_has() -> None:
     [span] = receiver.spans
     assert span == otlp.Span(
         service="avatar-relay-test",
+        instance=f"{socket.gethostname()}-{os.getpid()}",
         name="process up",
         kind="CONSUMER",
         trace_id=TRACE_ID,
