@@ -48,7 +48,7 @@ ELSEWHERE = {
     """,
     "integration/ingest/test_containment.py": "ingest.worker",
     "integration/ingest/test_motion.py": """
-        ingest.motion.client ingest.motion.pool ingest.motion.session ingest.motion.vendor settings.vendor
+        ingest.motion.client ingest.motion.pool ingest.motion.session settings.vendor
         simulator.faults simulator.request_log simulator.session simulator.session_faults
     """,
     "integration/redis/test_client.py": """

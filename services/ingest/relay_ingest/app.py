@@ -31,6 +31,7 @@ async def worker(settings: IngestSettings) -> AsyncIterator[Worker]:
     """A worker with its connections to Redis, claiming conversations while the block runs."""
     url, timeout_s, keys = settings.store_url, settings.redis_timeout_s, KeySpace.of(settings)
     agents = await asyncio.to_thread(AgentRegistry, settings)
+    await asyncio.to_thread(Vendor.load)
     async with (
         RedisClient(url, SCHEMA, name="ingest", timeout_s=timeout_s) as client,
         installed(client, keys, timeout_s=timeout_s) as installation,

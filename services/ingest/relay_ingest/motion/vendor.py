@@ -16,6 +16,7 @@ from spatius import (
     configure_telemetry,
     new_avatar_session,
 )
+from spatius.net import get_ssl_context
 
 from relay_ingest.motion.failures import (
     API_KEY_REFUSED,
@@ -67,6 +68,14 @@ class Vendor:
     def __init__(self, settings: IngestSettings) -> None:
         self._settings = settings
         configure_telemetry(settings.vendor_telemetry_endpoint)
+
+    @staticmethod
+    def load() -> None:
+        """Read the certificates of authorities, which the SDK reads for its first session.
+
+        Blocks for about 0.1 s: in the event loop, every conversation of the worker would stop for that time.
+        """
+        get_ssl_context()
 
     def session(
         self,
