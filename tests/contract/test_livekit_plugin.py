@@ -89,7 +89,7 @@ def talk(endpoints, room_name):
     """``async with talk() as t``: everything as the plug-in's own example has it."""
 
     @asynccontextmanager
-    async def made(**options: Any) -> AsyncIterator[Talk]:
+    async def opened(**options: Any) -> AsyncIterator[Talk]:
         configure_telemetry("")
         room, session = rtc.Room(), AgentSession()
         await room.connect(os.environ["LIVEKIT_URL"], token("agent", room_name))
@@ -108,7 +108,7 @@ def talk(endpoints, room_name):
             await avatar.aclose()
             await room.disconnect()
 
-    return made
+    return opened
 
 
 async def admin(simulator: Child, method: str, path: str, **body: Any) -> Any:

@@ -123,7 +123,7 @@ def relay(redis_server: LocalServer):
     """``async with relay(...) as r``: a whole relay on the given server."""
 
     @asynccontextmanager
-    async def made(**options: Any) -> AsyncIterator[Relay]:
+    async def opened(**options: Any) -> AsyncIterator[Relay]:
         options = {"speed": 10.0, "settings": {}, **options}
         async with RedisClient(redis_server.url, SCHEMA, name="test") as client:
             await client.execute("FLUSHALL")  # what an earlier test left open would find new owners
@@ -135,7 +135,7 @@ def relay(redis_server: LocalServer):
         ):
             yield Relay(stack, backend, http)
 
-    return made
+    return opened
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Control, and a backend that talks to it."""
+"""Control, and a backend that uses it."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,7 +23,7 @@ TOKEN_KEY = "k" * 40
 
 @dataclass
 class ControlRig:
-    """Control, and a backend that talks to it."""
+    """Control, and a backend that uses it."""
 
     store: Any
     url: str
@@ -67,9 +67,9 @@ class ControlRig:
         return self.http.ws_connect(f"{self.url}/v1/conversations/{conversation}/audio", **options)
 
     async def up_entries(self, conversation: str) -> list[uplink.Entry]:
-        """What is in the up stream."""
-        keys = self.store.keys.conversation(conversation)
-        return [uplink.decode(fields) for _, fields in await self.store.entries(keys.up)]
+        """The entries of the uplink."""
+        entries: list[uplink.Entry] = await self.store.uplink(self.store.keys.conversation(conversation))
+        return entries
 
     async def audio(self, conversation: str) -> dict[int, bytes]:
         """Every turn's audio, in the order it went in; what does not follow fails."""
@@ -100,6 +100,14 @@ class ControlRig:
         return [audio_socket.decode_answer(await socket.receive_str(timeout=5)) for _ in range(count)]
 
     @staticmethod
+    async def until_ended(socket: aiohttp.ClientWebSocketResponse) -> list[audio_socket.ToSpeaker]:
+        """Every answer up to ``ended``."""
+        answers: list[audio_socket.ToSpeaker] = []
+        while not answers or not isinstance(answers[-1], audio_socket.Ended):
+            answers.append(audio_socket.decode_answer(await socket.receive_str(timeout=5)))
+        return answers
+
+    @staticmethod
     async def acknowledged(socket: aiohttp.ClientWebSocketResponse, ack: audio_socket.Ack) -> None:
         """Read acks up to this one: one ack may stand for several messages."""
         while (answer := audio_socket.decode_answer(await socket.receive_str(timeout=5))) != ack:
@@ -108,7 +116,7 @@ class ControlRig:
             assert answer.offset < ack.offset
 
     @staticmethod
-    async def say(socket: aiohttp.ClientWebSocketResponse, message: audio_socket.FromSpeaker) -> None:
+    async def send(socket: aiohttp.ClientWebSocketResponse, message: audio_socket.FromSpeaker) -> None:
         """Send a message over an audio socket."""
         await socket.send_str(audio_socket.encode(message))
 

@@ -1,4 +1,4 @@
-"""A bench: gateways in this process at a clean store, a conversation someone owns, ways to watch it."""
+"""Gateways in this process, a conversation with an owner, and viewers."""
 
 import asyncio
 import socket as sockets
@@ -28,7 +28,7 @@ KEY = "planted-secret-of-viewer-tokens-" + "k" * 8
 
 @dataclass
 class GatewayRig:
-    """What a test of the gateway has at hand."""
+    """Gateways, the owner of a conversation, and its viewers."""
 
     store: Any
     urls: list[str]
@@ -38,7 +38,7 @@ class GatewayRig:
     writer: Writer
     http: aiohttp.ClientSession
     slow_http: aiohttp.ClientSession
-    """Its sockets take so little that what is not read stays at the gateway."""
+    """Its sockets buffer so little that unread data stays at the gateway."""
 
     @property
     def url(self) -> str:
@@ -84,7 +84,7 @@ class GatewayRig:
         await self.writer.drained()
 
     async def succeed(self) -> None:
-        """Let another worker claim the conversation, and publish that."""
+        """Hand the conversation over to another worker, which publishes its first event."""
         after = self.writer.last_position
         await self.store.client.execute("DEL", self.keys.lease)
         await self.store.client.execute("XADD", self.keys.unowned, "*", "c", self.keys.id)
@@ -122,7 +122,8 @@ class GatewayRig:
         return error.value.status, error.value.headers["Avatar-Relay-Problem"]
 
     async def uplink(self) -> list[uplink.Entry]:
-        return [uplink.decode(fields) for _, fields in await self.store.entries(self.keys.up)]
+        entries: list[uplink.Entry] = await self.store.uplink(self.keys)
+        return entries
 
 
 @asynccontextmanager
@@ -152,12 +153,12 @@ async def open_gateways(
             )
             urls.append(url.replace("http", "ws"))
         lease = await store.claim(await store.create())
-        bench = GatewayRig(
+        rig = GatewayRig(
             store, urls, services, lease.keys, publisher, store.writer(publisher, lease), http, slow_http
         )
-        bench.publish(events.FIRST_OWNER)
-        await bench.writer.drained()
-        yield bench
+        rig.publish(events.FIRST_OWNER)
+        await rig.writer.drained()
+        yield rig
 
 
 def _small_socket(address: Any) -> sockets.socket:
@@ -190,8 +191,8 @@ def seqs(frames: list[Frame]) -> list[int]:
 
 def events_in(frames: list[Frame], kind: type[Any]) -> list[Any]:
     """The events of one kind among them."""
-    told = [events.decode(f.payload) for f in frames if f.kind is Kind.EVENT]
-    return [event for event in told if isinstance(event, kind)]
+    decoded = [events.decode(f.payload) for f in frames if f.kind is Kind.EVENT]
+    return [event for event in decoded if isinstance(event, kind)]
 
 
 def assert_whole(viewer: Viewer) -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from relay_redis.client import RedisClient
 from relay_redis.errors import StoreError
@@ -14,7 +15,10 @@ from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.leases import Lease, Leases, UplinkProgress
 from relay_streams.publisher import Publisher
 from relay_streams.writer import Writer
+from relay_wire import uplink
 from relay_wire.frame import Codec
+
+R = TypeVar("R")
 
 _ids = itertools.count(1)
 NO_PROGRESS = UplinkProgress("0-0", 0, 0, "ended", "")
@@ -61,6 +65,10 @@ class Store:
         reply = await self.client.execute("XRANGE", stream, "-", "+")
         return [(entry.decode(), conversations.fields_of(fields)) for entry, fields in reply]
 
+    async def uplink(self, keys: ConversationKeys) -> list[uplink.Entry]:
+        """The entries of a conversation's uplink."""
+        return [uplink.decode(fields) for _, fields in await self.entries(keys.up)]
+
     async def snapshot(self, keys: ConversationKeys) -> Callable[[], Awaitable[None]]:
         """The data of a replica that receives no more from now on; call the result to fail over to it."""
         names = (keys.meta, keys.lease, keys.down, keys.up)
@@ -81,3 +89,18 @@ class Store:
             facts = dict(fact.split("=", 1) for fact in line.split())
             if facts["name"].startswith(f"relay-{name}"):
                 await self.client.execute("CLIENT", "KILL", "ID", facts["id"])
+
+
+def at_clean_store(
+    open_store: Callable[[], AbstractAsyncContextManager[Store]],
+    open_rig: Callable[..., AbstractAsyncContextManager[R]],
+    **defaults: Any,
+) -> Callable[..., AbstractAsyncContextManager[R]]:
+    """A function that opens a rig at a clean store, with these options and the caller's."""
+
+    @asynccontextmanager
+    async def opened(**options: Any) -> AsyncIterator[R]:
+        async with open_store() as store, open_rig(store, **defaults | options) as rig:
+            yield rig
+
+    return opened

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from tests.integration.gateway.conftest import bench
+from tests.integration.gateway.conftest import open_rig
 from tests.rigs.certificates import issue
 from tests.rigs.need import need
 from tests.rigs.redis_process import Process, free_port, speaks_tls, workshop
@@ -16,7 +16,7 @@ from tests.security.processes import Service
 
 from relay_redis.local_server import LocalServer, distribution_binary, embedded_binary
 
-__all__ = ["bench"]
+__all__ = ["open_rig"]
 
 PASSWORD = "planted-secret-@-Redis/with:odd?characters#"
 
@@ -76,8 +76,8 @@ def service(some_redis, tmp_path) -> Callable[..., AbstractAsyncContextManager[S
     """``async with service("gateway", RELAY_...=...) as child``: a process, at a real store."""
 
     @asynccontextmanager
-    async def made(kind: str, **settings: str) -> AsyncIterator[Service]:
+    async def opened(kind: str, **settings: str) -> AsyncIterator[Service]:
         async with processes.service(kind, tmp_path, some_redis.url, **settings) as child:
             yield child
 
-    return made
+    return opened

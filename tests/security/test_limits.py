@@ -21,26 +21,26 @@ ALICE, BOB = {"X-Forwarded-For": "203.0.113.1"}, {"X-Forwarded-For": "203.0.113.
 
 
 @asynccontextmanager
-async def harmless(b: GatewayRig, limit: str, times: int = 1) -> AsyncIterator[None]:
+async def harmless(rig: GatewayRig, limit: str, times: int = 1) -> AsyncIterator[None]:
     """What happens in the block is counted under this limit, and a viewer beside it misses nothing."""
-    async with b.viewer() as bystander, asyncio.TaskGroup() as tasks:
+    async with rig.viewer() as bystander, asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(collect(bystander, 8))
         counted = metric(LIMITED, limit=limit)
         yield
         assert metric(LIMITED, limit=limit) == counted + times
-        await b.turn(1)
+        await rig.turn(1)
         assert seqs(await watching) == list(range(1, 9))
         assert_whole(bystander)
 
 
-def bearer(b: GatewayRig, more: dict[str, str]) -> dict[str, str]:
-    return {"Authorization": f"Bearer {b.token()}", **more}
+def bearer(rig: GatewayRig, more: dict[str, str]) -> dict[str, str]:
+    return {"Authorization": f"Bearer {rig.token()}", **more}
 
 
-async def refusal(b: GatewayRig, **headers: str) -> tuple[int, str, str]:
+async def refusal(rig: GatewayRig, **headers: str) -> tuple[int, str, str]:
     """A refusal as the client sees it: status, problem, Retry-After."""
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-        await b.connect(headers=bearer(b, headers))
+        await rig.connect(headers=bearer(rig, headers))
     answer = refused.value.headers
     return refused.value.status, answer["Avatar-Relay-Problem"], answer["Retry-After"]
 
@@ -48,47 +48,47 @@ async def refusal(b: GatewayRig, **headers: str) -> tuple[int, str, str]:
 # --- how many ------------------------------------------------------------------------------------
 
 
-async def test_a_gateway_is_full(bench, eventually) -> None:
+async def test_a_gateway_is_full(open_rig, eventually) -> None:
     """503 until somebody leaves."""
-    async with bench(max_viewers=2) as b, harmless(b, "gateway"):
-        socket = await b.connect()
-        assert await refusal(b) == (503, "gateway-full", "5")
+    async with open_rig(max_viewers=2) as rig, harmless(rig, "gateway"):
+        socket = await rig.connect()
+        assert await refusal(rig) == (503, "gateway-full", "5")
 
         await socket.close()
-        await eventually(lambda: not b.service.hub or len(b.service.hub) == 1)
-        again = await b.connect()
+        await eventually(lambda: not rig.service.hub or len(rig.service.hub) == 1)
+        again = await rig.connect()
         await again.receive_bytes(timeout=5)
         await again.close()
 
 
-async def test_an_address_has_its_share(bench) -> None:
+async def test_an_address_has_its_share(open_rig) -> None:
     """429; other addresses continue."""
-    async with bench(max_address_viewers=1, trusted_proxies=1) as b, harmless(b, "address"):
-        alice = await b.connect(headers=bearer(b, ALICE))
-        assert await refusal(b, **ALICE) == (429, "too-many-connections", "5")
-        bob = await b.connect(headers=bearer(b, BOB))
+    async with open_rig(max_address_viewers=1, trusted_proxies=1) as rig, harmless(rig, "address"):
+        alice = await rig.connect(headers=bearer(rig, ALICE))
+        assert await refusal(rig, **ALICE) == (429, "too-many-connections", "5")
+        bob = await rig.connect(headers=bearer(rig, BOB))
         await asyncio.gather(alice.close(), bob.close())
 
 
-async def test_an_address_cannot_be_invented(bench) -> None:
+async def test_an_address_cannot_be_invented(open_rig) -> None:
     """Without a trusted proxy the header counts for nothing, and before our proxy's entry, neither."""
-    async with bench(max_address_viewers=1) as b, harmless(b, "address"):
-        assert (await refusal(b, **BOB))[:2] == (429, "too-many-connections")
-    async with bench(max_address_viewers=1, trusted_proxies=1) as b, harmless(b, "address"):
-        alice = await b.connect(headers=bearer(b, ALICE))
+    async with open_rig(max_address_viewers=1) as rig, harmless(rig, "address"):
+        assert (await refusal(rig, **BOB))[:2] == (429, "too-many-connections")
+    async with open_rig(max_address_viewers=1, trusted_proxies=1) as rig, harmless(rig, "address"):
+        alice = await rig.connect(headers=bearer(rig, ALICE))
         invented = {"X-Forwarded-For": "198.51.100.7, 203.0.113.1"}
-        assert (await refusal(b, **invented))[:2] == (429, "too-many-connections")
+        assert (await refusal(rig, **invented))[:2] == (429, "too-many-connections")
         await alice.close()
 
 
-async def test_balancers_that_write_ports(bench) -> None:
+async def test_balancers_that_write_ports(open_rig) -> None:
     """Each client counts for itself, although its entry has a port."""
-    async with bench(trusted_proxies=1, max_address_viewers=1) as b, AsyncExitStack() as stack:
+    async with open_rig(trusted_proxies=1, max_address_viewers=1) as rig, AsyncExitStack() as stack:
         for entry in ("203.0.113.7:51234", "203.0.113.8:51234", "[2001:db8::1]:443", "[2001:db9::1]:443"):
-            headers = bearer(b, {"X-Forwarded-For": f"invented, {entry}"})
-            await stack.enter_async_context(await b.connect(headers=headers))
-        headers = bearer(b, {"X-Forwarded-For": "203.0.113.7:9"})
-        assert await b.refused(headers=headers) == (429, "too-many-connections")
+            headers = bearer(rig, {"X-Forwarded-For": f"invented, {entry}"})
+            await stack.enter_async_context(await rig.connect(headers=headers))
+        headers = bearer(rig, {"X-Forwarded-For": "203.0.113.7:9"})
+        assert await rig.refused(headers=headers) == (429, "too-many-connections")
 
 
 @pytest.mark.parametrize(
@@ -102,62 +102,66 @@ async def test_balancers_that_write_ports(bench) -> None:
     ],
 )
 async def test_a_proxy_that_is_configured_wrongly_is_logged(
-    bench, proxies: int, header: str | None, forwarding: str, warning: str
+    open_rig, proxies: int, header: str | None, forwarding: str, warning: str
 ) -> None:
     """Counted each time, and logged once: all viewers share one limit then."""
     counted = metric(FORWARDED, forwarding=forwarding)
-    async with bench(trusted_proxies=proxies) as b:
+    async with open_rig(trusted_proxies=proxies) as rig:
         with capture_logs() as lines:
             for _ in range(3):
-                await b.refused(headers={"X-Forwarded-For": header} if header else {})
+                await rig.refused(headers={"X-Forwarded-For": header} if header else {})
         refusal = [line["event"] for line in lines if "X-Forwarded-For" in line["event"]]
         assert len(refusal) == bool(warning)
         assert all(warning in event for event in refusal)
         assert metric(FORWARDED, forwarding=forwarding) == counted + 3
 
 
-async def test_a_conversation_has_its_share(bench) -> None:
+async def test_a_conversation_has_its_share(open_rig) -> None:
     """503: another gateway may have room."""
-    async with bench(max_conversation_viewers=1) as b, harmless(b, "conversation"):
-        assert await refusal(b) == (503, "conversation-full", "5")
+    async with open_rig(max_conversation_viewers=1) as rig, harmless(rig, "conversation"):
+        assert await refusal(rig) == (503, "conversation-full", "5")
 
 
-async def test_refusals_take_no_place(bench) -> None:
+async def test_refusals_take_no_place(open_rig) -> None:
     """Whatever is refused, and whenever it leaves, gives back what it held."""
-    async with bench(max_viewers=2, max_conversation_viewers=2) as b, b.viewer():
+    async with open_rig(max_viewers=2, max_conversation_viewers=2) as rig, rig.viewer():
         for _ in range(5):
-            assert await b.refused(headers={"Authorization": "Bearer garbage"}) == (401, "unauthorized")
-            assert await b.refused("garbage") == (400, "bad-position")
-            async with await b.connect() as socket:
+            assert await rig.refused(headers={"Authorization": "Bearer garbage"}) == (401, "unauthorized")
+            assert await rig.refused("garbage") == (400, "bad-position")
+            async with await rig.connect() as socket:
                 await socket.receive_bytes(timeout=5)
 
 
 # --- how often -----------------------------------------------------------------------------------
 
 
-async def test_requests_per_address(bench) -> None:
+async def test_requests_per_address(open_rig) -> None:
     """429 when they come too fast, whatever they are; other addresses continue."""
     settings = {"requests_per_s": 0.01, "requests_burst": 3, "trusted_proxies": 1}
-    async with bench(**settings) as b, harmless(b, "requests", 2):
-        plain = b.url.replace("ws", "http") + b.path
+    async with open_rig(**settings) as rig, harmless(rig, "requests", 2):
+        plain = rig.url.replace("ws", "http") + rig.path
         for _ in range(3):
-            assert await b.refused(headers={**ALICE, "Authorization": "Bearer guess"}) == (
+            assert await rig.refused(headers={**ALICE, "Authorization": "Bearer guess"}) == (
                 401,
                 "unauthorized",
             )
-        status, problem, retry_s = await refusal(b, **ALICE)
+        status, problem, retry_s = await refusal(rig, **ALICE)
         assert (status, problem) == (429, "rate-limited")
         assert 1 <= int(retry_s) <= 100
-        async with b.http.get(plain, headers=ALICE) as response:
+        async with rig.http.get(plain, headers=ALICE) as response:
             assert (response.status, response.content_type) == (429, "application/problem+json")
-        async with b.http.get(plain, headers=BOB) as response:
+        async with rig.http.get(plain, headers=BOB) as response:
             assert response.status == 426
 
 
-async def test_viewers_come_back_after_a_refusal(bench) -> None:
+async def test_viewers_come_back_after_a_refusal(open_rig) -> None:
     """The client of the relay waits as advised, and gets in."""
-    async with bench(requests_per_s=50, requests_burst=1) as b, b.viewer() as first, b.viewer() as second:
-        await b.turn(1)
+    async with (
+        open_rig(requests_per_s=50, requests_burst=1) as rig,
+        rig.viewer() as first,
+        rig.viewer() as second,
+    ):
+        await rig.turn(1)
         for viewer in (first, second):
             assert seqs(await collect(viewer, 8)) == list(range(1, 9))
 
@@ -166,11 +170,11 @@ async def test_viewers_come_back_after_a_refusal(bench) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /v1/conversations/x/stream HTTP/1.1\r\nHost: x\r\n"])
-async def test_a_request_that_never_ends(bench, sent: bytes) -> None:
+async def test_a_request_that_never_ends(open_rig, sent: bytes) -> None:
     """Silence, or a header that trickles in byte by byte, holds a connection for so long and no longer."""
-    async with bench(port={"header_s": 0.3}) as b, harmless(b, "requests", 0), asyncio.timeout(10):
+    async with open_rig(port={"header_s": 0.3}) as rig, harmless(rig, "requests", 0), asyncio.timeout(10):
         unfinished = metric(UNFINISHED)
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(b.url.rpartition(":")[2]))
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(rig.url.rpartition(":")[2]))
         writer.write(sent)
         await first_of(cut=_cut(reader), trickle=_trickle(writer, b"x" if sent else b""))
         writer.close()
@@ -189,22 +193,22 @@ async def _trickle(writer: asyncio.StreamWriter, byte: bytes) -> None:
         await asyncio.sleep(0.02)
 
 
-async def test_a_request_in_time_is_not_cut(bench, eventually) -> None:
+async def test_a_request_in_time_is_not_cut(open_rig, eventually) -> None:
     """The limit ends with the header: sockets live on."""
-    async with bench(port={"header_s": 0.2, "keepalive_s": 0.2}) as b, await b.connect() as socket:
+    async with open_rig(port={"header_s": 0.2, "keepalive_s": 0.2}) as rig, await rig.connect() as socket:
         loop = asyncio.get_running_loop()
         until = loop.time() + 0.6
         await eventually(lambda: loop.time() > until)
-        await b.turn(1)
+        await rig.turn(1)
         for _ in range(9):
             await socket.receive_bytes(timeout=5)
 
 
-async def test_a_viewer_that_is_silent(bench, eventually) -> None:
+async def test_a_viewer_that_is_silent(open_rig, eventually) -> None:
     """Who answers no ping is gone."""
-    async with bench(heartbeat_s=0.2) as b, harmless(b, "idle"):
+    async with open_rig(heartbeat_s=0.2) as rig, harmless(rig, "idle"):
         counted = metric(LIMITED, limit="idle")
-        socket = await b.connect(autoping=False)
+        socket = await rig.connect(autoping=False)
         await eventually(lambda: metric(LIMITED, limit="idle") > counted)
         assert await closed_with(socket) == ABNORMAL.code
 
@@ -212,12 +216,12 @@ async def test_a_viewer_that_is_silent(bench, eventually) -> None:
 # --- how much ------------------------------------------------------------------------------------
 
 
-async def test_the_size_of_a_message(bench) -> None:
+async def test_the_size_of_a_message(open_rig) -> None:
     """1009."""
     async with (
-        bench(gateway_max_message_bytes=1024) as b,
-        harmless(b, "message_size"),
-        await b.connect() as socket,
+        open_rig(gateway_max_message_bytes=1024) as rig,
+        harmless(rig, "message_size"),
+        await rig.connect() as socket,
     ):
         await socket.send_bytes(b"x" * 2000)
         assert await closed_with(socket) == TOO_BIG.code
@@ -233,9 +237,13 @@ async def test_the_size_of_a_message(bench) -> None:
     ],
     ids=["messages", "pings", "pongs", "bytes"],
 )
-async def test_the_rate_of_messages(bench, limit: str, settings: dict[str, Any], send: Any) -> None:
+async def test_the_rate_of_messages(open_rig, limit: str, settings: dict[str, Any], send: Any) -> None:
     """4201 after the burst, which is five seconds' worth."""
-    async with bench(**settings, bad_messages=100) as b, harmless(b, limit), await b.connect() as socket:
+    async with (
+        open_rig(**settings, bad_messages=100) as rig,
+        harmless(rig, limit),
+        await rig.connect() as socket,
+    ):
         for _ in range(10):
             await send(socket)
         assert await closed_with(socket) == RATE_LIMITED.code
@@ -247,15 +255,15 @@ BEGIN_OF_A_MESSAGE = b"\x01\x80key!"
 
 @pytest.mark.parametrize("frame", [EMPTY_FRAGMENT, PING, EMPTY_PONG])
 @pytest.mark.parametrize("early", [False, True])
-async def test_frames_that_are_no_messages(bench, frame: bytes, *, early: bool) -> None:
+async def test_frames_that_are_no_messages(open_rig, frame: bytes, *, early: bool) -> None:
     """Fragments and control frames count as they come, also those that come with the upgrade request.
 
     No more of them is parsed than may come at once: the limit stands before the parser.
     """
-    async with bench(messages_per_s=50, message_burst_s=2) as b, harmless(b, "messages"):
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(b.url.rpartition(":")[2]))
+    async with open_rig(messages_per_s=50, message_burst_s=2) as rig, harmless(rig, "messages"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(rig.url.rpartition(":")[2]))
         flood = BEGIN_OF_A_MESSAGE + frame * 40_000
-        writer.write(upgrade_request(b) + (flood if early else b""))
+        writer.write(upgrade_request(rig) + (flood if early else b""))
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101")
         if not early:
@@ -270,18 +278,18 @@ async def test_frames_that_are_no_messages(bench, frame: bytes, *, early: bool) 
         writer.close()
 
 
-def upgrade_request(b: GatewayRig) -> bytes:
+def upgrade_request(rig: GatewayRig) -> bytes:
     lines = [
-        f"GET {b.path} HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: websocket",
+        f"GET {rig.path} HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: websocket",
         "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-        f"Authorization: Bearer {b.token()}",
+        f"Authorization: Bearer {rig.token()}",
     ]  # fmt: skip
     return "\r\n".join((*lines, "", "")).encode()
 
 
-async def test_fragments_within_the_limit(bench) -> None:
+async def test_fragments_within_the_limit(open_rig) -> None:
     """A message in pieces is a message: slices of the server cut nothing."""
-    async with bench() as b, await b.connect() as socket:
+    async with open_rig() as rig, await rig.connect() as socket:
         pieces = [b'{"type":"ping",', b'"id":"', *[b"x"] * 50, b'"}']
         for index, piece in enumerate(pieces):
             first, last = index == 0, index == len(pieces) - 1
@@ -295,9 +303,9 @@ async def test_fragments_within_the_limit(bench) -> None:
                     break
 
 
-async def test_a_voice_is_within_the_defaults(bench) -> None:
+async def test_a_voice_is_within_the_defaults(open_rig) -> None:
     """Microphone audio as fast as people speak, and somewhat faster, is no flood."""
-    async with bench() as b, await b.connect() as socket:
+    async with open_rig() as rig, await rig.connect() as socket:
         for number in range(500):
             await socket.send_json({"type": "ping", "id": str(number)})
         for _ in range(501):  # hello and pongs
@@ -315,36 +323,36 @@ async def closed_with(socket: aiohttp.ClientWebSocketResponse) -> int | None:
 # --- from where ----------------------------------------------------------------------------------
 
 
-def page(b: GatewayRig, **headers: str) -> dict[str, Any]:
+def page(rig: GatewayRig, **headers: str) -> dict[str, Any]:
     """What a page's socket brings: its token is a subprotocol."""
-    return {"headers": headers, "protocols": ("avatar-relay.v1", f"avatar-relay.token.{b.token()}")}
+    return {"headers": headers, "protocols": ("avatar-relay.v1", f"avatar-relay.token.{rig.token()}")}
 
 
 @pytest.mark.parametrize("origins", ["", "https://app.example"])
-async def test_pages_of_other_origins(bench, origins: str) -> None:
+async def test_pages_of_other_origins(open_rig, origins: str) -> None:
     """A page of another origin cannot use a viewer's browser; the default lets no page in."""
     others = ("https://evil.example", "null", "https://app.example.evil.example", "file://")
-    async with bench(origins=origins) as b, harmless(b, "origin", 2 * len(others)):
+    async with open_rig(origins=origins) as rig, harmless(rig, "origin", 2 * len(others)):
         for origin in others:
-            assert await b.refused(headers={"Origin": origin}) == (403, "forbidden")
-            async with await b.connect(**page(b, Origin=origin)) as socket:
+            assert await rig.refused(headers={"Origin": origin}) == (403, "forbidden")
+            async with await rig.connect(**page(rig, Origin=origin)) as socket:
                 assert await closed_with(socket) == 4403
 
 
 @pytest.mark.parametrize("origins", ["https://app.example", "https://a.example, https://APP.example/", "*"])
-async def test_pages_that_may(bench, origins: str) -> None:
+async def test_pages_that_may(open_rig, origins: str) -> None:
     """Those listed, or any."""
     async with (
-        bench(origins=origins) as b,
-        await b.connect(**page(b, Origin="https://app.example")) as socket,
+        open_rig(origins=origins) as rig,
+        await rig.connect(**page(rig, Origin="https://app.example")) as socket,
     ):
         await socket.receive_bytes(timeout=5)
 
 
 @pytest.mark.parametrize("origin", ["https://gateway.example", "http://gateway.example", "null"])
-async def test_apps_with_a_token_in_a_header(bench, origin: str) -> None:
+async def test_apps_with_a_token_in_a_header(open_rig, origin: str) -> None:
     """No page can send one, and apps cannot help the origins that their frameworks send."""
-    async with bench() as b, await b.connect(headers=bearer(b, {"Origin": origin})) as socket:
+    async with open_rig() as rig, await rig.connect(headers=bearer(rig, {"Origin": origin})) as socket:
         await socket.receive_bytes(timeout=5)
 
 
@@ -358,10 +366,10 @@ async def test_apps_with_a_token_in_a_header(bench, origin: str) -> None:
     ],
 )
 async def test_pages_of_the_gateways_own_host(
-    bench, proxies: int, headers: dict[str, str], *, allowed: bool
+    open_rig, proxies: int, headers: dict[str, str], *, allowed: bool
 ) -> None:
     """As the client, or a proxy that is trusted, calls it."""
-    async with bench(trusted_proxies=proxies) as b, await b.connect(**page(b, **headers)) as socket:
+    async with open_rig(trusted_proxies=proxies) as rig, await rig.connect(**page(rig, **headers)) as socket:
         if allowed:
             await socket.receive_bytes(timeout=5)
         else:

@@ -15,13 +15,13 @@ async def test_a_table_on_a_terminal(open_store, no_blocking) -> None:
     no_blocking.deactivate()  # the table is drawn by a thread that shares a lock with the loop
     screen = StringIO()
     console = Console(file=screen, force_terminal=True, width=200, height=60)
-    async with open_store() as store, open_gateways(store) as b:
-        await b.turn(1, frames=2)
-        b.publish(events.ConversationEnded("deleted"))
-        await b.writer.drained()
-        await b.store.client.execute("HSET", b.keys.meta, "state", "ended")
+    async with open_store() as store, open_gateways(store) as rig:
+        await rig.turn(1, frames=2)
+        rig.publish(events.ConversationEnded("deleted"))
+        await rig.writer.drained()
+        await rig.store.client.execute("HSET", rig.keys.meta, "state", "ended")
         await run_tail(
-            b.keys.id, gateway=b.urls[0], token=b.token(), control="", start=f"{b.generation}-1",
+            rig.keys.id, gateway=rig.urls[0], token=rig.token(), control="", start=f"{rig.generation}-1",
             console=console,
         )  # fmt: skip
 
@@ -33,9 +33,9 @@ async def test_a_table_on_a_terminal(open_store, no_blocking) -> None:
 
 async def test_a_conversation_that_is_not_there(open_store) -> None:
     """The gateway's reason is the error's text."""
-    async with open_store() as store, open_gateways(store) as b:
+    async with open_store() as store, open_gateways(store) as rig:
         with pytest.raises(TailError, match="unknown-conversation"):
             await run_tail(
-                "unknown", gateway=b.urls[0], token=b.token(conversation="unknown"), control="", start="last",
-                console=Console(file=StringIO()),
+                "unknown", gateway=rig.urls[0], token=rig.token(conversation="unknown"), control="",
+                start="last", console=Console(file=StringIO()),
             )  # fmt: skip

@@ -52,24 +52,24 @@ async def until_ended(socket) -> list[audio_socket.ToSpeaker]:
         (struct.pack("!H", 4400), "ended"),
     ],
 )
-async def test_closes_that_end_the_turn(bench, frame: bytes, state: str) -> None:
+async def test_closes_that_end_the_turn(open_rig, frame: bytes, state: str) -> None:
     """Without a code, as `close()` of many languages is, and with one after which nobody comes back."""
-    async with bench() as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
             await socket.send_bytes(PCM)
-            await b.answers(socket, 2)
+            await rig.answers(socket, 2)
             await socket._writer.send_frame(frame, WSMsgType.CLOSE)
-            await b.no_speakers()
+            await rig.no_speakers()
 
-        assert await b.input(conversation) == (1, 2000, state)
+        assert await rig.input(conversation) == (1, 2000, state)
 
 
-async def test_eight_bad_messages_end_the_turn(bench) -> None:
+async def test_eight_bad_messages_end_the_turn(open_rig) -> None:
     """It is over with what was spoken, not when its silence is too long."""
-    async with bench() as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
             await socket.send_bytes(PCM)
             for _ in range(8):
                 await socket.send_str("{}")
@@ -77,58 +77,58 @@ async def test_eight_bad_messages_end_the_turn(bench) -> None:
                 pass
             assert socket.close_code == 4400
 
-        assert await b.input(conversation) == (1, 2000, "ended")
+        assert await rig.input(conversation) == (1, 2000, "ended")
 
 
 # --- waiting for room -------------------------------------------------------------------------------------
 
 
-async def fill(b, conversation: str) -> None:
+async def fill(rig, conversation: str) -> None:
     """Leave no room in the uplink."""
-    keys = b.store.keys.conversation(conversation)
+    keys = rig.store.keys.conversation(conversation)
     for _ in range(64):
-        await b.store.client.execute("XADD", keys.up, "*", "k", "text", "d", "waiting")
+        await rig.store.client.execute("XADD", keys.up, "*", "k", "text", "d", "waiting")
 
 
-async def make_room(b, conversation: str) -> None:
-    await b.store.client.execute("XTRIM", b.store.keys.conversation(conversation).up, "MAXLEN", 0)
+async def make_room(rig, conversation: str) -> None:
+    await rig.store.client.execute("XTRIM", rig.store.keys.conversation(conversation).up, "MAXLEN", 0)
 
 
-async def test_a_socket_whose_audio_waits_is_alive(bench) -> None:
+async def test_a_socket_whose_audio_waits_is_alive(open_rig) -> None:
     """Pings are answered while nobody takes what is in the uplink."""
-    async with bench(uplink_entries=64, uplink_wait_s=60) as b:
-        conversation = await b.create()
-        await fill(b, conversation)
-        async with b.socket(conversation, autoping=False) as socket:
+    async with open_rig(uplink_entries=64, uplink_wait_s=60) as rig:
+        conversation = await rig.create()
+        await fill(rig, conversation)
+        async with rig.socket(conversation, autoping=False) as socket:
             for number in range(20):
                 await socket.send_bytes(bytes(50_000))
                 await socket.ping(str(number).encode())
                 message = await socket.receive(timeout=5)
                 assert (message.type, message.data) == (WSMsgType.PONG, str(number).encode())
-            await make_room(b, conversation)
-        await b.no_speakers()
+            await make_room(rig, conversation)
+        await rig.no_speakers()
 
 
 @pytest.mark.parametrize("opened", [False, True])
-async def test_an_interrupt_overtakes_audio_that_waits(bench, opened: bool) -> None:  # noqa: FBT001
+async def test_an_interrupt_overtakes_audio_that_waits(open_rig, opened: bool) -> None:  # noqa: FBT001
     """It acts at once, also on a turn that could not open yet; what waited is never spoken."""
-    async with bench(uplink_entries=64, uplink_wait_s=60) as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
+    async with open_rig(uplink_entries=64, uplink_wait_s=60) as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
             if opened:
                 await socket.send_bytes(PCM)
-                assert await b.answers(socket, 2) == [Turn(1), Ack(1, 2000)]
-            await fill(b, conversation)
+                assert await rig.answers(socket, 2) == [Turn(1), Ack(1, 2000)]
+            await fill(rig, conversation)
             for _ in range(3):
                 await socket.send_bytes(PCM)
-                await b.say(socket, End())
-            await b.say(socket, Interrupt())
-            assert await b.answers(socket, 1) == [Interrupted(int(opened))]
+                await rig.send(socket, End())
+            await rig.send(socket, Interrupt())
+            assert await rig.answers(socket, 1) == [Interrupted(int(opened))]
 
-            await make_room(b, conversation)
+            await make_room(rig, conversation)
             await socket.send_bytes(PIECE)
-            assert await b.answers(socket, 2) == [Turn(1 + opened), Ack(1 + opened, 320)]
-        assert await b.audio(conversation) == {1 + opened: PIECE}
+            assert await rig.answers(socket, 2) == [Turn(1 + opened), Ack(1 + opened, 320)]
+        assert await rig.audio(conversation) == {1 + opened: PIECE}
         assert QUEUED_BYTES._value.get() == 0
 
 
@@ -150,137 +150,139 @@ async def test_a_queue_that_is_full_is_not_read() -> None:
 # --- silence ----------------------------------------------------------------------------------------------
 
 
-async def pass_time(b, conversation: str, seconds: int) -> None:
+async def pass_time(rig, conversation: str, seconds: int) -> None:
     """As if the speaker had last been heard so much earlier."""
-    meta = b.store.keys.conversation(conversation).meta
-    await b.store.client.execute("HINCRBY", meta, "in_at", -1000 * seconds)
+    meta = rig.store.keys.conversation(conversation).meta
+    await rig.store.client.execute("HINCRBY", meta, "in_at", -1000 * seconds)
 
 
 @pytest.mark.parametrize("hold", ['{"type":"hold"}', b""])
-async def test_a_silent_turn_is_held_open(bench, hold: str | bytes) -> None:
+async def test_a_silent_turn_is_held_open(open_rig, hold: str | bytes) -> None:
     """For twice as long as a turn may be silent; the owner is told, so that it waits, too."""
-    async with bench() as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
             await socket.send_bytes(PCM)
-            assert await b.answers(socket, 2) == [Turn(1), Ack(1, 2000)]
+            assert await rig.answers(socket, 2) == [Turn(1), Ack(1, 2000)]
             for _ in range(2):
-                await pass_time(b, conversation, 26)
+                await pass_time(rig, conversation, 26)
                 await (socket.send_str(hold) if isinstance(hold, str) else socket.send_bytes(hold))
-                assert await b.answers(socket, 1) == [Ack(1, 2000)]
-            await pass_time(b, conversation, 26)
+                assert await rig.answers(socket, 1) == [Ack(1, 2000)]
+            await pass_time(rig, conversation, 26)
             await socket.send_bytes(PIECE)
-            assert await b.answers(socket, 1) == [Ack(1, 2320)]
+            assert await rig.answers(socket, 1) == [Ack(1, 2320)]
 
-        assert await b.audio(conversation) == {1: PCM + PIECE}
-        assert (await b.up_entries(conversation)).count(uplink.SpeechChunk(1, 2000, b"")) == 2
+        assert await rig.audio(conversation) == {1: PCM + PIECE}
+        assert (await rig.up_entries(conversation)).count(uplink.SpeechChunk(1, 2000, b"")) == 2
 
 
-async def test_holding_is_bounded(bench) -> None:
+async def test_holding_is_bounded(open_rig) -> None:
     """So long after the last audio the turn is over, and that is told."""
-    async with bench(max_hold_s=60) as b:
-        conversation = await b.create()
-        keys = b.store.keys.conversation(conversation)
-        async with b.socket(conversation) as socket:
+    async with open_rig(max_hold_s=60) as rig:
+        conversation = await rig.create()
+        keys = rig.store.keys.conversation(conversation)
+        async with rig.socket(conversation) as socket:
             await socket.send_bytes(PCM)
-            await b.answers(socket, 2)
+            await rig.answers(socket, 2)
             for _ in range(2):
-                await pass_time(b, conversation, 26)
-                await b.say(socket, Hold())
-                assert await b.answers(socket, 1) == [Ack(1, 2000)]
-            offset, since = (await b.store.client.execute("HGET", keys.meta, "in_hold")).split()
-            await b.store.client.execute("HSET", keys.meta, "in_hold", f"{int(offset)} {int(since) - 36_000}")
-            await b.say(socket, Hold())
-            assert await b.answers(socket, 1) == [Interrupted(1)]
-        assert (await b.input(conversation))[2] == "cut"
+                await pass_time(rig, conversation, 26)
+                await rig.send(socket, Hold())
+                assert await rig.answers(socket, 1) == [Ack(1, 2000)]
+            offset, since = (await rig.store.client.execute("HGET", keys.meta, "in_hold")).split()
+            await rig.store.client.execute(
+                "HSET", keys.meta, "in_hold", f"{int(offset)} {int(since) - 36_000}"
+            )
+            await rig.send(socket, Hold())
+            assert await rig.answers(socket, 1) == [Interrupted(1)]
+        assert (await rig.input(conversation))[2] == "cut"
 
 
-async def test_audio_that_comes_too_late(bench) -> None:
+async def test_audio_that_comes_too_late(open_rig) -> None:
     """It is not thrown away without a word."""
-    async with bench(max_hold_s=0) as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
+    async with open_rig(max_hold_s=0) as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
             await socket.send_bytes(PCM)
-            await b.answers(socket, 2)
-            await pass_time(b, conversation, 1)
-            await b.say(socket, Hold())
-            interrupted, error = await b.answers(socket, 2)
+            await rig.answers(socket, 2)
+            await pass_time(rig, conversation, 1)
+            await rig.send(socket, Hold())
+            interrupted, error = await rig.answers(socket, 2)
             await socket.send_bytes(PCM)
-            await b.say(socket, Start())
+            await rig.send(socket, Start())
             await socket.send_bytes(PIECE)
-            assert await b.answers(socket, 2) == [Turn(2), Ack(2, 320)]
+            assert await rig.answers(socket, 2) == [Turn(2), Ack(2, 320)]
 
         assert (interrupted, error.code) == (Interrupted(1), "input-timeout")
 
 
-async def test_holds_without_a_turn_mean_nothing(bench) -> None:
+async def test_holds_without_a_turn_mean_nothing(open_rig) -> None:
     """Before the first turn, and between two."""
-    async with bench() as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
-            await b.say(socket, Hold())
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
+            await rig.send(socket, Hold())
             await socket.send_bytes(PCM)
-            await b.say(socket, End())
-            await b.say(socket, Hold())
-            assert await b.answers(socket, 3) == [Turn(1), Ack(1, 2000), Ended(1, 2000)]
+            await rig.send(socket, End())
+            await rig.send(socket, Hold())
+            assert await rig.answers(socket, 3) == [Turn(1), Ack(1, 2000), Ended(1, 2000)]
 
 
-async def test_holds_in_a_flood_append_nothing(bench) -> None:
+async def test_holds_in_a_flood_append_nothing(open_rig) -> None:
     """However often they come, the owner is told rarely."""
-    async with bench() as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
             await socket.send_bytes(PCM)
             for _ in range(200):
-                await b.say(socket, Hold())
-            assert await b.answers(socket, 202) == [Turn(1), *[Ack(1, 2000)] * 201]
-            assert len(await b.up_entries(conversation)) == 1
+                await rig.send(socket, Hold())
+            assert await rig.answers(socket, 202) == [Turn(1), *[Ack(1, 2000)] * 201]
+            assert len(await rig.up_entries(conversation)) == 1
 
 
 # --- tiny pieces ------------------------------------------------------------------------------------------
 
 
-async def test_tiny_pieces_are_joined(bench) -> None:
+async def test_tiny_pieces_are_joined(open_rig) -> None:
     """The first is in at once; 400 more of 10 ms become 40 entries of 100 ms, byte for byte the same."""
-    async with bench(uplink_entries=64, uplink_wait_s=0.1, audio_join_ms=1000) as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
+    async with open_rig(uplink_entries=64, uplink_wait_s=0.1, audio_join_ms=1000) as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
             await socket.send_bytes(PIECE)
-            assert await b.answers(socket, 2) == [Turn(1), Ack(1, 320)]
+            assert await rig.answers(socket, 2) == [Turn(1), Ack(1, 320)]
             for _ in range(400):
                 await socket.send_bytes(PIECE)
-            await b.acknowledged(socket, Ack(1, 401 * 320))
-            await b.say(socket, End())
+            await rig.acknowledged(socket, Ack(1, 401 * 320))
+            await rig.send(socket, End())
             assert (await until_ended(socket))[-1] == Ended(1, 401 * 320)
 
-        assert await b.audio(conversation) == {1: PIECE * 401}
-        assert len(await b.up_entries(conversation)) <= 42
+        assert await rig.audio(conversation) == {1: PIECE * 401}
+        assert len(await rig.up_entries(conversation)) <= 42
 
 
-async def test_a_tiny_piece_alone_is_not_kept(bench) -> None:
+async def test_a_tiny_piece_alone_is_not_kept(open_rig) -> None:
     """It waits for the next one only as long as the setting says."""
-    async with bench(audio_join_ms=10) as b, b.socket(await b.create()) as socket:
+    async with open_rig(audio_join_ms=10) as rig, rig.socket(await rig.create()) as socket:
         for count in range(1, 4):
             await socket.send_bytes(PIECE)
-            await b.acknowledged(socket, Ack(1, 320 * count)) if count > 1 else await b.answers(socket, 2)
+            await rig.acknowledged(socket, Ack(1, 320 * count)) if count > 1 else await rig.answers(socket, 2)
 
 
 # --- what is no PCM ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [1, 7, 44, 500, 100_000])
-async def test_a_wav_file_is_spoken_without_its_header(bench, size: int) -> None:
+async def test_a_wav_file_is_spoken_without_its_header(open_rig, size: int) -> None:
     """Wherever it is cut; also several behind each other, as some synthesisers send each sentence."""
     body = wav(PCM) + wav(PCM, size=0xFFFFFFFF)
-    async with bench() as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
             for piece in chunks(body, size):
                 await socket.send_bytes(piece)
-            await b.say(socket, End())
+            await rig.send(socket, End())
             await until_ended(socket)
 
-        assert await b.audio(conversation) == {1: PCM + PCM}
+        assert await rig.audio(conversation) == {1: PCM + PCM}
 
 
 @pytest.mark.parametrize(
@@ -295,42 +297,42 @@ async def test_a_wav_file_is_spoken_without_its_header(bench, size: int) -> None
         (wav(PCM).replace(b"RIFF", b"RIFX"), "big-endian"),
     ],
 )
-async def test_a_turn_that_is_no_pcm(bench, first: bytes, says: str) -> None:
+async def test_a_turn_that_is_no_pcm(open_rig, first: bytes, says: str) -> None:
     """Told by name; nothing of it is spoken, and what comes is thrown away until the next turn."""
-    async with bench() as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
             await socket.send_bytes(first)
             await socket.send_bytes(PCM)
-            await b.say(socket, End())
+            await rig.send(socket, End())
             await socket.send_bytes(PIECE)
-            error, *rest = await b.answers(socket, 3)
+            error, *rest = await rig.answers(socket, 3)
 
         assert (error.code, error.retryable) == ("unsupported-audio", False)
         assert says in error.message
         assert rest == [Turn(1), Ack(1, 320)]
-        assert await b.audio(conversation) == {1: PIECE}
+        assert await rig.audio(conversation) == {1: PIECE}
 
 
-async def test_a_header_in_the_middle_of_pcm(bench) -> None:
+async def test_a_header_in_the_middle_of_pcm(open_rig) -> None:
     """The turn ends before it: a click in somebody's ear is worse than silence."""
-    async with bench() as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
             await socket.send_bytes(PCM)
-            await b.answers(socket, 2)
+            await rig.answers(socket, 2)
             await socket.send_bytes(wav(PCM))
-            error, ended = await b.answers(socket, 2)
+            error, ended = await rig.answers(socket, 2)
 
         assert (error.code, ended) == ("unsupported-audio", Ended(1, 2000))
-        assert await b.audio(conversation) == {1: PCM}
+        assert await rig.audio(conversation) == {1: PCM}
 
 
-async def test_a_wav_file_that_is_cut_short(bench) -> None:
+async def test_a_wav_file_that_is_cut_short(open_rig) -> None:
     """What came of it is spoken, and its end is told."""
-    async with bench() as b, b.socket(await b.create()) as socket:
+    async with open_rig() as rig, rig.socket(await rig.create()) as socket:
         await socket.send_bytes(wav(PCM, size=16_000))
-        await b.say(socket, End())
+        await rig.send(socket, End())
         _, _, error, ended = await until_ended(socket)
 
     assert "declares 16000 bytes and has 2000" in error.message
@@ -345,70 +347,70 @@ async def test_a_wav_file_that_is_cut_short(bench) -> None:
         '{"type":"start","channels":2}',
     ],
 )
-async def test_a_start_with_another_format(bench, text: str) -> None:
+async def test_a_start_with_another_format(open_rig, text: str) -> None:
     """Refused, and its audio with it: at a wrong rate it would be heard."""
-    async with bench() as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
             await socket.send_str(text)
             await socket.send_bytes(PCM)
             await socket.send_str('{"type":"start","sample_rate":16000.0,"channels":1}')
             await socket.send_bytes(PIECE)
-            error, *rest = await b.answers(socket, 3)
+            error, *rest = await rig.answers(socket, 3)
 
         assert isinstance(error, Error)
         assert (error.code, rest) == ("unsupported-audio", [Turn(1), Ack(1, 320)])
-        assert await b.audio(conversation) == {1: PIECE}
+        assert await rig.audio(conversation) == {1: PIECE}
 
 
-async def test_whole_numbers_written_as_fractions(bench) -> None:
+async def test_whole_numbers_written_as_fractions(open_rig) -> None:
     """Some languages have no integers: 1.0 names turn 1, 1.5 none."""
-    async with bench() as b:
-        conversation = await b.create()
-        await b.speak(conversation, PCM)
-        async with b.socket(conversation) as socket:
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        await rig.speak(conversation, PCM)
+        async with rig.socket(conversation) as socket:
             await socket.send_str('{"type":"start","turn":1.0}')
             await socket.send_str('{"type":"start","turn":1.5}')
-            ended, error = await b.answers(socket, 2)
+            ended, error = await rig.answers(socket, 2)
 
     assert ended == Ended(1, 2000)
     assert isinstance(error, Error)
     assert error.code == "bad-message"
 
 
-async def test_a_turn_gone_on_with_may_begin_with_anything(bench) -> None:
+async def test_a_turn_gone_on_with_may_begin_with_anything(open_rig) -> None:
     """What follows an ack is PCM, whatever it looks like: the beginning was looked at before."""
     later = b"OggS\0\1" + PCM
-    async with bench() as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
-            await b.say(socket, Start(key="k"))
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
+            await rig.send(socket, Start(key="k"))
             await socket.send_bytes(PCM)
-            await b.answers(socket, 3)
+            await rig.answers(socket, 3)
             await socket.close(code=1001)
-        async with b.socket(conversation) as socket:
-            await b.say(socket, Start(key="k"))
+        async with rig.socket(conversation) as socket:
+            await rig.send(socket, Start(key="k"))
             await socket.send_bytes(later)
-            assert await b.answers(socket, 2) == [Ack(1, 2000), Ack(1, 2000 + len(later))]
+            assert await rig.answers(socket, 2) == [Ack(1, 2000), Ack(1, 2000 + len(later))]
 
-        assert all(isinstance(entry, uplink.SpeechChunk) for entry in await b.up_entries(conversation))
+        assert all(isinstance(entry, uplink.SpeechChunk) for entry in await rig.up_entries(conversation))
 
 
 # --- how many there may be -------------------------------------------------------------------------------
 
 
-async def test_more_speakers_than_a_process_serves(bench) -> None:
+async def test_more_speakers_than_a_process_serves(open_rig) -> None:
     """A further audio socket is refused before its upgrade, and finds room when another has closed."""
-    async with bench(max_speakers=1) as b:
-        conversation = await b.create()
-        async with b.socket(conversation):
+    async with open_rig(max_speakers=1) as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation):
             with pytest.raises(WSServerHandshakeError) as refusal:
-                async with b.socket(conversation):
+                async with rig.socket(conversation):
                     pass
         assert refusal.value.status == 503
         assert refusal.value.headers is not None
         assert refusal.value.headers["Retry-After"] == "1"
-        async with b.socket(conversation) as socket:
+        async with rig.socket(conversation) as socket:
             await socket.send_bytes(PCM)
             assert isinstance(audio_socket.decode_answer(await socket.receive_str(timeout=5)), Turn | Ack)
 
@@ -422,10 +424,10 @@ async def test_more_speakers_than_a_process_serves(bench) -> None:
         ({"Connection": "keep-alive"}, 400),
     ],
 )
-async def test_a_handshake_that_is_none(bench, changed: dict[str, str], status: int) -> None:
+async def test_a_handshake_that_is_none(open_rig, changed: dict[str, str], status: int) -> None:
     """Refused with a problem, as at gateways."""
-    async with bench() as b:
-        conversation = await b.create()
+    async with open_rig() as rig:
+        conversation = await rig.create()
         headers = {
             "Upgrade": "websocket",
             "Connection": "Upgrade",
@@ -433,5 +435,5 @@ async def test_a_handshake_that_is_none(bench, changed: dict[str, str], status: 
             "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
             **changed,
         }
-        found, problem, _ = await b.call("GET", f"/v1/conversations/{conversation}/audio", headers=headers)
+        found, problem, _ = await rig.call("GET", f"/v1/conversations/{conversation}/audio", headers=headers)
         assert (found, problem["status"]) == (status, status)

@@ -15,13 +15,13 @@ pytestmark = pytest.mark.lingers
 
 
 @asynccontextmanager
-async def request(b, path: str, *fields: str, key: bool = True):
+async def request(rig, path: str, *fields: str, key: bool = True):
     """A request whose body is sent by hand."""
-    address = urlsplit(b.url)
+    address = urlsplit(rig.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     head = [f"POST {path} HTTP/1.1", "Host: x", *fields]
     if key:
-        head.append(f"Authorization: {b.auth['Authorization']}")
+        head.append(f"Authorization: {rig.auth['Authorization']}")
     writer.write(("\r\n".join(head) + "\r\n\r\n").encode())
     try:
         yield reader, writer
@@ -48,14 +48,17 @@ async def until_held(size: int) -> None:
 
 
 @pytest.mark.parametrize("path", ["turns", "conversations", "tokens"])
-async def test_a_trickle_ends(bench, path: str) -> None:
+async def test_a_trickle_ends(open_rig, path: str) -> None:
     """A byte now and then keeps nothing open: 408 when the time for the whole body is over; counted."""
-    async with bench(body_timeout_s=0.5) as b:
-        conversation, before = await b.create(), REFUSED.labels("slow")._value.get()
+    async with open_rig(body_timeout_s=0.5) as rig:
+        conversation, before = await rig.create(), REFUSED.labels("slow")._value.get()
         target = {"turns": turns(conversation), "conversations": "/v1/conversations"}.get(
             path, f"/v1/conversations/{conversation}/tokens"
         )
-        async with request(b, target, "Content-Type: audio/pcm", "Content-Length: 60000") as (reader, writer):
+        async with request(rig, target, "Content-Type: audio/pcm", "Content-Length: 60000") as (
+            reader,
+            writer,
+        ):
 
             async def trickle() -> None:
                 while True:
@@ -69,18 +72,18 @@ async def test_a_trickle_ends(bench, path: str) -> None:
         assert (status, problem["type"]) == (408, "urn:avatar-relay:problem:request-timeout")
         assert REFUSED.labels("slow")._value.get() == before + 1
         await until_held(0)
-        assert (await b.speak(conversation, b"ab"))[0] == 202
+        assert (await rig.speak(conversation, b"ab"))[0] == 202
 
 
-async def test_bodies_of_all_senders_have_one_limit(bench) -> None:
+async def test_bodies_of_all_senders_have_one_limit(open_rig) -> None:
     """Halves of bodies whose rest never comes: the one that finds no room is refused, the others stay."""
-    async with bench(max_bodies_bytes=1_000_000) as b:
-        conversation = await b.create()
+    async with open_rig(max_bodies_bytes=1_000_000) as rig:
+        conversation = await rig.create()
         fields = ("Content-Type: audio/pcm", "Content-Length: 600000")
-        async with request(b, turns(conversation), *fields) as (first, first_writer):
+        async with request(rig, turns(conversation), *fields) as (first, first_writer):
             first_writer.write(bytes(599_000))
             await until_held(599_000)
-            async with request(b, turns(conversation), *fields) as (second, second_writer):
+            async with request(rig, turns(conversation), *fields) as (second, second_writer):
                 second_writer.write(bytes(599_000))
                 status, headers, problem = await answer(second)
             assert (status, problem["type"]) == (503, "urn:avatar-relay:problem:overloaded")
@@ -91,18 +94,18 @@ async def test_bodies_of_all_senders_have_one_limit(bench) -> None:
         await until_held(0)
 
 
-async def test_a_sender_that_leaves_frees_its_memory(bench) -> None:
+async def test_a_sender_that_leaves_frees_its_memory(open_rig) -> None:
     """Sixty times in the middle of a body."""
-    async with bench() as b:
-        conversation = await b.create()
+    async with open_rig() as rig:
+        conversation = await rig.create()
         for _ in range(60):
             async with request(
-                b, turns(conversation), "Content-Type: audio/pcm", "Content-Length: 80000"
+                rig, turns(conversation), "Content-Type: audio/pcm", "Content-Length: 80000"
             ) as (_, writer):
                 writer.write(bytes(70_000))
                 await writer.drain()
         await until_held(0)
-        assert (await b.speak(conversation, b"ab"))[0] == 202
+        assert (await rig.speak(conversation, b"ab"))[0] == 202
 
 
 @pytest.mark.parametrize(
@@ -116,35 +119,35 @@ async def test_a_sender_that_leaves_frees_its_memory(bench) -> None:
         (("Content-Type: audio/pcm",), True, "?barge_in=maybe", 422),
     ],
 )
-async def test_who_expects_to_go_on_is_told_no(bench, fields, key, path, status) -> None:
+async def test_who_expects_to_go_on_is_told_no(open_rig, fields, key, path, status) -> None:
     """Refused by the header alone: the body is never asked for, nor waited for."""
-    async with bench() as b:
-        target = turns(await b.create())
+    async with open_rig() as rig:
+        target = turns(await rig.create())
         target = path if path and path.startswith("/") else target + (path or "")
         expect = ("Expect: 100-continue", "Content-Length: 30000000")
-        async with request(b, target, *fields, *expect, key=key) as (reader, _):
+        async with request(rig, target, *fields, *expect, key=key) as (reader, _):
             assert (await answer(reader))[0] == status
 
 
-async def test_who_expects_to_go_on_and_may(bench) -> None:
+async def test_who_expects_to_go_on_and_may(open_rig) -> None:
     """100, then the answer."""
-    async with bench() as b:
+    async with open_rig() as rig:
         fields = ("Content-Type: audio/pcm", "Content-Length: 4", "Expect: 100-continue")
-        async with request(b, turns(await b.create()), *fields) as (reader, writer):
+        async with request(rig, turns(await rig.create()), *fields) as (reader, writer):
             assert (await answer(reader))[0] == 100
             writer.write(b"abcd")
             assert (await answer(reader))[0] == 202
 
 
-async def test_our_own_limit_can_be_told_from_a_proxys(bench) -> None:
+async def test_our_own_limit_can_be_told_from_a_proxys(open_rig) -> None:
     """413 as a problem, with the limit; also where the size is not announced."""
-    async with bench(max_turn_bytes=2048) as b:
-        conversation = await b.create()
+    async with open_rig(max_turn_bytes=2048) as rig:
+        conversation = await rig.create()
         for fields, body in (
             (("Content-Length: 5000",), b""),
             (("Transfer-Encoding: chunked",), b"1000\r\n" + bytes(4096) + b"\r\n"),
         ):
-            async with request(b, turns(conversation), "Content-Type: audio/pcm", *fields) as (
+            async with request(rig, turns(conversation), "Content-Type: audio/pcm", *fields) as (
                 reader,
                 writer,
             ):
@@ -155,9 +158,9 @@ async def test_our_own_limit_can_be_told_from_a_proxys(bench) -> None:
             assert headers["content-type"].startswith("application/problem+json")
 
 
-async def test_json_is_small(bench) -> None:
+async def test_json_is_small(open_rig) -> None:
     """What reads JSON takes 64 KiB, whatever a turn may have."""
-    async with bench() as b:
-        status, problem, _ = await b.call("POST", "/v1/conversations", data=b" " * 70_000)
+    async with open_rig() as rig:
+        status, problem, _ = await rig.call("POST", "/v1/conversations", data=b" " * 70_000)
 
     assert (status, problem["type"]) == (413, "urn:avatar-relay:problem:too-large")

@@ -102,12 +102,12 @@ def ends() -> list[float]:
 
 
 @pytest.mark.parametrize("seed", range(2))
-async def test_nobody_reads_what_is_not_theirs(bench, seed: int) -> None:
+async def test_nobody_reads_what_is_not_theirs(open_rig, seed: int) -> None:
     """Other backends ask for their conversations meanwhile, and get those and no others, always."""
-    async with bench() as b:
-        address = urlsplit(b.url)
-        target = await b.create(avatar_id="target")
-        foreign = Foreign(seed, address.netloc, b.key, target)
+    async with open_rig() as rig:
+        address = urlsplit(rig.url)
+        target = await rig.create(avatar_id="target")
+        foreign = Foreign(seed, address.netloc, rig.key, target)
         kinds: list[Callable[[], bytes]] = [
             foreign.create, foreign.speak, foreign.look, foreign.interrupt, foreign.socket,
         ]  # fmt: skip
@@ -115,9 +115,9 @@ async def test_nobody_reads_what_is_not_theirs(bench, seed: int) -> None:
         before = ends()
 
         async def read(number: int) -> int:
-            mine, reads = await b.create(avatar_id=f"mine-{number}"), 0
+            mine, reads = await rig.create(avatar_id=f"mine-{number}"), 0
             while not done.is_set():
-                status, body, _ = await b.call("GET", f"/v1/conversations/{mine}")
+                status, body, _ = await rig.call("GET", f"/v1/conversations/{mine}")
                 assert status == 200
                 assert (body["id"], body["avatar_id"]) == (mine, f"mine-{number}")
                 reads += 1

@@ -23,11 +23,11 @@ LEFT_OUT = {
 }
 
 
-async def test_it_is_served_to_everybody(bench) -> None:
+async def test_it_is_served_to_everybody(open_rig) -> None:
     """And every route is in it."""
-    async with bench(session_tokens=True, app_id="app", SPATIUS_API_KEY="vendor") as b:
-        b.auth = {}
-        status, document, _ = await b.call("GET", DOCUMENT_PATH)
+    async with open_rig(session_tokens=True, app_id="app", SPATIUS_API_KEY="vendor") as rig:
+        rig.auth = {}
+        status, document, _ = await rig.call("GET", DOCUMENT_PATH)
 
     assert (status, document["openapi"]) == (200, "3.1.0")
     assert {path: set(methods) for path, methods in document["paths"].items()} == {
@@ -47,25 +47,25 @@ async def test_it_is_served_to_everybody(bench) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_it_is_true(bench) -> None:
+async def test_it_is_true(open_rig) -> None:
     """Schemathesis' requests, valid and not, with a conversation that is there and without: no server
     error, no status or body that is not in the document.
     """
-    async with bench(key_requests_per_s=1e6, key_requests_burst=1_000_000) as b:
-        known = await b.create()
-        _, document, _ = await b.call("GET", DOCUMENT_PATH)
-        await asyncio.to_thread(probe_all, document, b.url, b.auth, known)
+    async with open_rig(key_requests_per_s=1e6, key_requests_burst=1_000_000) as rig:
+        known = await rig.create()
+        _, document, _ = await rig.call("GET", DOCUMENT_PATH)
+        await asyncio.to_thread(probe_all, document, rig.url, rig.auth, known)
 
 
-async def test_a_false_document_is_noticed(bench) -> None:
+async def test_a_false_document_is_noticed(open_rig) -> None:
     """The probe is one: a status that is not in the document fails."""
-    async with bench() as b:
-        _, document, _ = await b.call("GET", DOCUMENT_PATH)
+    async with open_rig() as rig:
+        _, document, _ = await rig.call("GET", DOCUMENT_PATH)
         paths = document["paths"]
         document["paths"] = {path: {"get": paths[path]["get"]} for path in ("/v1/conversations/{id}",)}
         del document["paths"]["/v1/conversations/{id}"]["get"]["responses"]["404"]
         with pytest.raises(FailureGroup, match="Undocumented status code"):
-            await asyncio.to_thread(probe_all, document, b.url, b.auth, "x")
+            await asyncio.to_thread(probe_all, document, rig.url, rig.auth, "x")
 
 
 def probe_all(document: dict[str, Any], url: str, auth: dict[str, str], known: str) -> None:

@@ -25,30 +25,30 @@ def a_wav(pcm: bytes, *, rate: int = 16000, channels: int = 1) -> bytes:
     return file.getvalue()
 
 
-async def test_a_wav_is_a_turn(bench) -> None:
+async def test_a_wav_is_a_turn(open_rig) -> None:
     """Cut into frames' worth, numbered, its samples untouched."""
-    async with bench() as b:
-        conversation = await b.create()
+    async with open_rig() as rig:
+        conversation = await rig.create()
         pcm = bytes(range(256)) * 50
 
-        status, answer = await b.speak(conversation, a_wav(pcm), "audio/wav")
+        status, answer = await rig.speak(conversation, a_wav(pcm), "audio/wav")
 
         assert (status, answer) == (202, {"turn": 1, "audio_bytes": len(pcm), "audio_ms": 400})
-        speech = await b.up_entries(conversation)
+        speech = await rig.up_entries(conversation)
         assert b"".join(chunk.pcm for chunk in speech) == pcm
         assert [len(chunk.pcm) for chunk in speech] == [3200] * 4
         assert [chunk.end for chunk in speech] == [False, False, False, True]
 
 
-async def test_turns_are_numbered(bench) -> None:
+async def test_turns_are_numbered(open_rig) -> None:
     """One after the other; barging in is passed on."""
-    async with bench() as b:
-        conversation = await b.create()
-        turns = [(await b.speak(conversation, b"\x00\x01"))[1]["turn"] for _ in range(3)]
-        await b.speak(conversation, b"\x00\x01", query="?barge_in=true")
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        turns = [(await rig.speak(conversation, b"\x00\x01"))[1]["turn"] for _ in range(3)]
+        await rig.speak(conversation, b"\x00\x01", query="?barge_in=true")
 
         assert turns == [1, 2, 3]
-        assert [chunk.barge_in for chunk in await b.up_entries(conversation)] == [False] * 3 + [True]
+        assert [chunk.barge_in for chunk in await rig.up_entries(conversation)] == [False] * 3 + [True]
 
 
 @pytest.mark.parametrize(
@@ -64,106 +64,106 @@ async def test_turns_are_numbered(bench) -> None:
         (b"\x00\x01", "text/plain", 415, "unsupported-media"),
     ],
 )
-async def test_bad_audio(bench, body: bytes, content_type: str, status: int, problem: str) -> None:
+async def test_bad_audio(open_rig, body: bytes, content_type: str, status: int, problem: str) -> None:
     """Refused before anything is spoken: no turn is opened for it."""
-    async with bench() as b:
-        conversation = await b.create()
-        got, answer = await b.speak(conversation, body, content_type)
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        got, answer = await rig.speak(conversation, body, content_type)
 
         assert (got, answer["type"]) == (status, f"urn:avatar-relay:problem:{problem}")
-        assert await b.up_entries(conversation) == []
-        assert (await b.speak(conversation, b"\x00\x01"))[1]["turn"] == 1
+        assert await rig.up_entries(conversation) == []
+        assert (await rig.speak(conversation, b"\x00\x01"))[1]["turn"] == 1
 
 
 @pytest.mark.lingers
-async def test_200_megabytes(bench) -> None:
+async def test_200_megabytes(open_rig) -> None:
     """Refused by its announced size without reading it, and by its real size when none is announced."""
 
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(200):
             yield bytes(2**20)
 
-    async with bench() as b:
-        conversation = await b.create()
-        status, answer = await b.speak(conversation, io.BytesIO(bytes(200 * 2**20)))
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        status, answer = await rig.speak(conversation, io.BytesIO(bytes(200 * 2**20)))
         assert (status, answer["type"]) == (413, "urn:avatar-relay:problem:too-large")
         try:
-            status, answer = await b.speak(conversation, endless())
+            status, answer = await rig.speak(conversation, endless())
         except aiohttp.ClientError:
             status = 413  # it hung up while we were still sending
         assert status == 413
-        assert await b.up_entries(conversation) == []
-        assert (await b.speak(conversation, b"\x00\x01"))[0] == 202
+        assert await rig.up_entries(conversation) == []
+        assert (await rig.speak(conversation, b"\x00\x01"))[0] == 202
 
 
-async def test_a_flag_that_is_none(bench) -> None:
+async def test_a_flag_that_is_none(open_rig) -> None:
     """?barge_in=perhaps."""
-    async with bench() as b:
-        status, answer = await b.speak(await b.create(), b"\x00\x01", query="?barge_in=perhaps")
+    async with open_rig() as rig:
+        status, answer = await rig.speak(await rig.create(), b"\x00\x01", query="?barge_in=perhaps")
 
         assert (status, answer["field"]) == (422, "barge_in")
 
 
-async def test_a_turn_while_another_is_spoken(bench) -> None:
+async def test_a_turn_while_another_is_spoken(open_rig) -> None:
     """409, with the turn in the way; barging in goes through."""
-    async with bench() as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
             await socket.send_bytes(b"\x00\x01")
             await socket.receive_str(timeout=5)
-            status, answer = await b.speak(conversation, b"\x00\x01")
+            status, answer = await rig.speak(conversation, b"\x00\x01")
             assert (status, answer["turn"]) == (409, 1)
-            assert (await b.speak(conversation, b"\x00\x01", query="?barge_in=true"))[1]["turn"] == 2
+            assert (await rig.speak(conversation, b"\x00\x01", query="?barge_in=true"))[1]["turn"] == 2
 
 
-async def test_a_queue_that_is_full(bench) -> None:
+async def test_a_queue_that_is_full(open_rig) -> None:
     """The turn waits for room, then is cancelled as a whole: no half turn is spoken."""
-    async with bench(uplink_entries=64, uplink_wait_s=0.2, audio_chunk_ms=10) as b:
-        conversation = await b.create()
-        status, answer, headers = await b.call(
+    async with open_rig(uplink_entries=64, uplink_wait_s=0.2, audio_chunk_ms=10) as rig:
+        conversation = await rig.create()
+        status, answer, headers = await rig.call(
             "POST", f"/v1/conversations/{conversation}/turns", data=bytes(320 * 100),
             headers={"Content-Type": "audio/pcm"},
         )  # fmt: skip
 
         assert (status, answer["type"]) == (503, "urn:avatar-relay:problem:uplink-full")
         assert headers["Retry-After"] == "5"
-        assert (await b.up_entries(conversation))[-1] == uplink.Interrupt(1, "uplink_full")
+        assert (await rig.up_entries(conversation))[-1] == uplink.Interrupt(1, "uplink_full")
 
 
-async def test_after_the_end(bench) -> None:
+async def test_after_the_end(open_rig) -> None:
     """A conversation that is closing takes no turn."""
-    async with bench() as b:
-        conversation = await b.create()
-        await b.call("DELETE", f"/v1/conversations/{conversation}")
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        await rig.call("DELETE", f"/v1/conversations/{conversation}")
 
-        assert (await b.speak(conversation, b"\x00\x01"))[0] == 410
-        assert (await b.call("POST", f"/v1/conversations/{conversation}/interrupt"))[0] == 410
+        assert (await rig.speak(conversation, b"\x00\x01"))[0] == 410
+        assert (await rig.call("POST", f"/v1/conversations/{conversation}/interrupt"))[0] == 410
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await b.socket(conversation)
+            await rig.socket(conversation)
         assert refused.value.status == 410
 
 
-async def test_interrupting(bench) -> None:
+async def test_interrupting(open_rig) -> None:
     """Every turn so far is meant."""
-    async with bench() as b:
-        conversation = await b.create()
-        await b.speak(conversation, b"\x00\x01")
-        status, answer, _ = await b.call("POST", f"/v1/conversations/{conversation}/interrupt")
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        await rig.speak(conversation, b"\x00\x01")
+        status, answer, _ = await rig.call("POST", f"/v1/conversations/{conversation}/interrupt")
 
         assert (status, answer) == (202, {"interrupted_upto": 1})
-        assert (await b.up_entries(conversation))[-1] == uplink.Interrupt(1, "backend")
+        assert (await rig.up_entries(conversation))[-1] == uplink.Interrupt(1, "backend")
 
 
-async def test_a_callers_trace_goes_with_the_turn(bench) -> None:
+async def test_a_callers_trace_goes_with_the_turn(open_rig) -> None:
     """W3C trace context, on the turn's first entry."""
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    async with bench() as b:
-        conversation = await b.create()
-        await b.call(
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        await rig.call(
             "POST", f"/v1/conversations/{conversation}/turns", data=bytes(6400),
             headers={"Content-Type": "audio/pcm", "traceparent": parent, "tracestate": "v=1"},
         )  # fmt: skip
-        first, second = await b.up_entries(conversation)
+        first, second = await rig.up_entries(conversation)
 
         assert first.traceparent.split("-")[1] == parent.split("-")[1]
         assert (first.tracestate, second.traceparent) == ("v=1", "")
@@ -172,135 +172,135 @@ async def test_a_callers_trace_goes_with_the_turn(bench) -> None:
 # --- idempotency keys ----------------------------------------------------------------------------
 
 
-async def test_a_key_is_one_turn(bench) -> None:
+async def test_a_key_is_one_turn(open_rig) -> None:
     """Posted again: the same answer, no second turn; another key, or none, is another turn."""
-    async with bench() as b:
-        conversation = await b.create()
+    async with open_rig() as rig:
+        conversation = await rig.create()
         pcm = bytes(range(256)) * 400
-        first = await b.speak(conversation, pcm, key="k")
+        first = await rig.speak(conversation, pcm, key="k")
         skipped = SKIPPED_BYTES._value.get()
 
-        assert [await b.speak(conversation, pcm, key="k") for _ in range(3)] == [first] * 3
+        assert [await rig.speak(conversation, pcm, key="k") for _ in range(3)] == [first] * 3
         assert SKIPPED_BYTES._value.get() - skipped == 3 * (len(pcm) - 3200 * CHUNKS_AT_ONCE), (
             "one piece told"
         )
-        assert (await b.speak(conversation, pcm, key="l"))[1]["turn"] == 2
-        assert (await b.speak(conversation, pcm))[1]["turn"] == 3
-        assert await b.speak(conversation, a_wav(pcm), "audio/wav", "?barge_in=true", key="k") == first
-        assert await b.audio(conversation) == {1: pcm, 2: pcm, 3: pcm}
+        assert (await rig.speak(conversation, pcm, key="l"))[1]["turn"] == 2
+        assert (await rig.speak(conversation, pcm))[1]["turn"] == 3
+        assert await rig.speak(conversation, a_wav(pcm), "audio/wav", "?barge_in=true", key="k") == first
+        assert await rig.audio(conversation) == {1: pcm, 2: pcm, 3: pcm}
 
 
-async def test_posted_at_once(bench) -> None:
+async def test_posted_at_once(open_rig) -> None:
     """Attempts that overlap help each other: one turn, each byte once."""
-    async with bench(audio_chunk_ms=10) as b:
-        conversation = await b.create()
+    async with open_rig(audio_chunk_ms=10) as rig:
+        conversation = await rig.create()
         pcm = bytes(index * index % 251 for index in range(320 * 60))
-        answers = await asyncio.gather(*(b.speak(conversation, pcm, key="k") for _ in range(5)))
+        answers = await asyncio.gather(*(rig.speak(conversation, pcm, key="k") for _ in range(5)))
 
         assert answers == [(202, {"turn": 1, "audio_bytes": len(pcm), "audio_ms": 600})] * 5
-        assert await b.audio(conversation) == {1: pcm}
-        assert [entry.end for entry in await b.up_entries(conversation)].count(True) == 1
+        assert await rig.audio(conversation) == {1: pcm}
+        assert [entry.end for entry in await rig.up_entries(conversation)].count(True) == 1
 
 
 @pytest.mark.parametrize("length", [2, 9_998, 10_002, 20_000])
-async def test_a_key_with_other_audio(bench, length: int) -> None:
+async def test_a_key_with_other_audio(open_rig, length: int) -> None:
     """422 with the turn that has it."""
-    async with bench() as b:
-        conversation = await b.create()
-        await b.speak(conversation, bytes(10_000), key="k")
-        status, answer = await b.speak(conversation, bytes(length), key="k")
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        await rig.speak(conversation, bytes(10_000), key="k")
+        status, answer = await rig.speak(conversation, bytes(length), key="k")
 
         assert (status, answer["type"]) == (422, "urn:avatar-relay:problem:idempotency-mismatch")
         assert answer["turn"] == 1
-        assert await b.audio(conversation) == {1: bytes(10_000)}
+        assert await rig.audio(conversation) == {1: bytes(10_000)}
 
 
 @pytest.mark.parametrize("key", ["", "a b", "k" * 129, "\u00e9"])
-async def test_a_key_that_is_none(bench, key: str) -> None:
+async def test_a_key_that_is_none(open_rig, key: str) -> None:
     """1 to 128 visible ASCII characters."""
-    async with bench() as b:
-        conversation = await b.create()
-        status, answer = await b.speak(conversation, b"\x00\x01", key=key)
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        status, answer = await rig.speak(conversation, b"\x00\x01", key=key)
 
         assert (status, answer["field"]) == (422, "Idempotency-Key")
-        assert (await b.speak(conversation, b"\x00\x01", key="k" * 128))[0] == 202
+        assert (await rig.speak(conversation, b"\x00\x01", key="k" * 128))[0] == 202
 
 
-async def test_a_cancelled_turn_posted_again(bench) -> None:
+async def test_a_cancelled_turn_posted_again(open_rig) -> None:
     """409: it is not spoken after all. A turn that was complete before stays accepted."""
-    async with bench(uplink_entries=64, uplink_wait_s=0.1, audio_chunk_ms=10) as b:
-        conversation = await b.create()
-        assert (await b.speak(conversation, bytes(320), key="complete"))[0] == 202
-        assert (await b.speak(conversation, bytes(320 * 100), key="half"))[0] == 503
-        await b.call("POST", f"/v1/conversations/{conversation}/interrupt")
-        status, answer = await b.speak(conversation, bytes(320 * 100), key="half")
+    async with open_rig(uplink_entries=64, uplink_wait_s=0.1, audio_chunk_ms=10) as rig:
+        conversation = await rig.create()
+        assert (await rig.speak(conversation, bytes(320), key="complete"))[0] == 202
+        assert (await rig.speak(conversation, bytes(320 * 100), key="half"))[0] == 503
+        await rig.call("POST", f"/v1/conversations/{conversation}/interrupt")
+        status, answer = await rig.speak(conversation, bytes(320 * 100), key="half")
 
         assert (status, answer["turn"]) == (409, 2)
-        assert (await b.speak(conversation, bytes(320), key="complete"))[1]["turn"] == 1
+        assert (await rig.speak(conversation, bytes(320), key="complete"))[1]["turn"] == 1
 
 
-async def test_a_full_queue_is_gone_on_with(bench) -> None:
+async def test_a_full_queue_is_gone_on_with(open_rig) -> None:
     """With a key nothing is cancelled: posting again says the rest."""
-    async with bench(uplink_entries=64, uplink_wait_s=0.1, audio_chunk_ms=10) as b:
-        conversation = await b.create()
+    async with open_rig(uplink_entries=64, uplink_wait_s=0.1, audio_chunk_ms=10) as rig:
+        conversation = await rig.create()
         pcm = bytes(index % 241 for index in range(320 * 100))
-        status, answer = await b.speak(conversation, pcm, key="k")
+        status, answer = await rig.speak(conversation, pcm, key="k")
         assert (status, answer["type"]) == (503, "urn:avatar-relay:problem:uplink-full")
-        heard = await b.audio(conversation)
-        await b.store.client.execute("XTRIM", b.store.keys.conversation(conversation).up, "MAXLEN", "0")
+        heard = await rig.audio(conversation)
+        await rig.store.client.execute("XTRIM", rig.store.keys.conversation(conversation).up, "MAXLEN", "0")
 
-        assert (await b.speak(conversation, pcm, key="k"))[1]["turn"] == 1
-        rest = [entry.pcm for entry in await b.up_entries(conversation)]
+        assert (await rig.speak(conversation, pcm, key="k"))[1]["turn"] == 1
+        rest = [entry.pcm for entry in await rig.up_entries(conversation)]
         assert heard[1] + b"".join(rest) == pcm
 
 
 @pytest.mark.lingers
-async def test_a_body_cut_in_the_middle(bench) -> None:
+async def test_a_body_cut_in_the_middle(open_rig) -> None:
     """Nothing of it is spoken; posted again it is, once."""
 
     async def cut() -> AsyncIterator[bytes]:
         yield bytes(1000)
         raise ConnectionError
 
-    async with bench() as b:
-        conversation = await b.create()
+    async with open_rig() as rig:
+        conversation = await rig.create()
         with pytest.raises((aiohttp.ClientError, ConnectionError)):
-            await b.speak(conversation, cut(), key="k")
-        assert await b.up_entries(conversation) == []
+            await rig.speak(conversation, cut(), key="k")
+        assert await rig.up_entries(conversation) == []
 
-        assert (await b.speak(conversation, bytes(4000), key="k"))[1]["turn"] == 1
-        assert await b.audio(conversation) == {1: bytes(4000)}
+        assert (await rig.speak(conversation, bytes(4000), key="k"))[1]["turn"] == 1
+        assert await rig.audio(conversation) == {1: bytes(4000)}
 
 
-async def test_redis_cut_while_posting(bench) -> None:
+async def test_redis_cut_while_posting(open_rig) -> None:
     """Outcomes unknown at random points, the opening too: the turn is in once, whatever was answered."""
     dice = random.Random(6)
     async with (
-        bench(audio_chunk_ms=10) as b,
-        RedisClient(b.store.url, SCHEMA, name="saboteur") as saboteur,
+        open_rig(audio_chunk_ms=10) as rig,
+        RedisClient(rig.store.url, SCHEMA, name="saboteur") as saboteur,
     ):
         # Another link than the door's, since that is the one being cut.
         for turn in range(1, 7):
-            conversation = await b.create()
+            conversation = await rig.create()
             pcm = dice.randbytes(320 * 80)
 
-            post = asyncio.create_task(b.speak(conversation, pcm, key=f"k{turn}"))
+            post = asyncio.create_task(rig.speak(conversation, pcm, key=f"k{turn}"))
             while not post.done():
                 await saboteur.execute("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
                 await asyncio.sleep(dice.random() * 0.05)
             status, answer = post.result()
             while status == 503:
-                status, answer = await b.speak(conversation, pcm, key=f"k{turn}")
+                status, answer = await rig.speak(conversation, pcm, key=f"k{turn}")
             assert (status, answer["turn"]) == (202, 1)
-            assert await b.audio(conversation) == {1: pcm}
+            assert await rig.audio(conversation) == {1: pcm}
 
 
-async def test_too_few_replicas(bench) -> None:
+async def test_too_few_replicas(open_rig) -> None:
     """503 that says so. Nothing was promised, and posting again when they are back repeats nothing."""
-    async with bench(redis_replicas=1, redis_replicas_wait_s=0.05, uplink_wait_s=0.1) as b:
-        conversation = await b.create()
-        status, answer = await b.speak(conversation, b"\x00\x01", key="k")
+    async with open_rig(redis_replicas=1, redis_replicas_wait_s=0.05, uplink_wait_s=0.1) as rig:
+        conversation = await rig.create()
+        status, answer = await rig.speak(conversation, b"\x00\x01", key="k")
 
         assert (status, answer["type"]) == (503, "urn:avatar-relay:problem:store-unavailable")
         assert "replicas" in answer["detail"]
-        assert await b.audio(conversation) == {1: b"\x00\x01"}
+        assert await rig.audio(conversation) == {1: b"\x00\x01"}

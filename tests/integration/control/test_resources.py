@@ -12,10 +12,10 @@ from relay_wire import uplink
 TOKEN_KEY = "k" * 40
 
 
-async def test_a_conversations_life(bench) -> None:
+async def test_a_conversations_life(open_rig) -> None:
     """Created with defaults or wishes, read, deleted; deleting again changes nothing."""
-    async with bench() as b:
-        status, made, headers = await b.call(
+    async with open_rig() as rig:
+        status, made, headers = await rig.call(
             "POST", "/v1/conversations", json={"avatar_id": "ava", "sample_rate": 24000}
         )
         assert status == 201
@@ -24,18 +24,18 @@ async def test_a_conversations_life(bench) -> None:
         assert made["stream_url"] == f"wss://edge.example/v1/conversations/{made['id']}/stream"
         assert len(made["id"]) == 26
 
-        status, shown, _ = await b.call("GET", f"/v1/conversations/{made['id']}")
+        status, shown, _ = await rig.call("GET", f"/v1/conversations/{made['id']}")
         assert (status, shown) == (200, made)
         for _ in range(2):
-            status, shown, _ = await b.call("DELETE", f"/v1/conversations/{made['id']}")
+            status, shown, _ = await rig.call("DELETE", f"/v1/conversations/{made['id']}")
             assert (status, shown["state"]) == (202, "closing")
-        assert await b.up_entries(made["id"]) == [uplink.Close("deleted")]
+        assert await rig.up_entries(made["id"]) == [uplink.Close("deleted")]
 
 
-async def test_an_empty_body_takes_the_defaults(bench) -> None:
+async def test_an_empty_body_takes_the_defaults(open_rig) -> None:
     """The simplest create is a bare POST."""
-    async with bench() as b:
-        status, made, _ = await b.call("POST", "/v1/conversations")
+    async with open_rig() as rig:
+        status, made, _ = await rig.call("POST", "/v1/conversations")
 
         assert (status, made["avatar_id"], made["sample_rate"]) == (201, "default-avatar", 16000)
 
@@ -48,11 +48,11 @@ async def test_an_empty_body_takes_the_defaults(bench) -> None:
         ({"agent": "my-agent", "talk_over": "always"}, "my-agent", "always"),
     ],
 )
-async def test_agents(bench, wishes: dict[str, str], agent: str, talk_over: str) -> None:
+async def test_agents(open_rig, wishes: dict[str, str], agent: str, talk_over: str) -> None:
     """A conversation names who answers its viewers, and what of theirs interrupts."""
-    async with bench() as b:
-        _, made, _ = await b.call("POST", "/v1/conversations", json=wishes)
-        _, shown, _ = await b.call("GET", f"/v1/conversations/{made['id']}")
+    async with open_rig() as rig:
+        _, made, _ = await rig.call("POST", "/v1/conversations", json=wishes)
+        _, shown, _ = await rig.call("GET", f"/v1/conversations/{made['id']}")
         assert (shown["agent"], shown["talk_over"]) == (agent, talk_over)
 
 
@@ -70,74 +70,74 @@ async def test_agents(bench, wishes: dict[str, str], agent: str, talk_over: str)
         (b'{"avatar_id":"' + b"x" * 200 + b'"}', 422, "invalid-field"),
     ],
 )
-async def test_wrong_wishes(bench, body: bytes, status: int, problem: str) -> None:
+async def test_wrong_wishes(open_rig, body: bytes, status: int, problem: str) -> None:
     """Malformed JSON and fields that are not allowed are told apart."""
-    async with bench() as b:
-        got, answer, headers = await b.call("POST", "/v1/conversations", data=body)
+    async with open_rig() as rig:
+        got, answer, headers = await rig.call("POST", "/v1/conversations", data=body)
 
         assert (got, answer["type"]) == (status, f"urn:avatar-relay:problem:{problem}")
         assert headers["Content-Type"].startswith("application/problem+json")
-        assert await b.store.client.execute("DBSIZE") == 0
+        assert await rig.store.client.execute("DBSIZE") == 0
 
 
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", ""), ("DELETE", ""), ("POST", "/interrupt"), ("POST", "/tokens")],
 )
-async def test_an_unknown_conversation(bench, method: str, path: str) -> None:
+async def test_an_unknown_conversation(open_rig, method: str, path: str) -> None:
     """Everything about it is 404."""
-    async with bench() as b:
-        status, answer, _ = await b.call(method, f"/v1/conversations/nobody{path}")
+    async with open_rig() as rig:
+        status, answer, _ = await rig.call(method, f"/v1/conversations/nobody{path}")
 
         assert (status, answer["title"]) == (404, "There is no such conversation")
-        assert await b.speak("nobody", b"\x00\x01") == (404, answer)
+        assert await rig.speak("nobody", b"\x00\x01") == (404, answer)
 
 
-async def test_keys(bench) -> None:
+async def test_keys(open_rig) -> None:
     """Any valid key, in either header; nothing else gets in, whatever it asks for."""
-    async with bench() as b:
-        b.auth = {}
-        for headers in ({"X-API-Key": b.key}, {"Authorization": f"Bearer {b.other_key}"}):
-            assert (await b.call("POST", "/v1/conversations", headers=headers))[0] == 201
+    async with open_rig() as rig:
+        rig.auth = {}
+        for headers in ({"X-API-Key": rig.key}, {"Authorization": f"Bearer {rig.other_key}"}):
+            assert (await rig.call("POST", "/v1/conversations", headers=headers))[0] == 201
         for headers in (
             {},
             {"X-API-Key": "wrong"},
-            {"Authorization": f"Basic {b.key}"},
+            {"Authorization": f"Basic {rig.key}"},
             {"Authorization": "Bearer"},
         ):
-            status, answer, _ = await b.call("POST", "/v1/conversations", headers=headers)
+            status, answer, _ = await rig.call("POST", "/v1/conversations", headers=headers)
             assert (status, answer["type"]) == (401, "urn:avatar-relay:problem:unauthorized")
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await b.socket("x", headers={})
+            await rig.socket("x", headers={})
         assert refused.value.status == 401
 
 
-async def test_paths_and_methods(bench) -> None:
+async def test_paths_and_methods(open_rig) -> None:
     """What is not there is a problem, too."""
-    async with bench() as b:
-        assert (await b.call("GET", "/nowhere"))[0] == 404
-        status, answer, headers = await b.call("PUT", "/v1/conversations")
+    async with open_rig() as rig:
+        assert (await rig.call("GET", "/nowhere"))[0] == 404
+        status, answer, headers = await rig.call("PUT", "/v1/conversations")
         assert (status, answer["status"], headers["Allow"]) == (405, 405, "POST")
 
 
-async def test_without_redis(bench) -> None:
+async def test_without_redis(open_rig) -> None:
     """503 with Retry-After, within the timeout."""
-    async with bench() as b:
-        b.store.client._timeout_s = 0.2
-        await b.store.client.execute("CLIENT", "PAUSE", "500", "ALL")
-        status, answer, headers = await b.call("POST", "/v1/conversations")
+    async with open_rig() as rig:
+        rig.store.client._timeout_s = 0.2
+        await rig.store.client.execute("CLIENT", "PAUSE", "500", "ALL")
+        status, answer, headers = await rig.call("POST", "/v1/conversations")
 
         assert (status, answer["type"]) == (503, "urn:avatar-relay:problem:store-unavailable")
         assert headers["Retry-After"] == "1"
-        b.store.client._timeout_s = 5
-        await b.store.client.execute("PING")  # until the pause is over
+        rig.store.client._timeout_s = 5
+        await rig.store.client.execute("PING")  # until the pause is over
 
 
-async def test_tokens(bench) -> None:
+async def test_tokens(open_rig) -> None:
     """For this conversation, for as long as asked, with where to use them; never cached."""
-    async with bench() as b:
-        conversation = await b.create()
-        status, answer, headers = await b.call(
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        status, answer, headers = await rig.call(
             "POST", f"/v1/conversations/{conversation}/tokens", json={"role": "listen", "ttl_s": 60}
         )
 
@@ -149,61 +149,61 @@ async def test_tokens(bench) -> None:
 
 
 @pytest.mark.parametrize("body", [{"role": "admin"}, {"ttl_s": 1}, {"ttl_s": 10**6}, {"ttl": 60}])
-async def test_wrong_tokens(bench, body: dict[str, Any]) -> None:
+async def test_wrong_tokens(open_rig, body: dict[str, Any]) -> None:
     """Roles and lives there are none of."""
-    async with bench() as b:
-        conversation = await b.create()
+    async with open_rig() as rig:
+        conversation = await rig.create()
 
-        assert (await b.call("POST", f"/v1/conversations/{conversation}/tokens", json=body))[0] == 422
+        assert (await rig.call("POST", f"/v1/conversations/{conversation}/tokens", json=body))[0] == 422
 
 
 @pytest.mark.parametrize(("field", "value"), [("talk_over", "sometimes"), ("up", "x"), ("format", 99)])
-async def test_a_record_that_cannot_be_read(bench, field: str, value: object) -> None:
+async def test_a_record_that_cannot_be_read(open_rig, field: str, value: object) -> None:
     """Is not one that is missing."""
-    async with bench() as b:
-        conversation = await b.create()
-        await b.store.client.execute("HSET", b.store.keys.conversation(conversation).meta, field, value)
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        await rig.store.client.execute("HSET", rig.store.keys.conversation(conversation).meta, field, value)
         path = f"/v1/conversations/{conversation}"
         for method, what in (("GET", path), ("DELETE", path), ("POST", path + "/tokens")):
-            status, answer, headers = await b.call(method, what)
+            status, answer, headers = await rig.call(method, what)
             assert (status, answer["type"]) == (503, "urn:avatar-relay:problem:unreadable-record")
             assert headers["Retry-After"]
 
 
-async def test_a_conversation_without_an_owner(bench) -> None:
+async def test_a_conversation_without_an_owner(open_rig) -> None:
     """It may wait a while; then speech for it is refused, and whoever asks is told how long it waits."""
-    async with bench() as b:
-        conversation = await b.create()
+    async with open_rig() as rig:
+        conversation = await rig.create()
         path = f"/v1/conversations/{conversation}"
-        assert (await b.speak(conversation, b"\1\2"))[0] == 202
-        keys = b.store.keys.conversation(conversation)
-        await b.store.client.execute("HSET", keys.meta, "leased", 1, "owner", "one-that-died")
+        assert (await rig.speak(conversation, b"\1\2"))[0] == 202
+        keys = rig.store.keys.conversation(conversation)
+        await rig.store.client.execute("HSET", keys.meta, "leased", 1, "owner", "one-that-died")
 
-        _, shown, _ = await b.call("GET", path)
+        _, shown, _ = await rig.call("GET", path)
         assert shown["owner"] is None
         assert shown["waits_s"] > 1_000_000
-        status, refusal = await b.speak(conversation, b"\1\2")
+        status, refusal = await rig.speak(conversation, b"\1\2")
         assert (status, refusal["type"]) == (503, "urn:avatar-relay:problem:no-owner")
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await b.socket(conversation)
+            await rig.socket(conversation)
         assert (refused.value.status, refused.value.headers["Retry-After"]) == (503, "5")
-        assert (await b.call("POST", path + "/interrupt"))[0] == 202
-        assert (await b.call("DELETE", path))[0] == 202
+        assert (await rig.call("POST", path + "/interrupt"))[0] == 202
+        assert (await rig.call("DELETE", path))[0] == 202
 
-        await b.store.client.execute("SET", keys.lease, "somebody 1", "PX", 60_000)
-        _, shown, _ = await b.call("GET", path)
+        await rig.store.client.execute("SET", keys.lease, "somebody 1", "PX", 60_000)
+        _, shown, _ = await rig.call("GET", path)
         assert (shown["owner"], shown["waits_s"]) == ("one-that-died", 0)
 
 
 @pytest.mark.parametrize("damage", [{"tail": "junk"}, {"state": "paused"}, {"avatar": b"\xff"}], ids=str)
-async def test_a_record_that_is_damaged_is_closed(bench, damage) -> None:
+async def test_a_record_that_is_damaged_is_closed(open_rig, damage) -> None:
     """Whoever asks learns that it cannot be read, and its owner that it is to end it."""
-    async with bench() as b:
-        conversation = await b.create()
-        keys = b.store.keys.conversation(conversation)
-        await b.store.client.execute("HSET", keys.meta, *[part for one in damage.items() for part in one])
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        keys = rig.store.keys.conversation(conversation)
+        await rig.store.client.execute("HSET", keys.meta, *[part for one in damage.items() for part in one])
 
-        assert (await b.call("DELETE", f"/v1/conversations/{conversation}"))[0] == 503
-        assert await b.store.client.execute("HGET", keys.meta, "state") == b"closing"
-        [closed] = await b.up_entries(conversation)
+        assert (await rig.call("DELETE", f"/v1/conversations/{conversation}"))[0] == 503
+        assert await rig.store.client.execute("HGET", keys.meta, "state") == b"closing"
+        [closed] = await rig.up_entries(conversation)
         assert closed.reason == "unreadable_record"

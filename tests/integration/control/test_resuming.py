@@ -24,31 +24,31 @@ def cut(socket: aiohttp.ClientWebSocketResponse, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["abort", "shutdown"])
-async def test_a_broken_connection_leaves_the_turn_open(bench, how: str) -> None:
+async def test_a_broken_connection_leaves_the_turn_open(open_rig, how: str) -> None:
     """The speaker comes back with the turn's number, is told where to go on, and goes on."""
-    async with bench() as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
             await socket.send_bytes(b"abcd")
-            assert await b.answers(socket, 2) == [Turn(1), Ack(1, 4)]
+            assert await rig.answers(socket, 2) == [Turn(1), Ack(1, 4)]
             cut(socket, how)
-        await b.no_speakers()
-        assert await b.input(conversation) == (1, 4, "open")
+        await rig.no_speakers()
+        assert await rig.input(conversation) == (1, 4, "open")
 
-        async with b.socket(conversation) as socket:
-            await b.say(socket, Start(turn=1))
-            assert await b.answers(socket, 1) == [Ack(1, 4)]
+        async with rig.socket(conversation) as socket:
+            await rig.send(socket, Start(turn=1))
+            assert await rig.answers(socket, 1) == [Ack(1, 4)]
             await socket.send_bytes(b"efgh")
-            await b.say(socket, audio_socket.End())
-            assert await b.answers(socket, 2) == [Ack(1, 8), Ended(1, 8)]
-        assert await b.audio(conversation) == {1: b"abcdefgh"}
+            await rig.send(socket, audio_socket.End())
+            assert await rig.answers(socket, 2) == [Ack(1, 8), Ended(1, 8)]
+        assert await rig.audio(conversation) == {1: b"abcdefgh"}
 
 
-async def test_cut_at_random_points(bench) -> None:
+async def test_cut_at_random_points(open_rig) -> None:
     """Whatever was on its way: the audio that is in is the audio that was given, once."""
     dice = random.Random(20)
-    async with bench() as b:
-        conversation = await b.create()
+    async with open_rig() as rig:
+        conversation = await rig.create()
         expected = {}
         for turn in range(1, 6):
             pcm = expected[turn] = dice.randbytes(dice.randrange(1000, 60_000) * 2)
@@ -56,9 +56,9 @@ async def test_cut_at_random_points(bench) -> None:
             state: audio_socket.ToSpeaker = Ack(0, 0)
             cuts = 12
             while not isinstance(state, Ended):
-                async with b.socket(conversation) as socket:
-                    await b.say(socket, start)
-                    [state] = await b.answers(socket, 1)
+                async with rig.socket(conversation) as socket:
+                    await rig.send(socket, start)
+                    [state] = await rig.answers(socket, 1)
                     if isinstance(state, Ended):
                         break
                     offset, cuts = state.offset, cuts - 1
@@ -68,180 +68,180 @@ async def test_cut_at_random_points(bench) -> None:
                         await socket.send_bytes(pcm[offset : min(offset + size, stop)])
                         offset += size
                     if stop == len(pcm):
-                        await b.say(socket, audio_socket.End())
+                        await rig.send(socket, audio_socket.End())
                     if dice.random() < 0.5:
                         await asyncio.sleep(dice.random() * 0.01)
                     if cuts > 0:
                         cut(socket, dice.choice(["abort", "shutdown"]))
                     else:
                         while not isinstance(state, Ended):
-                            [state] = await b.answers(socket, 1)
+                            [state] = await rig.answers(socket, 1)
             assert state == Ended(turn, len(pcm))
 
-        assert await b.audio(conversation) == expected
+        assert await rig.audio(conversation) == expected
 
 
-async def test_a_key_that_is_new(bench) -> None:
+async def test_a_key_that_is_new(open_rig) -> None:
     """Answered, too: nothing of it is in. The first audio opens its turn."""
-    async with bench() as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
-            await b.say(socket, Start(key="k"))
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
+            await rig.send(socket, Start(key="k"))
             await socket.send_bytes(b"ab")
-            await b.say(socket, audio_socket.End())
-            assert await b.answers(socket, 4) == [Ack(0, 0), Turn(1), Ack(1, 2), Ended(1, 2)]
+            await rig.send(socket, audio_socket.End())
+            assert await rig.answers(socket, 4) == [Ack(0, 0), Turn(1), Ack(1, 2), Ended(1, 2)]
 
 
 @pytest.mark.parametrize("start", [Start(turn=1), Start(key="k")])
-async def test_a_turn_that_is_complete(bench, start: Start) -> None:
+async def test_a_turn_that_is_complete(open_rig, start: Start) -> None:
     """Told so; audio sent at once is thrown away instead of opening a turn, until the next start."""
-    async with bench() as b:
-        conversation = await b.create()
-        await b.speak(conversation, b"abcd", key="k")
-        await b.speak(conversation, b"efgh")
-        async with b.socket(conversation) as socket:
-            await b.say(socket, start)
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        await rig.speak(conversation, b"abcd", key="k")
+        await rig.speak(conversation, b"efgh")
+        async with rig.socket(conversation) as socket:
+            await rig.send(socket, start)
             await socket.send_bytes(b"abcd")
-            await b.say(socket, Start(key="next"))
-            assert await b.answers(socket, 2) == [Ended(1, 4), Ack(0, 0)]
+            await rig.send(socket, Start(key="next"))
+            assert await rig.answers(socket, 2) == [Ended(1, 4), Ack(0, 0)]
             await socket.send_bytes(b"ij")
-            assert await b.answers(socket, 2) == [Turn(3), Ack(3, 2)]
+            assert await rig.answers(socket, 2) == [Turn(3), Ack(3, 2)]
 
 
 @pytest.mark.parametrize("start", [Start(turn=1), Start(key="k")])
-async def test_a_turn_that_was_interrupted(bench, start: Start) -> None:
+async def test_a_turn_that_was_interrupted(open_rig, start: Start) -> None:
     """Told so."""
-    async with bench() as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
-            await b.say(socket, Start(key="k"))
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
+            await rig.send(socket, Start(key="k"))
             await socket.send_bytes(b"ab")
-            await b.answers(socket, 3)
+            await rig.answers(socket, 3)
             cut(socket, "abort")
-        await b.call("POST", f"/v1/conversations/{conversation}/interrupt")
-        async with b.socket(conversation) as socket:
-            await b.say(socket, start)
-            assert await b.answers(socket, 1) == [Interrupted(1)]
+        await rig.call("POST", f"/v1/conversations/{conversation}/interrupt")
+        async with rig.socket(conversation) as socket:
+            await rig.send(socket, start)
+            assert await rig.answers(socket, 1) == [Interrupted(1)]
 
 
-async def test_a_turn_nobody_knows(bench) -> None:
+async def test_a_turn_nobody_knows(open_rig) -> None:
     """An error; the socket goes on with the next start."""
-    async with bench() as b:
-        conversation = await b.create()
+    async with open_rig() as rig:
+        conversation = await rig.create()
         for _ in range(9):
-            await b.speak(conversation, b"ab")
-        async with b.socket(conversation) as socket:
+            await rig.speak(conversation, b"ab")
+        async with rig.socket(conversation) as socket:
             for turn in (1, 10, 4_000_000_000):
-                await b.say(socket, Start(turn=turn))
-                [error] = await b.answers(socket, 1)
+                await rig.send(socket, Start(turn=turn))
+                [error] = await rig.answers(socket, 1)
                 assert (error.code, error.retryable) == ("unknown-turn", False)
                 await socket.send_bytes(b"thrown away")
-            await b.say(socket, Start(turn=2))
-            assert await b.answers(socket, 1) == [Ended(2, 2)]
-        assert len(await b.audio(conversation)) == 9
+            await rig.send(socket, Start(turn=2))
+            assert await rig.answers(socket, 1) == [Ended(2, 2)]
+        assert len(await rig.audio(conversation)) == 9
 
 
 @pytest.mark.parametrize("start", [b'{"type":"start","turn":-1}', b'{"type":"start","turn":4294967296}',
     b'{"type":"start","key":""}', b'{"type":"start","key":"a b"}', b'{"type":"start","key":"k\\n"}',
     '{"type":"start","key":"é"}'.encode()])  # fmt: skip
-async def test_a_start_that_is_none(bench, start: bytes) -> None:
+async def test_a_start_that_is_none(open_rig, start: bytes) -> None:
     """Numbers and keys that cannot be."""
-    async with bench() as b, b.socket(await b.create()) as socket:
+    async with open_rig() as rig, rig.socket(await rig.create()) as socket:
         await socket.send_str(start.decode())
-        [error] = await b.answers(socket, 1)
+        [error] = await rig.answers(socket, 1)
         assert error.code == "bad-message"
 
 
-async def test_two_sockets_on_one_turn(bench) -> None:
+async def test_two_sockets_on_one_turn(open_rig) -> None:
     """The old connection may still bring what is said again over the new one: each byte is in once."""
     pcm = bytes(index % 239 for index in range(40_000))
-    async with bench() as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as old, b.socket(conversation) as new:
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as old, rig.socket(conversation) as new:
             await old.send_bytes(pcm[:2000])
-            await b.answers(old, 2)
-            await b.say(new, Start(turn=1))
-            assert await b.answers(new, 1) == [Ack(1, 2000)]
+            await rig.answers(old, 2)
+            await rig.send(new, Start(turn=1))
+            assert await rig.answers(new, 1) == [Ack(1, 2000)]
 
             async def speak(socket: aiohttp.ClientWebSocketResponse, size: int) -> None:
                 for start in range(2000, len(pcm), size):
                     await socket.send_bytes(pcm[start : start + size])
-                await b.say(socket, audio_socket.End())
+                await rig.send(socket, audio_socket.End())
                 answer: audio_socket.ToSpeaker = Turn(0)
                 while not isinstance(answer, Ended):
-                    [answer] = await b.answers(socket, 1)
+                    [answer] = await rig.answers(socket, 1)
                 assert answer == Ended(1, len(pcm))
 
             await asyncio.gather(speak(old, 700), speak(new, 1900))
-        assert await b.audio(conversation) == {1: pcm}
-        assert sum(entry.end for entry in await b.up_entries(conversation)) == 1
+        assert await rig.audio(conversation) == {1: pcm}
+        assert sum(entry.end for entry in await rig.up_entries(conversation)) == 1
 
 
-async def test_the_old_socket_has_other_audio(bench) -> None:
+async def test_the_old_socket_has_other_audio(open_rig) -> None:
     """More than the complete turn has: refused, not spoken."""
-    async with bench() as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as old, b.socket(conversation) as new:
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as old, rig.socket(conversation) as new:
             await old.send_bytes(b"ab")
-            await b.answers(old, 2)
-            await b.say(new, Start(turn=1))
-            await b.say(new, audio_socket.End())
-            assert await b.answers(new, 2) == [Ack(1, 2), Ended(1, 2)]
+            await rig.answers(old, 2)
+            await rig.send(new, Start(turn=1))
+            await rig.send(new, audio_socket.End())
+            assert await rig.answers(new, 2) == [Ack(1, 2), Ended(1, 2)]
             await old.send_bytes(b"cd")
-            [error] = await b.answers(old, 1)
+            [error] = await rig.answers(old, 1)
             assert (error.code, error.retryable) == ("mismatch", False)
-        assert await b.audio(conversation) == {1: b"ab"}
+        assert await rig.audio(conversation) == {1: b"ab"}
 
 
-async def test_redis_loses_the_end_of_a_turn(bench) -> None:
+async def test_redis_loses_the_end_of_a_turn(open_rig) -> None:
     """After a fail-over to a replica that was behind, the door says again what it has acknowledged."""
     pcm = bytes(index % 233 for index in range(12_000))
-    async with bench() as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
-            opening = await b.store.snapshot(b.store.keys.conversation(conversation))
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
+            opening = await rig.store.snapshot(rig.store.keys.conversation(conversation))
             await socket.send_bytes(pcm[:2000])
-            await b.answers(socket, 2)
-            middle = await b.store.snapshot(b.store.keys.conversation(conversation))
+            await rig.answers(socket, 2)
+            middle = await rig.store.snapshot(rig.store.keys.conversation(conversation))
             await socket.send_bytes(pcm[2000:4000])
             await socket.send_bytes(pcm[4000:6000])
-            await b.acknowledged(socket, Ack(1, 6000))
+            await rig.acknowledged(socket, Ack(1, 6000))
             await middle()
             await socket.send_bytes(pcm[6000:8000])
-            assert await b.answers(socket, 1) == [Ack(1, 8000)]
-            assert await b.audio(conversation) == {1: pcm[:8000]}
+            assert await rig.answers(socket, 1) == [Ack(1, 8000)]
+            assert await rig.audio(conversation) == {1: pcm[:8000]}
             await opening()
             await socket.send_bytes(pcm[8000:])
-            await b.say(socket, audio_socket.End())
-            assert await b.answers(socket, 2) == [Ack(1, 12_000), Ended(1, 12_000)]
-        assert await b.audio(conversation) == {1: pcm}
+            await rig.send(socket, audio_socket.End())
+            assert await rig.answers(socket, 2) == [Ack(1, 12_000), Ended(1, 12_000)]
+        assert await rig.audio(conversation) == {1: pcm}
 
 
-async def test_redis_loses_more_than_the_door_keeps(bench) -> None:
+async def test_redis_loses_more_than_the_door_keeps(open_rig) -> None:
     """The backend is told, and may go on itself from what is left: it never sounds with a hole."""
-    async with bench(speech_tail_bytes=1000) as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
+    async with open_rig(speech_tail_bytes=1000) as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
             await socket.send_bytes(bytes(1000))
-            await b.answers(socket, 2)
-            go_back = await b.store.snapshot(b.store.keys.conversation(conversation))
+            await rig.answers(socket, 2)
+            go_back = await rig.store.snapshot(rig.store.keys.conversation(conversation))
             for _ in range(3):
                 await socket.send_bytes(bytes(1000))
-            await b.acknowledged(socket, Ack(1, 4000))
+            await rig.acknowledged(socket, Ack(1, 4000))
             await go_back()
             await socket.send_bytes(b"ab")
-            [error] = await b.answers(socket, 1)
+            [error] = await rig.answers(socket, 1)
             assert (error.code, error.retryable) == ("audio-lost", True)
-            await b.say(socket, Start(turn=1))
-            assert await b.answers(socket, 1) == [Ack(1, 1000)]
+            await rig.send(socket, Start(turn=1))
+            assert await rig.answers(socket, 1) == [Ack(1, 1000)]
 
 
-async def test_too_few_replicas(bench) -> None:
+async def test_too_few_replicas(open_rig) -> None:
     """Not acknowledged: the socket closes, to be tried again."""
     replicas = {"redis_replicas": 1, "redis_replicas_wait_s": 0.05, "uplink_wait_s": 0.1}
-    async with bench(**replicas) as b, b.socket(await b.create()) as socket:
+    async with open_rig(**replicas) as rig, rig.socket(await rig.create()) as socket:
         await socket.send_bytes(b"ab")
-        [error] = await b.answers(socket, 1)
+        [error] = await rig.answers(socket, 1)
         assert (error.code, error.retryable) == ("store-unavailable", True)
         assert error.message.startswith("too few replicas of Redis have the speech")
         async for _ in socket:
@@ -249,31 +249,31 @@ async def test_too_few_replicas(bench) -> None:
         assert socket.close_code == 4200
 
 
-async def test_a_conversation_that_redis_lost_is_waited_for(bench, eventually) -> None:
+async def test_a_conversation_that_redis_lost_is_waited_for(open_rig, eventually) -> None:
     """Redis restarted without its data: the owner restores the record, and the turn goes on."""
-    async with bench() as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
+    async with open_rig() as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
             await socket.send_bytes(b"abcd")
-            assert await b.answers(socket, 2) == [Turn(1), Ack(1, 4)]
-            go_back = await b.store.snapshot(b.store.keys.conversation(conversation))
-            await b.store.client.execute("FLUSHALL")
+            assert await rig.answers(socket, 2) == [Turn(1), Ack(1, 4)]
+            go_back = await rig.store.snapshot(rig.store.keys.conversation(conversation))
+            await rig.store.client.execute("FLUSHALL")
             waits = WAITS._value.get()
             await socket.send_bytes(b"efgh")
             await eventually(lambda: WAITS._value.get() > waits)
             await go_back()
-            assert await b.answers(socket, 1) == [Ack(1, 8)]
-        assert await b.audio(conversation) == {1: b"abcdefgh"}
+            assert await rig.answers(socket, 1) == [Ack(1, 8)]
+        assert await rig.audio(conversation) == {1: b"abcdefgh"}
 
 
-async def test_a_conversation_that_nobody_restores(bench) -> None:
+async def test_a_conversation_that_nobody_restores(open_rig) -> None:
     """The door waits for as long as it says, then closes for good."""
-    async with bench(uplink_wait_s=0.2) as b:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
-            await b.store.client.execute("FLUSHALL")
+    async with open_rig(uplink_wait_s=0.2) as rig:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
+            await rig.store.client.execute("FLUSHALL")
             await socket.send_bytes(b"abcd")
-            [error] = await b.answers(socket, 1)
+            [error] = await rig.answers(socket, 1)
             assert (error.code, error.retryable) == ("unknown-conversation", False)
             await socket.receive()
             assert socket.close_code == 4404

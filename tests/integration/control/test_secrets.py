@@ -23,9 +23,9 @@ def logged(as_a_service, capsys):
     return read
 
 
-async def raw(b: Any, request: bytes) -> bytes:
+async def raw(rig: Any, request: bytes) -> bytes:
     """What control answers to these very bytes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(b.url.rsplit(":", 1)[1]))
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(rig.url.rsplit(":", 1)[1]))
     writer.write(request)
     async with asyncio.timeout(5):
         answer = await reader.read()
@@ -34,31 +34,31 @@ async def raw(b: Any, request: bytes) -> bytes:
     return answer
 
 
-async def test_requests_that_are_no_http(bench, logged) -> None:
+async def test_requests_that_are_no_http(open_rig, logged) -> None:
     """Refused and counted; the server's own log of them would have quoted the key."""
-    async with bench() as b:
-        key = b.key.encode()
+    async with open_rig() as rig:
+        key = rig.key.encode()
         before = UNREADABLE._value.get()
         for broken in (
             b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + key + b"\x01\r\n\r\n",
             b"GET / HTTP/1.1\r\nHost: x\r\nX-API-Key " + key + b"\r\n\r\n",
             b"GET / HTTP/1.1\r\nHost: x\r\nX-API-Key: " + key + b"x" * 9000 + b"\r\n\r\n",
         ):
-            assert b" 400 " in (await raw(b, broken)).splitlines()[0]
+            assert b" 400 " in (await raw(rig, broken)).splitlines()[0]
 
         assert UNREADABLE._value.get() == before + 3
-        assert b.key not in await logged()
+        assert rig.key not in await logged()
 
 
-async def test_refusals_repeat_nothing(bench, logged) -> None:
+async def test_refusals_repeat_nothing(open_rig, logged) -> None:
     """Wrong keys, paths and bodies: neither logged nor sent back."""
-    async with bench() as b:
+    async with open_rig() as rig:
         answers = [
-            await b.call("GET", "/v1/conversations/x", headers={"Authorization": f"Bearer {PLANTED}"}),
-            await b.call("GET", f"/v1/conversations/{PLANTED}"),
-            await b.call("GET", f"/nowhere/{PLANTED}?key={PLANTED}"),
-            await b.call("POST", "/v1/conversations", data=f'{{"sample_rate":"{PLANTED}"}}'),
-            await b.call("POST", "/v1/conversations", data=f'{{"{PLANTED}'),
+            await rig.call("GET", "/v1/conversations/x", headers={"Authorization": f"Bearer {PLANTED}"}),
+            await rig.call("GET", f"/v1/conversations/{PLANTED}"),
+            await rig.call("GET", f"/nowhere/{PLANTED}?key={PLANTED}"),
+            await rig.call("POST", "/v1/conversations", data=f'{{"sample_rate":"{PLANTED}"}}'),
+            await rig.call("POST", "/v1/conversations", data=f'{{"{PLANTED}'),
         ]
 
         for status, answer, headers in answers:

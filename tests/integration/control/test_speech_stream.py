@@ -19,12 +19,12 @@ from relay_client import (
 from relay_client.outgoing_turn import State
 
 
-async def test_cut_in_mid_speech_again_and_again(bench, proxied, eventually) -> None:
+async def test_cut_in_mid_speech_again_and_again(open_rig, proxied, eventually) -> None:
     """It goes on over new connections at the acknowledged byte."""
     dice = random.Random(4)
-    async with bench() as b, proxied(b) as (backend, proxy):
+    async with open_rig() as rig, proxied(rig) as (backend, proxy):
         expected = {}
-        conversation = await b.create()
+        conversation = await rig.create()
         for turn in (1, 2, 3):
             pcm = expected[turn] = dice.randbytes(1_500_000)
             async with backend.speech(conversation) as stream:
@@ -40,15 +40,15 @@ async def test_cut_in_mid_speech_again_and_again(bench, proxied, eventually) -> 
                         proxy.reset()
             assert (stream.turn, stream.acknowledged_bytes) == (turn, 1_500_000)
             assert stream.resumes > 3
-        assert await b.audio(conversation) == expected
-        assert await b.input(conversation) == (3, 1_500_000, "ended")
+        assert await rig.audio(conversation) == expected
+        assert await rig.input(conversation) == (3, 1_500_000, "ended")
 
 
-async def test_bytes_swallowed_on_the_way(bench, proxied, eventually) -> None:
+async def test_bytes_swallowed_on_the_way(open_rig, proxied, eventually) -> None:
     """Sent, never received: sent again over the next connection."""
     pcm = random.Random(7).randbytes(400_000)
-    async with bench() as b, proxied(b) as (backend, proxy):
-        conversation = await b.create()
+    async with open_rig() as rig, proxied(rig) as (backend, proxy):
+        conversation = await rig.create()
         async with backend.speech(conversation) as stream:
             await stream.send(pcm[:100_000])
             await eventually(lambda: stream.acknowledged_bytes == 100_000)
@@ -59,13 +59,13 @@ async def test_bytes_swallowed_on_the_way(bench, proxied, eventually) -> None:
             await proxy.set_mode("pass")
             await stream.send(pcm[300_000:])
         assert stream.resumes == 1
-        assert await b.audio(conversation) == {1: pcm}
+        assert await rig.audio(conversation) == {1: pcm}
 
 
-async def test_backpressure(bench, proxied, eventually) -> None:
+async def test_backpressure(open_rig, proxied, eventually) -> None:
     """`send` waits while too much is not acknowledged; cancelled, it has appended nothing."""
-    async with bench() as b, proxied(b) as (backend, proxy):
-        conversation = await b.create()
+    async with open_rig() as rig, proxied(rig) as (backend, proxy):
+        conversation = await rig.create()
         async with backend.speech(conversation, max_buffered_bytes=1000) as stream:
             await stream.send(b"ab" * 300)
             await eventually(lambda: stream.acknowledged_bytes == 600)
@@ -80,7 +80,7 @@ async def test_backpressure(bench, proxied, eventually) -> None:
             proxy.reset()
             await proxy.set_mode("pass")
             await stream.send(b"gh" * 300)
-        assert await b.audio(conversation) == {1: b"ab" * 300 + b"cd" * 300 + b"gh" * 300}
+        assert await rig.audio(conversation) == {1: b"ab" * 300 + b"cd" * 300 + b"gh" * 300}
 
 
 async def test_control_is_killed_and_restarted(open_store, redis_server, tmp_path, eventually) -> None:
@@ -117,22 +117,22 @@ async def test_control_is_killed_and_restarted(open_store, redis_server, tmp_pat
         assert audio == {1: pcm, 2: pcm[:2000]}
 
 
-async def test_503_for_a_while(bench, eventually) -> None:
+async def test_503_for_a_while(open_rig, eventually) -> None:
     """Nobody owns the conversation: tried again after `Retry-After` until a worker does."""
-    async with bench(owner_wait_s=0.01) as b, Backend(b.url, b.key) as backend:
-        keys = await b.store.create()
+    async with open_rig(owner_wait_s=0.01) as rig, Backend(rig.url, rig.key) as backend:
+        keys = await rig.store.create()
         await asyncio.sleep(0.02)
         async with backend.speech(keys.id) as stream:
             await stream.send(b"abcd")
             await eventually(lambda: stream._backoff._failures)
-            await b.store.claim(keys, lease_ms=60_000)
-        assert await b.audio(keys.id) == {1: b"abcd"}
+            await rig.store.claim(keys, lease_ms=60_000)
+        assert await rig.audio(keys.id) == {1: b"abcd"}
 
 
-async def test_interrupt_and_the_next_turn(bench, proxied, eventually) -> None:
+async def test_interrupt_and_the_next_turn(open_rig, proxied, eventually) -> None:
     """Cancels the turn, over a broken connection too; the next stream opens another."""
-    async with bench() as b, proxied(b) as (backend, proxy):
-        conversation = await b.create()
+    async with open_rig() as rig, proxied(rig) as (backend, proxy):
+        conversation = await rig.create()
         for broken in (False, True):
             async with backend.speech(conversation) as stream:
                 await stream.send(b"abcd")
@@ -142,17 +142,17 @@ async def test_interrupt_and_the_next_turn(bench, proxied, eventually) -> None:
                 await stream.interrupt()
                 with pytest.raises(ValueError, match="no more"):
                     await stream.send(b"ef")
-            assert (await b.input(conversation))[2] == "cut"
+            assert (await rig.input(conversation))[2] == "cut"
         async with backend.speech(conversation) as stream:
             await stream.send(b"gh")
         assert stream.turn == 3
 
 
-async def test_a_send_that_waits_learns_of_the_interrupt(bench, proxied, eventually) -> None:
+async def test_a_send_that_waits_learns_of_the_interrupt(open_rig, proxied, eventually) -> None:
     async with (
-        bench() as b,
-        proxied(b) as (backend, proxy),
-        backend.speech(await b.create(), max_buffered_bytes=2) as stream,
+        open_rig() as rig,
+        proxied(rig) as (backend, proxy),
+        backend.speech(await rig.create(), max_buffered_bytes=2) as stream,
     ):
         await stream.send(b"ab")
         await eventually(lambda: stream.acknowledged_bytes)
@@ -168,10 +168,10 @@ async def test_a_send_that_waits_learns_of_the_interrupt(bench, proxied, eventua
         await interrupting
 
 
-async def test_interrupted_by_somebody_else(bench, eventually) -> None:
+async def test_interrupted_by_somebody_else(open_rig, eventually) -> None:
     """An error that says what to do; every later call raises it, too."""
-    async with bench() as b, Backend(b.url, b.key) as backend:
-        conversation = await b.create()
+    async with open_rig() as rig, Backend(rig.url, rig.key) as backend:
+        conversation = await rig.create()
         with pytest.raises(SpeechInterrupted) as interrupted:
             async with backend.speech(conversation) as stream:
                 await stream.send(b"abcd")
@@ -183,22 +183,22 @@ async def test_interrupted_by_somebody_else(bench, eventually) -> None:
         assert "new turn" in interrupted.value.action
 
 
-async def test_a_held_turn_outlives_its_silence(bench, eventually) -> None:
-    async with bench(input_timeout_s=0.4) as b, Backend(b.url, b.key) as backend:
-        conversation = await b.create()
+async def test_a_held_turn_outlives_its_silence(open_rig, eventually) -> None:
+    async with open_rig(input_timeout_s=0.4) as rig, Backend(rig.url, rig.key) as backend:
+        conversation = await rig.create()
         async with backend.speech(conversation) as stream:
             await stream.send(b"ab")
             for _ in range(10):
                 await asyncio.sleep(0.1)
                 await stream.hold()
             await stream.send(b"cd")
-        assert await b.audio(conversation) == {1: b"abcd"}
+        assert await rig.audio(conversation) == {1: b"abcd"}
 
 
-async def test_a_turn_that_was_silent_for_too_long(bench, eventually) -> None:
-    async with bench(input_timeout_s=0.1) as b, Backend(b.url, b.key) as backend:
+async def test_a_turn_that_was_silent_for_too_long(open_rig, eventually) -> None:
+    async with open_rig(input_timeout_s=0.1) as rig, Backend(rig.url, rig.key) as backend:
         with pytest.raises(SpeechInterrupted):
-            async with backend.speech(await b.create()) as stream:
+            async with backend.speech(await rig.create()) as stream:
                 await stream.send(b"ab")
                 await eventually(lambda: stream.acknowledged_bytes)
                 await asyncio.sleep(0.2)
@@ -206,10 +206,10 @@ async def test_a_turn_that_was_silent_for_too_long(bench, eventually) -> None:
                     await stream.send(b"cd")
 
 
-async def test_cancelled_and_gone_on_with_by_its_key(bench, eventually) -> None:
+async def test_cancelled_and_gone_on_with_by_its_key(open_rig, eventually) -> None:
     """The turn is not ended as if it were complete; another stream sends it from its first byte."""
-    async with bench() as b, Backend(b.url, b.key) as backend:
-        conversation = await b.create()
+    async with open_rig() as rig, Backend(rig.url, rig.key) as backend:
+        conversation = await rig.create()
 
         async def speak() -> None:
             async with backend.speech(conversation, key="k") as stream:
@@ -217,25 +217,25 @@ async def test_cancelled_and_gone_on_with_by_its_key(bench, eventually) -> None:
                 await asyncio.Event().wait()
 
         speaking = asyncio.create_task(speak())
-        await eventually(lambda: b.input(conversation), until=lambda found: found[1] == 4)
+        await eventually(lambda: rig.input(conversation), until=lambda found: found[1] == 4)
         speaking.cancel()
         await asyncio.gather(speaking, return_exceptions=True)
-        await b.no_speakers()
-        assert await b.input(conversation) == (1, 4, "open")
+        await rig.no_speakers()
+        assert await rig.input(conversation) == (1, 4, "open")
 
         for _ in range(2):  # and once more, when it is complete
             async with backend.speech(conversation, key="k") as stream:
                 await stream.send(b"abcdefgh")
                 assert await stream.end() == 1
-        assert await b.audio(conversation) == {1: b"abcdefgh"}
+        assert await rig.audio(conversation) == {1: b"abcdefgh"}
         with pytest.raises(SpeechRefused, match="one turn only"):
             async with backend.speech(conversation, key="k") as stream:
                 await stream.send(b"abcdefghij")
 
 
-async def test_a_cancelled_end_is_waited_for_again(bench, proxied, eventually) -> None:
-    async with bench() as b, proxied(b) as (backend, proxy):
-        conversation = await b.create()
+async def test_a_cancelled_end_is_waited_for_again(open_rig, proxied, eventually) -> None:
+    async with open_rig() as rig, proxied(rig) as (backend, proxy):
+        conversation = await rig.create()
         async with backend.speech(conversation) as stream:
             await stream.send(b"ab")
             await eventually(lambda: stream.acknowledged_bytes)
@@ -247,16 +247,16 @@ async def test_a_cancelled_end_is_waited_for_again(bench, proxied, eventually) -
             proxy.reset()
             await proxy.set_mode("pass")
             assert await stream.end() == 1
-        assert await b.input(conversation) == (1, 2, "ended")
+        assert await rig.input(conversation) == (1, 2, "ended")
 
 
-async def test_refused_at_once(bench) -> None:
+async def test_refused_at_once(open_rig) -> None:
     """What will not pass is not tried again, and says why."""
-    async with bench() as b, Backend(b.url, b.key) as backend:
-        conversation = await b.create()
-        async with b.socket(conversation) as socket:
+    async with open_rig() as rig, Backend(rig.url, rig.key) as backend:
+        conversation = await rig.create()
+        async with rig.socket(conversation) as socket:
             await socket.send_bytes(b"ab")
-            await b.answers(socket, 2)
+            await rig.answers(socket, 2)
             with pytest.raises(SpeechRefused) as refused:
                 async with backend.speech(conversation) as stream:
                     await stream.send(b"ab")
@@ -276,17 +276,17 @@ async def test_refused_at_once(bench) -> None:
         assert (unknown.value.status, unknown.value.problem) == (404, "unknown-conversation")
 
 
-async def test_no_audio_at_all(bench) -> None:
-    async with bench() as b, Backend(b.url, b.key) as backend:
-        conversation = await b.create()
+async def test_no_audio_at_all(open_rig) -> None:
+    async with open_rig() as rig, Backend(rig.url, rig.key) as backend:
+        conversation = await rig.create()
         async with backend.speech(conversation) as stream:
             assert await stream.end() == 0
-        assert await b.audio(conversation) == {}
+        assert await rig.audio(conversation) == {}
 
 
-async def test_control_stays_away(bench, proxied) -> None:
-    async with bench() as b, proxied(b, give_up_s=0.3) as (backend, proxy):
-        conversation = await b.create()
+async def test_control_stays_away(open_rig, proxied) -> None:
+    async with open_rig() as rig, proxied(rig, give_up_s=0.3) as (backend, proxy):
+        conversation = await rig.create()
         await proxy.set_mode("refuse")
         with pytest.raises(ControlUnavailable):
             async with backend.speech(conversation) as stream:

@@ -14,31 +14,33 @@ from relay_wire import uplink
 OPTIONS: dict[str, Any] = {"avatarkit_clients": True, "avatarkit_guests": True, "avatar_id": "ava"}
 
 
-async def test_a_visit(bench) -> None:
+async def test_a_visit(open_rig) -> None:
     """The conversation is as the settings say, wants an owner, and is ended when the viewer leaves."""
-    async with bench(avatarkit_sample_rate=24000, **OPTIONS) as b:
-        async with b.http.ws_connect(f"{b.url}/ws/agent") as socket:
+    async with open_rig(avatarkit_sample_rate=24000, **OPTIONS) as rig:
+        async with rig.http.ws_connect(f"{rig.url}/ws/agent") as socket:
             ready = json.loads(await socket.receive_str())
-            keys = b.store.keys.conversation(ready["sessionId"])
-            record = await conversations.read(b.store.client, keys)
+            keys = rig.store.keys.conversation(ready["sessionId"])
+            record = await conversations.read(rig.store.client, keys)
             assert (record.avatar_id, record.sample_rate, record.state) == ("ava", 24000, "open")
             assert ready["inputSampleRate"] == 24000
-            offers = await b.store.client.execute("XRANGE", keys.unowned, "-", "+")
+            offers = await rig.store.client.execute("XRANGE", keys.unowned, "-", "+")
             assert any(ready["sessionId"].encode() in fields for _, fields in offers)
-        [(_, fields)] = await eventually(lambda: b.store.entries(keys.up))
+        [(_, fields)] = await eventually(lambda: rig.store.entries(keys.up))
         assert uplink.decode(fields) == uplink.Close("viewer_left")
-        assert (await conversations.read(b.store.client, keys)).state == "closing"
+        assert (await conversations.read(rig.store.client, keys)).state == "closing"
 
 
-async def test_a_host_visit(bench) -> None:
+async def test_a_host_visit(open_rig) -> None:
     """What the start wishes for, it gets, within what the operator lists."""
     async with (
-        bench(avatarkit_avatars="third, other", **OPTIONS) as b,
-        b.http.ws_connect(f"{b.url}/ws/host") as socket,
+        open_rig(avatarkit_avatars="third, other", **OPTIONS) as rig,
+        rig.http.ws_connect(f"{rig.url}/ws/host") as socket,
     ):
         await socket.send_json({"action": "start", "avatar_id": "other", "sample_rate": 8000})
         about = json.loads((await socket.receive_bytes())[2:])
-        record = await conversations.read(b.store.client, b.store.keys.conversation(about["connection_id"]))
+        record = await conversations.read(
+            rig.store.client, rig.store.keys.conversation(about["connection_id"])
+        )
         assert (record.avatar_id, record.sample_rate) == ("other", 8000)
 
 
@@ -53,41 +55,41 @@ async def test_a_host_visit(bench) -> None:
         ({"sample_rate": 12345}, "sample_rate"),
     ],
 )
-async def test_what_a_visitor_may_not_wish_for(bench, wish: dict[str, Any], why: str) -> None:
+async def test_what_a_visitor_may_not_wish_for(open_rig, wish: dict[str, Any], why: str) -> None:
     """Another avatar than those the operator lists: no conversation is made."""
-    async with bench(avatarkit_avatars="other", **OPTIONS) as b:
+    async with open_rig(avatarkit_avatars="other", **OPTIONS) as rig:
         visits = metric(GUESTS)
-        async with b.http.ws_connect(f"{b.url}/ws/host") as socket:
+        async with rig.http.ws_connect(f"{rig.url}/ws/host") as socket:
             await socket.send_json({"action": "start", **wish})
             assert why in (await socket.receive_bytes(timeout=5)).decode()
             assert (await socket.receive(timeout=5)).data == 4400
         assert metric(GUESTS) == visits
 
 
-async def test_the_avatar_of_a_tokens_conversation(bench) -> None:
+async def test_the_avatar_of_a_tokens_conversation(open_rig) -> None:
     """Another cannot be had with it."""
-    async with bench(avatarkit_query_token=True, **OPTIONS) as b:
+    async with open_rig(avatarkit_query_token=True, **OPTIONS) as rig:
         for avatar, kind in (("ava", 3), ("other", 4)):
-            async with b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
+            async with rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}") as socket:
                 await socket.send_json({"action": "start", "avatar_id": avatar})
                 assert (await socket.receive_bytes(timeout=5))[0] == kind
 
 
 @pytest.mark.parametrize("path", ["/ws/agent", "/ws/host"])
-async def test_tokens_still_count(bench, path: str) -> None:
+async def test_tokens_still_count(open_rig, path: str) -> None:
     """A forged token is refused, not a guest; and without the setting there are no guests."""
-    async with bench(avatarkit_query_token=True, **OPTIONS) as b:
-        forged = b.token(key="x" * 40)
-        assert await b.refused(path=f"{path}?token={forged}", headers={}) == (401, "unauthorized")
-    async with bench(avatarkit_clients=True, avatar_id="ava") as b:
-        assert await b.refused(path=path, headers={}) == (401, "unauthorized")
+    async with open_rig(avatarkit_query_token=True, **OPTIONS) as rig:
+        forged = rig.token(key="x" * 40)
+        assert await rig.refused(path=f"{path}?token={forged}", headers={}) == (401, "unauthorized")
+    async with open_rig(avatarkit_clients=True, avatar_id="ava") as rig:
+        assert await rig.refused(path=path, headers={}) == (401, "unauthorized")
 
 
 async def test_the_store_is_away_at_the_end(proxied, eventually) -> None:
     """Counted: somebody else has to end that conversation."""
     left_open = metric(LEFT_OPEN)
-    async with proxied(**OPTIONS) as (b, proxy):
-        async with b.http.ws_connect(f"{b.url}/ws/agent") as socket:
+    async with proxied(**OPTIONS) as (rig, proxy):
+        async with rig.http.ws_connect(f"{rig.url}/ws/agent") as socket:
             await socket.receive_str()
             await proxy.set_mode("refuse")
         await eventually(lambda: metric(LEFT_OPEN) == left_open + 1)

@@ -19,9 +19,9 @@ from relay_wire.close_codes import ReconnectAdvice, advice
 from relay_wire.frame import Codec, Flags, Frame, Kind
 
 
-async def test_messages_reach_the_owner(bench) -> None:
+async def test_messages_reach_the_owner(open_rig) -> None:
     """Playback, interrupt, text and microphone go up; a ping is answered at once."""
-    async with bench() as b, b.viewer("live") as viewer:
+    async with open_rig() as rig, rig.viewer("live") as viewer:
         await viewer.report_playback(3, "stalled", 120)
         await viewer.interrupt()
         await viewer.send_text("hi")
@@ -33,7 +33,7 @@ async def test_messages_reach_the_owner(bench) -> None:
         pong = [await anext(stream), await anext(stream)][1]
 
         assert events.decode(pong.payload) == events.Pong("7")
-        report, *others = await b.uplink()
+        report, *others = await rig.uplink()
         assert isinstance(report, uplink.Playback)
         assert report == uplink.Playback(3, "stalled", 120, report.viewer)
         assert report.viewer, "reports of one connection can be told from others'"
@@ -44,11 +44,11 @@ async def test_messages_reach_the_owner(bench) -> None:
         ]  # fmt: skip
 
 
-async def test_listeners_may_not_speak(bench) -> None:
+async def test_listeners_may_not_speak(open_rig) -> None:
     """Neither their messages nor their reports reach the owner; a message is answered with an error."""
-    async with bench() as b:
-        headers = {"Authorization": f"Bearer {b.token(Role.LISTEN)}"}
-        async with await b.connect(headers=headers) as socket:
+    async with open_rig() as rig:
+        headers = {"Authorization": f"Bearer {rig.token(Role.LISTEN)}"}
+        async with await rig.connect(headers=headers) as socket:
             for message in (uplink.Interrupt(), uplink.Text("x"), uplink.Playback(1, "started", 0)):
                 await socket.send_str(messages.encode(message))
             await socket.send_str(messages.encode(messages.Ping()))
@@ -58,20 +58,20 @@ async def test_listeners_may_not_speak(bench) -> None:
                 heard += [events.decode(received.payload)] if received.seq == 0 else []
 
         assert [event.code for event in heard if isinstance(event, events.Error)] == ["forbidden"] * 2
-        assert await b.uplink() == []
+        assert await rig.uplink() == []
 
 
 @pytest.mark.parametrize("bad", ["hello", '{"type":"dance"}', b"binary", b"\x00" * 40, '{"type":"text"}'])
-async def test_bad_messages(bench, bad: str | bytes) -> None:
+async def test_bad_messages(open_rig, bad: str | bytes) -> None:
     """Each is answered with an error; enough of them close the socket; another viewer is not affected."""
-    async with bench(bad_messages=3) as b, b.viewer() as other, await b.connect() as socket:
+    async with open_rig(bad_messages=3) as rig, rig.viewer() as other, await rig.connect() as socket:
         for _ in range(3):
             await (socket.send_str(bad) if isinstance(bad, str) else socket.send_bytes(bad))
         told = events_in(await listen_to(socket), events.Error)
 
         assert [error.code for error in told] == ["bad_message"] * 3
         assert socket.close_code == 4400
-        await b.turn(1)
+        await rig.turn(1)
         assert seqs(await collect(other, 8)) == list(range(1, 9))
 
 
@@ -89,11 +89,11 @@ DEEP = '{"type":"ping","x":' + "[" * 60_000
 
 
 @pytest.mark.parametrize("role", [Role.LISTEN, Role.SPEAK])
-async def test_deep_json_is_a_bad_message(bench, role: Role) -> None:
+async def test_deep_json_is_a_bad_message(open_rig, role: Role) -> None:
     """A decoder that gives up is no defect of the viewer's socket."""
     async with (
-        bench(bad_messages=2) as b,
-        await b.connect(headers={"Authorization": f"Bearer {b.token(role)}"}) as socket,
+        open_rig(bad_messages=2) as rig,
+        await rig.connect(headers={"Authorization": f"Bearer {rig.token(role)}"}) as socket,
     ):
         await socket.send_str(DEEP)
         [*_, error, _] = await pinged(socket)
@@ -103,9 +103,9 @@ async def test_deep_json_is_a_bad_message(bench, role: Role) -> None:
         assert socket.close_code == 4400
 
 
-async def test_reports_that_cannot_be_understood_end_nobody(bench) -> None:
+async def test_reports_that_cannot_be_understood_end_nobody(open_rig) -> None:
     """Passed over and counted, with one answer; those that can be understood go up as whole numbers."""
-    async with bench(bad_messages=2) as b, await b.connect() as socket:
+    async with open_rig(bad_messages=2) as rig, await rig.connect() as socket:
         before = metric(BAD_REPORTS)
         for position in ("1234.5", "1234.0", "null", "9" * 1000):
             report = f'{{"type":"playback","turn":1.0,"state":"started","position_ms":{position}}}'
@@ -116,14 +116,14 @@ async def test_reports_that_cannot_be_understood_end_nobody(bench) -> None:
 
         assert [event.code for event in heard if isinstance(event, events.Error)] == ["bad_message"]
         assert metric(BAD_REPORTS) == before + 20
-        assert [entry.position_ms for entry in await b.uplink()] == [1234, 1234, 0, 2**32 - 1]
-        assert {entry.turn for entry in await b.uplink()} == {1}
+        assert [entry.position_ms for entry in await rig.uplink()] == [1234, 1234, 0, 2**32 - 1]
+        assert {entry.turn for entry in await rig.uplink()} == {1}
 
 
 @pytest.mark.parametrize("ping_id", [1, 1.5, None, True, "x", 2**63])
-async def test_a_ping_is_answered_with_what_it_was_called(bench, ping_id: Any) -> None:
+async def test_a_ping_is_answered_with_what_it_was_called(open_rig, ping_id: Any) -> None:
     """Clients of other languages use a counter, or the time."""
-    async with bench() as b, await b.connect() as socket:
+    async with open_rig() as rig, await rig.connect() as socket:
         heard = await pinged(socket, json.dumps({"type": "ping", "id": ping_id}))
 
         assert heard[-1] == events.Pong(ping_id)
@@ -131,14 +131,17 @@ async def test_a_ping_is_answered_with_what_it_was_called(bench, ping_id: Any) -
 
 @pytest.mark.parametrize("endpoint", ["", "/ws/agent"])
 @pytest.mark.parametrize("refusal", ["store_unavailable", "store_refused"])
-async def test_what_redis_refuses_ends_no_socket(bench, endpoint: str, refusal: str) -> None:
+async def test_what_redis_refuses_ends_no_socket(open_rig, endpoint: str, refusal: str) -> None:
     """A missing right, or data of another kind, is answered with an error event; the socket stays open."""
-    async with bench(avatarkit_clients=True, avatar_id="ava") as b, await b.connect(endpoint) as socket:
+    async with (
+        open_rig(avatarkit_clients=True, avatar_id="ava") as rig,
+        await rig.connect(endpoint) as socket,
+    ):
         if refusal == "store_unavailable":
-            await b.store.client.execute("ACL", "SETUSER", "default", "-evalsha", "-eval")
+            await rig.store.client.execute("ACL", "SETUSER", "default", "-evalsha", "-eval")
         else:
-            await b.store.client.execute(
-                "XADD", b.keys.up, f"{2**64 - 1}-{2**64 - 1}", "k", "none can follow"
+            await rig.store.client.execute(
+                "XADD", rig.keys.up, f"{2**64 - 1}-{2**64 - 1}", "k", "none can follow"
             )
         try:
             for _ in range(3):
@@ -151,25 +154,25 @@ async def test_what_redis_refuses_ends_no_socket(bench, endpoint: str, refusal: 
             assert sum(refusal.encode() in message for message in told) == 3
             assert not socket.closed
         finally:
-            await b.store.client.execute("ACL", "SETUSER", "default", "+@all")
+            await rig.store.client.execute("ACL", "SETUSER", "default", "+@all")
 
 
-async def test_a_defect_after_the_upgrade_is_a_close_code(bench, monkeypatch, as_a_service) -> None:
+async def test_a_defect_after_the_upgrade_is_a_close_code(open_rig, monkeypatch, as_a_service) -> None:
     """Nothing but WebSocket messages is ever written to an open socket."""
     as_a_service("json")
-    async with bench() as b:
+    async with open_rig() as rig:
         monkeypatch.setattr(session, "_hello", lambda *_: 1 / 0)
         before = metric(SOCKET_ERRORS, code="internal_error")
-        async with await b.connect() as socket:
+        async with await rig.connect() as socket:
             await listen_to(socket)
 
             assert socket.close_code == 1011
             assert metric(SOCKET_ERRORS, code="internal_error") == before + 1
 
 
-async def test_a_microphone_frame_of_another_kind(bench) -> None:
+async def test_a_microphone_frame_of_another_kind(open_rig) -> None:
     """Viewers do not publish."""
-    async with bench(bad_messages=1) as b, await b.connect() as socket:
+    async with open_rig(bad_messages=1) as rig, await rig.connect() as socket:
         await socket.send_bytes(
             frame.encode(Frame(Kind.AUDIO, Flags.NONE, Codec.PCM_S16LE, 1, 1, 1, 0, 0, b"x"))
         )
@@ -179,12 +182,12 @@ async def test_a_microphone_frame_of_another_kind(bench) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["", "/ws/agent"])
-async def test_a_message_too_big(bench, endpoint: str) -> None:
+async def test_a_message_too_big(open_rig, endpoint: str) -> None:
     """2 MiB: an error, then a close with a code to back off; no other viewer is affected."""
     async with (
-        bench(avatarkit_clients=True, avatar_id="ava") as b,
-        b.viewer() as other,
-        await b.connect(endpoint) as socket,
+        open_rig(avatarkit_clients=True, avatar_id="ava") as rig,
+        rig.viewer() as other,
+        await rig.connect(endpoint) as socket,
     ):
         await socket.send_bytes(bytes(2 * 2**20))
         told = [message.data async for message in socket]
@@ -193,44 +196,45 @@ async def test_a_message_too_big(bench, endpoint: str) -> None:
         assert b"65536 bytes" in told[-1]
         assert socket.close_code == 1009
         assert advice(1009) is ReconnectAdvice.BACK_OFF
-        await b.turn(1)
+        await rig.turn(1)
         assert seqs(await collect(other, 8)) == list(range(1, 9))
 
 
-async def test_the_client_says_why_it_was_closed(bench) -> None:
+async def test_the_client_says_why_it_was_closed(open_rig) -> None:
     """A final close is an error of its own."""
-    async with bench(bad_messages=1) as b, b.viewer() as viewer:
+    async with open_rig(bad_messages=1) as rig, rig.viewer() as viewer:
         await viewer._connected().send_str("nonsense")
         with pytest.raises(Closed, match="bad_message"):
             await collect(viewer, 100)
 
 
-async def test_viewers_are_told_that_nobody_owns_their_conversation(bench) -> None:
+async def test_viewers_are_told_that_nobody_owns_their_conversation(open_rig) -> None:
     """Each once, for as long as that lasts; who comes later, too."""
-    async with bench(owner_wait_s=0.1, presence_s=0.1) as b:
-        keys = b.keys
+    async with open_rig(owner_wait_s=0.1, presence_s=0.1) as rig:
+        keys = rig.keys
         no_owner = events.Error("no_owner", "the conversation waits for a worker", retryable=True)
-        async with await b.connect() as first:
-            await b.store.client.execute("DEL", keys.lease)
-            await b.store.client.execute("HSET", keys.meta, "leased", 1)
+        async with await rig.connect() as first:
+            await rig.store.client.execute("DEL", keys.lease)
+            await rig.store.client.execute("HSET", keys.meta, "leased", 1)
             assert await next_error(first) == no_owner
-            async with await b.connect() as second:
+            async with await rig.connect() as second:
                 assert await next_error(second) == no_owner
             told = NO_OWNERS._value.get()
-            await b.store.client.execute("SET", keys.lease, "somebody 1", "PX", 60_000)
+            await rig.store.client.execute("SET", keys.lease, "somebody 1", "PX", 60_000)
             await eventually(
-                lambda: b.store.client.execute("HGET", keys.meta, "seen"), until=lambda seen: int(seen) >= 2
+                lambda: rig.store.client.execute("HGET", keys.meta, "seen"), until=lambda seen: int(seen) >= 2
             )
             assert NO_OWNERS._value.get() == told, "the first is not informed twice"
 
 
-async def test_a_conversation_that_is_watched_is_noted(bench) -> None:
+async def test_a_conversation_that_is_watched_is_noted(open_rig) -> None:
     """For its owner, which ends the conversation when it has no viewers."""
-    async with bench(presence_s=0.1) as b:
-        await b.store.client.execute("HSET", b.keys.meta, "seen", 1)
-        async with await b.connect():
+    async with open_rig(presence_s=0.1) as rig:
+        await rig.store.client.execute("HSET", rig.keys.meta, "seen", 1)
+        async with await rig.connect():
             await eventually(
-                lambda: b.store.client.execute("HGET", b.keys.meta, "seen"), until=lambda seen: seen != b"1"
+                lambda: rig.store.client.execute("HGET", rig.keys.meta, "seen"),
+                until=lambda seen: seen != b"1",
             )
 
 

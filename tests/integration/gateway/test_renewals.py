@@ -26,18 +26,18 @@ async def outlived(ttl_s: float = TTL_S) -> None:
         await asyncio.sleep(0.05)
 
 
-def short(b: GatewayRig, **options: Any) -> Viewer:
-    return Viewer(b.urls, b.keys.id, b.token(ttl_s=TTL_S), session=b.http, **options)
+def short(rig: GatewayRig, **options: Any) -> Viewer:
+    return Viewer(rig.urls, rig.keys.id, rig.token(ttl_s=TTL_S), session=rig.http, **options)
 
 
-async def test_a_viewer_comes_back_after_its_tokens_life(bench) -> None:
+async def test_a_viewer_comes_back_after_its_tokens_life(open_rig) -> None:
     """Its first token has expired; the one it got meanwhile has not."""
-    async with bench(token_leeway_s=0) as b, short(b) as viewer:
+    async with open_rig(token_leeway_s=0) as rig, short(rig) as viewer:
         watching = asyncio.create_task(collect(viewer, 15))
-        await b.turn(1)
+        await rig.turn(1)
         await outlived()
         viewer.cut()
-        await b.turn(2)
+        await rig.turn(2)
 
         frames = await watching
         assert seqs(frames) == list(range(1, 16))
@@ -46,9 +46,9 @@ async def test_a_viewer_comes_back_after_its_tokens_life(bench) -> None:
         assert_whole(viewer)
 
 
-async def test_without_renewals_it_does_not(bench) -> None:
+async def test_without_renewals_it_does_not(open_rig) -> None:
     """A lifetime of 0 disables renewals; a token is then valid for its first lifetime only."""
-    async with bench(token_leeway_s=0, token_max_life_s=0) as b, short(b) as viewer:
+    async with open_rig(token_leeway_s=0, token_max_life_s=0) as rig, short(rig) as viewer:
         watching = asyncio.create_task(collect(viewer, 15))
         await outlived()
         viewer.cut()
@@ -56,32 +56,32 @@ async def test_without_renewals_it_does_not(bench) -> None:
             await watching
 
 
-async def test_a_callable_is_asked_each_time(bench) -> None:
+async def test_a_callable_is_asked_each_time(open_rig) -> None:
     """It knows what the gateway does not."""
     calls = 0
-    async with bench(token_leeway_s=0) as b:
+    async with open_rig(token_leeway_s=0) as rig:
 
         async def token() -> str:
             nonlocal calls
             calls += 1
-            return b.token(ttl_s=TTL_S)
+            return rig.token(ttl_s=TTL_S)
 
-        async with Viewer(b.url, b.keys.id, token, session=b.http) as viewer:
+        async with Viewer(rig.url, rig.keys.id, token, session=rig.http) as viewer:
             watching = asyncio.create_task(collect(viewer, 8))
             await outlived()
             viewer.cut()
-            await b.turn(1)
+            await rig.turn(1)
             assert seqs(await watching) == list(range(1, 9))
         assert calls == 2
 
 
-async def test_a_drain_hands_out_tokens_that_last(bench) -> None:
+async def test_a_drain_hands_out_tokens_that_last(open_rig) -> None:
     """Tokens that would expire while viewers reconnect, before the advice to reconnect."""
-    async with bench(drain_s=0.2) as b:
-        headers = {"Authorization": f"Bearer {b.token(ttl_s=30)}"}
-        async with await b.connect(headers=headers) as socket, await b.connect() as other:
+    async with open_rig(drain_s=0.2) as rig:
+        headers = {"Authorization": f"Bearer {rig.token(ttl_s=30)}"}
+        async with await rig.connect(headers=headers) as socket, await rig.connect() as other:
             await outlived(0)  # a token made in the same second would not last longer
-            draining = asyncio.create_task(b.service.drain())
+            draining = asyncio.create_task(rig.service.drain())
             told = await listen_to(socket)
             await draining
             unasked = events_in(await listen_to(other), events.TokenRenewed)
@@ -90,32 +90,32 @@ async def test_a_drain_hands_out_tokens_that_last(bench) -> None:
         assert kinds == [events.Hello, events.TokenRenewed, events.Reconnect]
         [renewed] = events_in(told, events.TokenRenewed)
         assert renewed.expires_at >= time.time() + 25
-        grant = await b.service.tokens.verify(renewed.token)
-        assert (grant.conversation, grant.role) == (b.keys.id, Role.SPEAK)
+        grant = await rig.service.tokens.verify(renewed.token)
+        assert (grant.conversation, grant.role) == (rig.keys.id, Role.SPEAK)
         assert len(unasked) == 1
 
 
-async def test_a_gateway_with_public_keys_renews_nothing(bench, tmp_path, eventually) -> None:
+async def test_a_gateway_with_public_keys_renews_nothing(open_rig, tmp_path, eventually) -> None:
     """The viewer stays as long as its socket does."""
     key = Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     await asyncio.to_thread((tmp_path / "k.pem").write_bytes, public)
-    async with bench(RELAY_TOKEN_SECRET=None, token_keys_dir=tmp_path) as b:
+    async with open_rig(RELAY_TOKEN_SECRET=None, token_keys_dir=tmp_path) as rig:
         refused = metric(RENEWALS, outcome="refused")
-        token, _ = mint(pem_key(private, "k"), conversation=b.keys.id, role=Role.LISTEN, ttl_s=TTL_S)
-        async with await b.connect(headers={"Authorization": f"Bearer {token}"}) as socket:
+        token, _ = mint(pem_key(private, "k"), conversation=rig.keys.id, role=Role.LISTEN, ttl_s=TTL_S)
+        async with await rig.connect(headers={"Authorization": f"Bearer {token}"}) as socket:
             await eventually(lambda: metric(RENEWALS, outcome="refused") == refused + 1)
             await socket.send_str('{"type":"ping"}')
             told = [events.decode(frame.decode(await socket.receive_bytes(timeout=5)).payload) for _ in "123"]
             assert [type(event) for event in told] == [events.Hello, events.OwnerChanged, events.Pong]
 
 
-async def test_the_vendors_clients_are_told_nothing(bench, eventually) -> None:
+async def test_the_vendors_clients_are_told_nothing(open_rig, eventually) -> None:
     """They could not use it."""
-    async with bench(avatarkit_clients=True, avatar_id="ava") as b:
-        headers = {"Authorization": f"Bearer {b.token(ttl_s=TTL_S)}"}
-        async with await b.connect("/ws/agent", headers=headers) as socket, short(b):
+    async with open_rig(avatarkit_clients=True, avatar_id="ava") as rig:
+        headers = {"Authorization": f"Bearer {rig.token(ttl_s=TTL_S)}"}
+        async with await rig.connect("/ws/agent", headers=headers) as socket, short(rig):
             assert "ready" in await socket.receive_str()
             renewed = metric(RENEWALS, outcome="renewed")
             await eventually(lambda: metric(RENEWALS, outcome="renewed") > renewed)
@@ -123,10 +123,10 @@ async def test_the_vendors_clients_are_told_nothing(bench, eventually) -> None:
             assert "pong" in await socket.receive_str()
 
 
-async def test_viewers_that_leave_are_forgotten(bench, eventually) -> None:
+async def test_viewers_that_leave_are_forgotten(open_rig, eventually) -> None:
     """No timer is left for them."""
-    async with bench() as b:
+    async with open_rig() as rig:
         for _ in range(10):
-            async with await b.connect() as socket:
+            async with await rig.connect() as socket:
                 await socket.receive_bytes(timeout=5)
-        await eventually(lambda: not b.service.renewals)
+        await eventually(lambda: not rig.service.renewals)

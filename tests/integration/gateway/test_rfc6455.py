@@ -34,14 +34,14 @@ PINGED = client_frame(PING, b"x")
     ],
 )
 @pytest.mark.parametrize("token", ["header", "subprotocol"])
-async def test_handshakes(bench, headers: dict[str, str | None], status: int, token: str) -> None:
+async def test_handshakes(open_rig, headers: dict[str, str | None], status: int, token: str) -> None:
     """Version 13, a key of 16 bytes, a request for the upgrade; 426 names the supported version."""
-    async with bench() as b, line(b) as opened:
+    async with open_rig() as rig, line(rig) as opened:
         if token == "header":
-            headers = {"Authorization": f"Bearer {b.token()}", **headers}
+            headers = {"Authorization": f"Bearer {rig.token()}", **headers}
         else:
-            headers = {"Sec-WebSocket-Protocol": f"{SUBPROTOCOL}, {TOKEN_PREFIX}{b.token()}", **headers}
-        answer = await opened.ask(b.path, headers)
+            headers = {"Sec-WebSocket-Protocol": f"{SUBPROTOCOL}, {TOKEN_PREFIX}{rig.token()}", **headers}
+        answer = await opened.ask(rig.path, headers)
 
         assert answer.status == status
         if status == 426:
@@ -55,11 +55,11 @@ async def test_handshakes(bench, headers: dict[str, str | None], status: int, to
     ("request_line", "status"),
     [("HEAD {path} HTTP/1.1", 400), ("GET {path} HTTP/1.0", 400), ("POST {path} HTTP/1.1", 405)],
 )
-async def test_an_upgrade_is_a_get_of_http_1_1(bench, request_line: str, status: int) -> None:
+async def test_an_upgrade_is_a_get_of_http_1_1(open_rig, request_line: str, status: int) -> None:
     """Nothing else is one."""
-    async with bench() as b, line(b) as opened:
-        headers = {"Authorization": f"Bearer {b.token()}"}
-        assert (await opened.ask(b.path, headers, request_line)).status == status
+    async with open_rig() as rig, line(rig) as opened:
+        headers = {"Authorization": f"Bearer {rig.token()}"}
+        assert (await opened.ask(rig.path, headers, request_line)).status == status
 
 
 @pytest.mark.parametrize(
@@ -84,12 +84,12 @@ async def test_an_upgrade_is_a_get_of_http_1_1(bench, request_line: str, status:
     ],
 )
 @pytest.mark.parametrize("pieces", ["whole", "bytes"])
-async def test_frames(bench, eventually, sent: bytes, code: int, pieces: str) -> None:
+async def test_frames(open_rig, eventually, sent: bytes, code: int, pieces: str) -> None:
     """No mask, reserved bits and opcodes, control frames that are long or cut."""
     name = {1002: "protocol_error", 1007: "invalid_text"}[code]
-    async with bench() as b:
+    async with open_rig() as rig:
         counted = metric(CLOSES, code=name)
-        async with browser(b) as viewer:
+        async with browser(rig) as viewer:
             for part in (bytes((byte,)) for byte in sent) if pieces == "bytes" else (sent,):
                 viewer.writer.write(part)
                 await viewer.writer.drain()
@@ -97,9 +97,9 @@ async def test_frames(bench, eventually, sent: bytes, code: int, pieces: str) ->
         await eventually(lambda: metric(CLOSES, code=name) == counted + 1)
 
 
-async def test_masked_frames_of_every_length(bench) -> None:
+async def test_masked_frames_of_every_length(open_rig) -> None:
     """However they are cut on the way."""
-    async with bench() as b, browser(b) as viewer:
+    async with open_rig() as rig, browser(rig) as viewer:
         for size in (0, 1, 125, 126, 127, 1000, 65535):
             viewer.writer.write(client_frame(BINARY, b"x" * size))
         viewer.writer.write(client_frame(0x88, b"\x03\xe8"))

@@ -49,35 +49,35 @@ def resume_position(frames: list[frame.Frame]) -> tuple[str, int]:
     return position, gaps
 
 
-async def test_what_is_on_its_way_when_the_socket_closes(bench) -> None:
+async def test_what_is_on_its_way_when_the_socket_closes(open_rig) -> None:
     """Arrives, and then the code: closing waits for what is not sent yet."""
     async with (
-        bench(client_buffer_bytes=2**24) as b,
-        b.viewer("live") as quick,
-        await b.connect(b.path + "?from=live", slow=True) as socket,
+        open_rig(client_buffer_bytes=2**24) as rig,
+        rig.viewer("live") as quick,
+        await rig.connect(rig.path + "?from=live", slow=True) as socket,
     ):
         turn = 0
         while metric(UNSENT) < 100_000:
             turn += 1
-            await b.turn(turn, frames=20, size=100_000)
+            await rig.turn(turn, frames=20, size=100_000)
             await collect(quick, 22)
-        b.publish(events.ConversationEnded("over"))
+        rig.publish(events.ConversationEnded("over"))
         assert len(seqs(await listen_to(socket))) == turn * 22 + 1
         assert socket.close_code == 4410
 
 
 @pytest.mark.skipif(not hasattr(socket_options, "TCP_NOTSENT_LOWAT"), reason="this kernel cannot be told")
-async def test_the_kernel_takes_no_megabytes(bench, eventually) -> None:
+async def test_the_kernel_takes_no_megabytes(open_rig, eventually) -> None:
     """What is urgent waits behind what a phone can receive in seconds, not in minutes."""
     async with (
-        bench(client_notsent_bytes=65_536) as b,
-        b.viewer("live") as quick,
-        await b.connect(b.path + "?from=live", slow=True),
+        open_rig(client_notsent_bytes=65_536) as rig,
+        rig.viewer("live") as quick,
+        await rig.connect(rig.path + "?from=live", slow=True),
     ):
-        await b.turn(1, frames=300, size=30_000)
+        await rig.turn(1, frames=300, size=30_000)
         await collect(quick, 302)
         await eventually(lambda: metric(CATCHING_UP) == 1)
-        transports = [one.connection._transport for one in b.service.hub]
+        transports = [one.connection._transport for one in rig.service.hub]
         kept = [kept_by_kernel(transport.get_extra_info("socket").fileno()) for transport in transports]
         assert max(kept) <= 3 * 65_536, "what is on the wire, and one write"
 
@@ -87,42 +87,42 @@ def kept_by_kernel(descriptor: int) -> int:
     return int(struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)))[0])
 
 
-async def test_a_crawling_viewer_delays_nobody(bench, eventually) -> None:
+async def test_a_crawling_viewer_delays_nobody(open_rig, eventually) -> None:
     """1 KB/s: the others get everything, memory is bounded, it is closed as slow, and can resume."""
     closed = metric(CLOSES, code="slow_consumer")
     async with (
-        bench(client_buffer_bytes=BUFFER, slow_client_s=0.5, ring_bytes=10_000) as b,
-        b.viewer("live") as quick,
-        await b.connect(b.path + "?from=live", slow=True) as socket,
+        open_rig(client_buffer_bytes=BUFFER, slow_client_s=0.5, ring_bytes=10_000) as rig,
+        rig.viewer("live") as quick,
+        await rig.connect(rig.path + "?from=live", slow=True) as socket,
         asyncio.TaskGroup() as tasks,
     ):
-        crawling = tasks.create_task(crawl(socket, 0.2, lambda: len(b.service.hub) > 1))
+        crawling = tasks.create_task(crawl(socket, 0.2, lambda: len(rig.service.hub) > 1))
         most = 0
         for turn in range(1, 11):
-            await b.turn(turn, frames=100, size=10_000)
+            await rig.turn(turn, frames=100, size=10_000)
             assert len(seqs(await collect(quick, 102))) == 102
             most = max(most, int(metric(UNSENT)))
-        await eventually(lambda: len(b.service.hub) == 1)
+        await eventually(lambda: len(rig.service.hub) == 1)
 
         assert BUFFER < most < BUFFER + 32 * 15_100, "its buffer, and one batch of the stream"
         assert metric(CLOSES, code="slow_consumer") == closed + 1
         assert metric(RING_BYTES) <= 10_000
         last, gaps = resume_position(await crawling)
-        async with b.viewer(last) as again:
+        async with rig.viewer(last) as again:
             rest = await collect(again, 102)
         assert gaps + again.report.gaps >= 1, "announced before the close, or at the resume"
         assert again.report.out_of_order == 0
         assert seqs(rest)[-102:] == list(
-            range(b.writer.last_position.seq - 101, b.writer.last_position.seq + 1)
+            range(rig.writer.last_position.seq - 101, rig.writer.last_position.seq + 1)
         )
 
 
-async def test_a_viewer_that_fell_behind_catches_up(bench) -> None:
+async def test_a_viewer_that_fell_behind_catches_up(open_rig) -> None:
     """A pause in reading is no loss."""
-    async with bench(client_buffer_bytes=20_000, ring_bytes=10_000) as b, await b.connect() as socket:
+    async with open_rig(client_buffer_bytes=20_000, ring_bytes=10_000) as rig, await rig.connect() as socket:
         await socket.receive_bytes(timeout=5)
         for turn in (1, 2):
-            await b.turn(turn, frames=300, size=4000)
+            await rig.turn(turn, frames=300, size=4000)
         got = []
         async with asyncio.timeout(20):
             while len(got) < 605:
@@ -133,19 +133,21 @@ async def test_a_viewer_that_fell_behind_catches_up(bench) -> None:
         assert metric(CATCHING_UP) == 0
 
 
-async def test_a_viewer_that_stays_behind_is_told(bench, eventually) -> None:
+async def test_a_viewer_that_stays_behind_is_told(open_rig, eventually) -> None:
     """It reads just fast enough not to be closed, and frames go before it gets to them: always with a gap."""
     told = metric(GAPS)
     async with (
-        bench(client_buffer_bytes=20_000, ring_bytes=10_000, slow_client_s=5, retention_bytes=2_000_000) as b,
-        await b.connect(slow=True) as socket,
+        open_rig(
+            client_buffer_bytes=20_000, ring_bytes=10_000, slow_client_s=5, retention_bytes=2_000_000
+        ) as rig,
+        await rig.connect(slow=True) as socket,
         asyncio.TaskGroup() as tasks,
     ):
-        lagging = tasks.create_task(crawl(socket, 0.01, lambda: len(b.service.hub) > 0))
+        lagging = tasks.create_task(crawl(socket, 0.01, lambda: len(rig.service.hub) > 0))
         for turn in range(1, 13):
-            await b.turn(turn, frames=200, size=10_000)
+            await rig.turn(turn, frames=200, size=10_000)
         await eventually(lambda: metric(GAPS) > told)
-        await b.service.close()
+        await rig.service.close()
         frames = await lagging
 
         cursor, gaps, read = START, 0, 0
@@ -161,27 +163,27 @@ async def test_a_viewer_that_stays_behind_is_told(bench, eventually) -> None:
         assert read > 0
 
 
-async def test_who_asks_without_reading_the_answers(bench, eventually) -> None:
+async def test_who_asks_without_reading_the_answers(open_rig, eventually) -> None:
     """Pings by the thousand: at some point they are not read any more, and memory stays bounded."""
     limits = {"client_buffer_bytes": 20_000, "slow_client_s": 0.5, "message_burst_s": 1000}
-    async with bench(**limits) as b, b.viewer("live") as other:
-        socket = await b.connect(slow=True)
-        await eventually(lambda: len(b.service.hub) == 2)
+    async with open_rig(**limits) as rig, rig.viewer("live") as other:
+        socket = await rig.connect(slow=True)
+        await eventually(lambda: len(rig.service.hub) == 2)
         ping = messages.encode(messages.Ping("x" * 90))
         unsent: list[float] = []
 
         async def look() -> None:
-            while len(b.service.hub) > 1:
+            while len(rig.service.hub) > 1:
                 unsent.append(metric(UNSENT))
                 await asyncio.sleep(0.001)
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(look())
             with suppress(ConnectionError):
-                while len(b.service.hub) > 1:
+                while len(rig.service.hub) > 1:
                     await socket.send_str(ping)
         await socket.close()
 
         assert 20_000 < max(unsent) < 20_000 + 100 * (HEADER_BYTES + 200)
-        await b.turn(1)
+        await rig.turn(1)
         assert len(seqs(await collect(other, 7))) == 7

@@ -58,33 +58,33 @@ class Stub:
             yield viewer
 
 
-async def test_it_goes_to_another_gateway(bench) -> None:
+async def test_it_goes_to_another_gateway(open_rig) -> None:
     """The one that failed is not asked again while there is another."""
-    async with bench(gateways=2) as b, b.viewer() as viewer:
-        await b.turn(1)
+    async with open_rig(gateways=2) as rig, rig.viewer() as viewer:
+        await rig.turn(1)
         await collect(viewer, 8)
         for gateway in (1, 0, 1):
             viewer.cut()
-            await b.turn(2 + viewer.report.resumes)
+            await rig.turn(2 + viewer.report.resumes)
             await collect(viewer, 7)
-            assert viewer.url == b.urls[gateway]
+            assert viewer.url == rig.urls[gateway]
 
         assert viewer.report.resumes == 3
         assert_whole(viewer)
 
 
-async def test_a_leaving_gateway_is_passed_over(bench) -> None:
+async def test_a_leaving_gateway_is_passed_over(open_rig) -> None:
     """Refused by the first, it goes on to the second, and only with a single one it waits as it is told."""
-    async with bench(gateways=2) as b:
-        await b.service.close()
-        async with b.viewer() as viewer:
-            assert viewer.url == b.urls[1]
+    async with open_rig(gateways=2) as rig:
+        await rig.service.close()
+        async with rig.viewer() as viewer:
+            assert viewer.url == rig.urls[1]
             assert viewer.report.failures == 1
 
         with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
-            await b.connect()
+            await rig.connect()
         assert viewer._refusal(refusal.value).after_s == 0
-        assert Viewer(b.url, "c", "token")._refusal(refusal.value).after_s == 1
+        assert Viewer(rig.url, "c", "token")._refusal(refusal.value).after_s == 1
 
 
 async def test_advice_is_taken_by_the_viewer_itself() -> None:
@@ -104,16 +104,16 @@ async def test_advice_is_taken_by_the_viewer_itself() -> None:
         assert_whole(viewer)
 
 
-async def test_an_advised_viewer_keeps_the_old_until_it_has_the_new(bench) -> None:
+async def test_an_advised_viewer_keeps_the_old_until_it_has_the_new(open_rig) -> None:
     """With nowhere to go it stays: a gateway that leaves too early has lost nobody."""
-    async with bench(gateways=2) as b, b.viewer() as viewer:
+    async with open_rig(gateways=2) as rig, rig.viewer() as viewer:
         watching = asyncio.create_task(collect(viewer, 15))
-        await b.turn(1)
-        b.services[1].hub.leaving = True
-        [subscriber] = b.service.hub
+        await rig.turn(1)
+        rig.services[1].hub.leaving = True
+        [subscriber] = rig.service.hub
         subscriber.send_event(events.Reconnect(0, "draining"))
         await eventually(lambda: viewer.report.failures)
-        await b.turn(2)
+        await rig.turn(2)
 
         assert seqs(await watching) == list(range(1, 16))
         assert_whole(viewer)
@@ -162,15 +162,15 @@ async def test_closing_while_it_comes_back() -> None:
         assert seqs(await watching) == []
 
 
-async def test_an_avalanche(bench) -> None:
+async def test_an_avalanche(open_rig) -> None:
     """Everybody cut at once: everybody whole again."""
-    async with bench(gateways=2) as b, asyncio.TaskGroup() as tasks:
-        viewers = [await b.viewer().__aenter__() for _ in range(100)]
+    async with open_rig(gateways=2) as rig, asyncio.TaskGroup() as tasks:
+        viewers = [await rig.viewer().__aenter__() for _ in range(100)]
         watching = [tasks.create_task(collect(viewer, 15)) for viewer in viewers]
-        await b.turn(1)
+        await rig.turn(1)
         for viewer in viewers:
             viewer.cut()
-        await b.turn(2)
+        await rig.turn(2)
 
         for viewer, watch in zip(viewers, watching, strict=True):
             assert seqs(await watch) == list(range(1, 16))

@@ -1,7 +1,6 @@
 """What is wrong with one conversation ends that conversation, and nothing else; on both servers."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from operator import eq
 from typing import Any
@@ -9,7 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 from tests.rigs.eventually import eventually
-from tests.rigs.ingest import WorkerRig, open_workers
+from tests.rigs.ingest import open_workers
+from tests.rigs.store import at_clean_store
 
 from relay_ingest.error_boundary import DEFECTS
 from relay_ingest.motion.failures import MESSAGES
@@ -46,15 +46,9 @@ DAMAGE = {
 
 
 @pytest.fixture
-def bench(open_store):
-    """``async with bench() as b``."""
-
-    @asynccontextmanager
-    async def made(**settings: Any) -> AsyncIterator[WorkerRig]:
-        async with open_store() as store, open_workers(store, lease_ms=400, **settings) as opened:
-            yield opened
-
-    return made
+def open_rig(open_store):
+    """``async with open_rig() as rig``: see ``open_workers``."""
+    return at_clean_store(open_store, open_workers, lease_ms=400)
 
 
 async def damage(store, keys, **fields: Any) -> None:
@@ -62,11 +56,11 @@ async def damage(store, keys, **fields: Any) -> None:
     await store.client.execute("HSET", keys.meta, *flat)
 
 
-async def speaks(b, keys) -> None:
+async def speaks(rig, keys) -> None:
     """The conversation is as well as any."""
-    turn = (await b.up.append_speech(keys, offset=0, pcm=TENTH, end=True, barge_in=True)).turn
-    assert await b.until_outcome(keys, turn) in ("complete", "audio_only")
-    assert await b.audio(keys, turn) == TENTH
+    turn = (await rig.up.append_speech(keys, offset=0, pcm=TENTH, end=True, barge_in=True)).turn
+    assert await rig.until_outcome(keys, turn) in ("complete", "audio_only")
+    assert await rig.audio(keys, turn) == TENTH
 
 
 async def state(store, keys) -> str:
@@ -81,98 +75,98 @@ async def state(store, keys) -> str:
     return await eventually(read, within_s=20)
 
 
-async def until_ended(b, keys, reason: str) -> None:
-    await b.until(keys, events.ConversationEnded(reason))
-    await eventually(lambda: state(b.store, keys), 20, until=lambda found: found == "ended")
+async def until_ended(rig, keys, reason: str) -> None:
+    await rig.until(keys, events.ConversationEnded(reason))
+    await eventually(lambda: state(rig.store, keys), 20, until=lambda found: found == "ended")
 
 
 @pytest.mark.parametrize("fields", DAMAGE.values(), ids=DAMAGE)
-async def test_a_damaged_record_ends_its_conversation_only(bench, fields) -> None:
+async def test_a_damaged_record_ends_its_conversation_only(open_rig, fields) -> None:
     """It is told to viewers, the record can be read again, and the worker serves the others."""
-    async with bench() as b:
-        damaged, well = await b.store.create(), await b.store.create()
-        await damage(b.store, damaged, **fields)
+    async with open_rig() as rig:
+        damaged, well = await rig.store.create(), await rig.store.create()
+        await damage(rig.store, damaged, **fields)
         before = ENDED.labels("unreadable_record")._value.get()
-        async with b.worker():
+        async with rig.worker():
             if "generation" in fields:  # the claim mends it
-                await speaks(b, damaged)
+                await speaks(rig, damaged)
             else:
-                await until_ended(b, damaged, "unreadable_record")
+                await until_ended(rig, damaged, "unreadable_record")
                 assert ENDED.labels("unreadable_record")._value.get() == before + 1
-            await speaks(b, well)
+            await speaks(rig, well)
         assert DEFECTS.labels("worker")._value.get() == 0
 
 
-async def test_a_damaged_record_in_mid_turn(bench) -> None:
+async def test_a_damaged_record_in_mid_turn(open_rig) -> None:
     """The turn that was spoken is closed for the players before the conversation ends."""
-    async with bench() as b:
-        keys = await b.store.create()
-        async with b.worker():
-            await b.up.append_speech(keys, offset=0, pcm=TENTH, end=False)
-            await b.until(keys, events.TurnStarted())
-            await damage(b.store, keys, talk_over="sometimes")
-        async with b.worker():
-            await until_ended(b, keys, "unreadable_record")
+    async with open_rig() as rig:
+        keys = await rig.store.create()
+        async with rig.worker():
+            await rig.up.append_speech(keys, offset=0, pcm=TENTH, end=False)
+            await rig.until(keys, events.TurnStarted())
+            await damage(rig.store, keys, talk_over="sometimes")
+        async with rig.worker():
+            await until_ended(rig, keys, "unreadable_record")
 
-        frames = [frame for frame in await b.frames(keys) if frame.turn == 1]
+        frames = [frame for frame in await rig.frames(keys) if frame.turn == 1]
         assert sum(bool(frame.flags & Flags.END) for frame in frames if frame.kind is Kind.AUDIO) == 1
-        assert await b.published(keys, 1) == [
+        assert await rig.published(keys, 1) == [
             events.TurnStarted(), events.AudioOnly("owner_changed"),
             events.Interrupted("unreadable_record"), events.TurnEnded("interrupted"),
         ]  # fmt: skip
 
 
-async def test_the_chain_holds_where_the_tail_is_damaged(bench) -> None:
+async def test_the_chain_holds_where_the_tail_is_damaged(open_rig) -> None:
     """The stream itself says where it ended, so viewers see no gap."""
-    async with bench() as b:
-        keys = await b.store.create()
-        async with b.worker():
-            await speaks(b, keys)
-        last = (await b.store.entries(keys.down))[-1][0]
-        await damage(b.store, keys, tail="junk")
-        async with b.worker():
-            await b.until(keys, events.OwnerChanged(last), events.ConversationEnded("unreadable_record"))
+    async with open_rig() as rig:
+        keys = await rig.store.create()
+        async with rig.worker():
+            await speaks(rig, keys)
+        last = (await rig.store.entries(keys.down))[-1][0]
+        await damage(rig.store, keys, tail="junk")
+        async with rig.worker():
+            await rig.until(keys, events.OwnerChanged(last), events.ConversationEnded("unreadable_record"))
 
 
-async def test_a_later_versions_record_is_left_alone(bench) -> None:
+async def test_a_later_versions_record_is_left_alone(open_rig) -> None:
     """It is put off, each time for longer, and owned once a worker can read it."""
-    async with bench() as b:
-        later, well = await b.store.create(), await b.store.create()
-        await damage(b.store, later, format=RECORD_FORMAT + 1, talk_over="sometimes")
+    async with open_rig() as rig:
+        later, well = await rig.store.create(), await rig.store.create()
+        await damage(rig.store, later, format=RECORD_FORMAT + 1, talk_over="sometimes")
         before = DEFERRED.labels("later_format")._value.get()
-        async with b.worker():
+        async with rig.worker():
             waits = []
             for count in (1, 2, 3):
                 await eventually(
-                    lambda: b.store.client.execute("HGET", later.meta, "deferred"),
+                    lambda: rig.store.client.execute("HGET", later.meta, "deferred"),
                     20,
                     until=partial(eq, b"%d" % count),
                 )
-                due_ms = float(await b.store.client.execute("ZSCORE", later.leases, later.id))
-                now_s, _ = await b.store.client.execute("TIME")
+                due_ms = float(await rig.store.client.execute("ZSCORE", later.leases, later.id))
+                now_s, _ = await rig.store.client.execute("TIME")
                 waits.append(due_ms / 1000 - int(now_s))
-                await b.store.client.execute("ZADD", later.leases, 0, later.id)
+                await rig.store.client.execute("ZADD", later.leases, 0, later.id)
             assert waits[0] < waits[1] < waits[2]
             assert DEFERRED.labels("later_format")._value.get() >= before + 3
-            assert await b.store.entries(later.down) == []
-            await speaks(b, well)
-            await damage(b.store, later, format=RECORD_FORMAT, talk_over="always")
-            await b.store.client.execute("ZADD", later.leases, 0, later.id)
-            await speaks(b, later)
+            assert await rig.store.entries(later.down) == []
+            await speaks(rig, well)
+            await damage(rig.store, later, format=RECORD_FORMAT, talk_over="always")
+            await rig.store.client.execute("ZADD", later.leases, 0, later.id)
+            await speaks(rig, later)
 
 
-async def test_an_impossible_state_ends_its_conversation_only(bench) -> None:
+async def test_an_impossible_state_ends_its_conversation_only(open_rig) -> None:
     """The record can be read, but its owner cannot work with it."""
-    async with bench() as b:
-        impossible, well = await b.store.create(), await b.store.create()
+    async with open_rig() as rig:
+        impossible, well = await rig.store.create(), await rig.store.create()
         checkpoint = TurnState(turn=1, phase="speaking", audio_bytes=10**15).encode()
-        await damage(b.store, impossible, turn=1, checkpoint=checkpoint)
+        await damage(rig.store, impossible, turn=1, checkpoint=checkpoint)
         before = DEFECTS.labels("start")._value.get()
-        async with b.worker():
-            await until_ended(b, impossible, "internal_error")
-            assert (await b.published(impossible))[0] == events.OwnerChanged("0-0")
+        async with rig.worker():
+            await until_ended(rig, impossible, "internal_error")
+            assert (await rig.published(impossible))[0] == events.OwnerChanged("0-0")
             assert DEFECTS.labels("start")._value.get() == before + 1
-            await speaks(b, well)
+            await speaks(rig, well)
 
 
 @pytest.mark.parametrize(
@@ -190,49 +184,49 @@ async def test_an_impossible_state_ends_its_conversation_only(bench) -> None:
     ],
     ids=str,
 )
-async def test_an_entry_that_cannot_be_read_is_one_entry(bench, entry) -> None:
+async def test_an_entry_that_cannot_be_read_is_one_entry(open_rig, entry) -> None:
     """The conversation goes on behind it."""
-    async with bench() as b:
-        keys = await b.store.create()
-        await b.store.client.execute(
+    async with open_rig() as rig:
+        keys = await rig.store.create()
+        await rig.store.client.execute(
             "XADD", keys.up, "*", *[part for field in entry.items() for part in field]
         )
-        async with b.worker():
-            await speaks(b, keys)
+        async with rig.worker():
+            await speaks(rig, keys)
 
 
-async def test_what_is_no_offer_stops_no_queue(bench) -> None:
+async def test_what_is_no_offer_stops_no_queue(open_rig) -> None:
     """Names that are no text, conversations of another partition, records that are something else."""
-    async with bench() as b:
-        well = await b.store.create()
+    async with open_rig() as rig:
+        well = await rig.store.create()
         elsewhere = next(
-            keys for keys in [await b.store.create() for _ in range(40)] if keys.unowned != well.unowned
+            keys for keys in [await rig.store.create() for _ in range(40)] if keys.unowned != well.unowned
         )
         strange = next(
             keys
-            for keys in (b.store.keys.conversation(f"strange-{n}") for n in range(1000))
+            for keys in (rig.store.keys.conversation(f"strange-{n}") for n in range(1000))
             if keys.unowned == well.unowned
         )
-        await b.store.client.execute("SET", strange.meta, "no hash")
+        await rig.store.client.execute("SET", strange.meta, "no hash")
         for fields in (("c", b"\xff\xfe"), ("c", elsewhere.id), ("c", strange.id), ("x", "")):
-            await b.store.client.execute("XADD", well.unowned, "*", *fields)
-        async with b.worker():
-            await speaks(b, well)
-            await speaks(b, elsewhere)
+            await rig.store.client.execute("XADD", well.unowned, "*", *fields)
+        async with rig.worker():
+            await speaks(rig, well)
+            await speaks(rig, elsewhere)
             await eventually(
-                lambda: b.store.client.execute("XPENDING", well.unowned, "ingest"),
+                lambda: rig.store.client.execute("XPENDING", well.unowned, "ingest"),
                 within_s=20,
                 until=lambda pending: not pending[0],
             )
 
 
-async def test_a_lease_that_never_expires_is_none(bench) -> None:
+async def test_a_lease_that_never_expires_is_none(open_rig) -> None:
     """Nobody renews it."""
-    async with bench() as b:
-        keys = await b.store.create()
-        await b.store.client.execute("SET", keys.lease, "nobody 1")
-        async with b.worker():
-            await speaks(b, keys)
+    async with open_rig() as rig:
+        keys = await rig.store.create()
+        await rig.store.client.execute("SET", keys.lease, "nobody 1")
+        async with rig.worker():
+            await speaks(rig, keys)
 
 
 async def test_a_damaged_claim_delays_no_other_renewal(open_store) -> None:
@@ -256,21 +250,21 @@ async def test_a_damaged_claim_delays_no_other_renewal(open_store) -> None:
 @pytest.mark.parametrize(
     "field", ["in_at", "in_stop", "in_close", "in_quiet", "in_past", "in_hold", "up", "up_in"]
 )
-async def test_what_scripts_read_may_be_damaged(bench, field: str) -> None:
+async def test_what_scripts_read_may_be_damaged(open_rig, field: str) -> None:
     """While the conversation is owned: it is spoken in, interrupted and ended all the same."""
-    async with bench() as b:
-        keys = await b.store.create()
-        async with b.worker():
-            turn = (await b.up.append_speech(keys, offset=0, pcm=TENTH, end=False)).turn
-            await b.until(keys, events.TurnStarted())
-            await b.up.append(keys, uplink.Interrupt(reason="viewer"))
-            await b.until_outcome(keys, turn)
-            sums = await b.store.client.execute("HGET", keys.meta, "up_in")
-            await damage(b.store, keys, **{"in_quiet": sums, field: "junk"})
-            await b.up.append(keys, uplink.Interrupt(reason="viewer"))
-            await speaks(b, keys)
-            await b.up.append(keys, uplink.Close("deleted"))
-            await until_ended(b, keys, "deleted")
+    async with open_rig() as rig:
+        keys = await rig.store.create()
+        async with rig.worker():
+            turn = (await rig.up.append_speech(keys, offset=0, pcm=TENTH, end=False)).turn
+            await rig.until(keys, events.TurnStarted())
+            await rig.up.append(keys, uplink.Interrupt(reason="viewer"))
+            await rig.until_outcome(keys, turn)
+            sums = await rig.store.client.execute("HGET", keys.meta, "up_in")
+            await damage(rig.store, keys, **{"in_quiet": sums, field: "junk"})
+            await rig.up.append(keys, uplink.Interrupt(reason="viewer"))
+            await speaks(rig, keys)
+            await rig.up.append(keys, uplink.Close("deleted"))
+            await until_ended(rig, keys, "deleted")
 
 
 def test_every_field_has_its_bounds() -> None:
@@ -289,7 +283,7 @@ def test_every_field_has_its_bounds() -> None:
                 Conversation.from_fields("c", {**whole, name: junk})
 
 
-async def test_viewers_do_not_see_what_the_vendor_says(bench, caplog) -> None:
+async def test_viewers_do_not_see_what_the_vendor_says(open_rig, caplog) -> None:
     """A server that repeats the key it was sent: viewers get the code and a sentence of ours."""
 
     async def repeat(request: web.Request) -> web.Response:
@@ -297,12 +291,16 @@ async def test_viewers_do_not_see_what_the_vendor_says(bench, caplog) -> None:
 
     console = web.Application()
     console.router.add_route("*", "/{path:.*}", repeat)
-    async with listen(console, "127.0.0.1", 0) as url, bench(SPATIUS_CONSOLE_ENDPOINT=url) as b, b.worker():
-        keys = await b.store.create()
-        await b.up.append_speech(keys, offset=0, pcm=TENTH * 10, end=True)
-        assert await b.until_outcome(keys, 1) == "audio_only"
-        told = [event for event in await b.published(keys) if isinstance(event, events.Error)]
-        stored = b"".join(bytes(frame.payload) for frame in await b.frames(keys))
+    async with (
+        listen(console, "127.0.0.1", 0) as url,
+        open_rig(SPATIUS_CONSOLE_ENDPOINT=url) as rig,
+        rig.worker(),
+    ):
+        keys = await rig.store.create()
+        await rig.up.append_speech(keys, offset=0, pcm=TENTH * 10, end=True)
+        assert await rig.until_outcome(keys, 1) == "audio_only"
+        told = [event for event in await rig.published(keys) if isinstance(event, events.Error)]
+        stored = b"".join(bytes(frame.payload) for frame in await rig.frames(keys))
     assert [error.message for error in told] == [MESSAGES[told[0].code]]
     assert b"10.1.2.3" not in stored
     assert b"right" not in stored

@@ -95,11 +95,11 @@ class MotionRig:
 
 
 @pytest.fixture
-def bench():
-    """``async with bench(...) as b``: everything in one process, at forty times the speed."""
+def open_rig():
+    """``async with open_rig(...) as rig``: everything in one process, at forty times the speed."""
 
     @asynccontextmanager
-    async def made(
+    async def opened(
         *, limits: MotionLimits = LIMITS, api_key: str = "right", avatar_id: str = "ava",
         sample_rate: int = RATE, **simulator: Any,
     ) -> AsyncIterator[MotionRig]:  # fmt: skip
@@ -132,23 +132,23 @@ def bench():
             yield MotionRig(motion, pool, received, http, url)
             motion.close()
 
-    return made
+    return opened
 
 
-async def test_motion_arrives_byte_for_byte(bench, eventually) -> None:
+async def test_motion_arrives_byte_for_byte(open_rig, eventually) -> None:
     """Every payload as it was sent, with its request's id, the last one marked."""
-    async with bench() as b:
-        b.motion.send_audio(1, SECOND, end=False)
-        b.motion.send_audio(1, SECOND, end=True)
-        await eventually(lambda: b.received.lasts)
+    async with open_rig() as rig:
+        rig.motion.send_audio(1, SECOND, end=False)
+        rig.motion.send_audio(1, SECOND, end=True)
+        await eventually(lambda: rig.received.lasts)
 
-        req_id = b.received.requests[1]
-        assert b.received.payloads == {req_id: await b.expected()}
-        assert b.received.lasts == [req_id]
-        assert b.received.order[0] == "opened 1"
+        req_id = rig.received.requests[1]
+        assert rig.received.payloads == {req_id: await rig.expected()}
+        assert rig.received.lasts == [req_id]
+        assert rig.received.order[0] == "opened 1"
 
 
-async def test_speech_that_is_there_at_once_goes_in_few_messages(bench, eventually, monkeypatch) -> None:
+async def test_speech_that_is_there_at_once_goes_in_few_messages(open_rig, eventually, monkeypatch) -> None:
     """All of a turn in order, no turn with another."""
     sent: list[tuple[int, bool]] = []
     send = AvatarSession.send_audio
@@ -159,99 +159,101 @@ async def test_speech_that_is_there_at_once_goes_in_few_messages(bench, eventual
 
     monkeypatch.setattr(AvatarSession, "send_audio", listening)
     chunk = len(SECOND) // 10
-    async with bench() as b:
+    async with open_rig() as rig:
         for turn in (1, 2):
             for start in range(0, len(SECOND), chunk):
-                b.motion.send_audio(turn, SECOND[start : start + chunk], end=False)
-            b.motion.send_audio(turn, SECOND, end=True)
-        await eventually(lambda: len(b.received.lasts) == 2)
+                rig.motion.send_audio(turn, SECOND[start : start + chunk], end=False)
+            rig.motion.send_audio(turn, SECOND, end=True)
+        await eventually(lambda: len(rig.received.lasts) == 2)
 
         assert sent == [(len(SECOND), False), (len(SECOND), True)] * 2
         assert len(SECOND) <= MESSAGE_BYTES
-        assert list(chain.from_iterable(b.received.payloads.values())) == await b.expected()
+        assert list(chain.from_iterable(rig.received.payloads.values())) == await rig.expected()
 
 
-async def test_one_session_serves_many_turns(bench, eventually) -> None:
+async def test_one_session_serves_many_turns(open_rig, eventually) -> None:
     """Each turn has a request of its own; the session is opened once."""
-    async with bench() as b:
+    async with open_rig() as rig:
         for turn in range(1, 6):
-            b.motion.send_audio(turn, SECOND, end=True)
-            await eventually(lambda turn=turn: len(b.received.lasts) == turn)
+            rig.motion.send_audio(turn, SECOND, end=True)
+            await eventually(lambda turn=turn: len(rig.received.lasts) == turn)
 
-        assert len(set(b.received.requests.values())) == 5
-        assert [p for payloads in b.received.payloads.values() for p in payloads] == await b.expected()
-        assert await b.opened() == 1
+        assert len(set(rig.received.requests.values())) == 5
+        assert [p for payloads in rig.received.payloads.values() for p in payloads] == await rig.expected()
+        assert await rig.opened() == 1
 
 
-async def test_answers_that_overtake_the_send(bench, eventually) -> None:
+async def test_answers_that_overtake_the_send(open_rig, eventually) -> None:
     """However fast the answer, the listener knows the request before its first payload."""
-    async with bench() as b:
+    async with open_rig() as rig:
         for turn in range(1, 21):
-            b.motion.send_audio(turn, SECOND, end=True)
-        await eventually(lambda: len(b.received.lasts) == 20)
+            rig.motion.send_audio(turn, SECOND, end=True)
+        await eventually(lambda: len(rig.received.lasts) == 20)
 
         known: set[str] = set()
-        for what in b.received.order:
+        for what in rig.received.order:
             kind, name = what.split()
             if kind == "opened":
-                known.add(b.received.requests[int(name)])
+                known.add(rig.received.requests[int(name)])
             else:
                 assert name in known
 
 
-async def test_an_abandoned_turn_does_not_leak_into_the_next(bench, eventually) -> None:
+async def test_an_abandoned_turn_does_not_leak_into_the_next(open_rig, eventually) -> None:
     """The open request is ended, so the next turn's audio opens another."""
-    async with bench() as b:
-        b.motion.send_audio(1, SECOND, end=False)
-        await eventually(lambda: 1 in b.received.requests)
-        b.motion.abandon(1)
-        b.motion.send_audio(2, SECOND, end=True)
-        await eventually(lambda: 2 in b.received.requests and b.received.requests[2] in b.received.lasts)
+    async with open_rig() as rig:
+        rig.motion.send_audio(1, SECOND, end=False)
+        await eventually(lambda: 1 in rig.received.requests)
+        rig.motion.abandon(1)
+        rig.motion.send_audio(2, SECOND, end=True)
+        await eventually(
+            lambda: 2 in rig.received.requests and rig.received.requests[2] in rig.received.lasts
+        )
 
-        assert b.received.requests[1] != b.received.requests[2]
-        requests = (await b.admin("GET", "requests"))["requests"]
+        assert rig.received.requests[1] != rig.received.requests[2]
+        requests = (await rig.admin("GET", "requests"))["requests"]
         assert [request["audio_bytes"] for request in requests] == [len(SECOND)] * 2
-        assert await b.opened() == 1
+        assert await rig.opened() == 1
 
 
-async def test_what_waits_of_an_abandoned_turn_is_dropped(bench, eventually) -> None:
+async def test_what_waits_of_an_abandoned_turn_is_dropped(open_rig, eventually) -> None:
     """Audio that was not sent yet never is."""
-    async with bench() as b:
-        b.motion.send_audio(1, SECOND, end=False)
-        b.motion.abandon(1)
-        b.motion.send_audio(2, SECOND, end=True)
-        await eventually(lambda: b.received.lasts)
+    async with open_rig() as rig:
+        rig.motion.send_audio(1, SECOND, end=False)
+        rig.motion.abandon(1)
+        rig.motion.send_audio(2, SECOND, end=True)
+        await eventually(lambda: rig.received.lasts)
 
-        assert [r["audio_bytes"] for r in (await b.admin("GET", "requests"))["requests"]] == [len(SECOND)]
-        assert list(b.received.requests) == [2]
+        assert [r["audio_bytes"] for r in (await rig.admin("GET", "requests"))["requests"]] == [len(SECOND)]
+        assert list(rig.received.requests) == [2]
 
 
-async def test_an_idle_session_is_closed(bench, eventually) -> None:
+async def test_an_idle_session_is_closed(open_rig, eventually) -> None:
     """Connected silence is billed; the next audio opens another."""
-    async with bench(limits=MotionLimits(idle_s=0.1, session_s=100, queue_bytes=1_000_000)) as b:
-        b.motion.send_audio(1, SECOND, end=True)
-        await eventually(lambda: b.received.lasts)
-        await eventually(b.sessions, 5, until=lambda found: not found)
-        b.motion.send_audio(2, SECOND, end=True)
-        await eventually(lambda: len(b.received.lasts) == 2)
+    async with open_rig(limits=MotionLimits(idle_s=0.1, session_s=100, queue_bytes=1_000_000)) as rig:
+        rig.motion.send_audio(1, SECOND, end=True)
+        await eventually(lambda: rig.received.lasts)
+        await eventually(rig.sessions, 5, until=lambda found: not found)
+        rig.motion.send_audio(2, SECOND, end=True)
+        await eventually(lambda: len(rig.received.lasts) == 2)
 
-        assert await b.opened() == 2
-        assert b.received.failures == []
+        assert await rig.opened() == 2
+        assert rig.received.failures == []
 
 
-async def test_an_old_session_is_replaced_between_turns(bench, eventually) -> None:
+async def test_an_old_session_is_replaced_between_turns(open_rig, eventually) -> None:
     """Never within one."""
-    async with bench(limits=MotionLimits(idle_s=5, session_s=0.05, queue_bytes=1_000_000)) as b:
-        b.motion.send_audio(1, SECOND, end=False)
+    async with open_rig(limits=MotionLimits(idle_s=5, session_s=0.05, queue_bytes=1_000_000)) as rig:
+        rig.motion.send_audio(1, SECOND, end=False)
         await asyncio.sleep(0.2)
-        b.motion.send_audio(1, SECOND, end=True)
-        await eventually(lambda: b.received.lasts)
-        assert await b.opened() == 1
-        b.motion.send_audio(2, SECOND, end=True)
-        await eventually(lambda: len(b.received.lasts) == 2)
+        rig.motion.send_audio(1, SECOND, end=True)
+        await eventually(lambda: rig.received.lasts)
+        assert await rig.opened() == 1
+        rig.motion.send_audio(2, SECOND, end=True)
+        await eventually(lambda: len(rig.received.lasts) == 2)
 
-        assert await b.opened() == 2
-        assert b.received.failures == []
+        assert await rig.opened() == 2
+        assert rig.received.failures == []
 
 
 @pytest.mark.parametrize(
@@ -280,110 +282,110 @@ async def test_an_old_session_is_replaced_between_turns(bench, eventually) -> No
         ("session", "oversize", {}, "connectionClosed", True),
     ],
 )  # fmt: skip
-async def test_failures(bench, eventually, at, fault, options, code, retryable) -> None:
+async def test_failures(open_rig, eventually, at, fault, options, code, retryable) -> None:
     """Each fault is one failure, in the vendor's words, with what to do about it."""
-    async with bench() as b:
-        await b.fault(at, fault, **options)
-        b.motion.send_audio(1, SECOND * 3, end=False)
-        await eventually(lambda: b.received.failures)
+    async with open_rig() as rig:
+        await rig.fault(at, fault, **options)
+        rig.motion.send_audio(1, SECOND * 3, end=False)
+        await eventually(lambda: rig.received.failures)
 
-        assert [(f.code, f.retryable) for f in b.received.failures] == [(code, retryable)]
-        assert "right" not in b.received.failures[0].detail
+        assert [(f.code, f.retryable) for f in rig.received.failures] == [(code, retryable)]
+        assert "right" not in rig.received.failures[0].detail
 
 
 @pytest.mark.parametrize(
     ("at", "fault"),
     [("token", "http_500"), ("upgrade", "invalid_token"), ("upgrade", "http_500"), ("handshake", "error_14")],
 )
-async def test_what_may_pass_is_tried_once_more(bench, eventually, at, fault) -> None:
+async def test_what_may_pass_is_tried_once_more(open_rig, eventually, at, fault) -> None:
     """With a fresh token; the turn has its motion all the same."""
-    async with bench() as b:
-        await b.fault(at, fault)
-        b.motion.send_audio(1, SECOND, end=True)
-        await eventually(lambda: b.received.lasts)
+    async with open_rig() as rig:
+        await rig.fault(at, fault)
+        rig.motion.send_audio(1, SECOND, end=True)
+        await eventually(lambda: rig.received.lasts)
 
-        assert b.received.failures == []
+        assert rig.received.failures == []
 
 
-async def test_after_a_failure_the_next_turn_has_motion(bench, eventually) -> None:
+async def test_after_a_failure_the_next_turn_has_motion(open_rig, eventually) -> None:
     """The session is given up, and another is opened."""
-    async with bench() as b:
-        await b.fault("session", "close", code=1011, after_payloads=1)
-        b.motion.send_audio(1, SECOND * 3, end=True)
-        await eventually(lambda: b.received.failures)
-        b.motion.send_audio(2, SECOND, end=True)
-        await eventually(lambda: b.received.lasts)
+    async with open_rig() as rig:
+        await rig.fault("session", "close", code=1011, after_payloads=1)
+        rig.motion.send_audio(1, SECOND * 3, end=True)
+        await eventually(lambda: rig.received.failures)
+        rig.motion.send_audio(2, SECOND, end=True)
+        await eventually(lambda: rig.received.lasts)
 
-        assert b.received.lasts == [b.received.requests[2]]
-        assert await b.opened() == 2
+        assert rig.received.lasts == [rig.received.requests[2]]
+        assert await rig.opened() == 2
 
 
 @pytest.mark.parametrize(
     "fault", ["text", "late_frames", "duplicate_end", "interleaved", "no_motion", "missing_end"]
 )
-async def test_oddities_pass_to_the_listener(bench, eventually, fault) -> None:
+async def test_oddities_pass_to_the_listener(open_rig, eventually, fault) -> None:
     """They are the turn machine's to judge: payloads arrive with the id they carry, and nothing fails."""
-    async with bench() as b:
-        await b.fault("session", fault, after_payloads=0)
-        b.motion.send_audio(1, SECOND, end=True)
+    async with open_rig() as rig:
+        await rig.fault("session", fault, after_payloads=0)
+        rig.motion.send_audio(1, SECOND, end=True)
         wanted = {"missing_end": 2, "late_frames": 3, "duplicate_end": 3, "interleaved": 3}.get(fault, 2)
-        await eventually(lambda: sum(map(len, b.received.payloads.values())) == wanted)
+        await eventually(lambda: sum(map(len, rig.received.payloads.values())) == wanted)
 
-        assert b.received.failures == []
+        assert rig.received.failures == []
 
 
-async def test_a_payload_over_the_frame_limit_still_arrives(bench, eventually) -> None:
+async def test_a_payload_over_the_frame_limit_still_arrives(open_rig, eventually) -> None:
     """800 KiB pass the SDK; refusing them is the turn machine's business."""
-    async with bench() as b:
-        await b.fault("session", "huge", after_payloads=0)
-        b.motion.send_audio(1, SECOND, end=True)
-        await eventually(lambda: b.received.lasts)
+    async with open_rig() as rig:
+        await rig.fault("session", "huge", after_payloads=0)
+        rig.motion.send_audio(1, SECOND, end=True)
+        await eventually(lambda: rig.received.lasts)
 
-        assert max(len(p) for p in b.received.payloads[b.received.requests[1]]) > 800 * 1024
+        assert max(len(p) for p in rig.received.payloads[rig.received.requests[1]]) > 800 * 1024
 
 
-async def test_closing_a_frozen_session_takes_no_time(bench, eventually) -> None:
+async def test_closing_a_frozen_session_takes_no_time(open_rig, eventually) -> None:
     """The SDK's close waits 10 s for a frozen peer; ours does not, and its late callbacks are ignored."""
-    async with bench() as b:
-        await b.fault("session", "freeze", after_payloads=0)
-        b.motion.send_audio(1, SECOND, end=True)
-        await eventually(lambda: 1 in b.received.requests)
+    async with open_rig() as rig:
+        await rig.fault("session", "freeze", after_payloads=0)
+        rig.motion.send_audio(1, SECOND, end=True)
+        await eventually(lambda: 1 in rig.received.requests)
         await asyncio.sleep(0.05)
         started = asyncio.get_running_loop().time()
-        b.motion.close()
-        b.motion.send_audio(2, SECOND, end=True)
-        await eventually(lambda: b.received.lasts)
+        rig.motion.close()
+        rig.motion.send_audio(2, SECOND, end=True)
+        await eventually(lambda: rig.received.lasts)
 
         assert asyncio.get_running_loop().time() - started < 3
-        assert b.received.failures == []
+        assert rig.received.failures == []
 
 
-async def test_a_peer_that_reads_no_audio(bench, eventually) -> None:
+async def test_a_peer_that_reads_no_audio(open_rig, eventually) -> None:
     """The send queue is bounded: beyond it motion fails, since input is never paced."""
     limits = MotionLimits(idle_s=5, session_s=100, queue_bytes=10 * len(SECOND))
-    async with bench(limits=limits) as b:
-        await b.fault("session", "freeze", after_payloads=0)
-        b.motion.send_audio(1, SECOND, end=False)
-        await eventually(lambda: 1 in b.received.requests)
+    async with open_rig(limits=limits) as rig:
+        await rig.fault("session", "freeze", after_payloads=0)
+        rig.motion.send_audio(1, SECOND, end=False)
+        await eventually(lambda: 1 in rig.received.requests)
         await asyncio.sleep(0.1)
         for _ in range(2000):
-            b.motion.send_audio(1, SECOND * 2, end=False)
+            rig.motion.send_audio(1, SECOND * 2, end=False)
             await asyncio.sleep(0)
-            if b.received.failures:
+            if rig.received.failures:
                 break
 
-        assert b.received.failures[0].code == "outboxFull"
+        assert rig.received.failures[0].code == "outboxFull"
 
 
-async def test_wrong_credentials(bench, eventually) -> None:
+async def test_wrong_credentials(open_rig, eventually) -> None:
     """A wrong API key is final, is told once, and is not tried again at once."""
-    async with bench(api_key="wrong") as b:
-        b.motion.send_audio(1, SECOND, end=False)
-        await eventually(lambda: b.received.failures)
-        b.motion.send_audio(2, SECOND, end=False)
-        await eventually(lambda: len(b.received.failures) == 2)
+    async with open_rig(api_key="wrong") as rig:
+        rig.motion.send_audio(1, SECOND, end=False)
+        await eventually(lambda: rig.received.failures)
+        rig.motion.send_audio(2, SECOND, end=False)
+        await eventually(lambda: len(rig.received.failures) == 2)
 
-        first, second = b.received.failures
+        first, second = rig.received.failures
         assert (first.phase, first.retryable) == ("session_token", False)
         assert "401" in first.detail
         assert "wrong" not in first.detail
@@ -391,60 +393,63 @@ async def test_wrong_credentials(bench, eventually) -> None:
 
 
 @pytest.mark.parametrize("api_key", ["two\nlines", "carriage\rreturn"])
-async def test_a_key_that_no_header_can_carry(bench, eventually, api_key) -> None:
+async def test_a_key_that_no_header_can_carry(open_rig, eventually, api_key) -> None:
     """A wrong setting, which is said as such, and no state that motion is in; the key is in no text."""
-    async with bench(api_key=api_key) as b:
-        b.motion.send_audio(1, SECOND, end=False)
-        await eventually(lambda: b.received.failures)
+    async with open_rig(api_key=api_key) as rig:
+        rig.motion.send_audio(1, SECOND, end=False)
+        await eventually(lambda: rig.received.failures)
 
-        failure = b.received.failures[0]
+        failure = rig.received.failures[0]
         assert (failure.code, failure.retryable) == ("invalidConfiguration", False)
         assert api_key not in failure.detail
         assert api_key not in failure.message
 
 
-async def test_the_environments_proxies_are_not_asked(bench, eventually, monkeypatch) -> None:
+async def test_the_environments_proxies_are_not_asked(open_rig, eventually, monkeypatch) -> None:
     """Neither for the token nor for the session; what the environment excepts stays excepted."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "WS_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "intranet.example")
     monkeypatch.delenv("no_proxy", raising=False)
-    async with bench() as b:
-        b.motion.send_audio(1, SECOND, end=True)
-        await eventually(lambda: b.received.lasts or b.received.failures)
+    async with open_rig() as rig:
+        rig.motion.send_audio(1, SECOND, end=True)
+        await eventually(lambda: rig.received.lasts or rig.received.failures)
 
-        assert b.received.failures == []
+        assert rig.received.failures == []
         assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == "intranet.example,127.0.0.1"
 
 
-async def test_an_unknown_avatar(bench, eventually) -> None:
+async def test_an_unknown_avatar(open_rig, eventually) -> None:
     """404 at the upgrade."""
-    async with bench(avatar_id="nobody") as b:
-        b.motion.send_audio(1, SECOND, end=False)
-        await eventually(lambda: b.received.failures)
+    async with open_rig(avatar_id="nobody") as rig:
+        rig.motion.send_audio(1, SECOND, end=False)
+        await eventually(lambda: rig.received.failures)
 
-        assert (b.received.failures[0].code, b.received.failures[0].retryable) == ("avatarNotFound", False)
+        assert (rig.received.failures[0].code, rig.received.failures[0].retryable) == (
+            "avatarNotFound",
+            False,
+        )
 
 
-async def test_a_rate_the_vendor_does_not_take(bench, eventually) -> None:
+async def test_a_rate_the_vendor_does_not_take(open_rig, eventually) -> None:
     """Refused at the handshake."""
-    async with bench(sample_rate=11025) as b:
-        b.motion.send_audio(1, SECOND, end=False)
-        await eventually(lambda: b.received.failures)
+    async with open_rig(sample_rate=11025) as rig:
+        rig.motion.send_audio(1, SECOND, end=False)
+        await eventually(lambda: rig.received.failures)
 
-        assert b.received.failures[0].code in ("unsupportedSampleRate", "invalidRequest")
-        assert "11025" in b.received.failures[0].detail
+        assert rig.received.failures[0].code in ("unsupportedSampleRate", "invalidRequest")
+        assert "11025" in rig.received.failures[0].detail
 
 
-async def test_no_seat_left(bench, eventually) -> None:
+async def test_no_seat_left(open_rig, eventually) -> None:
     """A plan's limit shows as a refusal to bill, which is final for now."""
-    async with bench(simulator_seats=1) as b:
-        b.motion.send_audio(1, SECOND, end=False)
-        await eventually(lambda: 1 in b.received.requests)
+    async with open_rig(simulator_seats=1) as rig:
+        rig.motion.send_audio(1, SECOND, end=False)
+        await eventually(lambda: 1 in rig.received.requests)
         other = Received()
         async with TaskScope() as tasks:
             second = MotionClient(
-                b.pool, MotionConversation("d", "ava", RATE), listener=other, limits=LIMITS,
+                rig.pool, MotionConversation("d", "ava", RATE), listener=other, limits=LIMITS,
                 spawn=partial(tasks.spawn, name="motion"),
             )  # fmt: skip
             second.send_audio(1, SECOND, end=False)
@@ -453,11 +458,11 @@ async def test_no_seat_left(bench, eventually) -> None:
         assert other.failures[0].code == "billingRequired"
 
 
-async def test_the_vendors_telemetry_is_off(bench, eventually) -> None:
+async def test_the_vendors_telemetry_is_off(open_rig, eventually) -> None:
     """No exporter was made, and nothing would be sent."""
-    async with bench() as b:
-        b.motion.send_audio(1, SECOND, end=True)
-        await eventually(lambda: b.received.lasts)
+    async with open_rig() as rig:
+        rig.motion.send_audio(1, SECOND, end=True)
+        await eventually(lambda: rig.received.lasts)
 
         assert not spatius.telemetry.telemetry_enabled()
         assert spatius.telemetry._tracer_provider is None

@@ -18,8 +18,8 @@ SECOND = bytes(2 * 16000)
 async def rig(open_store) -> AsyncIterator[WorkerRig]:
     """A store and a vendor."""
 
-    async with open_store() as store, open_workers(store) as bench:
-        yield bench
+    async with open_store() as store, open_workers(store) as rig:
+        yield rig
 
 
 async def record_in(rig: WorkerRig, keys, phase: str) -> Conversation:

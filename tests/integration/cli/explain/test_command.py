@@ -11,10 +11,10 @@ from relay_cli.explain.store import ExplainError
 
 async def test_a_turn(open_store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its report is JSON, with positions as text."""
-    async with open_store() as store, open_gateways(store) as b:
+    async with open_store() as store, open_gateways(store) as rig:
         monkeypatch.setenv("RELAY_REDIS_URL", store.url)
-        await b.turn(1, frames=2)
-        found = json.loads(json.dumps(report(await explain_turn(b.keys.id, None))))
+        await rig.turn(1, frames=2)
+        found = json.loads(json.dumps(report(await explain_turn(rig.keys.id, None))))
 
     assert (found["turn"], found["frames"]) == (1, 4)
     assert found["steps"][0]["position"] == found["first_position"]

@@ -18,12 +18,12 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 @pytest.fixture
 async def rig(open_store) -> AsyncIterator[GatewayRig]:
     """A conversation with an owner."""
-    async with open_store() as store, open_gateways(store) as b:
-        yield b
+    async with open_store() as store, open_gateways(store) as rig:
+        yield rig
 
 
-async def explained(b: GatewayRig, turn: int | None = None) -> Timeline:
-    return await explain(b.store.client, b.keys, turn)
+async def explained(rig: GatewayRig, turn: int | None = None) -> Timeline:
+    return await explain(rig.store.client, rig.keys, turn)
 
 
 async def reason(client: RedisClient, keys: ConversationKeys, turn: int | None = None) -> str:

@@ -39,37 +39,40 @@ def items(payload: bytes) -> list[bytes]:
     return found
 
 
-def publish(bench: GatewayRig, effects: list[Effect]) -> None:
+def publish(open_rig: GatewayRig, effects: list[Effect]) -> None:
     publishes = [effect for effect in effects if isinstance(effect, Publish)]
-    bench.writer.append(publishes, checkpoint=b"")
+    open_rig.writer.append(publishes, checkpoint=b"")
 
 
-async def uploaded(bench: GatewayRig) -> list[uplink.SpeechChunk]:
+async def uploaded(open_rig: GatewayRig) -> list[uplink.SpeechChunk]:
     """The speech in the uplink, once its end is."""
 
     async def chunks() -> list[uplink.SpeechChunk]:
-        return [entry for entry in await bench.uplink() if isinstance(entry, uplink.SpeechChunk)]
+        return [entry for entry in await open_rig.uplink() if isinstance(entry, uplink.SpeechChunk)]
 
     return await eventually(chunks, until=lambda found: found and found[-1].end)
 
 
-async def test_a_turn(bench) -> None:
+async def test_a_turn(open_rig) -> None:
     """The speech is in the uplink byte for byte; motion comes back, its last flagged; then the close."""
-    async with bench(**OPTIONS) as b, b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
+    async with (
+        open_rig(**OPTIONS) as rig,
+        rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}") as socket,
+    ):
         await socket.send_json({"action": "start", "sample_rate": 16000})
         kind, _, about = await receive_message(socket)
         assert kind == 3
         assert json.loads(about) == {
-            "sample_rate": 16000, "channels": 1, "avatar_id": "ava", "connection_id": b.keys.id,
+            "sample_rate": 16000, "channels": 1, "avatar_id": "ava", "connection_id": rig.keys.id,
         }  # fmt: skip
         await socket.send_bytes(b"\1\0" + PCM)
         await socket.send_bytes(b"\1\1" + PCM)
-        chunks = await uploaded(b)
+        chunks = await uploaded(rig)
         machine = TurnMachine(Rules(sample_rate=16000))
-        publish(b, machine.audio(0, 1, PCM * 2, end=True, barge_in=False))
+        publish(rig, machine.audio(0, 1, PCM * 2, end=True, barge_in=False))
         machine.request_opened(1, "r")
-        publish(b, machine.motion(0, "r", b"m1", last=False))
-        publish(b, machine.motion(0, "r", b"m2", last=True))
+        publish(rig, machine.motion(0, "r", b"m1", last=False))
+        publish(rig, machine.motion(0, "r", b"m2", last=True))
 
         assert await receive_message(socket) == (2, 0, struct.pack(">II", 1, 2) + b"m1")
         kind, flags, payload = await receive_message(socket)
@@ -80,7 +83,7 @@ async def test_a_turn(bench) -> None:
         assert chunks[-1].end
 
 
-async def test_a_wav_file_is_spoken_without_its_header(bench) -> None:
+async def test_a_wav_file_is_spoken_without_its_header(open_rig) -> None:
     """Cut anywhere."""
     data = io.BytesIO()
     with wave.open(data, "wb") as file:
@@ -89,12 +92,15 @@ async def test_a_wav_file_is_spoken_without_its_header(bench) -> None:
         file.setframerate(16000)
         file.writeframes(PCM)
     body = data.getvalue()
-    async with bench(**OPTIONS) as b, b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
+    async with (
+        open_rig(**OPTIONS) as rig,
+        rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}") as socket,
+    ):
         await socket.send_json({"action": "start", "sample_rate": 16000})
         for start in range(0, len(body), 30):
             piece = body[start : start + 30]
             await socket.send_bytes(bytes((1, start + 30 >= len(body))) + piece)
-        assert b"".join(entry.pcm for entry in await uploaded(b)) == PCM
+        assert b"".join(entry.pcm for entry in await uploaded(rig)) == PCM
 
 
 @pytest.mark.parametrize(
@@ -107,9 +113,12 @@ async def test_a_wav_file_is_spoken_without_its_header(bench) -> None:
         ),
     ],
 )
-async def test_what_is_no_pcm_is_refused_by_name(bench, audio: bytes, reason: str) -> None:
+async def test_what_is_no_pcm_is_refused_by_name(open_rig, audio: bytes, reason: str) -> None:
     """As at control's doors. No byte of it is spoken, of what follows neither."""
-    async with bench(**OPTIONS) as b, b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
+    async with (
+        open_rig(**OPTIONS) as rig,
+        rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}") as socket,
+    ):
         await socket.send_json({"action": "start", "sample_rate": 16000})
         assert (await receive_message(socket))[0] == 3
         for _ in range(2):
@@ -117,20 +126,23 @@ async def test_what_is_no_pcm_is_refused_by_name(bench, audio: bytes, reason: st
             kind, _, payload = await receive_message(socket)
             assert kind == 4
             assert reason in json.loads(payload)["error"]
-        assert not await b.uplink()
+        assert not await rig.uplink()
 
 
-async def test_no_motion_to_come(bench) -> None:
+async def test_no_motion_to_come(open_rig) -> None:
     """It is said, and the list is ended all the same."""
-    async with bench(**OPTIONS) as b, b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
+    async with (
+        open_rig(**OPTIONS) as rig,
+        rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}") as socket,
+    ):
         await socket.send_json({"action": "start"})
         await receive_message(socket)
         await socket.send_bytes(b"\1\1" + PCM)
-        await uploaded(b)
+        await uploaded(rig)
         machine = TurnMachine(Rules(sample_rate=16000))
-        publish(b, machine.audio(0, 1, PCM, end=True, barge_in=False))
+        publish(rig, machine.audio(0, 1, PCM, end=True, barge_in=False))
         failure = events.Error("upstreamError", "no", retryable=True)
-        publish(b, machine.motion_failed(0, "upstreamError", failure))
+        publish(rig, machine.motion_failed(0, "upstreamError", failure))
 
         received = [await receive_message(socket) for _ in range(3)]
         assert [kind for kind, _, _ in received] == [4, 4, 2]
@@ -147,9 +159,12 @@ async def test_no_motion_to_come(bench) -> None:
         (b"\1\0", "the first message is a start"),
     ],
 )
-async def test_bad_starts(bench, first: str | bytes, why: str) -> None:
+async def test_bad_starts(open_rig, first: str | bytes, why: str) -> None:
     """An ERROR in words, and a close."""
-    async with bench(**OPTIONS) as b, b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
+    async with (
+        open_rig(**OPTIONS) as rig,
+        rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}") as socket,
+    ):
         await (socket.send_str(first) if isinstance(first, str) else socket.send_bytes(first))
         kind, _, payload = await receive_message(socket)
         assert kind == 4
@@ -158,22 +173,22 @@ async def test_bad_starts(bench, first: str | bytes, why: str) -> None:
         assert socket.close_code == 4400
 
 
-async def test_who_says_nothing_is_closed(bench) -> None:
+async def test_who_says_nothing_is_closed(open_rig) -> None:
     """After its own timeout."""
     async with (
-        bench(avatarkit_start_s=0.05, **OPTIONS) as b,
-        b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket,
+        open_rig(avatarkit_start_s=0.05, **OPTIONS) as rig,
+        rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}") as socket,
     ):
         kind, _, payload = await receive_message(socket)
         assert (kind, json.loads(payload)["error"]) == (4, "no start within 0.05 s")
 
 
 @pytest.mark.parametrize("message", [b"", b"\1", b"\2\0xx", b"\1\0x", "text"])
-async def test_bad_audio(bench, message: bytes | str) -> None:
+async def test_bad_audio(open_rig, message: bytes | str) -> None:
     """Answered, and enough of it ends the socket."""
     async with (
-        bench(bad_messages=1, **OPTIONS) as b,
-        b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket,
+        open_rig(bad_messages=1, **OPTIONS) as rig,
+        rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}") as socket,
     ):
         await socket.send_json({"action": "start"})
         await receive_message(socket)
@@ -184,25 +199,25 @@ async def test_bad_audio(bench, message: bytes | str) -> None:
         assert socket.close_code == 4400
 
 
-async def test_listeners_bring_no_speech(bench) -> None:
+async def test_listeners_bring_no_speech(open_rig) -> None:
     """A token of role `listen` gets the motion, and may not speak."""
     async with (
-        bench(**OPTIONS) as b,
-        b.http.ws_connect(f"{b.url}/ws/host?token={b.token(Role.LISTEN)}") as socket,
+        open_rig(**OPTIONS) as rig,
+        rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token(Role.LISTEN)}") as socket,
     ):
         await socket.send_json({"action": "start"})
         await receive_message(socket)
         await socket.send_bytes(b"\1\1" + PCM)
         kind, _, payload = await receive_message(socket)
         assert (kind, json.loads(payload)) == (4, {"error": "the token's role is to listen"})
-        assert await b.uplink() == []
+        assert await rig.uplink() == []
 
 
-async def test_a_ping_before_the_start_is_answered(bench) -> None:
+async def test_a_ping_before_the_start_is_answered(open_rig) -> None:
     """Libraries ping by themselves; the first message may take its time."""
     async with (
-        bench(**OPTIONS) as b,
-        b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}", autoping=False) as socket,
+        open_rig(**OPTIONS) as rig,
+        rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}", autoping=False) as socket,
     ):
         for _ in range(3):
             await socket.ping(b"there?")
@@ -214,11 +229,11 @@ async def test_a_ping_before_the_start_is_answered(bench) -> None:
         assert kind == 3
 
 
-async def test_a_flood_before_the_start_is_cut(bench) -> None:
+async def test_a_flood_before_the_start_is_cut(open_rig) -> None:
     """With the code for it, as later."""
     async with (
-        bench(**OPTIONS, messages_per_s=1, message_burst_s=3) as b,
-        b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}", autoping=False) as socket,
+        open_rig(**OPTIONS, messages_per_s=1, message_burst_s=3) as rig,
+        rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}", autoping=False) as socket,
     ):
         for _ in range(8):
             await socket.ping()
@@ -228,11 +243,11 @@ async def test_a_flood_before_the_start_is_cut(bench) -> None:
         assert socket.close_code == 4201
 
 
-async def test_a_conversation_that_is_over(bench) -> None:
+async def test_a_conversation_that_is_over(open_rig) -> None:
     """An error, and the code for it."""
-    async with bench(**OPTIONS) as b:
-        await b.store.client.execute("HSET", b.keys.meta, "state", "ended")
-        async with b.http.ws_connect(f"{b.url}/ws/host?token={b.token()}") as socket:
+    async with open_rig(**OPTIONS) as rig:
+        await rig.store.client.execute("HSET", rig.keys.meta, "state", "ended")
+        async with rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}") as socket:
             await socket.send_json({"action": "start"})
             assert (await receive_message(socket))[0] == 4
             async for _ in socket:

@@ -32,15 +32,15 @@ PCM = bytes(range(256)) * 10
 class Speaker:
     """An owner's turn machine, by hand: what it decides is published with its state."""
 
-    def __init__(self, bench: GatewayRig) -> None:
-        self.bench = bench
+    def __init__(self, open_rig: GatewayRig) -> None:
+        self.open_rig = open_rig
         self.machine = TurnMachine(Rules(sample_rate=16000))
 
     def perform(self, effects: list[Effect]) -> None:
         publishes = [effect for effect in effects if isinstance(effect, Publish)]
         # The machine's clock begins with the test: it is asked at 0.
         ends_at_s = time.time() + (self.machine.plays_until or 0)
-        self.bench.writer.append(
+        self.open_rig.writer.append(
             publishes, checkpoint=b"", turn_phase=self.machine.phase, turn_ends_at_ms=int(ends_at_s * 1000)
         )
 
@@ -53,14 +53,14 @@ class Speaker:
             self.perform(self.machine.motion(0, "r", b"m1", last=False))
         if end:
             self.perform(self.machine.motion(0, "r", b"m2", last=True))
-        await self.bench.writer.drained()
+        await self.open_rig.writer.drained()
 
 
 @asynccontextmanager
-async def agent(bench: GatewayRig, *, at: int = 0):
+async def agent(open_rig: GatewayRig, *, at: int = 0):
     """An official client: it knows a URL, and nothing else."""
-    url = f"{bench.urls[at]}/ws/agent?token={bench.token()}"
-    async with bench.http.ws_connect(url, max_msg_size=2**20) as socket:
+    url = f"{open_rig.urls[at]}/ws/agent?token={open_rig.token()}"
+    async with open_rig.http.ws_connect(url, max_msg_size=2**20) as socket:
         yield socket
 
 
@@ -71,10 +71,10 @@ async def receive(socket: aiohttp.ClientWebSocketResponse, client: AvatarClient,
             client.receive(await socket.receive_str())
 
 
-async def test_a_whole_turn(bench) -> None:
+async def test_a_whole_turn(open_rig) -> None:
     """`ready` first, then audio and motion as the controller wants them."""
-    async with bench(**OPTIONS) as b, agent(b) as socket:
-        client, driver = AvatarClient(), Speaker(b)
+    async with open_rig(**OPTIONS) as rig, agent(rig) as socket:
+        client, driver = AvatarClient(), Speaker(rig)
         await driver.publish(1, end=False)
         await driver.publish(1)
         await receive(socket, client, lambda: client.closings.get("1"))
@@ -82,12 +82,12 @@ async def test_a_whole_turn(bench) -> None:
         await receive(socket, client, lambda: played.frames == [b"m1", b"m2"])
 
         assert client.others[0]["type"] == "ready"
-        assert client.others[0]["sessionId"] == b.keys.id
+        assert client.others[0]["sessionId"] == rig.keys.id
         assert played.audio == PCM * 2
         assert client.closings == {"1": 1}
 
 
-async def test_texts_are_made_once(bench, monkeypatch) -> None:
+async def test_texts_are_made_once(open_rig, monkeypatch) -> None:
     """However many clients there are, live or catching up; native viewers beside them lose nothing."""
     made: list[bytes] = []
 
@@ -97,13 +97,13 @@ async def test_texts_are_made_once(bench, monkeypatch) -> None:
         return texts.translate(data)
 
     monkeypatch.setattr("relay_gateway.dialects.avatarkit_json.translate", counted)
-    async with bench(**OPTIONS) as b, b.viewer() as native, agent(b) as one, agent(b) as two:
-        driver = Speaker(b)
+    async with open_rig(**OPTIONS) as rig, rig.viewer() as native, agent(rig) as one, agent(rig) as two:
+        driver = Speaker(rig)
         for socket in (one, two):
             assert json.loads(await socket.receive_str())["type"] == "ready"
         await driver.publish(1)
         await driver.publish(2, pcm=PCM * 250)
-        async with agent(b) as late:
+        async with agent(rig) as late:
             for socket, turns in ((one, {"1", "2"}), (two, {"1", "2"}), (late, {"2"})):
                 client = AvatarClient()
                 await receive(socket, client, lambda client=client: "2" in client.closings)
@@ -126,21 +126,21 @@ async def test_texts_are_made_once(bench, monkeypatch) -> None:
         ({"type": "play_sample", "clip": "hello"}, uplink.ClipRequest("hello")),
     ],
 )
-async def test_messages_reach_the_owner(bench, message: dict[str, str], expected: object) -> None:
+async def test_messages_reach_the_owner(open_rig, message: dict[str, str], expected: object) -> None:
     """Each as the native client's would."""
-    async with bench(**OPTIONS) as b, agent(b) as socket:
+    async with open_rig(**OPTIONS) as rig, agent(rig) as socket:
         await socket.send_json(message)
         await socket.send_json({"type": "ping"})
         client = AvatarClient()
         await receive(socket, client, lambda: client.messages_of("pong"))
 
-        assert await b.uplink() == [expected]
+        assert await rig.uplink() == [expected]
         assert not client.messages_of("error")
 
 
-async def test_answers(bench) -> None:
+async def test_answers(open_rig) -> None:
     """What needs no owner is answered here; what nobody knows does no harm, and is counted."""
-    async with bench(**OPTIONS) as b, agent(b) as socket:
+    async with open_rig(**OPTIONS) as rig, agent(rig) as socket:
         unknown = metric(UNKNOWN)
         for message in (
             {"type": "set_avatar", "avatarId": ""},
@@ -157,14 +157,14 @@ async def test_answers(bench) -> None:
         assert [message["type"] for message in client.others] == ["ready", "status", "agent_ready", "pong"]
         assert client.messages_of("status")[0]["message"] == "this conversation's avatar is ava"
         assert metric(UNKNOWN) == unknown + 1
-        assert await b.uplink() == []
+        assert await rig.uplink() == []
 
 
-async def test_listeners_and_bad_messages(bench) -> None:
+async def test_listeners_and_bad_messages(open_rig) -> None:
     """Refused in the clients' own words; enough bad messages end the socket."""
-    async with bench(bad_messages=2, **OPTIONS) as b:
-        url = f"{b.url}/ws/agent?token={b.token(Role.LISTEN)}"
-        async with b.http.ws_connect(url) as socket:
+    async with open_rig(bad_messages=2, **OPTIONS) as rig:
+        url = f"{rig.url}/ws/agent?token={rig.token(Role.LISTEN)}"
+        async with rig.http.ws_connect(url) as socket:
             client = AvatarClient()
             await socket.send_json({"type": "text", "text": "x"})
             await socket.send_str("nonsense")
@@ -178,29 +178,29 @@ async def test_listeners_and_bad_messages(bench) -> None:
             "bad_message",
         ]
         assert socket.close_code == 4400
-        assert await b.uplink() == []
+        assert await rig.uplink() == []
 
 
-async def test_who_comes_back_gets_the_running_turn_from_its_start(bench) -> None:
+async def test_who_comes_back_gets_the_running_turn_from_its_start(open_rig) -> None:
     """Also at another gateway, and while it is only being played; between turns nothing comes again."""
-    async with bench(gateways=2, **OPTIONS) as b:
-        driver = Speaker(b)
+    async with open_rig(gateways=2, **OPTIONS) as rig:
+        driver = Speaker(rig)
         await driver.publish(1, end=False)
         for at in (0, 1):
-            async with agent(b, at=at) as socket:
+            async with agent(rig, at=at) as socket:
                 client = AvatarClient()
                 await receive(socket, client, lambda client=client: client.turns)
                 assert client.controller.rounds[0].audio == PCM
 
         await driver.publish(1, pcm=PCM * 200)  # 16 s
-        async with agent(b) as socket:
+        async with agent(rig) as socket:
             client = AvatarClient()
             await receive(socket, client, lambda: client.closings.get("1"))
             assert client.controller.rounds[0].audio == PCM * 201
 
         driver.perform(driver.machine.interrupt(0, 1, "backend"))
-        await b.writer.drained()
-        async with agent(b) as socket:
+        await rig.writer.drained()
+        async with agent(rig) as socket:
             client = AvatarClient()
             await driver.publish(2)
             await receive(socket, client, lambda: "2" in client.closings)
@@ -208,22 +208,22 @@ async def test_who_comes_back_gets_the_running_turn_from_its_start(bench) -> Non
             assert client.interrupts == []
 
 
-async def test_a_turn_that_has_played_is_not_told_again(bench) -> None:
+async def test_a_turn_that_has_played_is_not_told_again(open_rig) -> None:
     """The record still says that it plays; the clock says when it ended."""
-    async with bench(**OPTIONS) as b:
-        driver = Speaker(b)
+    async with open_rig(**OPTIONS) as rig:
+        driver = Speaker(rig)
         await driver.publish(1, pcm=b"\1\2")  # no whole millisecond
-        async with agent(b) as socket:
+        async with agent(rig) as socket:
             client = AvatarClient()
             await driver.publish(2)
             await receive(socket, client, lambda: "2" in client.closings)
             assert list(client.turns) == ["2"]
 
 
-async def test_interrupts(bench) -> None:
+async def test_interrupts(open_rig) -> None:
     """The round is closed, then interrupted; the next turn is a new one."""
-    async with bench(**OPTIONS) as b, agent(b) as socket:
-        client, driver = AvatarClient(), Speaker(b)
+    async with open_rig(**OPTIONS) as rig, agent(rig) as socket:
+        client, driver = AvatarClient(), Speaker(rig)
         await driver.publish(1, end=False)
         driver.perform(driver.machine.interrupt(0, 1, "viewer"))
         await driver.publish(2, end=False)
@@ -234,10 +234,10 @@ async def test_interrupts(bench) -> None:
         assert client.interrupts == ["client_interrupt", "agent_interrupt"]
 
 
-async def test_a_turn_without_motion(bench) -> None:
+async def test_a_turn_without_motion(open_rig) -> None:
     """It is said, and sounds to its end."""
-    async with bench(**OPTIONS) as b, agent(b) as socket:
-        client, driver = AvatarClient(), Speaker(b)
+    async with open_rig(**OPTIONS) as rig, agent(rig) as socket:
+        client, driver = AvatarClient(), Speaker(rig)
         await driver.publish(1, end=False)
         failure = events.Error("upstreamError", "no", retryable=True)
         driver.perform(driver.machine.motion_failed(0, "upstreamError", failure))
@@ -249,18 +249,18 @@ async def test_a_turn_without_motion(bench) -> None:
         assert len(client.messages_of("status")) == 1
 
 
-async def test_frames_that_are_gone(bench) -> None:
+async def test_frames_that_are_gone(open_rig) -> None:
     """A client whose frames are lost hears its round closed, and the next turn whole."""
-    async with bench(ring_bytes=0, **OPTIONS) as b, agent(b) as socket:
-        client, driver = AvatarClient(), Speaker(b)
+    async with open_rig(ring_bytes=0, **OPTIONS) as rig, agent(rig) as socket:
+        client, driver = AvatarClient(), Speaker(rig)
         await driver.publish(1, end=False)
         await receive(socket, client, lambda: client.turns)
-        b.service.feeds._readers[b.keys.id]._subscription.pause()
+        rig.service.feeds._readers[rig.keys.id]._subscription.pause()
         await driver.publish(1, end=False)
         await driver.publish(1)
-        lost = [e for e, f in await b.store.entries(b.keys.down) if frame.decode(f[b"f"]).turn == 1][3:5]
-        await b.store.client.execute("XDEL", b.keys.down, *lost)
-        b.service.feeds._readers[b.keys.id]._subscription.resume()
+        lost = [e for e, f in await rig.store.entries(rig.keys.down) if frame.decode(f[b"f"]).turn == 1][3:5]
+        await rig.store.client.execute("XDEL", rig.keys.down, *lost)
+        rig.service.feeds._readers[rig.keys.id]._subscription.resume()
         await driver.publish(2)
         await receive(socket, client, lambda: "2" in client.closings)
 
@@ -268,10 +268,10 @@ async def test_frames_that_are_gone(bench) -> None:
         assert [played.audio for played in client.controller.rounds] == [PCM, PCM]
 
 
-async def test_the_end_of_a_conversation(bench) -> None:
+async def test_the_end_of_a_conversation(open_rig) -> None:
     """A word, then the close."""
-    async with bench(**OPTIONS) as b, agent(b) as socket:
-        driver = Speaker(b)
+    async with open_rig(**OPTIONS) as rig, agent(rig) as socket:
+        driver = Speaker(rig)
         await driver.publish(1, end=False)
         driver.perform(driver.machine.close(0, "deleted"))
         client = AvatarClient()
@@ -283,44 +283,44 @@ async def test_the_end_of_a_conversation(bench) -> None:
         assert client.others[-1]["message"] == "the conversation is over: deleted"
 
 
-async def test_what_clients_read_besides(bench) -> None:
+async def test_what_clients_read_besides(open_rig) -> None:
     """The rate they play at is the one that is sent; nothing else of the settings is there."""
-    async with bench(avatarkit_sample_rate=24000, **OPTIONS) as b:
-        await b.service.heartbeat.wait_first_beats()
-        http = b.url.replace("ws", "http", 1)
-        async with b.http.get(f"{http}/api/config") as answer:
+    async with open_rig(avatarkit_sample_rate=24000, **OPTIONS) as rig:
+        await rig.service.heartbeat.wait_first_beats()
+        http = rig.url.replace("ws", "http", 1)
+        async with rig.http.get(f"{http}/api/config") as answer:
             assert await answer.json() == {
                 "appId": "app", "avatarId": "ava", "region": "us-west",
                 "inputSampleRate": 24000, "outputSampleRate": 24000,
             }  # fmt: skip
             assert answer.headers["Access-Control-Allow-Origin"] == "*"
-        async with b.http.get(f"{http}/healthz") as answer:
+        async with rig.http.get(f"{http}/healthz") as answer:
             assert await answer.json() == {"ok": True, "missing": []}
-        assert await b.refused(path=f"/ws/agent?token={b.token()}") == (422, "unsupported-audio")
+        assert await rig.refused(path=f"/ws/agent?token={rig.token()}") == (422, "unsupported-audio")
 
 
-async def test_refusals(bench) -> None:
+async def test_refusals(open_rig) -> None:
     """No token, a forged one, a conversation that is not there; no token gets into a log."""
-    async with bench(**OPTIONS) as b:
-        forged, elsewhere = b.token(key="x" * 40), b.token(conversation="01JDNONE")
+    async with open_rig(**OPTIONS) as rig:
+        forged, elsewhere = rig.token(key="x" * 40), rig.token(conversation="01JDNONE")
         with capture_logs() as logs:
-            assert await b.refused(path="/ws/agent", headers={}) == (401, "unauthorized")
-            assert await b.refused(path=f"/ws/agent?token={forged}", headers={}) == (401, "unauthorized")
-            refusal = await b.refused(path=f"/ws/agent?token={elsewhere}", headers={})
+            assert await rig.refused(path="/ws/agent", headers={}) == (401, "unauthorized")
+            assert await rig.refused(path=f"/ws/agent?token={forged}", headers={}) == (401, "unauthorized")
+            refusal = await rig.refused(path=f"/ws/agent?token={elsewhere}", headers={})
         assert refusal == (404, "unknown-conversation")
         assert forged not in repr(logs)
         assert elsewhere not in repr(logs)
 
 
-async def test_both_doors_are_opened_by_name(bench) -> None:
+async def test_both_doors_are_opened_by_name(open_rig) -> None:
     """No route without RELAY_AVATARKIT_CLIENTS, no token in the query without RELAY_AVATARKIT_QUERY_TOKEN."""
-    async with bench() as b:
-        assert await b.refused(path="/ws/agent") == (404, "not-found")
-        async with b.http.get(f"{b.url.replace('ws', 'http', 1)}/api/config") as answer:
+    async with open_rig() as rig:
+        assert await rig.refused(path="/ws/agent") == (404, "not-found")
+        async with rig.http.get(f"{rig.url.replace('ws', 'http', 1)}/api/config") as answer:
             assert answer.status == 404
-    async with bench(avatarkit_clients=True, avatar_id="ava") as b:
-        assert await b.refused(path=f"/ws/agent?token={b.token()}", headers={}) == (401, "unauthorized")
-        async with await b.connect("/ws/agent") as socket:
+    async with open_rig(avatarkit_clients=True, avatar_id="ava") as rig:
+        assert await rig.refused(path=f"/ws/agent?token={rig.token()}", headers={}) == (401, "unauthorized")
+        async with await rig.connect("/ws/agent") as socket:
             assert json.loads(await socket.receive_str())["type"] == "ready"
 
 

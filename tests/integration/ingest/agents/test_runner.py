@@ -3,15 +3,15 @@
 import asyncio
 import sys
 import wave
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.rigs.audio import RATE
 from tests.rigs.eventually import eventually
-from tests.rigs.ingest import WorkerRig, open_workers
+from tests.rigs.ingest import open_workers
+from tests.rigs.store import at_clean_store
 
 from relay_ingest.agents.events import Interrupted, Started, Text
 from relay_ingest.agents.runner import FAILURES
@@ -23,15 +23,9 @@ TENTH = b"\x01\x02" * 1600
 
 
 @pytest.fixture
-def bench(open_store):
-    """``async with bench() as b``."""
-
-    @asynccontextmanager
-    async def made(**settings: Any) -> AsyncIterator[WorkerRig]:
-        async with open_store() as store, open_workers(store, **settings) as opened:
-            yield opened
-
-    return made
+def open_rig(open_store):
+    """``async with open_rig() as rig``: see ``open_workers``."""
+    return at_clean_store(open_store, open_workers)
 
 
 @pytest.fixture
@@ -48,33 +42,33 @@ def examples(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         sys.modules.pop(name, None)
 
 
-async def test_the_example_answers(bench, examples) -> None:
+async def test_the_example_answers(open_rig, examples) -> None:
     """A package's agent, found by its name: a transcript at once, then a turn with motion."""
-    async with bench(agents=("toner",)) as b, b.worker():
-        keys = await b.converse("toner")
-        await b.up.append(keys, uplink.Text("hello"))
+    async with open_rig(agents=("toner",)) as rig, rig.worker():
+        keys = await rig.converse("toner")
+        await rig.up.append(keys, uplink.Text("hello"))
 
-        assert await b.until_outcome(keys, 1) == "complete"
-        assert events.Transcript("user", "hello") in await b.published(keys)
-        assert len(await b.audio(keys, 1)) == 5 * RATE * 2 // 10
-        motion = [f for f in await b.frames(keys) if f.kind is Kind.MOTION]
+        assert await rig.until_outcome(keys, 1) == "complete"
+        assert events.Transcript("user", "hello") in await rig.published(keys)
+        assert len(await rig.audio(keys, 1)) == 5 * RATE * 2 // 10
+        motion = [f for f in await rig.frames(keys) if f.kind is Kind.MOTION]
         assert motion[-1].is_end
 
 
-async def test_echo_repeats_what_it_heard(bench) -> None:
+async def test_echo_repeats_what_it_heard(open_rig) -> None:
     """Nothing before the end of it; then all of it, with motion; and again in the next turn."""
-    async with bench() as b, b.worker():
-        keys = await b.converse("echo", talk_over="always")
+    async with open_rig() as rig, rig.worker():
+        keys = await rig.converse("echo", talk_over="always")
         for turn in (1, 2):
             spoken = [bytes([turn, index]) * 800 for index in range(10)]
             for pcm in spoken:
-                await b.up.append(keys, uplink.Microphone(pcm))
-            await b.up.append(keys, uplink.Microphone(b"", end=True))
+                await rig.up.append(keys, uplink.Microphone(pcm))
+            await rig.up.append(keys, uplink.Microphone(b"", end=True))
 
-            assert await b.until_outcome(keys, turn) == "complete"
-            assert await b.audio(keys, turn) == b"".join(spoken)
+            assert await rig.until_outcome(keys, turn) == "complete"
+            assert await rig.audio(keys, turn) == b"".join(spoken)
         # The first word of the second utterance stopped what still played of the first.
-        assert (await b.published(keys, 1))[-1] == events.Interrupted("viewer")
+        assert (await rig.published(keys, 1))[-1] == events.Interrupted("viewer")
 
 
 @pytest.fixture
@@ -89,20 +83,20 @@ def clips(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def test_clips_are_played(bench, clips: Path) -> None:
+async def test_clips_are_played(open_rig, clips: Path) -> None:
     """By name, the last one asked for; what does not exist is told and harms nothing."""
-    async with bench(agent_clips_dir=str(clips)) as b, b.worker():
-        keys = await b.converse("clips", talk_over="requests")
-        await b.up.append(keys, uplink.ClipRequest("../hello"))
-        await b.until(keys, events.Error("unknown_clip", "there is no such clip", retryable=False))
-        await b.up.append(keys, uplink.ClipRequest("hello"))
-        assert await b.until_outcome(keys, 1) == "complete"
-        await b.up.append(keys, uplink.ClipRequest("bye.pcm"))
-        assert await b.until_outcome(keys, 2) == "complete"
+    async with open_rig(agent_clips_dir=str(clips)) as rig, rig.worker():
+        keys = await rig.converse("clips", talk_over="requests")
+        await rig.up.append(keys, uplink.ClipRequest("../hello"))
+        await rig.until(keys, events.Error("unknown_clip", "there is no such clip", retryable=False))
+        await rig.up.append(keys, uplink.ClipRequest("hello"))
+        assert await rig.until_outcome(keys, 1) == "complete"
+        await rig.up.append(keys, uplink.ClipRequest("bye.pcm"))
+        assert await rig.until_outcome(keys, 2) == "complete"
 
-        assert await b.audio(keys, 1) == TENTH * 10
-        assert await b.audio(keys, 2) == TENTH * 5
-        assert (await b.published(keys, 1)).count(events.Interrupted("viewer")) == 1
+        assert await rig.audio(keys, 1) == TENTH * 10
+        assert await rig.audio(keys, 2) == TENTH * 5
+        assert (await rig.published(keys, 1)).count(events.Interrupted("viewer")) == 1
 
 
 @pytest.mark.parametrize(
@@ -115,17 +109,17 @@ async def test_clips_are_played(bench, clips: Path) -> None:
         ("nobody", "go", "unknown_agent", {}),
     ],
 )
-async def test_a_failing_agent(bench, examples, agent, text, code, settings) -> None:
+async def test_a_failing_agent(open_rig, examples, agent, text, code, settings) -> None:
     """It is stopped, counted and told of; its turn ends; the backend goes on."""
     failures = FAILURES.labels(code)._value
     before = failures.get()
-    async with bench(agents=("raises", "exits", "hangs"), **settings) as b, b.worker():
-        keys = await b.converse(agent)
-        await b.up.append(keys, uplink.Text(text))
-        await b.up.append(keys, uplink.Text("and then?"))
+    async with open_rig(agents=("raises", "exits", "hangs"), **settings) as rig, rig.worker():
+        keys = await rig.converse(agent)
+        await rig.up.append(keys, uplink.Text(text))
+        await rig.up.append(keys, uplink.Text("and then?"))
 
         async def found() -> list[events.Error]:
-            return [event for event in await b.published(keys) if isinstance(event, events.Error)]
+            return [event for event in await rig.published(keys) if isinstance(event, events.Error)]
 
         errors = await eventually(found, within_s=20)
         assert [error.code for error in errors] == [code]
@@ -134,43 +128,43 @@ async def test_a_failing_agent(bench, examples, agent, text, code, settings) -> 
 
         begun = text in ("speak", "go") and agent != "nobody"
         if begun:
-            assert await b.until_outcome(keys, 1) == "complete"
-            assert await b.audio(keys, 1) == TENTH
-        spoken = await b.up.append_speech(keys, offset=0, pcm=TENTH, end=True, barge_in=True)
-        assert await b.until_outcome(keys, spoken.turn) == "complete"
+            assert await rig.until_outcome(keys, 1) == "complete"
+            assert await rig.audio(keys, 1) == TENTH
+        spoken = await rig.up.append_speech(keys, offset=0, pcm=TENTH, end=True, barge_in=True)
+        assert await rig.until_outcome(keys, spoken.turn) == "complete"
 
 
-async def test_a_flooding_agent(bench, examples) -> None:
+async def test_a_flooding_agent(open_rig, examples) -> None:
     """Each speech ends at its longest, the next waits its turn, and others are served meanwhile."""
-    async with bench(agents=("floods", "echo"), agent_speech_s=2.0) as b, b.worker():
-        noisy, other = await b.converse("floods"), await b.converse("echo")
-        assert await b.until_outcome(noisy, 1) in ("complete", "audio_only")
-        assert await b.audio(noisy, 1) == TENTH * 20
+    async with open_rig(agents=("floods", "echo"), agent_speech_s=2.0) as rig, rig.worker():
+        noisy, other = await rig.converse("floods"), await rig.converse("echo")
+        assert await rig.until_outcome(noisy, 1) in ("complete", "audio_only")
+        assert await rig.audio(noisy, 1) == TENTH * 20
 
-        await b.up.append(other, uplink.Microphone(TENTH, end=True))
-        assert await b.until_outcome(other, 1) == "complete"
-        assert await b.store.client.execute("XLEN", noisy.up) <= 4096 + 1
+        await rig.up.append(other, uplink.Microphone(TENTH, end=True))
+        assert await rig.until_outcome(other, 1) == "complete"
+        assert await rig.store.client.execute("XLEN", noisy.up) <= 4096 + 1
 
 
-async def test_an_interrupt_closes_the_speech(bench, examples, eventually) -> None:
+async def test_an_interrupt_closes_the_speech(open_rig, examples, eventually) -> None:
     """The running generator is closed, the viewers are told once, and nothing more of it is heard."""
-    async with bench(agents=("slow",)) as b, b.worker():
-        keys = await b.converse("slow")
-        await b.up.append(keys, uplink.Text("one"))
+    async with open_rig(agents=("slow",)) as rig, rig.worker():
+        keys = await rig.converse("slow")
+        await rig.up.append(keys, uplink.Text("one"))
         examples.Slow.gate.release()
-        await eventually(lambda: b.audio(keys, 1), 10)
-        await b.up.append(keys, uplink.Interrupt(reason="viewer"))
+        await eventually(lambda: rig.audio(keys, 1), 10)
+        await rig.up.append(keys, uplink.Interrupt(reason="viewer"))
         await eventually(lambda: examples.Slow.spoken)
         assert (examples.Slow.spoken, examples.Slow.closed) == ([False], ["one"])
 
-        await b.up.append(keys, uplink.Text("two"))
+        await rig.up.append(keys, uplink.Text("two"))
         for _ in range(10):
             examples.Slow.gate.release()
-        assert await b.until_outcome(keys, 2) == "complete"
-        assert await b.until_outcome(keys, 1) == "interrupted"
-        assert await b.audio(keys, 1) == TENTH
-        assert await b.audio(keys, 2) == TENTH * 10
-        assert sum(isinstance(event, events.Interrupted) for event in await b.published(keys)) == 1
+        assert await rig.until_outcome(keys, 2) == "complete"
+        assert await rig.until_outcome(keys, 1) == "interrupted"
+        assert await rig.audio(keys, 1) == TENTH
+        assert await rig.audio(keys, 2) == TENTH * 10
+        assert sum(isinstance(event, events.Interrupted) for event in await rig.published(keys)) == 1
         assert examples.Slow.events == [
             Started(resumed=False),
             Text("one"),
@@ -179,41 +173,41 @@ async def test_an_interrupt_closes_the_speech(bench, examples, eventually) -> No
         ]
 
 
-async def test_a_backend_barges_in(bench, examples, eventually) -> None:
+async def test_a_backend_barges_in(open_rig, examples, eventually) -> None:
     """The agent's speech is closed, also one that has not begun; the backend's turn is heard."""
-    async with bench(agents=("slow",)) as b, b.worker():
-        keys = await b.converse("slow")
-        await b.up.append(keys, uplink.Text("one"))
+    async with open_rig(agents=("slow",)) as rig, rig.worker():
+        keys = await rig.converse("slow")
+        await rig.up.append(keys, uplink.Text("one"))
         await eventually(lambda: Text("one") in examples.Slow.events)
-        await b.up.append_speech(keys, offset=0, pcm=TENTH, end=True, barge_in=True)
+        await rig.up.append_speech(keys, offset=0, pcm=TENTH, end=True, barge_in=True)
         await eventually(lambda: examples.Slow.spoken)
 
-        assert await b.until_outcome(keys, 1) == "complete"
+        assert await rig.until_outcome(keys, 1) == "complete"
         assert examples.Slow.spoken == [False]
         assert examples.Slow.events[-1] == Interrupted("barge_in")
 
 
-async def test_an_owner_change_in_the_middle(bench, examples, eventually) -> None:
+async def test_an_owner_change_in_the_middle(open_rig, examples, eventually) -> None:
     """The new owner ends the turn with what is in it and starts an agent of its own; the old owner, which
     does not know yet, cannot say another word.
     """
-    async with bench(agents=("slow",), lease_ms=60_000) as b, b.worker(worker_name="old") as old:
-        keys = await b.converse("slow")
-        await b.up.append(keys, uplink.Text("one"))
+    async with open_rig(agents=("slow",), lease_ms=60_000) as rig, rig.worker(worker_name="old") as old:
+        keys = await rig.converse("slow")
+        await rig.up.append(keys, uplink.Text("one"))
         examples.Slow.gate.release()
-        await eventually(lambda: b.audio(keys, 1), 10)
-        async with b.worker(worker_name="new"):
+        await eventually(lambda: rig.audio(keys, 1), 10)
+        async with rig.worker(worker_name="new"):
             old._draining = True  # It takes nothing back.
-            await b.store.client.execute("DEL", keys.lease)
-            await b.store.client.execute("XADD", keys.unowned, "*", "c", keys.id)
-            await b.store.client.execute("SPUBLISH", keys.unowned, "")
-            await b.until(keys, events.Transcript("assistant", "resumed=True"))
+            await rig.store.client.execute("DEL", keys.lease)
+            await rig.store.client.execute("XADD", keys.unowned, "*", "c", keys.id)
+            await rig.store.client.execute("SPUBLISH", keys.unowned, "")
+            await rig.until(keys, events.Transcript("assistant", "resumed=True"))
             await eventually(lambda: examples.Slow.closed == ["one"])
 
-            assert await b.until_outcome(keys, 1) == "audio_only"
-            assert await b.audio(keys, 1) == TENTH
-            await b.up.append(keys, uplink.Text("two"))
+            assert await rig.until_outcome(keys, 1) == "audio_only"
+            assert await rig.audio(keys, 1) == TENTH
+            await rig.up.append(keys, uplink.Text("two"))
             for _ in range(10):
                 examples.Slow.gate.release()
-            assert await b.until_outcome(keys, 2) == "complete"
-            assert await b.audio(keys, 2) == TENTH * 10
+            assert await rig.until_outcome(keys, 2) == "complete"
+            assert await rig.audio(keys, 2) == TENTH * 10

@@ -60,11 +60,11 @@ class SpeechRig:
 
 
 @pytest.fixture
-def bench(open_store):
-    """``async with bench() as b``."""
+def open_rig(open_store):
+    """``async with open_rig() as rig``."""
 
     @asynccontextmanager
-    async def made(*, chunk_s: float = 5.0, speech_s: float = 60.0) -> AsyncIterator[SpeechRig]:
+    async def opened(*, chunk_s: float = 5.0, speech_s: float = 60.0) -> AsyncIterator[SpeechRig]:
         async with open_store() as store, TaskScope() as tasks:
             lease = await store.claim(await store.create(agent="echo"))
             output = SpeechOutput(
@@ -75,25 +75,25 @@ def bench(open_store):
             )  # fmt: skip
             yield SpeechRig(output, store, lease)
 
-    return made
+    return opened
 
 
-async def test_chunks_cut_anywhere(bench) -> None:
+async def test_chunks_cut_anywhere(open_rig) -> None:
     """Also in the middle of a sample; no samples, no turn."""
-    async with bench() as b:
-        await b.stream(b.source())
-        await b.stream(b.source(b"", b"x"))
-        assert await b.state() == (0, "ended")
-        await b.stream(b.source(SECOND[:7], b"", SECOND[7:8], SECOND[8:10_001], SECOND[10_001:]))
+    async with open_rig() as rig:
+        await rig.stream(rig.source())
+        await rig.stream(rig.source(b"", b"x"))
+        assert await rig.state() == (0, "ended")
+        await rig.stream(rig.source(SECOND[:7], b"", SECOND[7:8], SECOND[8:10_001], SECOND[10_001:]))
 
-        assert await b.state() == (1, "ended")
-        assert await b.appended() == SECOND
-        assert b.closed
+        assert await rig.state() == (1, "ended")
+        assert await rig.appended() == SECOND
+        assert rig.closed
 
 
-async def test_real_time_is_gathered(bench, eventually) -> None:
+async def test_real_time_is_gathered(open_rig, eventually) -> None:
     """Nothing before four seconds are in, or all of it; in every turn again."""
-    async with bench() as b, TaskScope() as tasks:
+    async with open_rig() as rig, TaskScope() as tasks:
         for turn in (1, 2):
             gate = asyncio.Event()
 
@@ -104,78 +104,78 @@ async def test_real_time_is_gathered(bench, eventually) -> None:
                 yield SECOND[: len(SECOND) // 2]
                 yield SECOND
 
-            before = await b.appended()
-            speech = tasks.spawn(b.stream(slowly(), real_time=True), name="speech")
+            before = await rig.appended()
+            speech = tasks.spawn(rig.stream(slowly(), real_time=True), name="speech")
             for _ in range(20):
-                await b.store.client.execute("PING")
-            assert await b.appended() == before
+                await rig.store.client.execute("PING")
+            assert await rig.appended() == before
             gate.set()
             await speech
-            assert len(await b.appended()) == len(before) + 5 * len(SECOND)
-            assert await b.state() == (turn, "ended")
-        await b.stream(b.source(SECOND), real_time=True)
-        assert await b.state() == (3, "ended")
+            assert len(await rig.appended()) == len(before) + 5 * len(SECOND)
+            assert await rig.state() == (turn, "ended")
+        await rig.stream(rig.source(SECOND), real_time=True)
+        assert await rig.state() == (3, "ended")
 
 
-async def test_a_pause_ends_the_turn(bench) -> None:
+async def test_a_pause_ends_the_turn(open_rig) -> None:
     """With what is in; the generator is closed."""
-    async with bench(chunk_s=0.1) as b:
+    async with open_rig(chunk_s=0.1) as rig:
         with pytest.raises(AgentTimeout):
-            await b.stream(b.source(SECOND, pause=True))
-        assert b.closed
-        await b.until_ended()
-        assert await b.appended() == SECOND
+            await rig.stream(rig.source(SECOND, pause=True))
+        assert rig.closed
+        await rig.until_ended()
+        assert await rig.appended() == SECOND
 
 
-async def test_the_longest_speech(bench) -> None:
+async def test_the_longest_speech(open_rig) -> None:
     """Cut to the sample."""
-    async with bench(speech_s=2.5) as b:
+    async with open_rig(speech_s=2.5) as rig:
         with pytest.raises(SpeechTooLong):
-            await b.stream(b.source(*[SECOND] * 9))
-        await b.until_ended()
-        assert await b.appended() == SECOND * 2 + SECOND[: len(SECOND) // 2]
-        assert b.closed
+            await rig.stream(rig.source(*[SECOND] * 9))
+        await rig.until_ended()
+        assert await rig.appended() == SECOND * 2 + SECOND[: len(SECOND) // 2]
+        assert rig.closed
 
 
-async def test_cancelled_in_the_middle(bench) -> None:
+async def test_cancelled_in_the_middle(open_rig) -> None:
     """The turn ends, and the next speech need not wait for anything."""
-    async with bench() as b:
+    async with open_rig() as rig:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
-                await b.stream(b.source(SECOND, pause=True))
-        assert b.closed
-        await b.stream(b.source(SECOND))
-        assert await b.state() == (2, "ended")
-        assert await b.appended() == SECOND * 2
+                await rig.stream(rig.source(SECOND, pause=True))
+        assert rig.closed
+        await rig.stream(rig.source(SECOND))
+        assert await rig.state() == (2, "ended")
+        assert await rig.appended() == SECOND * 2
 
 
-async def test_what_is_refused(bench) -> None:
+async def test_what_is_refused(open_rig) -> None:
     """While a backend speaks, after an interrupt nobody heard of, after another owner came."""
-    async with bench() as b:
-        up = Uplink(b.store.client)
-        await up.append_speech(b.keys, offset=0, pcm=SECOND, end=False)
+    async with open_rig() as rig:
+        up = Uplink(rig.store.client)
+        await up.append_speech(rig.keys, offset=0, pcm=SECOND, end=False)
         with pytest.raises(SpeakerBusy):
-            await b.stream(b.source(SECOND))
-        await up.append_speech(b.keys, turn=1, offset=len(SECOND), pcm=b"", end=True)
-        await up.append(b.keys, uplink.Interrupt(reason="viewer"))
+            await rig.stream(rig.source(SECOND))
+        await up.append_speech(rig.keys, turn=1, offset=len(SECOND), pcm=b"", end=True)
+        await up.append(rig.keys, uplink.Interrupt(reason="viewer"))
         with pytest.raises(TurnClosed):
-            await b.stream(b.source(SECOND))
-        await b.store.registry().release(b.lease)
-        await b.store.claim(b.keys, "heir")
+            await rig.stream(rig.source(SECOND))
+        await rig.store.registry().release(rig.lease)
+        await rig.store.claim(rig.keys, "heir")
         with pytest.raises(Fenced):
-            await b.stream(b.source(SECOND))
+            await rig.stream(rig.source(SECOND))
         with pytest.raises(Fenced):
-            await b.output.interrupt()
-        assert await b.appended() == SECOND
+            await rig.output.interrupt()
+        assert await rig.appended() == SECOND
 
 
-async def test_the_former_agents_turn(bench) -> None:
+async def test_the_former_agents_turn(open_rig) -> None:
     """It is ended by the next owner's speech output; a backend's is left alone."""
-    async with bench() as b:
-        await Uplink(b.store.client).append_speech(b.keys, key="agent:x", offset=0, pcm=SECOND, end=False)
-        b.output.end_former_turn(await read(b.store.client, b.keys))
-        await b.until_ended()
-        await Uplink(b.store.client).append_speech(b.keys, key="x", offset=0, pcm=SECOND, end=False)
-        b.output.end_former_turn(await read(b.store.client, b.keys))
+    async with open_rig() as rig:
+        await Uplink(rig.store.client).append_speech(rig.keys, key="agent:x", offset=0, pcm=SECOND, end=False)
+        rig.output.end_former_turn(await read(rig.store.client, rig.keys))
+        await rig.until_ended()
+        await Uplink(rig.store.client).append_speech(rig.keys, key="x", offset=0, pcm=SECOND, end=False)
+        rig.output.end_former_turn(await read(rig.store.client, rig.keys))
         with pytest.raises(SpeakerBusy):
-            await b.stream(b.source(SECOND))
+            await rig.stream(rig.source(SECOND))
