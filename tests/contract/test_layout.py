@@ -21,9 +21,8 @@ ELSEWHERE = {
     "e2e/test_relay.py": "runtime.process",
     "e2e/test_traces.py": "ingest.turn_trace settings.tracing",
     "integration/control/test_access.py": "auth.api_keys control.operation",
-    "integration/control/test_audio_socket.py": """
-        control.audio_errors control.speakers wire.audio_socket
-    """,
+    "integration/control/test_audio_formats.py": "control.audio_errors",
+    "integration/control/test_audio_socket.py": "control.speakers wire.audio_socket",
     "integration/control/test_audio_websocket.py": "control.speech_queue streams.scripts.hold_turn",
     "integration/control/test_backend.py": "client.backend client.errors",
     "integration/control/test_openapi.py": "control.app control.responses",
@@ -64,9 +63,9 @@ ELSEWHERE = {
     "integration/telemetry/test_traces.py": "telemetry.semconv telemetry.trace_export",
     "integration/streams/test_consumer.py": "streams.partition",
     "integration/streams/test_publisher.py": "streams.writer",
+    "integration/streams/test_turn_keys.py": "streams.scripts.find_turn",
     "integration/streams/test_uplink.py": """
-        streams.scripts.append_speech streams.scripts.append_uplink streams.scripts.find_turn
-        streams.scripts.uplink_rejection
+        streams.scripts.append_speech streams.scripts.append_uplink streams.scripts.uplink_rejection
     """,
     "scenarios/test_interrupts.py": "turns.effects turns.rules",
     "scenarios/test_stopping.py": "ingest.app ingest.uplink_reader",

@@ -10,10 +10,6 @@ from relay_wire import uplink
 TURN = uplink.SpeechChunk(1, 0, b"aa", end=True)
 
 
-async def up_entries(store, keys) -> list[uplink.Entry]:
-    return [uplink.decode(fields) for _, fields in await store.entries(keys.up)]
-
-
 async def last_id(store, keys) -> str:
     return (await store.entries(keys.up))[-1][0]
 
@@ -42,7 +38,7 @@ async def test_what_interrupts(open_store, talk_over, interrupted_by) -> None:
                 else:
                     await up.append(keys, uplink.Microphone(b"hi"))
             first = [uplink.Interrupt(1, "viewer")] if kind in interrupted_by else []
-            assert await up_entries(store, keys) == [TURN, *first, entry, entry], "once per turn"
+            assert await store.uplink(keys) == [TURN, *first, entry, entry], "once per turn"
 
 
 async def test_silence_interrupts_nothing(open_store) -> None:
@@ -53,7 +49,7 @@ async def test_silence_interrupts_nothing(open_store) -> None:
         await up.append(keys, uplink.Microphone(b"hi"))
         await up.append_speech(keys, offset=0, pcm=b"aa", end=True)
         await up.append(keys, uplink.Microphone(b"", end=True))
-        assert await up_entries(store, keys) == [
+        assert await store.uplink(keys) == [
             uplink.Microphone(b"hi"),
             TURN,
             uplink.Microphone(b"", end=True),

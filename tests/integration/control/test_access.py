@@ -1,4 +1,4 @@
-"""Access: keys with scopes, how often, how many; what is refused costs nobody else anything."""
+"""Access: keys with scopes, rates and limits; a refused request has no effect on other keys."""
 
 import asyncio
 from urllib.parse import urlsplit
@@ -46,7 +46,7 @@ async def test_scopes(open_rig, scope: Scope, method: str, path: str, allowed: i
 
 
 async def test_too_fast(open_rig) -> None:
-    """429 with the time to wait, for this key; another goes on."""
+    """429 with the time to wait, for this key only."""
     async with open_rig(key_requests_per_s=0.01, key_requests_burst=2) as rig:
         for _ in range(2):
             assert (await rig.call("GET", "/v1/conversations/x"))[0] == 404

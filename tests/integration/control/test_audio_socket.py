@@ -47,7 +47,7 @@ async def test_chunks_cut_within_a_sample(open_rig) -> None:
 
 
 async def test_a_turn_of_odd_length(open_rig) -> None:
-    """Told, counted, ended: the half sample is dropped, the turn is not."""
+    """It is reported and counted, and the turn ends without the half sample."""
     async with open_rig() as rig:
         conversation = await rig.create()
         async with rig.socket(conversation) as socket:
@@ -78,7 +78,7 @@ async def test_large_messages_are_cut(open_rig) -> None:
 
 
 async def test_a_large_message(open_rig) -> None:
-    """A whole clip at once is taken: 1.2 MB are 37 s at 16 kHz."""
+    """A whole clip is accepted at once: 1.2 MB are 37 s at 16 kHz."""
     pcm = bytes(range(250)) * 4800
     async with open_rig() as rig:
         conversation = await rig.create()
@@ -93,7 +93,7 @@ async def test_a_large_message(open_rig) -> None:
 
 
 async def test_a_message_too_large(open_rig) -> None:
-    """Told, closed as too big, and the turn ends with what came before: nobody comes back to it."""
+    """An error, then a close as too big; the turn ends with the audio before, and is not resumed."""
     async with open_rig(control_max_message_bytes=2**20) as rig:
         conversation = await rig.create()
         async with rig.socket(conversation) as socket:
@@ -111,7 +111,7 @@ async def test_a_message_too_large(open_rig) -> None:
 
 @pytest.mark.parametrize("text", ["hello", "{}", '{"type":"dance"}', '{"type":"ack","turn":1,"offset":1}'])
 async def test_bad_messages(open_rig, text: str) -> None:
-    """Each is told, the turn goes on; eight of them end the socket."""
+    """Each is answered with an error and the turn continues; eight of them end the socket."""
     async with open_rig() as rig:
         conversation = await rig.create()
         async with rig.socket(conversation) as socket:
@@ -141,7 +141,7 @@ async def test_interrupting_oneself(open_rig) -> None:
 
 
 async def test_being_interrupted(open_rig) -> None:
-    """Late audio of an interrupted turn is thrown away, not spoken as a turn of its own."""
+    """Late audio of an interrupted turn is discarded, and does not open a turn."""
     async with open_rig() as rig:
         conversation = await rig.create()
         async with rig.socket(conversation) as socket:
@@ -161,7 +161,7 @@ async def test_being_interrupted(open_rig) -> None:
 
 
 async def test_two_speakers(open_rig) -> None:
-    """The second is told, and may barge in."""
+    """The second receives an error, and may barge in."""
     async with open_rig() as rig:
         conversation = await rig.create()
         async with rig.socket(conversation) as first, rig.socket(conversation) as second:
@@ -178,7 +178,7 @@ async def test_two_speakers(open_rig) -> None:
 
 
 async def test_starting_in_the_middle_of_a_turn(open_rig) -> None:
-    """Refused; the turn goes on."""
+    """Refused; the turn continues."""
     async with open_rig() as rig:
         conversation = await rig.create()
         async with rig.socket(conversation) as socket:
@@ -191,7 +191,7 @@ async def test_starting_in_the_middle_of_a_turn(open_rig) -> None:
 
 
 async def test_a_proper_close_ends_the_turn(open_rig) -> None:
-    """Closing with 1000 means that everything was said."""
+    """A close with 1000 ends the turn."""
     async with open_rig() as rig:
         conversation = await rig.create()
         async with rig.socket(conversation) as socket:
@@ -224,7 +224,7 @@ async def test_a_plain_request_to_the_socket(open_rig) -> None:
 
 
 async def test_nested_messages_are_bad_messages(open_rig) -> None:
-    """However deep: told, and the eighth ends the socket with 4400."""
+    """At any depth: an error for each, and the eighth closes the socket with 4400."""
     async with open_rig() as rig:
         conversation = await rig.create()
         async with rig.socket(conversation) as socket:
@@ -238,7 +238,7 @@ async def test_nested_messages_are_bad_messages(open_rig) -> None:
 
 
 async def test_what_redis_refuses_closes_with_its_code(open_rig) -> None:
-    """A right that Redis does not give: 4200, which speakers come back from, and no text of the server's."""
+    """A permission that Redis denies: 4200, after which speakers resume, without the server's text."""
     texts: list[str] = []
     async with open_rig(uplink_wait_s=0.5) as rig:
         conversation = await rig.create()

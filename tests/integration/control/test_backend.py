@@ -53,7 +53,7 @@ async def test_a_cancelled_post_is_repeated_with_its_key(open_rig) -> None:
 
 
 async def test_requests_that_come_too_fast_wait(open_rig) -> None:
-    """429 says when; every request is answered in the end, `create` too, and makes one conversation."""
+    """Each waits as 429 requires and is answered in the end; `create` creates one conversation."""
     async with (
         open_rig(key_requests_per_s=4, key_requests_burst=1) as rig,
         Backend(rig.url, rig.key) as backend,
@@ -80,9 +80,9 @@ async def test_refused_at_once(open_rig) -> None:
         with pytest.raises(RequestRefused) as refused:
             await backend.read("nobody")
         assert (refused.value.status, refused.value.problem) == (404, "unknown-conversation")
-        async with Backend(rig.url, "no key") as stranger:
+        async with Backend(rig.url, "no key") as unauthorized:
             with pytest.raises(RequestRefused, match="401"):
-                await stranger.create()
+                await unauthorized.create()
 
 
 async def test_a_long_turn(open_rig) -> None:
@@ -93,7 +93,7 @@ async def test_a_long_turn(open_rig) -> None:
 
 
 async def test_ids_and_addresses_that_are_none(open_rig) -> None:
-    """An id reaches no other resource; somebody else's answer is an error of ours."""
+    """An id reaches no other resource; the answer of another server is an error."""
     async with open_rig() as rig:
         async with Backend(rig.url, rig.key) as backend:
             with pytest.raises(RequestRefused, match="404"):
@@ -104,7 +104,7 @@ async def test_ids_and_addresses_that_are_none(open_rig) -> None:
 
 
 async def test_control_stays_away(open_rig, proxied) -> None:
-    """Given up in time, and the error says what to do."""
+    """An error in time, whose text has the next action."""
     async with open_rig() as rig, proxied(rig, give_up_s=0.3) as (backend, proxy):
         conversation = await rig.create()
         await proxy.set_mode("refuse")

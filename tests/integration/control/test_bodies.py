@@ -159,7 +159,7 @@ async def test_our_own_limit_can_be_told_from_a_proxys(open_rig) -> None:
 
 
 async def test_json_is_small(open_rig) -> None:
-    """What reads JSON takes 64 KiB, whatever a turn may have."""
+    """JSON bodies have a limit of 64 KiB, whatever the limit of a turn."""
     async with open_rig() as rig:
         status, problem, _ = await rig.call("POST", "/v1/conversations", data=b" " * 70_000)
 

@@ -1,4 +1,4 @@
-"""Any bytes at every place of a backend's requests: nobody else reads what is not theirs, and all go on."""
+"""Any bytes at every place of a request: no other request reads them, and the service continues."""
 
 import asyncio
 import base64
@@ -145,5 +145,5 @@ async def test_nobody_reads_what_is_not_theirs(open_rig, seed: int) -> None:
 
         assert min(await asyncio.gather(*readers)) > 10
         assert {status for status in statuses if status >= 500} == set()
-        assert {101, 202, 400} <= set(statuses), "some of it is taken, some is not"
+        assert {101, 202, 400} <= set(statuses), "some requests are accepted, some are not"
         assert ends() == before

@@ -112,7 +112,7 @@ async def test_a_conversation_that_is_no_name(open_rig, path: str) -> None:
 
 
 async def test_json_nested_too_deep(open_rig) -> None:
-    """A refusal of that message; the turn goes on."""
+    """The message is refused; the turn continues."""
     deep = '{"type":"start","x":' + "[" * 60_000
     async with open_rig() as rig:
         conversation = await rig.create()

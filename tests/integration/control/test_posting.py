@@ -1,4 +1,4 @@
-"""Turns posted whole: what is taken and refused, and each once however often posted; on both servers."""
+"""Turns posted whole: accepted or refused, and each spoken once however often posted; on both servers."""
 
 import asyncio
 import io
@@ -131,7 +131,7 @@ async def test_a_queue_that_is_full(open_rig) -> None:
 
 
 async def test_after_the_end(open_rig) -> None:
-    """A conversation that is closing takes no turn."""
+    """A closing conversation accepts no turn."""
     async with open_rig() as rig:
         conversation = await rig.create()
         await rig.call("DELETE", f"/v1/conversations/{conversation}")
@@ -240,18 +240,18 @@ async def test_a_cancelled_turn_posted_again(open_rig) -> None:
 
 
 async def test_a_full_queue_is_gone_on_with(open_rig) -> None:
-    """With a key nothing is cancelled: posting again says the rest."""
+    """With a key nothing is cancelled: posting again appends the rest."""
     async with open_rig(uplink_entries=64, uplink_wait_s=0.1, audio_chunk_ms=10) as rig:
         conversation = await rig.create()
         pcm = bytes(index % 241 for index in range(320 * 100))
         status, answer = await rig.speak(conversation, pcm, key="k")
         assert (status, answer["type"]) == (503, "urn:avatar-relay:problem:uplink-full")
-        heard = await rig.audio(conversation)
+        audio = await rig.audio(conversation)
         await rig.store.client.execute("XTRIM", rig.store.keys.conversation(conversation).up, "MAXLEN", "0")
 
         assert (await rig.speak(conversation, pcm, key="k"))[1]["turn"] == 1
         rest = [entry.pcm for entry in await rig.up_entries(conversation)]
-        assert heard[1] + b"".join(rest) == pcm
+        assert audio[1] + b"".join(rest) == pcm
 
 
 @pytest.mark.lingers
@@ -279,7 +279,7 @@ async def test_redis_cut_while_posting(open_rig) -> None:
         open_rig(audio_chunk_ms=10) as rig,
         RedisClient(rig.store.url, SCHEMA, name="saboteur") as saboteur,
     ):
-        # Another link than the door's, since that is the one being cut.
+        # Another client than control's, whose connection is cut.
         for turn in range(1, 7):
             conversation = await rig.create()
             pcm = dice.randbytes(320 * 80)
@@ -296,7 +296,7 @@ async def test_redis_cut_while_posting(open_rig) -> None:
 
 
 async def test_too_few_replicas(open_rig) -> None:
-    """503 that says so. Nothing was promised, and posting again when they are back repeats nothing."""
+    """503 with that reason. Posting again, when there are enough replicas, repeats nothing."""
     async with open_rig(redis_replicas=1, redis_replicas_wait_s=0.05, uplink_wait_s=0.1) as rig:
         conversation = await rig.create()
         status, answer = await rig.speak(conversation, b"\x00\x01", key="k")

@@ -71,7 +71,7 @@ async def test_agents(open_rig, wishes: dict[str, str], agent: str, talk_over: s
     ],
 )
 async def test_wrong_wishes(open_rig, body: bytes, status: int, problem: str) -> None:
-    """Malformed JSON and fields that are not allowed are told apart."""
+    """Malformed JSON and invalid fields are different problems."""
     async with open_rig() as rig:
         got, answer, headers = await rig.call("POST", "/v1/conversations", data=body)
 
@@ -150,7 +150,7 @@ async def test_tokens(open_rig) -> None:
 
 @pytest.mark.parametrize("body", [{"role": "admin"}, {"ttl_s": 1}, {"ttl_s": 10**6}, {"ttl": 60}])
 async def test_wrong_tokens(open_rig, body: dict[str, Any]) -> None:
-    """Roles and lives there are none of."""
+    """Invalid roles and lifetimes are refused."""
     async with open_rig() as rig:
         conversation = await rig.create()
 
@@ -171,7 +171,7 @@ async def test_a_record_that_cannot_be_read(open_rig, field: str, value: object)
 
 
 async def test_a_conversation_without_an_owner(open_rig) -> None:
-    """It may wait a while; then speech for it is refused, and whoever asks is told how long it waits."""
+    """It may wait for a time; then its speech is refused, and its resource has the length of the wait."""
     async with open_rig() as rig:
         conversation = await rig.create()
         path = f"/v1/conversations/{conversation}"

@@ -1,4 +1,4 @@
-"""Going on with a turn over another audio socket: each byte is in once; on both servers."""
+"""Resuming a turn over another audio socket: each byte is appended once; on both servers."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ def cut(socket: aiohttp.ClientWebSocketResponse, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["abort", "shutdown"])
 async def test_a_broken_connection_leaves_the_turn_open(open_rig, how: str) -> None:
-    """The speaker comes back with the turn's number, is told where to go on, and goes on."""
+    """The speaker resumes by the turn's number, at the acknowledged byte."""
     async with open_rig() as rig:
         conversation = await rig.create()
         async with rig.socket(conversation) as socket:
@@ -94,7 +94,7 @@ async def test_a_key_that_is_new(open_rig) -> None:
 
 @pytest.mark.parametrize("start", [Start(turn=1), Start(key="k")])
 async def test_a_turn_that_is_complete(open_rig, start: Start) -> None:
-    """Told so; audio sent at once is thrown away instead of opening a turn, until the next start."""
+    """It receives `ended`; audio is discarded until the next start, and opens no turn."""
     async with open_rig() as rig:
         conversation = await rig.create()
         await rig.speak(conversation, b"abcd", key="k")
@@ -110,7 +110,7 @@ async def test_a_turn_that_is_complete(open_rig, start: Start) -> None:
 
 @pytest.mark.parametrize("start", [Start(turn=1), Start(key="k")])
 async def test_a_turn_that_was_interrupted(open_rig, start: Start) -> None:
-    """Told so."""
+    """The speaker receives `interrupted`."""
     async with open_rig() as rig:
         conversation = await rig.create()
         async with rig.socket(conversation) as socket:
@@ -125,7 +125,7 @@ async def test_a_turn_that_was_interrupted(open_rig, start: Start) -> None:
 
 
 async def test_a_turn_nobody_knows(open_rig) -> None:
-    """An error; the socket goes on with the next start."""
+    """An error; the socket continues with the next start."""
     async with open_rig() as rig:
         conversation = await rig.create()
         for _ in range(9):
@@ -153,7 +153,7 @@ async def test_a_start_that_is_none(open_rig, start: bytes) -> None:
 
 
 async def test_two_sockets_on_one_turn(open_rig) -> None:
-    """The old connection may still bring what is said again over the new one: each byte is in once."""
+    """The old connection may deliver bytes that are sent again over the new one: each is appended once."""
     pcm = bytes(index % 239 for index in range(40_000))
     async with open_rig() as rig:
         conversation = await rig.create()
@@ -194,7 +194,7 @@ async def test_the_old_socket_has_other_audio(open_rig) -> None:
 
 
 async def test_redis_loses_the_end_of_a_turn(open_rig) -> None:
-    """After a fail-over to a replica that was behind, the door says again what it has acknowledged."""
+    """After a fail-over to a replica that was behind, control appends acknowledged audio again."""
     pcm = bytes(index % 233 for index in range(12_000))
     async with open_rig() as rig:
         conversation = await rig.create()
@@ -218,7 +218,7 @@ async def test_redis_loses_the_end_of_a_turn(open_rig) -> None:
 
 
 async def test_redis_loses_more_than_the_door_keeps(open_rig) -> None:
-    """The backend is told, and may go on itself from what is left: it never sounds with a hole."""
+    """The backend receives an error and may resume at the remaining offset: the turn has no gap."""
     async with open_rig(speech_tail_bytes=1000) as rig:
         conversation = await rig.create()
         async with rig.socket(conversation) as socket:
@@ -250,7 +250,7 @@ async def test_too_few_replicas(open_rig) -> None:
 
 
 async def test_a_conversation_that_redis_lost_is_waited_for(open_rig, eventually) -> None:
-    """Redis restarted without its data: the owner restores the record, and the turn goes on."""
+    """Redis restarted without its data: the owner restores the record, and the turn continues."""
     async with open_rig() as rig:
         conversation = await rig.create()
         async with rig.socket(conversation) as socket:
@@ -267,7 +267,7 @@ async def test_a_conversation_that_redis_lost_is_waited_for(open_rig, eventually
 
 
 async def test_a_conversation_that_nobody_restores(open_rig) -> None:
-    """The door waits for as long as it says, then closes for good."""
+    """Control waits for the configured time, then closes with a final code."""
     async with open_rig(uplink_wait_s=0.2) as rig:
         conversation = await rig.create()
         async with rig.socket(conversation) as socket:

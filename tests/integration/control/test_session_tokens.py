@@ -65,7 +65,7 @@ async def ask(rig: Any, bearer: str) -> int:
 
 
 async def test_who_may(direct) -> None:
-    """A key with the scope, or a viewer that may speak; nobody else."""
+    """A key with the scope, or a viewer that may speak; no other caller."""
     text, pusher = new_key([Scope.PUSH])
     admin, known = new_key([Scope.ADMIN])
     async with direct(RELAY_API_KEYS=f"{pusher},{known}") as (rig, _):

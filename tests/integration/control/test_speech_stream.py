@@ -20,7 +20,7 @@ from relay_client.outgoing_turn import State
 
 
 async def test_cut_in_mid_speech_again_and_again(open_rig, proxied, eventually) -> None:
-    """It goes on over new connections at the acknowledged byte."""
+    """It resumes over new connections at the acknowledged byte."""
     dice = random.Random(4)
     async with open_rig() as rig, proxied(rig) as (backend, proxy):
         expected = {}
@@ -84,7 +84,7 @@ async def test_backpressure(open_rig, proxied, eventually) -> None:
 
 
 async def test_control_is_killed_and_restarted(open_store, redis_server, tmp_path, eventually) -> None:
-    """Killed in mid-turn, then asked to stop: the turn goes on in the next process."""
+    """Killed in mid-turn, then terminated: the turn continues in the next process."""
     with sockets.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     environment = {
@@ -118,7 +118,7 @@ async def test_control_is_killed_and_restarted(open_store, redis_server, tmp_pat
 
 
 async def test_503_for_a_while(open_rig, eventually) -> None:
-    """Nobody owns the conversation: tried again after `Retry-After` until a worker does."""
+    """The conversation has no owner: retried after `Retry-After` until a worker owns it."""
     async with open_rig(owner_wait_s=0.01) as rig, Backend(rig.url, rig.key) as backend:
         keys = await rig.store.create()
         await asyncio.sleep(0.02)
@@ -169,7 +169,7 @@ async def test_a_send_that_waits_learns_of_the_interrupt(open_rig, proxied, even
 
 
 async def test_interrupted_by_somebody_else(open_rig, eventually) -> None:
-    """An error that says what to do; every later call raises it, too."""
+    """An error whose text has the next action; every later call raises it, too."""
     async with open_rig() as rig, Backend(rig.url, rig.key) as backend:
         conversation = await rig.create()
         with pytest.raises(SpeechInterrupted) as interrupted:
@@ -251,7 +251,7 @@ async def test_a_cancelled_end_is_waited_for_again(open_rig, proxied, eventually
 
 
 async def test_refused_at_once(open_rig) -> None:
-    """What will not pass is not tried again, and says why."""
+    """A permanent refusal is not retried, and the error has its reason."""
     async with open_rig() as rig, Backend(rig.url, rig.key) as backend:
         conversation = await rig.create()
         async with rig.socket(conversation) as socket:

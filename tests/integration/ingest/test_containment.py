@@ -82,7 +82,7 @@ async def until_ended(rig, keys, reason: str) -> None:
 
 @pytest.mark.parametrize("fields", DAMAGE.values(), ids=DAMAGE)
 async def test_a_damaged_record_ends_its_conversation_only(open_rig, fields) -> None:
-    """It is told to viewers, the record can be read again, and the worker serves the others."""
+    """Viewers receive its end, the record can be read again, and the worker serves the others."""
     async with open_rig() as rig:
         damaged, well = await rig.store.create(), await rig.store.create()
         await damage(rig.store, damaged, **fields)
@@ -117,7 +117,7 @@ async def test_a_damaged_record_in_mid_turn(open_rig) -> None:
 
 
 async def test_the_chain_holds_where_the_tail_is_damaged(open_rig) -> None:
-    """The stream itself says where it ended, so viewers see no gap."""
+    """Its last position is read from the stream, so viewers see no gap."""
     async with open_rig() as rig:
         keys = await rig.store.create()
         async with rig.worker():
@@ -185,7 +185,7 @@ async def test_an_impossible_state_ends_its_conversation_only(open_rig) -> None:
     ids=str,
 )
 async def test_an_entry_that_cannot_be_read_is_one_entry(open_rig, entry) -> None:
-    """The conversation goes on behind it."""
+    """The conversation continues after it."""
     async with open_rig() as rig:
         keys = await rig.store.create()
         await rig.store.client.execute(
@@ -299,8 +299,8 @@ async def test_viewers_do_not_see_what_the_vendor_says(open_rig, caplog) -> None
         keys = await rig.store.create()
         await rig.up.append_speech(keys, offset=0, pcm=TENTH * 10, end=True)
         assert await rig.until_outcome(keys, 1) == "audio_only"
-        told = [event for event in await rig.published(keys) if isinstance(event, events.Error)]
+        errors = [event for event in await rig.published(keys) if isinstance(event, events.Error)]
         stored = b"".join(bytes(frame.payload) for frame in await rig.frames(keys))
-    assert [error.message for error in told] == [MESSAGES[told[0].code]]
+    assert [error.message for error in errors] == [MESSAGES[errors[0].code]]
     assert b"10.1.2.3" not in stored
     assert b"right" not in stored

@@ -378,7 +378,7 @@ async def test_a_peer_that_reads_no_audio(open_rig, eventually) -> None:
 
 
 async def test_wrong_credentials(open_rig, eventually) -> None:
-    """A wrong API key is final, is told once, and is not tried again at once."""
+    """A wrong API key is final: it is reported once, and not retried at once."""
     async with open_rig(api_key="wrong") as rig:
         rig.motion.send_audio(1, SECOND, end=False)
         await eventually(lambda: rig.received.failures)
@@ -394,7 +394,7 @@ async def test_wrong_credentials(open_rig, eventually) -> None:
 
 @pytest.mark.parametrize("api_key", ["two\nlines", "carriage\rreturn"])
 async def test_a_key_that_no_header_can_carry(open_rig, eventually, api_key) -> None:
-    """A wrong setting, which is said as such, and no state that motion is in; the key is in no text."""
+    """It is reported as an invalid setting; the key is in no text."""
     async with open_rig(api_key=api_key) as rig:
         rig.motion.send_audio(1, SECOND, end=False)
         await eventually(lambda: rig.received.failures)

@@ -64,7 +64,7 @@ async def test_what_is_indexed_is_left_alone(open_rig) -> None:
 
 
 async def test_names_of_workers_go_with_them(open_rig) -> None:
-    """Those that stop take theirs away; those that died lose theirs once they have no offers."""
+    """A stopping worker removes its own; that of a dead worker is removed once it has no assignments."""
     async with open_rig() as rig:
         keys = await rig.store.create()
         await rig.store.client.execute("XADD", keys.unowned, "*", "c", "somebody-elses")

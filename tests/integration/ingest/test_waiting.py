@@ -1,4 +1,4 @@
-"""Conversations that nobody owns, and those that nobody ends; beside real workers, on both servers."""
+"""Conversations without an owner, and idle ones; beside real workers, on both servers."""
 
 import asyncio
 from functools import partial
@@ -53,7 +53,7 @@ async def test_what_waits_for_an_owner_is_measured(open_rig, eventually) -> None
 
 
 async def test_a_conversation_whose_owner_died_waits_from_the_end_of_its_lease(open_rig) -> None:
-    """Although nobody is there to put it up."""
+    """Although no worker has put it into the queue."""
     async with open_rig() as rig:
         keys = await rig.store.create()
         lease = await rig.store.claim(keys, lease_ms=60_000)
@@ -66,7 +66,7 @@ async def test_a_conversation_whose_owner_died_waits_from_the_end_of_its_lease(o
 
 
 async def test_idle_conversations_leave_their_place(open_rig) -> None:
-    """Those that were created and forgotten keep nobody out, up to a bound of their own."""
+    """Idle conversations take no capacity of active ones, up to a limit of their own."""
     limits = {"max_conversations": 2, "max_idle_conversations": 3, "conversation_active_s": 0.05}
     async with open_rig(**limits) as rig, rig.worker():
         several = [await rig.store.create() for _ in range(5)]
@@ -80,7 +80,7 @@ async def test_idle_conversations_leave_their_place(open_rig) -> None:
 
 
 async def test_a_conversation_that_nobody_uses_ends(open_rig) -> None:
-    """Without viewers, and without a word; one that is watched, or spoken in, goes on."""
+    """Without viewers and speech; a conversation with viewers or speech continues."""
     async with open_rig(conversation_idle_s=0.4) as rig, rig.worker():
         forgotten, watched, spoken = [await rig.store.create() for _ in range(3)]
         before = ENDED.labels("idle")._value.get()

@@ -16,7 +16,7 @@ SPEED = 40
 
 
 def agora() -> AgoraEgressConfig:
-    """A room that nobody joins: what is left is the session."""
+    """A room without a participant: only the session runs."""
     return AgoraEgressConfig(channel_name=ROOM, token="planted-secret", uid=7, publisher_id="avatar")
 
 
@@ -47,7 +47,7 @@ async def refusal(s: Simulated, **options: Any) -> AvatarSDKError:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"api_token": "", "api_key": "key"}, "missing livekit credentials"),
         ({"room_name": ""}, "room_name"),
@@ -59,7 +59,7 @@ async def refusal(s: Simulated, **options: Any) -> AvatarSDKError:
     ],
 )
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-async def test_what_is_missing_of_a_livekit_room(changes, said) -> None:
+async def test_what_is_missing_of_a_livekit_room(changes, message) -> None:
     """3, by name."""
     egress = LiveKitEgressConfig(
         **{"url": "ws://127.0.0.1:9", "api_token": token(), "room_name": ROOM, "publisher_id": "a", **changes}
@@ -68,13 +68,13 @@ async def test_what_is_missing_of_a_livekit_room(changes, said) -> None:
         error = await refusal(s, livekit_egress=egress)
 
     assert (error.server_code, error.code) == ("3", AvatarSDKErrorCode.invalidEgressConfig)
-    assert said in str(error)
+    assert message in str(error)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"), [({"token": ""}, "credentials"), ({"channel_name": ""}, "channel_name")]
+    ("changes", "message"), [({"token": ""}, "credentials"), ({"channel_name": ""}, "channel_name")]
 )
-async def test_what_is_missing_of_an_agora_channel(changes, said) -> None:
+async def test_what_is_missing_of_an_agora_channel(changes, message) -> None:
     """3, by name."""
     egress = AgoraEgressConfig(
         **{"channel_name": ROOM, "token": "t", "uid": 0, "publisher_id": "a", **changes}
@@ -83,7 +83,7 @@ async def test_what_is_missing_of_an_agora_channel(changes, said) -> None:
         error = await refusal(s, agora_egress=egress)
 
     assert (error.server_code, error.code) == ("3", AvatarSDKErrorCode.invalidEgressConfig)
-    assert said in str(error)
+    assert message in str(error)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ async def test_silence_in_a_room(eventually) -> None:
     ],
 )
 async def test_faults_of_a_session(eventually, fault, code) -> None:
-    """They strike where the end would be said."""
+    """They are injected at the end of a playback."""
     async with simulated() as s:
         await s.admin("POST", "faults", at="session", fault=fault, after_payloads=0)
         async with s.client(agora_egress=agora()) as client:

@@ -12,7 +12,6 @@ from relay_redis.local_server import LocalServer
 from relay_streams.conversations import read
 from relay_streams.errors import (
     Ended,
-    InputMismatch,
     Missing,
     OffsetGap,
     SpeakerBusy,
@@ -20,8 +19,6 @@ from relay_streams.errors import (
     Unreplicated,
     UplinkFull,
 )
-from relay_streams.leases import UplinkProgress
-from relay_streams.publisher import Publisher
 from relay_streams.scripts import SCHEMA
 from relay_streams.scripts.find_turn import TurnInputState
 from relay_streams.turn_input import TurnInput
@@ -31,10 +28,6 @@ from relay_wire import uplink
 
 TRACE = "00-" + "1" * 32 + "-" + "2" * 16 + "-01"
 OTHER = "00-" + "1" * 32 + "-" + "3" * 16 + "-01"
-
-
-async def up_entries(store, keys) -> list[uplink.Entry]:
-    return [uplink.decode(fields) for _, fields in await store.entries(keys.up)]
 
 
 async def test_a_turn_in_chunks(open_store) -> None:
@@ -47,7 +40,7 @@ async def test_a_turn_in_chunks(open_store) -> None:
         second = await up.append_speech(keys, turn=first.turn, offset=first.offset, pcm=b"bb", end=True)
 
         assert (first, second) == ((1, 4), (1, 6))
-        assert await up_entries(store, keys) == [
+        assert await store.uplink(keys) == [
             uplink.SpeechChunk(1, 0, b"aaaa", traceparent=TRACE),
             uplink.SpeechChunk(1, 4, b"bb", end=True),
         ]
@@ -67,7 +60,7 @@ async def test_the_trace_of_a_turns_input(open_store) -> None:
             traces.append((await read(store.client, keys)).input_trace)
 
         assert traces == [(TRACE, "v=1,w=2"), (TRACE, "v=1,w=2"), ("", "")]
-        assert [(entry.traceparent, entry.tracestate) for entry in await up_entries(store, keys)] == [
+        assert [(entry.traceparent, entry.tracestate) for entry in await store.uplink(keys)] == [
             (TRACE, "v=1,w=2"), (OTHER, ""), ("", ""),
         ]  # fmt: skip
 
@@ -92,7 +85,7 @@ async def test_a_turn_input_stores_its_trace_where_it_begins(open_store) -> None
         second.resume(found)
         await second.append(b"cccc", end=True)
 
-        assert [entry.traceparent for entry in await up_entries(store, keys)] == [TRACE, "", "", OTHER, ""]
+        assert [entry.traceparent for entry in await store.uplink(keys)] == [TRACE, "", "", OTHER, ""]
 
 
 async def test_a_repeated_chunk_is_in_once(open_store) -> None:
@@ -105,7 +98,7 @@ async def test_a_repeated_chunk_is_in_once(open_store) -> None:
             assert await up.append_speech(keys, turn=1, offset=4, pcm=b"bb", end=False) == (1, 6)
         assert await up.append_speech(keys, turn=1, offset=0, pcm=b"aaaa", end=False) == (1, 6)
 
-        assert len(await up_entries(store, keys)) == 2
+        assert len(await store.uplink(keys)) == 2
 
 
 async def test_a_missing_chunk_is_told(open_store) -> None:
@@ -144,7 +137,7 @@ async def test_barging_in_closes_the_open_turn(open_store) -> None:
         await up.append_speech(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
 
         assert await up.append_speech(keys, turn=0, offset=0, pcm=b"bb", end=False, barge_in=True) == (2, 2)
-        assert (await up_entries(store, keys))[1:] == [
+        assert (await store.uplink(keys))[1:] == [
             uplink.SpeechChunk(1, 4, b"", end=True),
             uplink.SpeechChunk(2, 0, b"bb", barge_in=True),
         ]
@@ -163,97 +156,7 @@ async def test_a_turn_left_open_does_not_block_for_ever(open_store) -> None:
             await patient.append_speech(keys, turn=0, offset=0, pcm=b"bb", end=False)
 
         assert (await impatient.append_speech(keys, turn=0, offset=0, pcm=b"bb", end=False)).turn == 2
-        assert (await up_entries(store, keys))[1] == uplink.SpeechChunk(1, 4, b"", end=True)
-
-
-async def test_a_key_opens_one_turn(open_store) -> None:
-    """Attempts at once and one after the other, whole or in pieces: one turn, each byte in once."""
-    async with open_store() as store:
-        keys = await store.create()
-        up = Uplink(store.client)
-        first = await asyncio.gather(
-            *(
-                up.append_speech(keys, key="k", offset=0, pcm=b"abcd"[:size], end=False)
-                for size in (2, 4, 3, 4)
-            )
-        )
-        assert {spoken.turn for spoken in first} == {1}
-        assert first[-1].offset == 4
-        assert await up.append_speech(keys, key="k", offset=2, pcm=b"cdef", end=True) == (1, 6)
-        assert await up.append_speech(keys, key="k", offset=0, pcm=b"abcdef", end=True) == (1, 6)
-
-        speech = await up_entries(store, keys)
-        assert b"".join(chunk.pcm for chunk in speech) == b"abcdef"
-        assert [chunk.end for chunk in speech] == [False] * (len(speech) - 1) + [True]
-        assert [chunk.key for chunk in speech] == ["k"] + [""] * (len(speech) - 1)
-
-
-async def test_a_complete_turn_repeats_only_itself(open_store) -> None:
-    """Its last chunk may come again; more or less than it has is other audio."""
-    async with open_store() as store:
-        keys = await store.create()
-        up = Uplink(store.client)
-        for end in (False, True):
-            await up.append_speech(keys, key="k", offset=0, pcm=b"abcd", end=end)
-            with pytest.raises(InputMismatch) as mismatch:
-                await up.append_speech(keys, key="k", offset=0, pcm=b"ab", end=True)
-            assert (mismatch.value.turn, mismatch.value.offset) == (1, 4)
-        with pytest.raises(InputMismatch):
-            await up.append_speech(keys, key="k", offset=4, pcm=b"ef", end=False)
-
-        assert await up.append_speech(keys, key="k", offset=0, pcm=b"ab", end=False) == (1, 4)
-        assert await up.find(keys, key="k") == TurnInputState(1, 4, "ended", "k")
-
-
-async def test_eight_turns_are_known(open_store) -> None:
-    """By number and by key, with what became of them; those before are not."""
-    async with open_store() as store:
-        keys = await store.create()
-        up = Uplink(store.client)
-        assert await up.find(keys, turn=1) is None
-        assert await up.find(keys, key="k1") is None
-        for turn in range(1, 11):
-            await up.append_speech(
-                keys, key=f"k{turn}", offset=0, pcm=bytes(turn), end=turn % 2 == 0, barge_in=True
-            )
-
-        for turn in range(1, 11):
-            state = "ended" if turn % 2 == 0 else "cut"
-            known = TurnInputState(turn, turn, state, f"k{turn}") if turn > 2 else None
-            assert await up.find(keys, turn=turn) == known
-            assert await up.find(keys, key=f"k{turn}") == known
-        assert len(await up_entries(store, keys)) == 10 + 5  # each open turn's input was closed by the next
-        with pytest.raises(TurnClosed):
-            await up.append_speech(keys, turn=1, key="k1", offset=1, pcm=b"late", end=False)
-
-
-async def test_the_key_decides_before_the_number(open_store) -> None:
-    """After a fail-over another speaker may have our number: nothing of ours enters its turn."""
-    async with open_store() as store:
-        keys = await store.create()
-        up = Uplink(store.client)
-        await up.append_speech(keys, key="theirs", offset=0, pcm=b"aaaa", end=False)
-
-        with pytest.raises(TurnClosed):
-            await up.append_speech(keys, turn=1, key="ours", offset=4, pcm=b"bb", end=False)
-
-
-async def test_a_lost_opening_is_opened_again(open_store) -> None:
-    """Under its own number, once its speaker has gone back to its beginning."""
-    async with open_store() as store:
-        keys = await store.create()
-        up = Uplink(store.client)
-        await up.append_speech(keys, key="before", offset=0, pcm=b"zz", end=False)
-        go_back = await store.snapshot(keys)
-        await up.append_speech(keys, key="before", offset=2, pcm=b"", end=True)
-        await up.append_speech(keys, key="k", offset=0, pcm=b"aaaa", end=False)
-        await go_back()
-
-        with pytest.raises(OffsetGap) as missed:
-            await up.append_speech(keys, turn=2, key="k", offset=4, pcm=b"bb", end=False)
-        assert missed.value.offset == 0
-        assert await up.append_speech(keys, turn=2, key="k", offset=0, pcm=b"aaaabb", end=True) == (2, 6)
-        assert (await up_entries(store, keys))[-1] == uplink.SpeechChunk(2, 0, b"aaaabb", end=True, key="k")
+        assert (await store.uplink(keys))[1] == uplink.SpeechChunk(1, 4, b"", end=True)
 
 
 async def test_silence_cuts(open_store) -> None:
@@ -267,7 +170,7 @@ async def test_silence_cuts(open_store) -> None:
         with pytest.raises(TurnClosed):
             await up.append_speech(keys, turn=1, key="k", offset=4, pcm=b"bb", end=False)
         assert await up.find(keys, turn=1) == TurnInputState(1, 4, "cut", "k")
-        assert (await up_entries(store, keys))[1:] == [uplink.SpeechChunk(1, 4, b"", end=True)]
+        assert (await store.uplink(keys))[1:] == [uplink.SpeechChunk(1, 4, b"", end=True)]
 
 
 async def test_audio_that_waits_for_room_is_no_silence(open_store) -> None:
@@ -283,28 +186,6 @@ async def test_audio_that_waits_for_room_is_no_silence(open_store) -> None:
             await up.append_speech(keys, turn=1, key="k", offset=spoken.offset, pcm=b"more", end=True)
 
         assert int(await store.client.execute("HGET", keys.meta, "in_at")) >= int(seconds) * 1000
-
-
-async def test_keys_outlive_a_fail_over(open_store) -> None:
-    """What the owner has heard it restores with its key, and the turns before keep theirs."""
-    async with open_store() as store, Publisher(store.url) as publisher:
-        lease = await store.claim(await store.create())
-        up = Uplink(store.client, UplinkLimits(silence_ms=10))
-        await up.append_speech(lease.keys, key="first", offset=0, pcm=b"aa", end=True)
-        go_back = await store.snapshot(lease.keys)
-        await up.append_speech(lease.keys, key="second", offset=0, pcm=b"bbbb", end=False)
-        cursor = (await store.entries(lease.keys.up))[-1][0]
-        await asyncio.sleep(0.05)
-        await go_back()
-        writer = store.writer(publisher, lease, UplinkProgress(cursor, 2, 4, "open", "second", TRACE))
-        writer.restore("gone")
-        await writer.drained()
-
-        assert await up.find(lease.keys, key="first") == TurnInputState(1, 2, "ended", "first")
-        assert await up.find(lease.keys, key="second") == TurnInputState(2, 4, "open", "second")
-        assert await up.append_speech(lease.keys, key="second", offset=0, pcm=b"bbbbcc", end=True) == (2, 6)
-        assert (await up_entries(store, lease.keys))[1:] == [uplink.SpeechChunk(2, 4, b"cc", end=True)]
-        assert (await read(store.client, lease.keys)).input_trace.encode() == TRACE
 
 
 @pytest.fixture
@@ -341,7 +222,7 @@ async def test_replicas_must_have_it(open_store, redis_server, other_server) -> 
 
         assert await eventually(appended, 20) == (1, 4)
         assert await replica.execute("HGET", keys.meta, "in_offset") == b"4"
-        assert len(await up_entries(store, keys)) == 1
+        assert len(await store.uplink(keys)) == 1
 
 
 async def test_an_interrupt_names_the_last_turn_and_closes_it(open_store) -> None:
@@ -356,7 +237,7 @@ async def test_an_interrupt_names_the_last_turn_and_closes_it(open_store) -> Non
         with pytest.raises(TurnClosed):
             await up.append_speech(keys, turn=1, offset=4, pcm=b"bb", end=False)
         assert (await up.append_speech(keys, turn=0, offset=0, pcm=b"cc", end=False)).turn == 2
-        assert (await up_entries(store, keys))[2] == uplink.Interrupt(1, "viewer")
+        assert (await store.uplink(keys))[2] == uplink.Interrupt(1, "viewer")
 
 
 async def test_reports_pass_through(open_store) -> None:
@@ -368,7 +249,7 @@ async def test_reports_pass_through(open_store) -> None:
         await up.append(keys, uplink.Text("héllo"))
         await up.append(keys, uplink.Microphone(b"\x00\xff"))
 
-        assert await up_entries(store, keys) == [
+        assert await store.uplink(keys) == [
             uplink.Playback(3, "finished", 99, "v1"), uplink.Text("héllo"), uplink.Microphone(b"\x00\xff"),
         ]  # fmt: skip
 
@@ -423,7 +304,7 @@ async def test_a_long_piece_becomes_entries(open_store) -> None:
         spoken = await up.append_speech(keys, turn=1, key="k", offset=0, pcm=pcm, end=True, entry_bytes=30)
 
         assert spoken == (1, 100)
-        assert await up_entries(store, keys) == [
+        assert await store.uplink(keys) == [
             uplink.SpeechChunk(1, 0, pcm[:30], key="k", barge_in=True), uplink.SpeechChunk(1, 30, pcm[30:40]),
             uplink.SpeechChunk(1, 40, pcm[40:60]), uplink.SpeechChunk(1, 60, pcm[60:90]),
             uplink.SpeechChunk(1, 90, pcm[90:], end=True),
@@ -445,7 +326,7 @@ async def test_as_much_of_a_piece_as_there_is_room_for(open_store) -> None:
         ) == (1, 50)
         await store.client.execute("XTRIM", keys.up, "MAXLEN", "0")
         assert await small.append_speech(keys, turn=1, offset=50, pcm=b"", end=True) == (1, 50)
-        assert [e.end for e in await up_entries(store, keys)] == [True]
+        assert [e.end for e in await store.uplink(keys)] == [True]
 
 
 async def test_closing_ends_input(open_store) -> None:
@@ -464,10 +345,10 @@ async def test_closing_ends_input(open_store) -> None:
         await up.append(keys, uplink.Close("deleted"))
 
         assert (await read(store.client, keys)).state == "closing"
-        assert await up_entries(store, keys) == [uplink.Close("deleted")], "the owner has not read the first"
+        assert await store.uplink(keys) == [uplink.Close("deleted")], "the owner has not read the first"
         await store.client.execute("DEL", keys.up)
         await up.append(keys, uplink.Close("deleted"))
-        assert await up_entries(store, keys) == [uplink.Close("deleted")], "Redis had lost the first"
+        assert await store.uplink(keys) == [uplink.Close("deleted")], "Redis had lost the first"
 
 
 async def test_an_unknown_conversation(open_store) -> None:

@@ -8,10 +8,6 @@ from relay_streams.uplink import Uplink, UplinkLimits
 from relay_wire import uplink
 
 
-async def up_entries(store, keys) -> list[uplink.Entry]:
-    return [uplink.decode(fields) for _, fields in await store.entries(keys.up)]
-
-
 async def consume(store, keys, *, upto: int = -1) -> None:
     """What an owner does with what it has read: the cursor moves, the stream is trimmed to it."""
     entry = (await store.entries(keys.up))[upto][0]
@@ -50,7 +46,7 @@ async def test_what_viewers_say_is_bounded_in_count(open_store, kind: str) -> No
         with pytest.raises(UplinkFull):
             for _ in range(100):
                 await SAYINGS[kind](up, keys, 2)
-        assert len(await up_entries(store, keys)) == 5
+        assert len(await store.uplink(keys)) == 5
         spoken = await up.append_speech(keys, key="k", offset=0, pcm=bytes(200), end=True, entry_bytes=10)
         assert spoken.offset == 150, "15 entries more"
         assert await up.append(keys, uplink.Interrupt(reason="backend")) == 1
@@ -92,10 +88,10 @@ async def test_what_the_owner_has_read_makes_room(open_store) -> None:
             with pytest.raises(UplinkFull):
                 for _ in range(100):
                     await up.append(keys, uplink.Microphone(bytes(1000)))
-            waiting = len(await up_entries(store, keys))
+            waiting = len(await store.uplink(keys))
             assert 18 <= waiting <= 21
             await consume(store, keys)
-            assert len(await up_entries(store, keys)) == 1
+            assert len(await store.uplink(keys)) == 1
 
 
 async def test_a_message_that_just_fits(open_store) -> None:
@@ -121,7 +117,7 @@ async def test_interrupts_of_which_one_is_enough(open_store) -> None:
             assert await up.append(keys, uplink.Interrupt(reason="viewer")) == 1
             if index % 100 == 0:
                 await up.append(keys, uplink.Playback(1, "started", index, "v"))
-        interrupts = [entry for entry in await up_entries(store, keys) if isinstance(entry, uplink.Interrupt)]
+        interrupts = [entry for entry in await store.uplink(keys) if isinstance(entry, uplink.Interrupt)]
         assert interrupts == [uplink.Interrupt(1, "viewer")]
         assert (await read(store.client, keys)).input_turn == 1
 
@@ -138,7 +134,7 @@ async def test_an_interrupt_of_something_new_counts(open_store, new: str) -> Non
         else:
             await SAYINGS[new](up, keys, 2)
         await up.append(keys, uplink.Interrupt(reason="viewer"))
-        assert [type(entry).__name__ for entry in await up_entries(store, keys)].count("Interrupt") == 2
+        assert [type(entry).__name__ for entry in await store.uplink(keys)].count("Interrupt") == 2
 
 
 async def test_an_interrupt_that_was_read_is_no_longer_the_same(open_store) -> None:
@@ -149,10 +145,10 @@ async def test_an_interrupt_that_was_read_is_no_longer_the_same(open_store) -> N
         await up.append(keys, uplink.Interrupt(reason="viewer"))
         await consume(store, keys)
         await up.append(keys, uplink.Interrupt(reason="viewer"))
-        assert len(await up_entries(store, keys)) == 2
+        assert len(await store.uplink(keys)) == 2
         await store.client.execute("DEL", keys.up)
         await up.append(keys, uplink.Interrupt(reason="viewer"))
-        assert await up_entries(store, keys) == [uplink.Interrupt(0, "viewer")]
+        assert await store.uplink(keys) == [uplink.Interrupt(0, "viewer")]
 
 
 async def test_requests_and_interrupts_in_turn(open_store) -> None:
@@ -167,7 +163,7 @@ async def test_requests_and_interrupts_in_turn(open_store) -> None:
                 await up.append(keys, uplink.Text("hi"))
             except UplinkFull:
                 full += 1
-        assert len(await up_entries(store, keys)) <= 51
+        assert len(await store.uplink(keys)) <= 51
         assert full > 100
         assert (await up.append_speech(keys, key="k", offset=0, pcm=bytes(100), end=True)).offset == 100
 
@@ -184,6 +180,6 @@ async def test_a_store_that_lost_the_counters(open_store) -> None:
         with pytest.raises(UplinkFull):
             for _ in range(100):
                 await up.append(keys, uplink.Text("x" * 500))
-        assert len(await up_entries(store, keys)) <= 20
+        assert len(await store.uplink(keys)) <= 20
         await store.client.execute("DEL", keys.up)
         await up.append(keys, uplink.Text("x" * 500))

@@ -1,4 +1,4 @@
-"""What viewers are told of a failure, and what the log may have of it."""
+"""Failures: what viewers receive of them, and what the log may have."""
 
 import pytest
 from spatius import AvatarSDKError, AvatarSDKErrorCode, SessionTokenError

@@ -85,7 +85,7 @@ def test_a_number_of_opentelemetry_that_is_none(
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "kind", "says"),
+    ("variable", "value", "kind", "message"),
     [
         ("RELAY_TOKEN_SECRET", "short", GatewaySettings, "RELAY_TOKEN_SECRET"),
         ("RELAY_TOKEN_SECRET", None, GatewaySettings, "RELAY_TOKEN_SECRET"),
@@ -99,7 +99,7 @@ def test_a_number_of_opentelemetry_that_is_none(
 )
 @pytest.mark.usefixtures("complete")
 def test_refusals_name_the_variable(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str | None, kind: type[Settings], says: str
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str | None, kind: type[Settings], message: str
 ) -> None:
     """What is wrong, and where; never the value, which may be a secret."""
     if value is None:
@@ -107,7 +107,7 @@ def test_refusals_name_the_variable(
     else:
         monkeypatch.setenv(variable, value)
 
-    with pytest.raises(SettingsError, match=says) as refused:
+    with pytest.raises(SettingsError, match=message) as refused:
         kind.load()
 
     assert "planted-secret" not in str(refused.value)
@@ -115,7 +115,7 @@ def test_refusals_name_the_variable(
 
 @pytest.mark.usefixtures("complete")
 @pytest.mark.parametrize(
-    ("values", "says"),
+    ("values", "message"),
     [
         ({"RELAY_REDIS_PASSWORD": SECRET}, "RELAY_REDIS_URL has credentials"),
         ({"redis_username": "me"}, "RELAY_REDIS_URL has credentials"),
@@ -125,9 +125,9 @@ def test_refusals_name_the_variable(
         ({"gateway_max_message_bytes": 9 * 2**20}, "RELAY_UPLINK_VIEWER_SHARE"),
     ],
 )
-def test_settings_that_need_each_other(values: dict[str, Any], says: str) -> None:
+def test_settings_that_need_each_other(values: dict[str, Any], message: str) -> None:
     """Half of TLS is none, and two passwords are one too many."""
-    with pytest.raises(SettingsError, match=says) as refused:
+    with pytest.raises(SettingsError, match=message) as refused:
         GatewaySettings.load(**values)
 
     assert "planted-secret" not in str(refused.value)

@@ -151,7 +151,7 @@ LINKS = {
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_kubernetes_service_links_are_passed_over(monkeypatch: pytest.MonkeyPatch, service: str) -> None:
-    """A Service that is named like the program changes nothing; one sentence says why, with the fix."""
+    """A Service that is named like the program changes nothing; one sentence has the reason and the fix."""
     kind = SERVICES[service]
     expected = kind.load()
     for name, value in LINKS.items():
@@ -291,7 +291,7 @@ def test_flags() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "says"),
+    ("variable", "value", "message"),
     [
         ("RELAY_GATEWAY_PORT", "eighty", "RELAY_GATEWAY_PORT must be a whole number"),
         ("RELAY_GATEWAY_PORT", "80.5", "RELAY_GATEWAY_PORT must be a whole number"),
@@ -312,13 +312,13 @@ def test_flags() -> None:
     ],
 )
 def test_refusals_speak_of_settings(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
 ) -> None:
     """Not of what a library calls its types."""
     monkeypatch.setenv(variable, value)
     with pytest.raises(SettingsError) as refused:
         GatewaySettings.load()
-    assert str(refused.value).startswith(says)
+    assert str(refused.value).startswith(message)
     assert "Input" not in str(refused.value)
 
 

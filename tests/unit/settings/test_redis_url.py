@@ -49,7 +49,7 @@ def test_many_servers(url: str, expected: RedisUrl) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "says"),
+    ("url", "message"),
     [
         ("http://planted-secret@h", "must begin with redis://"),
         ("redis+proxy://h", "must begin with redis://"),
@@ -85,11 +85,11 @@ def test_many_servers(url: str, expected: RedisUrl) -> None:
         ("redis+cluster://a:1/3", "no databases"),
     ],
 )
-def test_malformed(monkeypatch: pytest.MonkeyPatch, url: str, says: str) -> None:
+def test_malformed(monkeypatch: pytest.MonkeyPatch, url: str, message: str) -> None:
     """Refused at start, by the variable's name, with what is wrong and no secret."""
     monkeypatch.setenv("RELAY_REDIS_URL", url)
 
-    with pytest.raises(SettingsError, match=f"RELAY_REDIS_URL.*{says}") as refused:
+    with pytest.raises(SettingsError, match=f"RELAY_REDIS_URL.*{message}") as refused:
         StoreSettings.load()
 
     assert "planted-secret" not in str(refused.value)
@@ -148,7 +148,7 @@ def test_where_nodes_can_be_reached(announced: Address, expected: Address) -> No
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("settings", "message"),
     [
         ({"redis_node_addresses": "a=b"}, "needs a RELAY_REDIS_URL of sentinels or a cluster"),
         ({"redis_node_addresses": "a"}, "RELAY_REDIS_NODE_ADDRESSES.*announced=reachable"),
@@ -163,9 +163,9 @@ def test_where_nodes_can_be_reached(announced: Address, expected: Address) -> No
         ),
     ],
 )
-def test_settings_of_redis_that_do_not_go_together(settings: dict[str, str], says: str) -> None:
+def test_settings_of_redis_that_do_not_go_together(settings: dict[str, str], message: str) -> None:
     """Are refused at the start."""
-    with pytest.raises(SettingsError, match=says):
+    with pytest.raises(SettingsError, match=message):
         StoreSettings.load(**settings)
 
 

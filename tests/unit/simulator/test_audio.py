@@ -1,4 +1,4 @@
-"""The audio that the simulator hears: Ogg Opus counts by what its pages say, in whatever pieces it comes."""
+"""The simulator's audio: Ogg Opus has the duration of its pages, however it is cut."""
 
 import pytest
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""Logs: what a line must not show, and that nobody waits for a line."""
+"""Logs: secrets are masked, and no code waits for a line."""
 
 import json
 import logging
@@ -37,7 +37,7 @@ def _fail(presented: str) -> None:
 
 @pytest.fixture
 def blocked() -> Iterator[tuple[Callable[[bytes], None], threading.Event, list[bytes]]]:
-    """What a pipe is that nobody reads: writing takes nothing until the event is set."""
+    """A pipe without a reader: writing blocks until the event is set."""
     reader, written = threading.Event(), list[bytes]()
 
     def write(data: bytes) -> None:
@@ -53,7 +53,7 @@ def record(message: str, *arguments: object) -> logging.LogRecord:
 
 
 def occupy(writer: LogWriter) -> None:
-    """Let the writer's thread take a first line, and block with it."""
+    """Let the writer's thread block with a first line."""
     writer.emit(record("line 0"))
     while not writer._writing:
         time.sleep(0.001)
@@ -64,7 +64,7 @@ def dropped(reason: str) -> float:
 
 
 def test_nobody_waits_for_a_reader(blocked) -> None:
-    """What does not fit is dropped and counted; the rest is written in order when the reader is back."""
+    """Lines beyond the limit are dropped and counted; the rest is written in order when the reader reads."""
     write, reader, written = blocked
     writer = LogWriter(write, buffer_bytes=1000, repeats_per_s=10_000)
     before = dropped("full")
@@ -82,7 +82,7 @@ def test_nobody_waits_for_a_reader(blocked) -> None:
 
 
 def test_a_full_queue_is_told_when_the_reader_is_back(blocked, as_a_service) -> None:
-    """In lines of their own, each of which says how many lines are missing since the last."""
+    """In lines of their own, each with the number of lines dropped since the last."""
     as_a_service("json")
     [handler] = logging.getLogger().handlers
     write, reader, written = blocked
@@ -91,19 +91,19 @@ def test_a_full_queue_is_told_when_the_reader_is_back(blocked, as_a_service) -> 
     logging.getLogger().handlers = [writer]
     before = dropped("full")
     for number in range(100):
-        structlog.get_logger(__name__).info("said", number=number)
+        structlog.get_logger(__name__).info("line", number=number)
     lost = dropped("full") - before
 
     reader.set()
     writer.flush()
     lines = [json.loads(line) for line in b"".join(written).splitlines()]
-    told = [line for line in lines if line["event"] == "log lines dropped"]
-    assert sum(line["lines"] for line in told) == lost
-    assert {line["service"] for line in told} == {"test"}
+    reports = [line for line in lines if line["event"] == "log lines dropped"]
+    assert sum(line["lines"] for line in reports) == lost
+    assert {line["service"] for line in reports} == {"test"}
 
 
 def test_repeats_are_counted_instead(blocked) -> None:
-    """An event that a stranger can bring about does not fill the log, and hides no other."""
+    """A repeated event of an unauthenticated client neither fills the log nor hides other events."""
     write, reader, written = blocked
     reader.set()
     writer = LogWriter(write, buffer_bytes=2**20, repeats_per_s=5)

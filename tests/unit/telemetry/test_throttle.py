@@ -1,4 +1,4 @@
-"""Throttles: one line of a kind per interval, and how many were held back."""
+"""Throttles: one line of a kind per interval, and the number of suppressed ones."""
 
 from relay_telemetry.throttle import Throttle
 
@@ -12,7 +12,7 @@ def test_lines_that_repeat_are_held_back() -> None:
 
 
 def test_what_was_held_back_is_counted() -> None:
-    """The next line that is admitted says how many were not."""
+    """The next admitted line has the number of suppressed ones."""
     throttle = Throttle(interval_s=3600)
     for _ in range(4):
         throttle.admit("a")

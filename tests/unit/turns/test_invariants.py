@@ -20,7 +20,7 @@ RULES = Rules(sample_rate=8000)
 
 
 def weighted(*choices: tuple[int, Any]) -> st.SearchStrategy[Any]:
-    """Choices with how often each is taken, so that most sequences get deep into turns."""
+    """Weighted choices, so that most sequences reach late states of turns."""
     return st.sampled_from([choice for weight, choice in choices for _ in range(weight)])
 
 

@@ -83,7 +83,7 @@ def test_motion_may_end_before_audio(machine: TurnMachine) -> None:
 
 
 def test_media_ms_counts_audio_before_the_frame(machine: TurnMachine) -> None:
-    """Each frame says how much audio of its turn came before it."""
+    """Each frame has the duration of the audio before it."""
     first = machine.audio(0, 1, SECOND)
     machine.request_opened(1, "r")
     second = machine.audio(0, 1, SECOND)
@@ -322,7 +322,7 @@ def test_a_viewer_that_finished_early_ends_nothing_for_others(machine: TurnMachi
 
 
 def test_a_viewer_that_finished_within_the_grace_ends_it(machine: TurnMachine) -> None:
-    """At once, where nobody else is known to be behind."""
+    """At once, when no other viewer is known to be behind."""
     playing(machine)
     machine.playback(3.1, 1, "finished", 3000, viewer="a")
 

@@ -22,7 +22,7 @@ def test_the_end_has_bounds(reports: list[tuple[str, float | None]]) -> None:
 
 
 def test_a_report_of_a_viewer_that_is_not_behind_changes_nothing() -> None:
-    """It is waited for anyway; and it takes no place of those that are behind."""
+    """The wait includes it anyway; it does not count among the viewers behind."""
     playback = TurnPlayback(100.0, LIMITS)
     for viewer in "abcd":
         assert playback.report(viewer, 99.5)

@@ -84,7 +84,7 @@ def clips(tmp_path: Path) -> Path:
 
 
 async def test_clips_are_played(open_rig, clips: Path) -> None:
-    """By name, the last one asked for; what does not exist is told and harms nothing."""
+    """By name, the one requested last; an unknown clip is an error event."""
     async with open_rig(agent_clips_dir=str(clips)) as rig, rig.worker():
         keys = await rig.converse("clips", talk_over="requests")
         await rig.up.append(keys, uplink.ClipRequest("../hello"))
@@ -110,7 +110,7 @@ async def test_clips_are_played(open_rig, clips: Path) -> None:
     ],
 )
 async def test_a_failing_agent(open_rig, examples, agent, text, code, settings) -> None:
-    """It is stopped, counted and told of; its turn ends; the backend goes on."""
+    """It is stopped and counted, viewers receive an error, its turn ends; the backend continues."""
     failures = FAILURES.labels(code)._value
     before = failures.get()
     async with open_rig(agents=("raises", "exits", "hangs"), **settings) as rig, rig.worker():
@@ -147,7 +147,7 @@ async def test_a_flooding_agent(open_rig, examples) -> None:
 
 
 async def test_an_interrupt_closes_the_speech(open_rig, examples, eventually) -> None:
-    """The running generator is closed, the viewers are told once, and nothing more of it is heard."""
+    """The running generator is closed, viewers receive one event, and no more of it is published."""
     async with open_rig(agents=("slow",)) as rig, rig.worker():
         keys = await rig.converse("slow")
         await rig.up.append(keys, uplink.Text("one"))
@@ -174,7 +174,7 @@ async def test_an_interrupt_closes_the_speech(open_rig, examples, eventually) ->
 
 
 async def test_a_backend_barges_in(open_rig, examples, eventually) -> None:
-    """The agent's speech is closed, also one that has not begun; the backend's turn is heard."""
+    """The agent's speech ends, also one that has not begun; the backend's turn is published."""
     async with open_rig(agents=("slow",)) as rig, rig.worker():
         keys = await rig.converse("slow")
         await rig.up.append(keys, uplink.Text("one"))
@@ -189,7 +189,7 @@ async def test_a_backend_barges_in(open_rig, examples, eventually) -> None:
 
 async def test_an_owner_change_in_the_middle(open_rig, examples, eventually) -> None:
     """The new owner ends the turn with what is in it and starts an agent of its own; the old owner, which
-    does not know yet, cannot say another word.
+    does not know yet, cannot append another chunk.
     """
     async with open_rig(agents=("slow",), lease_ms=60_000) as rig, rig.worker(worker_name="old") as old:
         keys = await rig.converse("slow")
@@ -197,7 +197,7 @@ async def test_an_owner_change_in_the_middle(open_rig, examples, eventually) -> 
         examples.Slow.gate.release()
         await eventually(lambda: rig.audio(keys, 1), 10)
         async with rig.worker(worker_name="new"):
-            old._draining = True  # It takes nothing back.
+            old._draining = True  # It claims nothing again.
             await rig.store.client.execute("DEL", keys.lease)
             await rig.store.client.execute("XADD", keys.unowned, "*", "c", keys.id)
             await rig.store.client.execute("SPUBLISH", keys.unowned, "")

@@ -150,7 +150,7 @@ async def test_cancelled_in_the_middle(open_rig) -> None:
 
 
 async def test_what_is_refused(open_rig) -> None:
-    """While a backend speaks, after an interrupt nobody heard of, after another owner came."""
+    """While a backend speaks, after an unread interrupt, and after a change of owners."""
     async with open_rig() as rig:
         up = Uplink(rig.store.client)
         await up.append_speech(rig.keys, offset=0, pcm=SECOND, end=False)
