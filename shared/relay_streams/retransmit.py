@@ -6,6 +6,7 @@ acknowledged batches are kept, bounded in bytes and age, and become pending agai
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -35,7 +36,8 @@ class PendingBatch:
     turn_phase: Phase
     turn_ends_at_ms: int
     uplink_cursor: str
-    trace: str
+    traces: Sequence[str]
+    """By frame, the trace context; empty: none is sampled."""
     size_bytes: int
     at: float
     """When it was appended, on the monotonic clock."""
@@ -47,7 +49,7 @@ class PendingBatch:
 
     def without_frames(self) -> Self:
         """The same state after the same frame, with nothing to append."""
-        return replace(self, frames=[], kinds=[], first_seq=self.last_seq + 1, size_bytes=0)
+        return replace(self, frames=[], kinds=[], traces=(), first_seq=self.last_seq + 1, size_bytes=0)
 
 
 class RetransmitBuffer:

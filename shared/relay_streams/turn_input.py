@@ -18,6 +18,7 @@ from relay_streams.errors import AudioLost, Missing, OffsetGap, UplinkFull
 from relay_streams.keys import ConversationKeys
 from relay_streams.scripts.append_speech import Appended, SpeakerFence
 from relay_streams.scripts.find_turn import TurnInputState
+from relay_streams.send_span import SendSpan
 from relay_streams.uplink import Uplink
 from relay_telemetry.counter import counter
 from relay_telemetry.trace_context import NO_TRACE, Context
@@ -52,7 +53,7 @@ class TurnInput:
     Args:
         uplink: Appends the chunks.
         keys: The conversation.
-        source: The kind of speaker, for the metrics: one of ``SOURCES``.
+        source: The kind of speaker: one of ``SOURCES``.
         wait_s: How long a piece may wait for a full uplink, or for Redis, before it fails.
         chunk_bytes: Longest entry of the uplink; longer audio is cut.
         buffer_bytes: How much appended audio the send buffer keeps, to append it again when Redis loses some.
@@ -81,6 +82,7 @@ class TurnInput:
     offset: int = 0
     """Bytes that are appended."""
     _buffer: SendBuffer = field(default_factory=SendBuffer)
+    _span: SendSpan | None = None
     _begun: int = 0
     """Where this input began in the turn."""
 
@@ -108,11 +110,30 @@ class TurnInput:
         Cancelling is safe: no byte is appended twice. Do not use the object after an error.
         """
         AUDIO_BYTES.labels(self.source).inc(len(pcm))
+        if self._span is None:
+            self._span = SendSpan(
+                self.trace, conversation=self.keys.id, source=self.source, resumes=self.turn > 0
+            )
         self._buffer.add(pcm)
         ended = False
-        while self.offset < self._buffer.end or (end and not ended):
-            ended = await self._advance(end=end)
+        try:
+            while self.offset < self._buffer.end or (end and not ended):
+                ended = await self._advance(end=end)
+        except BaseException as error:
+            self.finish(type(error).__name__.lstrip("_"))
+            raise
         self._buffer.trim(self._buffer.end - self.buffer_bytes)
+        if end:
+            self.finish()
+
+    def finish(self, error: str = "") -> None:
+        """Record the span of this input, for a turn that is left before its end. Safe to call again.
+
+        Args:
+            error: Why; of low cardinality. Empty: nothing failed.
+        """
+        if self._span is not None:
+            self._span.end(turn=self.turn, audio_bytes=self.offset - self._begun, error=error)
 
     async def hold(self, longest_s: float) -> None:
         """Keep the turn open although there is no audio, for at most ``longest_s`` after the last.
@@ -156,7 +177,8 @@ class TurnInput:
             pcm=pcm,
             end=end,
             barge_in=self.barge_in,
-            trace=self.trace.encode() if offset <= self._begun else "",
+            trace=self._span.context.encode() if self._span and offset <= self._begun else "",
+            source=self.source,
             fence=self.fence,
             viewer=self.viewer,
             entry_bytes=self.chunk_bytes,

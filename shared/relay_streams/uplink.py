@@ -98,6 +98,7 @@ class Uplink:
         end: bool,
         barge_in: bool = False,
         trace: str = "",
+        source: str = "",
         fence: SpeakerFence | None = None,
         viewer: bool = False,
         entry_bytes: int = 2**20,
@@ -115,6 +116,7 @@ class Uplink:
             end: Whether the turn's audio ends with it.
             barge_in: When opening: cancel the turns that play or wait, instead of waiting for them.
             trace: The trace context that the piece came with, as ``Context.encode``.
+            source: When opening: the kind of speaker.
             fence: Of an owner's agent; backends and viewers have none.
             viewer: Whether a viewer speaks: then it uses the viewers' share of the limits.
             entry_bytes: Longest entry of the stream; a longer piece becomes several at once, which costs a
@@ -139,6 +141,7 @@ class Uplink:
             end=end,
             barge_in=barge_in,
             trace=trace,
+            source=source,
             silence_ms=limits.silence_ms,
             limits=limits.all,
             viewer_limits=limits.viewers if viewer else None,

@@ -133,7 +133,7 @@ class Writer:
         turn_phase: Phase = "idle",
         turn_ends_at_ms: int = 0,
         uplink_cursor: str = "",
-        trace: str = "",
+        traces: Sequence[str] = (),
     ) -> None:
         """Append frames. Returns at once; the write happens at the end of the tick.
 
@@ -143,7 +143,7 @@ class Writer:
             turn_phase: The phase of the current turn after them, for readers.
             turn_ends_at_ms: The wall time at which the turn has played, if its phase is ``playing``; else 0.
             uplink_cursor: The last uplink entry processed, if that has changed; else empty.
-            trace: The turn's trace context, as ``Context.encode``, if it is sampled; else empty.
+            traces: By frame, the trace context, as ``Context.encode``, if it is sampled; empty: none is.
 
         Raises:
             FrameError: A payload is too large for a frame. Nothing was appended.
@@ -185,7 +185,7 @@ class Writer:
                 turn_phase=turn_phase,
                 turn_ends_at_ms=turn_ends_at_ms,
                 uplink_cursor=uplink_cursor,
-                trace=trace,
+                traces=traces,
                 size_bytes=size_bytes,
                 at=time.monotonic(),
             )
@@ -227,8 +227,12 @@ class Writer:
         frames: list[str | bytes | int] = []
         for batch in self._batches.in_flight:
             uplink_cursor, trim_to = batch.uplink_cursor or uplink_cursor, batch.trim_to or trim_to
-            for frame in batch.frames:
-                frames += (frame, batch.trace)
+            if batch.traces:
+                for frame, trace in zip(batch.frames, batch.traces, strict=True):
+                    frames += (frame, trace)
+            else:
+                for frame in batch.frames:
+                    frames += (frame, "")
         call = publish_script.publish(
             self.lease.keys,
             generation=self.lease.generation,

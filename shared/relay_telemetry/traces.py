@@ -8,7 +8,6 @@ Without a collector nothing is recorded, but a caller's context still travels wi
 """
 
 import logging
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from relay_telemetry.trace_export import SpanRecorder
 
 __all__ = [
-    "Attribute", "Context", "Event", "Span", "SpanKind",
-    "begin", "child", "enabled", "exporting", "force", "is_sampled", "new_context", "record",
+    "Attribute", "Context", "Event", "SpanKind",
+    "child", "enabled", "exporting", "force", "new_context", "record",
 ]  # fmt: skip
 
 DROPPED = counter(
@@ -141,64 +140,3 @@ def record(
             error=error,
         )
     return own
-
-
-class Span:
-    """One operation of a trace. Made by ``begin``."""
-
-    def __init__(
-        self, name: str, kind: SpanKind, parent: Context, attributes: Mapping[str, Attribute]
-    ) -> None:
-        self._name = name
-        self._kind = kind
-        self._parent = parent
-        self._attributes = attributes
-        self._start_ns = time.time_ns()
-        self._context = new_context(parent)
-
-    @property
-    def context(self) -> Context:
-        """What to pass on."""
-        return self._context
-
-    @property
-    def traceparent(self) -> str:
-        """What to pass on; empty when there is no trace to continue."""
-        return self._context.traceparent
-
-    def end(self, **attributes: str | int) -> None:
-        """The operation is over, with what became of it."""
-        record(
-            self._name,
-            kind=self._kind,
-            parent=self._parent,
-            context=self._context,
-            start_ns=self._start_ns,
-            end_ns=time.time_ns(),
-            attributes={**self._attributes, **attributes},
-        )
-
-
-def begin(
-    name: str,
-    *,
-    kind: SpanKind = SpanKind.INTERNAL,
-    parent: str = "",
-    state: str = "",
-    attributes: Mapping[str, str | int] | None = None,
-) -> Span:
-    """Begin a span; ``record`` replaces it.
-
-    Args:
-        name: Low cardinality: an operation, never an id.
-        kind: Its role.
-        parent: The ``traceparent`` it continues; empty, or anything else, begins a trace.
-        state: The ``tracestate`` that came with it.
-        attributes: What it is about.
-    """
-    return Span(name, kind, Context(parent, state), attributes or {})
-
-
-def is_sampled(traceparent: str) -> bool:
-    """Whether spans of this trace are recorded, by its own flags; False for anything else."""
-    return Context(traceparent).sampled

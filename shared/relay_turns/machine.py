@@ -86,6 +86,7 @@ class TurnMachine:
         if self.phase == "playing":
             self._playback = self._expected_playback(now)
         elif self.phase == "speaking":
+            self.state = replace(self.state, owner_changes=self.state.owner_changes + 1)
             self._local.first_audio_at = now
             if not self.state.audio_ended:
                 self._expect_input(now)

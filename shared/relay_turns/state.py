@@ -31,6 +31,8 @@ class TurnState(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why the turn is to become audio-only after its first audio: audio comes before the switch."""
     failed: bool = False
     """Audio of the turn is missing."""
+    owner_changes: int = 0
+    """Owners of the turn before the current one."""
     playing_ms: int = 0
     """How long viewers were still going to play when the turn ended."""
 

@@ -25,6 +25,7 @@ r            interrupt, close: reason
 key          speech: idempotency key of the turn, on its first chunk
 traceparent  speech: W3C trace context of the request that brought it, on its
              first chunk; of a turn's first chunk, the turn's
+source       speech: kind of speaker, on its first chunk: post, socket, viewer, agent
 tracestate   speech: beside it, when there is one
 ===========  ==================================================================
 
@@ -108,6 +109,7 @@ class SpeechChunk(_Entry, frozen=True, tag="speech"):
     traceparent: str = ""
     tracestate: str = ""
     key: str = ""
+    source: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -122,6 +124,7 @@ class SpeechChunk(_Entry, frozen=True, tag="speech"):
             *(("traceparent", self.traceparent) if self.traceparent else ()),
             *(("tracestate", self.tracestate) if self.tracestate else ()),
             *(("key", self.key) if self.key else ()),
+            *(("source", self.source) if self.source else ()),
         )  # fmt: skip
 
     @classmethod
@@ -135,7 +138,8 @@ class SpeechChunk(_Entry, frozen=True, tag="speech"):
             barge_in=fields.get(b"b") == b"1",
             traceparent=text.traceparent(fields.get(b"traceparent", b"").decode("ascii", "replace")),
             tracestate=text.tracestate(fields.get(b"tracestate", b"").decode("ascii", "replace")),
-            key=_key(fields.get(b"key", b"")),
+            key=_ascii(fields.get(b"key", b"")),
+            source=_ascii(fields.get(b"source", b"")),
         )
 
 
@@ -329,6 +333,6 @@ def _turn(fields: EncodedFields) -> int:
     return _number(fields[b"t"], _MAX_TURN)
 
 
-def _key(field: bytes) -> str:
-    """The key; empty where it is unreadable: it is optional, and must not cost the audio of its chunk."""
+def _ascii(field: bytes) -> str:
+    """An optional field; empty where it is unreadable: it must not cost the audio of its chunk."""
     return field.decode() if field.isascii() else ""

@@ -19,7 +19,7 @@ ELSEWHERE = {
     "contract/test_vendor_service.py": "simulator.console simulator.handshake simulator.motion_server",
     "e2e/test_commands.py": "cli.capacity_table cli.console cli.demo cli.recording cli.stack",
     "e2e/test_relay.py": "runtime.process",
-    "e2e/test_traces.py": "ingest.turn_trace settings.tracing",
+    "e2e/test_traces.py": "settings.tracing",
     "integration/control/test_access.py": "auth.api_keys control.operation",
     "integration/control/test_audio_formats.py": "control.audio_errors",
     "integration/control/test_audio_socket.py": "control.speakers wire.audio_socket",

@@ -106,7 +106,7 @@ async def test_nobody_sees_what_is_not_theirs(open_store, seed) -> None:
                 [Publish(Kind.AUDIO, 1, data(), 0)],
                 checkpoint=data(),
                 uplink_cursor=text(),
-                trace=text(),
+                traces=[text()],
             )
             await writer.drained()
             writer.close()

@@ -6,7 +6,6 @@ from typing import Annotated, TypeVar
 
 import msgspec
 from aiohttp import hdrs, web
-from opentelemetry.trace import SpanKind
 from prometheus_client import Counter
 from ulid import ULID
 
@@ -38,7 +37,6 @@ from relay_streams.errors import Ended, Missing, Unreadable, UplinkFull
 from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.turn_input import TurnInput, new_key
 from relay_streams.uplink import Uplink, UplinkLimits
-from relay_telemetry import semconv, traces
 from relay_telemetry.counter import counter
 from relay_wire import audio_socket, problems, text
 from relay_wire.decoding import UNREADABLE, reason
@@ -210,8 +208,6 @@ class Api:
     async def _speak_all(
         self, request: web.Request, record: Conversation, pcm: bytes, *, key: str, barge_in: bool
     ) -> web.Response:
-        parent, start_ns = context_of(request), time.time_ns()
-        trace = traces.new_context(parent)
         speech = TurnInput(
             uplink=self._uplink,
             keys=self._keys.conversation(record.id),
@@ -221,7 +217,7 @@ class Api:
             buffer_bytes=0,
             key=key or new_key(),
             barge_in=barge_in,
-            trace=trace,
+            trace=context_of(request),
         )
         try:
             await speech.append(pcm, end=True)
@@ -231,21 +227,6 @@ class Api:
             await self._uplink.append(speech.keys, Interrupt(reason="uplink_full"))
             detail = "the uplink is full; the turn was cancelled"
             raise Problem(problems.UPLINK_FULL, detail, retry_after_s=UPLINK_RETRY_S) from None
-        finally:
-            traces.record(
-                semconv.SEND_UP,
-                kind=SpanKind.PRODUCER,
-                parent=parent,
-                context=trace,
-                start_ns=start_ns,
-                end_ns=time.time_ns(),
-                attributes={
-                    **semconv.sends("up"),
-                    semconv.CONVERSATION: record.id,
-                    semconv.TURN: speech.turn,
-                    semconv.AUDIO_BYTES: len(pcm),
-                },
-            )
         accepted = TurnAccepted(speech.turn, len(pcm), duration_ms(len(pcm), record.sample_rate))
         return json_response(accepted, status=202)
 

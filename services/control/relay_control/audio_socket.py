@@ -126,6 +126,8 @@ class AudioSocket:
                 await first_of(process=self._process(), read=self._read())
             finally:
                 self._queue.drop_before(None)
+                if self._turn is not None:
+                    self._turn.finish()
 
     async def drain(self) -> None:
         """Close the socket; the speaker resumes at another process after the last acknowledged byte."""
@@ -213,6 +215,8 @@ class AudioSocket:
             case audio_socket.Hold():
                 await self._hold()
             case audio_socket.Interrupt():
+                if self._turn is not None:
+                    self._turn.finish("Interrupted")
                 self._reset()
                 self._discarding = None
                 if message is self._interrupt:

@@ -125,7 +125,13 @@ class Owner:
         self._retiring = False
         self._between_turns = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._trace = TurnTrace(record.id)
+        self._trace = TurnTrace(
+            record.id,
+            lease.generation,
+            sample_rate=record.sample_rate,
+            slow_s=settings.trace_slow_s,
+            now=self._loop.time(),
+        )
         self._stopped = False
         self._failed = False
         self._agent = AgentRunner(
@@ -150,6 +156,7 @@ class Owner:
                 # The former owner has published the last frame and could not finish.
                 self._loop.call_soon(self._on_closed, self, CLOSED)
             else:
+                self._resume_trace()
                 self._begin()
                 self.on_cancel(record.stopped, record.stop_reason)
                 if not self._state_readable:
@@ -185,7 +192,7 @@ class Owner:
         self._between_turns.set()
         if self._timer is not None:
             self._timer.cancel()
-        self._trace.end("left")
+        self._trace.leave(self._loop.time())
 
     async def retire(self, within_s: float) -> None:
         """Wait for a turn boundary, at most ``within_s``, and until all frames are acknowledged.
@@ -207,6 +214,12 @@ class Owner:
         """Publish the first frames of this ownership, unless they were published."""
         if not self.writer.last_position.seq:
             self.perform(self._machine.start(self._loop.time(), self.lease.conversation.last_position))
+
+    def _resume_trace(self) -> None:
+        state = self._machine.state
+        if state.phase == "speaking":
+            parent, changes = Context.decode(self._input_trace), state.owner_changes + 1
+            self._trace.resume(state.turn, parent, owner_changes=changes, now=self._loop.time())
 
     def _close(self, reason: str) -> None:
         """Publish the last frames."""
@@ -255,9 +268,11 @@ class Owner:
         if begins:
             self._key = speech.key
             self._input_trace = Context(speech.traceparent, speech.tracestate).encode()
-            self._trace.begin(speech)
+            self._trace.begin(speech, stored_ms, now)
             if speech.barge_in and not speech.key.startswith(speech_output.KEY_PREFIX):
                 self._agent.enqueue(agent_events.Interrupted(BARGE_IN))
+        else:
+            self._trace.further(speech, stored_ms)
         return Accepted(effects, begins)
 
     def on_cancel(self, upto: int, reason: str) -> None:
@@ -296,6 +311,14 @@ class Owner:
 
     # --- inputs: Motion Server -----------------------------------------------------------------
 
+    def session_opened(self, session: str, at: float) -> None:
+        """Part of ``MotionListener``."""
+        self._trace.session_opened(session, at)
+
+    def session_closed(self) -> None:
+        """Part of ``MotionListener``."""
+        self._trace.session_closed(self._loop.time())
+
     def request_opened(self, turn: int, req_id: str) -> None:
         """Part of ``MotionListener``."""
         self._log.debug("motion request", turn=turn, req_id=req_id)
@@ -329,17 +352,19 @@ class Owner:
     def perform(self, effects: list[Effect]) -> None:
         """Write the state with the frames to publish, and carry out the rest. Part of ``UplinkHandler``."""
         publishes = [effect for effect in effects if isinstance(effect, Publish)]
+        now = self._loop.time()
         self.writer.append(
             publishes,
             checkpoint=self._machine.state.encode(),
             turn_phase=self._machine.phase,
             turn_ends_at_ms=self._turn_ends_at_ms(),
             uplink_cursor=self._uplink.cursor,
-            trace=self._trace.frame_trace,
+            traces=self._trace.published(publishes, now),
         )
         for effect in effects:
             match effect:
                 case SendAudio(turn, pcm, end):
+                    self._trace.motion_asked(now)
                     self._motion.send_audio(turn, pcm, end=end)
                 case Abandon(_, overdue=True):
                     self._motion.close()
@@ -347,8 +372,6 @@ class Owner:
                     self._motion.abandon(turn)
                 case Discard(what, reason):
                     DISCARDED.labels(what, reason).inc()
-                case Publish():
-                    self._trace.published(effect, self._loop.time())
         self._mark_boundary()
         self._set_timer()
 

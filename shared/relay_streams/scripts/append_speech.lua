@@ -5,7 +5,8 @@
 --       9 most entries unread   10 most bytes unread
 --       for a viewer: 11 most unread entries of viewers   12 most unread bytes of them; else '' and ''
 --       13 for an agent: the last uplink entry that its owner has processed; else ''
---       14... PCM of the piece, in the chunks that become entries
+--       14 the kind of speaker, stored with the entry that opens the turn; '' when it is unknown
+--       15... PCM of the piece, in the chunks that become entries
 --         (the script does not cut chunks: creating a string costs Lua more than the XADD costs Redis)
 --
 -- Returns {'in', turn, offset, state, key} when the piece is appended, by this call or an earlier one, or as much
@@ -20,8 +21,8 @@ local offset, last, barge_in = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == '1'
 local trace = ARGV[8]
 local limits = {entries = tonumber(ARGV[9]), bytes = tonumber(ARGV[10]), viewer_entries = tonumber(ARGV[11]),
   viewer_bytes = tonumber(ARGV[12])}
-local last_entry = ARGV[13]
-local FIRST = 14
+local last_entry, source = ARGV[13], ARGV[14]
+local FIRST = 15
 
 local function is_after(id, other)
   local ms, number = string.match(id, '^(%d+)-(%d+)$')
@@ -80,6 +81,7 @@ if opens then
     redis.call('HSET', meta, 'in_stopped', input.turn, 'in_stop_reason', 'barge_in')
   end
   if barge_in then field('b', '1') end
+  if source ~= '' then field('source', source) end
 end
 if trace ~= '' then
   local traceparent, tracestate = string.match(trace, '^(%S*) ?(.*)$')

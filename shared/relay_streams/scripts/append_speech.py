@@ -45,6 +45,7 @@ def append_speech(
     end: bool,
     barge_in: bool,
     trace: str,
+    source: str = "",
     silence_ms: int,
     limits: tuple[int, int],
     viewer_limits: tuple[int, int] | None,
@@ -52,9 +53,9 @@ def append_speech(
 ) -> Call[Appended]:
     """Append a piece of a turn's speech, cut into the chunks that become entries; at least one.
 
-    ``trace`` is the context that the piece came with, as ``Context.encode``. ``limits`` are the most entries
-    and bytes that may wait, ``viewer_limits`` those of viewers, for a viewer's speech. The call raises
-    ``UplinkRejected`` and ``Fenced``.
+    ``trace`` is the context that the piece came with, as ``Context.encode``; ``source`` the kind of speaker.
+    ``limits`` are the most entries and bytes that may wait, ``viewer_limits`` those of viewers, for their
+    speech. The call raises ``UplinkRejected`` and ``Fenced``.
     """
     generation, last_entry = fence or ("", "")
     return Call(
@@ -62,7 +63,8 @@ def append_speech(
         (keys.meta, keys.up),
         (
             turn, key, silence_ms, generation, offset, "1" if end else "", "1" if barge_in else "",
-            trace, *limits, *(viewer_limits or ("", "")), last_entry, *chunks,
+            trace, *limits, *(viewer_limits or ("", "")), last_entry,
+            source, *chunks,
         ),
         _read,
     )  # fmt: skip

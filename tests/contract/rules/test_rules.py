@@ -26,9 +26,7 @@ NOT_LANDED: set[str] = {
     "relay_ingest_uplink_oldest_seconds",
     "relay_ingest_uplink_seconds",
     "relay_motion_credits_total",
-    "relay_motion_lead_seconds",
     "relay_stream_retained_bytes",
-    "relay_turn_first_audio_seconds",
 }
 """Metrics that rules and runbook name before a service has them. A row goes when its metric comes."""
 

@@ -39,6 +39,14 @@ class Received:
     lasts: list[str] = field(default_factory=list)
     failures: list[MotionFailure] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
+    sessions: list[str] = field(default_factory=list)
+    """The ids of those that served, each followed by an empty one."""
+
+    def session_opened(self, session: str, _: float) -> None:
+        self.sessions.append(session)
+
+    def session_closed(self) -> None:
+        self.sessions.append("")
 
     def request_opened(self, turn: int, req_id: str) -> None:
         self.requests[turn] = req_id

@@ -35,7 +35,7 @@ async def test_frames_appear_as_appended(open_store) -> None:
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create())
         writer = store.writer(publisher, lease)
-        writer.append([audio(1, media_ms=7)], checkpoint=CHECKPOINT, uplink_cursor="5-1", trace="00-aa")
+        writer.append([audio(1, media_ms=7)], checkpoint=CHECKPOINT, uplink_cursor="5-1", traces=["00-aa"])
         writer.append([motion(1), audio(1, end=True)], checkpoint=b"{}", uplink_cursor="5-2")
         await writer.drained()
 
@@ -109,7 +109,10 @@ async def test_hints_tell_what_is_new(open_store) -> None:
             assert await heard.get() == b"", "the subscription itself"
             writer = store.writer(publisher, lease)
             writer.append(
-                [audio(1), motion(1)], checkpoint=CHECKPOINT, uplink_cursor="5-1", trace="00-aa v=1 ;,w=2"
+                [audio(1), motion(1)],
+                checkpoint=CHECKPOINT,
+                uplink_cursor="5-1",
+                traces=["00-aa v=1 ;,w=2", ""],
             )
             first = inline_entries(await heard.get(), b"0-0")
             writer.append([audio(1)], checkpoint=CHECKPOINT)

@@ -208,14 +208,3 @@ async def test_where_nobody_listens_spans_are_counted(monkeypatch) -> None:
         record(SAMPLED)
 
     assert failed() == 1
-
-
-async def test_a_span_that_is_begun_is_recorded_when_it_ends() -> None:
-    async with otlp.collector() as receiver, exporting(receiver.url):
-        span = traces.begin("speak", parent=SAMPLED.traceparent, state="vendor=1", attributes={"a": 1})
-        span.end(outcome="complete")
-
-    [found] = receiver.spans
-    assert (found.name, found.parent_id, found.state) == ("speak", SPAN_ID, "vendor=1")
-    assert found.attributes == {"a": 1, "outcome": "complete"}
-    assert span.traceparent == f"00-{TRACE_ID}-{found.span_id}-01"

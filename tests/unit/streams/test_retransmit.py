@@ -23,7 +23,7 @@ def batch(first_seq: int, count: int = 1, *, at: float = 0.0, checkpoint: bytes 
         turn_phase="idle",
         turn_ends_at_ms=0,
         uplink_cursor="",
-        trace="",
+        traces=(),
         size_bytes=10 * count,
         at=at,
     )

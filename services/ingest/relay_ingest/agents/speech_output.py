@@ -143,6 +143,7 @@ class SpeechOutput:
                     await turn.append(b"", end=True)
                     is_open = False
         finally:
+            turn.finish()
             if is_open:
                 self._closing = self._spawn(self._end_turn(turn.key))
             await self._close_source(chunks)

@@ -36,6 +36,12 @@ log = structlog.get_logger(__name__)
 class MotionListener(Protocol):
     """Receiver of a conversation's motion. Called on the event loop, in order; must not block."""
 
+    def session_opened(self, session: str, at: float) -> None:
+        """Handle the Motion session that serves the conversation from now on, opened at this moment."""
+
+    def session_closed(self) -> None:
+        """Handle that the session serves it no more."""
+
     def request_opened(self, turn: int, req_id: str) -> None:
         """Handle the id of the turn's request at Motion Server. Called before the request's first payload."""
 
@@ -180,10 +186,12 @@ class MotionClient:
         """Acquire a session and send until it is idle, due for replacement or failed."""
         session = await self._pool.acquire(self._conversation, Priority.TURN)
         session.attach(self)
+        self._listener.session_opened(session.id, session.opened_at)
         try:
             await self._send_all(session)
         finally:
             self._end_request()
+            self._listener.session_closed()
             self._pool.release(session)
 
     async def _send_all(self, session: MotionSession) -> None:

@@ -54,6 +54,8 @@ class MotionSession:
     def __init__(self, vendor: Vendor, conversation: MotionConversation) -> None:
         self.failure: MotionFailure | None = None
         """The first failure; the session is of no use after it."""
+        self.id = ""
+        """The vendor's id of the connection."""
         self.opened_at = 0.0
         """When the handshake was done, on the event loop's clock."""
         self._vendor = vendor
@@ -79,11 +81,11 @@ class MotionSession:
         """
         try:
             await self._sdk.init()
-            connection_id = await self._sdk.start()
+            self.id = await self._sdk.start()
         except Exception as error:  # the SDK raises three families of them
             raise MotionFailed(self._vendor.failure(error, opening=True)) from error
         self.opened_at = asyncio.get_running_loop().time()
-        self._log.info("motion session opened", connection_id=connection_id)
+        self._log.info("motion session opened", connection_id=self.id)
 
     def attach(self, listener: SessionListener) -> None:
         """Pass callbacks to the listener from now on."""
