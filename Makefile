@@ -1,6 +1,6 @@
 # Each target does its own set-up. ARGS="..." is passed on: make demo ARGS="--json --turns 3"
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage faults soak check format bench autobahn sdk-test livekit-test fuzz reference dashboards-drawn clean
+.PHONY: help demo test coverage faults soak check format bench autobahn sdk-test livekit-test trace-test fuzz reference dashboards-drawn clean
 READY := .venv/.ready
 BIN := .venv/bin
 
@@ -67,6 +67,10 @@ livekit-test: $(RUNS) ## Run the vendor's LiveKit plug-in against the simulator 
 	@test -n "$$LIVEKIT_URL" || { echo "set LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET"; exit 2; }
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[livekit-test]'
 	@$(WITH) $(BIN)/python -m pytest tests/contract/test_livekit_plugin.py $(ARGS)
+
+trace-test: $(RUNS) ## Read the traces of turns back from a Jaeger (OTLP_HTTP_URL, JAEGER_QUERY_URL), compare and draw them into docs/images
+	@test -n "$$OTLP_HTTP_URL" -a -n "$$JAEGER_QUERY_URL" || { echo "set OTLP_HTTP_URL and JAEGER_QUERY_URL"; exit 2; }
+	@$(WITH) $(BIN)/python -m pytest tests/e2e/test_jaeger.py $(ARGS)
 
 fuzz: $(READY) ## Feed every decoder a million inputs found by coverage, and write docs/reports/fuzzing.md (ARGS="--help")
 	@$(BIN)/python -m tests.fuzz.run $(ARGS)
