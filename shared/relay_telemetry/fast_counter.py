@@ -11,17 +11,10 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-
-class Number:
-    """The number of one series."""
-
-    __slots__ = ("value",)
-
-    def __init__(self) -> None:
-        self.value = 0
+from relay_telemetry.number import Number
 
 
-class FastCounter(Number, Collector):
+class FastCounter(Collector):
     """A metric of one number.
 
     Args:
@@ -30,7 +23,7 @@ class FastCounter(Number, Collector):
     """
 
     def __init__(self, name: str, documentation: str) -> None:
-        super().__init__()
+        self.value = 0
         self._name = name
         self._documentation = documentation
         REGISTRY.register(self)

@@ -5,68 +5,21 @@ addition, and so by one thread only. It keeps one exemplar for each bucket: the 
 with a trace id, which the OpenMetrics format shows, and the text format does not.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import product
-from time import time
 
 from prometheus_client import REGISTRY
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Exemplar
-from prometheus_client.utils import floatToGoString
 
 from relay_telemetry.counter import OPEN
+from relay_telemetry.distribution import Distribution
 
 __all__ = ["OPEN", "Distribution", "FastHistogram", "FastHistograms"]
 
 
-class Distribution:
-    """The observations of one series.
-
-    Args:
-        bounds: The upper bounds of the buckets but the last, ascending; a value on a bound is below it.
-    """
-
-    __slots__ = ("_bounds", "_counts", "_exemplars", "_sum")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-        self._exemplars: list[tuple[str, float, float] | None] = [None] * (len(bounds) + 1)
-
-    def observe(self, value: float, trace_id: str = "") -> None:
-        """Count a value.
-
-        Args:
-            value: In the unit that the metric's name ends in.
-            trace_id: Of the recorded trace that the value is part of, as 32 hex digits; empty: none.
-        """
-        bucket = bisect_left(self._bounds, value)
-        self._counts[bucket] += 1
-        self._sum += value
-        if trace_id:
-            self._exemplars[bucket] = (trace_id, value, time())
-
-    def add_to(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
-        """Add the series to its metric's family, as the values of its labels."""
-        buckets: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
-        total = 0
-        bounds = (*self._bounds, float("inf"))
-        for bound, count, exemplar in zip(bounds, self._counts, self._exemplars, strict=True):
-            total += count
-            name = floatToGoString(bound)  # type: ignore[no-untyped-call]
-            if exemplar is None:
-                buckets.append((name, total))
-            else:
-                trace_id, value, at = exemplar
-                buckets.append((name, total, Exemplar({"trace_id": trace_id}, value, at)))
-        family.add_metric(labels, buckets, self._sum)
-
-
-class FastHistogram(Distribution, Collector):
+class FastHistogram(Collector):
     """A histogram without labels.
 
     With a negative bound it has neither ``_sum`` nor ``_count``, as OpenMetrics has it; its number of
@@ -79,15 +32,20 @@ class FastHistogram(Distribution, Collector):
     """
 
     def __init__(self, name: str, documentation: str, *, buckets: Sequence[float]) -> None:
-        super().__init__(_checked(buckets))
+        self.series = Distribution(_checked(buckets))
+        """Its only one; hot paths keep it."""
         self._name = name
         self._documentation = documentation
         REGISTRY.register(self)
 
+    def observe(self, value: float, trace_id: str = "") -> None:
+        """As ``Distribution.observe``."""
+        self.series.observe(value, trace_id)
+
     def collect(self) -> Iterable[Metric]:
         """Part of ``Collector``."""
         family = HistogramMetricFamily(self._name, self._documentation)
-        self.add_to(family, ())
+        self.series.add_to(family, ())
         yield family
 
 

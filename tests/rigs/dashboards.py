@@ -1,13 +1,6 @@
 """What the dashboards need and no service registers yet."""
 
 NOT_LANDED = {
-    "relay_gateway_delivered_bytes_total",
-    "relay_gateway_first_audio_seconds",
-    "relay_gateway_first_motion_seconds",
-    "relay_gateway_frame_bytes_total",
-    "relay_gateway_latency_seconds",
-    "relay_gateway_resumes_total",
-    "relay_gateway_turns_total",
     "relay_ingest_published_timestamp_seconds",
     "relay_ingest_takeover_seconds",
     "relay_ingest_uplink_oldest_seconds",

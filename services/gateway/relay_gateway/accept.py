@@ -38,12 +38,13 @@ class Acceptor:
     Args:
         settings: The gateway's settings.
         hub: Its ``leaving`` decides whether upgrades are accepted.
+        coalescer: Flushes the sockets.
     """
 
-    def __init__(self, settings: GatewaySettings, hub: Hub) -> None:
+    def __init__(self, settings: GatewaySettings, hub: Hub, coalescer: WriteCoalescer) -> None:
         self._settings = settings
         self._hub = hub
-        self._coalescer = WriteCoalescer()
+        self._coalescer = coalescer
         self._keepalive = Keepalive(settings.heartbeat_s)
 
     def start(self, tasks: TaskScope) -> None:

@@ -16,6 +16,7 @@ from relay_gateway.dialects.native import Native
 from relay_gateway.fanout.catch_up import CatchUp
 from relay_gateway.fanout.feeds import Feeds
 from relay_gateway.fanout.replay import Replay
+from relay_gateway.flush import WriteCoalescer
 from relay_gateway.handshake import grant_of, is_browser
 from relay_gateway.hub import Hub
 from relay_gateway.presence import Presence
@@ -76,6 +77,7 @@ class Gateway:
         self.hub = Hub()
         self.renewals = Renewals(self.tokens, settings.token_max_life_s)
         replay = Replay(client)
+        coalescer = WriteCoalescer()
         self.feeds = Feeds(
             consumer,
             CatchUp(
@@ -85,10 +87,11 @@ class Gateway:
                 replay_bytes=settings.client_buffer_bytes,
             ),
             spawn=partial(tasks.spawn, name="subscriber"),
+            coalescer=coalescer,
             ring_bytes=settings.ring_bytes,
             linger_s=settings.feed_linger_s,
         )
-        self.acceptor = Acceptor(settings, self.hub)
+        self.acceptor = Acceptor(settings, self.hub, coalescer)
         self._admission = Admission(settings)
         self._services = SessionServices(
             settings=settings,

@@ -7,10 +7,12 @@ from prometheus_client import Gauge
 from relay_gateway.fanout.subscriber import Subscriber
 from relay_gateway.socket import CLOSE_S
 from relay_runtime.drain import Sessions, drain
+from relay_telemetry.fast_counter import FastCounters
 from relay_wire import events
 from relay_wire.close_codes import RESTART
 
-VIEWERS = Gauge("relay_gateway_viewers", "Open viewer sockets.")
+PROTOCOLS = ("native", "avatarkit_json", "avatarkit_binary")
+VIEWERS = FastCounters("relay_gateway_viewers", "Open viewer sockets.", "protocol", PROTOCOLS)
 UNSENT = Gauge("relay_gateway_unsent_bytes", "Bytes written to viewers that the kernel has not accepted yet.")
 
 
@@ -23,8 +25,7 @@ class Hub(Sessions[Subscriber]):
         """Whether further viewers are refused."""
 
     def start(self) -> None:
-        """Report this hub's viewers in the metrics."""
-        VIEWERS.set_function(self.__len__)
+        """Report the buffers of this hub's viewers in the metrics."""
         UNSENT.set_function(lambda: self.unsent_bytes)
 
     @property

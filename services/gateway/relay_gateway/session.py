@@ -14,7 +14,7 @@ from relay_gateway.fanout.feeds import Feeds
 from relay_gateway.fanout.reader import FeedReader
 from relay_gateway.fanout.replay import Replay, StartPoint
 from relay_gateway.fanout.subscriber import Subscriber
-from relay_gateway.hub import Hub
+from relay_gateway.hub import VIEWERS, Hub
 from relay_gateway.inbound import InboundMessages
 from relay_gateway.presence import Presence
 from relay_gateway.renewals import Renewal, Renewals
@@ -105,7 +105,9 @@ class ViewerSession:
         record = start.start_point.record
         self._socket = socket
         self._feed = services.feeds.attach(self._keys, record.last_position, ended=record.state == "ended")
-        self._subscriber = Subscriber(socket, self._dialect, start.start_point.cursor)
+        self._subscriber = Subscriber(
+            socket, self._dialect, start.start_point.cursor, resumes=start.start_point.resumes
+        )
         self._commands = ViewerCommands(
             services.uplink,
             self._keys,
@@ -118,6 +120,7 @@ class ViewerSession:
         self._renewal = services.renewals.add(self._subscriber, start.grant) if start.grant else None
         services.presence.add(self._keys, self._subscriber)
         services.hub.add(self._subscriber)
+        VIEWERS[self._dialect.protocol].value += 1
 
     def _greet(self) -> None:
         self._subscriber.send_event(_hello(self._session_start.start_point, self._services.settings))
@@ -137,6 +140,7 @@ class ViewerSession:
             self._services.renewals.remove(self._renewal)
         self._services.presence.remove(self._keys, self._subscriber)
         self._services.hub.remove(self._subscriber)
+        VIEWERS[self._dialect.protocol].value -= 1
 
     # --- messages ------------------------------------------------------------------------------
 

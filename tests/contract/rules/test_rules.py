@@ -18,11 +18,6 @@ NOT_REGISTERED = {
 """Metrics of Prometheus and of its client, which the reference page does not list."""
 
 NOT_LANDED: set[str] = {
-    "relay_gateway_first_audio_seconds",
-    "relay_gateway_first_motion_seconds",
-    "relay_gateway_latency_seconds",
-    "relay_gateway_resumes_total",
-    "relay_gateway_turns_total",
     "relay_ingest_uplink_oldest_seconds",
     "relay_ingest_uplink_seconds",
     "relay_motion_credits_total",

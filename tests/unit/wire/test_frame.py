@@ -38,6 +38,8 @@ def test_position_without_decoding(original: Frame) -> None:
     data = frame.encode(original)
 
     assert frame.position_of(data) == frame.decode(data).position
+    assert frame.turn_of(data) == frame.decode(data).turn
+    assert frame.published_at_us_of(data) == frame.decode(data).published_at_us
 
 
 @given(st.binary(max_size=100))

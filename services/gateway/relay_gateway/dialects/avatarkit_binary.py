@@ -22,6 +22,8 @@ class AvatarKitBinary:
         record: Its conversation.
     """
 
+    protocol = "avatarkit_binary"
+
     def __init__(self, record: Conversation) -> None:
         self._record = record
         self._reader = SampleReader(record.sample_rate)

@@ -25,6 +25,7 @@ class AvatarKitJson:
     """
 
     complete = False
+    protocol = "avatarkit_json"
 
     def __init__(self, record: Conversation) -> None:
         self._record = record

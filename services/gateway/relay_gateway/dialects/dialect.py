@@ -17,6 +17,10 @@ class BadReport(BadMessage):
 class Dialect(Encoder, Protocol):
     """Decodes the messages of one viewer, and encodes those for it."""
 
+    @property
+    def protocol(self) -> str:
+        """Its name in metrics."""
+
     def read(self, data: bytes | str) -> ClientMessage | bytes | None:
         """Decode a binary or text message of the viewer.
 

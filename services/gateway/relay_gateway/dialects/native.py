@@ -16,6 +16,7 @@ class Native:
     """The relay's own protocol. Every method is part of ``Dialect``."""
 
     complete = False
+    protocol = "native"
 
     def read(self, data: bytes | str) -> ClientMessage:
         """JSON text, or microphone audio in a frame."""

@@ -5,6 +5,9 @@ from typing import Any, Protocol
 
 from relay_wire import frame
 
+Trace = tuple[bytes, bytes]
+"""The context that a frame carries: its ``traceparent`` and its ``tracestate``."""
+
 
 class SharedFrame:
     """One frame, and the encodings that dialects have derived from it.
@@ -13,11 +16,13 @@ class SharedFrame:
         data: The whole frame.
     """
 
-    __slots__ = ("_derived", "data", "position")
+    __slots__ = ("_derived", "data", "position", "trace")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.position = frame.position_of(data)
+        self.trace: Trace | None = None
+        """Its context, when its turn is sampled."""
         self._derived: dict[object, Any] | None = None
 
     def derived(self, derive: Callable[[bytes], Any]) -> Any:

@@ -85,12 +85,14 @@ class CatchUp:
             subscriber.end(INTERNAL_ERROR)
         finally:
             CATCHING_UP.dec()
+            subscriber.count_resume()
 
     async def _drain(self, lagging: LaggingSubscriber) -> None:
         FALLEN_BEHIND.inc()
         subscriber = lagging.subscriber
         if not await subscriber.connection.drained(self._slow_s):
             log.info("viewer is too slow", conversation=lagging.keys.id, unsent=subscriber.unsent_bytes)
+            lagging.feed.meter.interrupt("slow_consumer")
             subscriber.end(SLOW_CONSUMER)
 
     async def _read(self, lagging: LaggingSubscriber) -> None:
@@ -103,6 +105,7 @@ class CatchUp:
                     failures += 1
         except TimeoutError:
             log.warning("redis was unavailable for too long", conversation=lagging.keys.id)
+            lagging.feed.meter.interrupt("store_unavailable")
             lagging.subscriber.end(STORE_UNAVAILABLE)
 
     async def _try_read(self, lagging: LaggingSubscriber) -> bool:
@@ -116,6 +119,7 @@ class CatchUp:
                     page = await self._replay.after(keys, subscriber.cursor, upto=feed.cursor)
                     if page.restart is not None:
                         subscriber.skip(page.restart)
+                        feed.meter.miss(page.restart)
                     else:
                         REPLAYED["stream"].value += subscriber.replay(page.frames)
         except StoreError as error:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from relay_gateway.fanout.batch import SharedFrame
+from relay_gateway.fanout.batch import SharedFrame, Trace
 from relay_telemetry.fast_counter import FastCounter
 from relay_wire import frame
 
@@ -41,8 +41,17 @@ class EntryDecoder:
                 if position[0] != generation:
                     generation, prefix = position[0], b"%d-" % position[0]
                 if entry_id == prefix + b"%d" % position[1]:
+                    if len(fields) > 2:
+                        shared.trace = _trace(fields)
                     frames.append(shared)
                     continue
             FOREIGN.value += 1
         self._generation, self._prefix = generation, prefix
         return frames
+
+
+def _trace(fields: Sequence[bytes]) -> Trace | None:
+    """The context in the fields of an entry, if it has one."""
+    values = dict(zip(fields[::2], fields[1::2], strict=False))
+    traceparent = values.get(b"traceparent", b"")
+    return (traceparent, values.get(b"tracestate", b"")) if traceparent else None

@@ -5,6 +5,7 @@ import asyncio
 from relay_gateway.fanout.catch_up import CatchUp
 from relay_gateway.fanout.feed import Feed
 from relay_gateway.fanout.reader import FeedReader, Spawn
+from relay_gateway.flush import WriteCoalescer
 from relay_streams.consumer import StreamConsumer
 from relay_streams.keys import ConversationKeys
 from relay_wire.position import Position
@@ -17,16 +18,25 @@ class Feeds:
         consumer: Reads the streams.
         catch_up: Serves subscribers that are behind.
         spawn: Starts a task that the gateway owns.
+        coalescer: Flushes the sockets.
         ring_bytes: Bound of each feed's ring.
         linger_s: How long a feed outlives its last subscriber: a viewer that reconnects finds its ring.
     """
 
     def __init__(
-        self, consumer: StreamConsumer, catch_up: CatchUp, *, spawn: Spawn, ring_bytes: int, linger_s: float
+        self,
+        consumer: StreamConsumer,
+        catch_up: CatchUp,
+        *,
+        spawn: Spawn,
+        coalescer: WriteCoalescer,
+        ring_bytes: int,
+        linger_s: float,
     ) -> None:
         self._consumer = consumer
         self._catch_up = catch_up
         self._spawn = spawn
+        self._coalescer = coalescer
         self._ring_bytes = ring_bytes
         self._linger_s = linger_s
         self._readers: dict[str, FeedReader] = {}
@@ -42,7 +52,14 @@ class Feeds:
         reader = self._readers.get(keys.id)
         if reader is None:
             feed = Feed(last_position, ended=ended, ring_bytes=self._ring_bytes)
-            reader = FeedReader(keys, feed, self._catch_up, spawn=self._spawn, on_failure=self._remove)
+            reader = FeedReader(
+                keys,
+                feed,
+                self._catch_up,
+                spawn=self._spawn,
+                coalescer=self._coalescer,
+                on_failure=self._remove,
+            )
             reader.start(self._consumer)
             self._readers[keys.id] = reader
         reader.users += 1

@@ -11,6 +11,8 @@ from relay_gateway.fanout.catch_up import CatchUp, LaggingSubscriber, report_def
 from relay_gateway.fanout.entries import Entry
 from relay_gateway.fanout.feed import Break, Effect, Feed, FellBehind, Joined
 from relay_gateway.fanout.subscriber import Subscriber
+from relay_gateway.fanout.write_times import WriteTimes
+from relay_gateway.flush import WriteCoalescer
 from relay_streams.consumer import StreamConsumer, StreamSubscription
 from relay_streams.keys import ConversationKeys
 
@@ -32,6 +34,7 @@ class FeedReader:
         feed: Receives its frames.
         catch_up: Serves subscribers that are behind.
         spawn: Starts a task that the gateway owns.
+        coalescer: Flushes the sockets.
         on_failure: Called when the stream cannot be read any further.
     """
 
@@ -42,6 +45,7 @@ class FeedReader:
         catch_up: CatchUp,
         *,
         spawn: Spawn,
+        coalescer: WriteCoalescer,
         on_failure: Callable[["FeedReader"], None],
     ) -> None:
         self.keys = keys
@@ -51,6 +55,7 @@ class FeedReader:
         self._catch_up = catch_up
         self._spawn = spawn
         self._on_failure = on_failure
+        self._write_times = WriteTimes(keys, feed.meter, coalescer)
         self._subscription: StreamSubscription | None = None
         self._tasks: dict[Subscriber, asyncio.Task[None]] = {}
         self._progress: asyncio.Future[None] | None = None
@@ -66,6 +71,7 @@ class FeedReader:
         if self._subscription is not None:
             self._subscription.close()
             self._subscription = None
+            self._write_times.close()
             self.feed.ring.restart(self.feed.cursor)
             FEEDS.dec()
 
@@ -73,6 +79,8 @@ class FeedReader:
         """Begin to deliver to a subscriber, from its cursor on; pair with ``remove``."""
         if self.feed.join(subscriber) is Joined.BEHIND:
             self._start_catch_up(subscriber)
+        else:
+            subscriber.count_resume()
 
     def remove(self, subscriber: Subscriber) -> None:
         """Deliver nothing more to a subscriber whose viewer has left, and cancel its task."""
@@ -85,6 +93,7 @@ class FeedReader:
     def _receive(self, entries: Sequence[Entry]) -> None:
         for effect in self.feed.receive(entries):
             self._perform(effect)
+        self._write_times.schedule()
         if self._progress is not None:
             self._signal_progress()
 

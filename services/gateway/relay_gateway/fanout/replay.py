@@ -8,6 +8,7 @@ from typing import NamedTuple
 from relay_gateway.fanout.batch import SharedFrame
 from relay_gateway.fanout.entries import EntryDecoder
 from relay_gateway.fanout.page import ReplayPage, restart, unbroken
+from relay_gateway.fanout.subscriber import RESUMES
 from relay_redis.client import RedisClient
 from relay_redis.errors import Unavailable
 from relay_streams import conversations
@@ -31,6 +32,8 @@ class StartPoint(NamedTuple):
     record: Conversation
     cursor: Position
     """The position before the first frame that it receives."""
+    resumes: bool = False
+    """Whether the viewer came with this position."""
 
 
 class Replay:
@@ -105,7 +108,11 @@ class Replay:
         except ValueError as error:
             known = ", ".join(_START_KEYWORDS)
             raise Problem(BAD_POSITION, f"from={start[:64]!r}: {error}, or one of {known}") from None
-        return StartPoint(await self._resumed(keys, position), position)
+        try:
+            return StartPoint(await self._resumed(keys, position), position, resumes=True)
+        except Problem:
+            RESUMES["refused"].value += 1
+            raise
 
     async def _resumed(self, keys: ConversationKeys, position: Position) -> Conversation:
         """The record of a conversation that has, or had, a frame at this position."""

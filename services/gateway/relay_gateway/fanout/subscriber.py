@@ -8,16 +8,36 @@ connection.
 """
 
 from collections.abc import Sequence
+from enum import IntEnum
 
 from relay_gateway.fanout.batch import Batch, SharedFrame
 from relay_gateway.fanout.connection import Connection
 from relay_gateway.fanout.encoder import Encoder
-from relay_telemetry.fast_counter import FastCounter
+from relay_telemetry.fast_counter import FastCounter, FastCounters
 from relay_wire import events
 from relay_wire.close_codes import NORMAL, CloseCode
 from relay_wire.position import Position
 
 GAPS = FastCounter("relay_gateway_gaps_total", "Gap events sent to viewers.")
+
+
+class Source(IntEnum):
+    """From where a viewer got its first frames; each is farther than the one before."""
+
+    LIVE = 0
+    """It had missed nothing."""
+    RING = 1
+    STREAM = 2
+    GAP = 3
+    """Frames that it had missed were gone."""
+
+
+RESUMES = FastCounters(
+    "relay_gateway_resumes_total",
+    "Viewers that came with a position, by the farthest source of what they had missed; live: nothing.",
+    "result",
+    (*(source.name.lower() for source in Source), "refused"),
+)
 
 
 class Subscriber:
@@ -30,15 +50,21 @@ class Subscriber:
         connection: The transport to the viewer.
         dialect: The viewer's protocol.
         cursor: The position before the first frame to deliver.
+        resumes: Whether the viewer came with this position.
     """
 
-    def __init__(self, connection: Connection, dialect: Encoder, cursor: Position) -> None:
+    def __init__(
+        self, connection: Connection, dialect: Encoder, cursor: Position, *, resumes: bool = False
+    ) -> None:
         self.connection = connection
         self.cursor = cursor
         """The position of the last frame delivered."""
         self.ended = False
         """Whether no more is delivered."""
         self._dialect = dialect
+        self._resumes = resumes
+        """Whether its resume is not counted yet."""
+        self._farthest = Source.LIVE
 
     @property
     def active(self) -> bool:
@@ -74,6 +100,7 @@ class Subscriber:
 
         The caller reads the rest again, so a congested viewer has one frame beyond its buffer, not a page.
         """
+        self.note(Source.STREAM)
         for count, frame in enumerate(frames):
             if not self.deliver(Batch((frame,))):
                 return count
@@ -83,8 +110,19 @@ class Subscriber:
         """Move the cursor over frames that are gone, and send the ``gap`` event that names them."""
         if self.active:
             GAPS.value += 1
+            self.note(Source.GAP)
             self.send_event(events.Gap(str(self.cursor), str(to)))
             self.cursor = to
+
+    def note(self, source: Source) -> None:
+        """Note from where it gets frames while it is behind."""
+        self._farthest = max(self._farthest, source)
+
+    def count_resume(self) -> None:
+        """Count how the viewer has resumed, now that it is live or has ended; once, and only if it did."""
+        if self._resumes:
+            self._resumes = False
+            RESUMES[self._farthest.name.lower()].value += 1
 
     def end(self, code: CloseCode) -> None:
         """Close the connection after everything written before; nothing more is delivered."""

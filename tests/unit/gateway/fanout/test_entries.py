@@ -49,6 +49,31 @@ def test_a_frame_under_another_id(entry_id: bytes) -> None:
     assert FOREIGN.value == before + 1
 
 
+TRACEPARENT = b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"
+
+
+@pytest.mark.parametrize(
+    ("fields", "trace"),
+    [
+        ((), None),
+        ((b"traceparent", TRACEPARENT), (TRACEPARENT, b"")),
+        ((b"traceparent", TRACEPARENT, b"tracestate", b"vendor=1"), (TRACEPARENT, b"vendor=1")),
+        (
+            (b"later", b"1", b"tracestate", b"vendor=1", b"traceparent", TRACEPARENT),
+            (TRACEPARENT, b"vendor=1"),
+        ),
+        ((b"tracestate", b"vendor=1"), None),
+        ((b"later",), None),
+    ],
+)
+def test_the_context_of_a_frame(fields: tuple[bytes, ...], trace: tuple[bytes, bytes] | None) -> None:
+    """It is in fields of its own, in any order, among others."""
+    entry_id, frame_fields = entry(7, 1)
+
+    [shared] = EntryDecoder().decode([(entry_id, (*frame_fields, *fields))])
+    assert shared.trace == trace
+
+
 @pytest.mark.parametrize("fields", [(b"f", b""), (b"f", b"x" * (HEADER_BYTES - 1)), (b"g", b"x" * 99)])
 def test_an_entry_without_a_frame(fields: tuple[bytes, bytes]) -> None:
     """Another field, or too few bytes for a header: skipped and counted."""

@@ -14,8 +14,10 @@ from tests.unit.gateway.fanout.streams import (
 )
 
 from relay_gateway.dialects.native import Native
-from relay_gateway.fanout.feed import FRAMES, Break, Defect, Feed, FellBehind, Joined, Step
+from relay_gateway.fanout.entries import FOREIGN
+from relay_gateway.fanout.feed import Break, Defect, Feed, FellBehind, Joined, Step
 from relay_gateway.fanout.subscriber import Subscriber
+from relay_gateway.fanout.traffic import FRAMES
 from relay_wire import events
 from relay_wire.close_codes import CONVERSATION_ENDED, INTERNAL_ERROR, NORMAL
 from relay_wire.position import START
@@ -49,14 +51,15 @@ def test_nothing_received() -> None:
 
 
 def test_foreign_entries_are_skipped() -> None:
-    """They count as entries that were read."""
-    feed, before = a_feed(), FRAMES.value
+    """They are counted, too, but not as frames."""
+    feed, before, read = a_feed(), FOREIGN.value, FRAMES["audio"].value
     subscriber, connection = a_subscriber(at(0))
     feed.join(subscriber)
 
     assert feed.receive([(b"5-0", (b"junk", b"")), *entries(1)]) == []
     assert connection.seqs == [1]
-    assert FRAMES.value == before + 2
+    assert FOREIGN.value == before + 1
+    assert FRAMES["audio"].value == read + 1
 
 
 def test_a_subscriber_that_left_gets_nothing() -> None:

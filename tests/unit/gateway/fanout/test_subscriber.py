@@ -1,9 +1,18 @@
 """The subscriber: each frame once, nothing to a congested viewer, nothing after its end."""
 
-from tests.unit.gateway.fanout.streams import FRAME_BYTES, OneBatch, a_frame, a_subscriber, at
+import pytest
+from tests.unit.gateway.fanout.streams import (
+    FRAME_BYTES,
+    MemoryConnection,
+    OneBatch,
+    a_frame,
+    a_subscriber,
+    at,
+)
 
+from relay_gateway.dialects.native import Native
 from relay_gateway.fanout.batch import Batch
-from relay_gateway.fanout.subscriber import GAPS
+from relay_gateway.fanout.subscriber import GAPS, RESUMES, Source, Subscriber
 from relay_wire import events
 from relay_wire.close_codes import CONVERSATION_ENDED, NORMAL, SLOW_CONSUMER
 
@@ -35,6 +44,22 @@ def test_a_viewer_that_has_everything_is_closed() -> None:
     assert subscriber.deliver(Batch([a_frame(1)]))
     assert subscriber.ended
     assert connection.closed_with is NORMAL
+
+
+@pytest.mark.parametrize("source", ["live", "ring", "stream", "gap"])
+def test_a_resume_is_counted_once(source: str) -> None:
+    """By the farthest source, and only if the viewer came with a position."""
+    subscriber = Subscriber(MemoryConnection(), Native(), at(1), resumes=True)
+    new, _ = a_subscriber(at(1))
+    before = RESUMES[source].value
+    for each in (subscriber, new):
+        for step in list(Source)[: Source[source.upper()] + 1]:
+            each.note(step)
+        each.note(Source.LIVE)
+        each.count_resume()
+        each.count_resume()
+
+    assert RESUMES[source].value == before + 1
 
 
 def test_a_replay_stops_at_a_congested_connection() -> None:
