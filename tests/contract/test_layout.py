@@ -30,6 +30,7 @@ ELSEWHERE = {
     "integration/control/test_posting.py": "control.api control.errors streams.turn_input",
     "integration/control/test_speech_stream.py": "client.speech_stream",
     "integration/gateway/dialects/test_avatarkit_json.py": "gateway.avatarkit settings.avatarkit",
+    "integration/gateway/fanout/test_turn_delivery.py": "gateway.fanout.write_times",
     "integration/gateway/test_closes.py": "gateway.accept gateway.response gateway.socket",
     "integration/gateway/test_fanout.py": """
         gateway.app gateway.dialects.native gateway.fanout.feeds gateway.fanout.reader gateway.hub
@@ -90,6 +91,9 @@ ELSEWHERE = {
         streams.scripts.reap streams.scripts.release streams.scripts.renew streams.scripts.repair
         streams.scripts.restore
     """,
+    "unit/gateway/fanout/test_meter.py": "gateway.fanout.traffic",
+    "unit/telemetry/test_fast_counter.py": "telemetry.number",
+    "unit/telemetry/test_fast_histogram.py": "telemetry.distribution",
     "unit/telemetry/test_logs.py": "telemetry.log_writer",
     "unit/turns/test_machine.py": "turns.phase",
     "unit/wire/avatarkit/test_messages.py": "wire.avatarkit.texts",

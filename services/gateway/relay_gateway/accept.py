@@ -18,7 +18,7 @@ from relay_runtime.tasks import TaskScope
 from relay_settings.gateway import GatewaySettings
 from relay_telemetry.counter import counter
 from relay_wire import problems
-from relay_wire.close_codes import RATE_LIMITED, REGISTRY
+from relay_wire.close_codes import RATE_LIMITED, REGISTRY, RESTART
 from relay_wire.problems import Problem
 
 _OTHER = "other"
@@ -50,6 +50,11 @@ class Acceptor:
     def start(self, tasks: TaskScope) -> None:
         """Start the keepalive."""
         tasks.spawn(self._keepalive.run(), name="keepalive")
+
+    def close(self) -> None:
+        """Close every open socket, with those that are no viewers yet, since the gateway ends."""
+        for socket in self._keepalive:
+            socket.close(RESTART)
 
     def check(self, request: web.Request) -> None:
         """Refuse an upgrade that cannot be accepted.

@@ -125,6 +125,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Refuse further viewers, and close the sockets of the present ones at once."""
+        self.acceptor.close()
         await self.hub.close()
         self.feeds.close()
 

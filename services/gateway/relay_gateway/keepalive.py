@@ -4,6 +4,7 @@ One task probes all viewers; aiohttp would use two timers and a task for each.
 """
 
 import asyncio
+from collections.abc import Iterator
 from itertools import cycle
 
 from relay_gateway.socket import Socket
@@ -26,6 +27,9 @@ class Keepalive:
         self._probe_s = interval_s / 2
         self._parts: list[set[Socket]] = [set() for _ in range(PARTS)]
         self._next = cycle(self._parts)
+
+    def __iter__(self) -> Iterator[Socket]:
+        return iter([socket for part in self._parts for socket in part])
 
     def add(self, socket: Socket) -> None:
         """Probe a socket until ``remove``."""

@@ -1,13 +1,16 @@
 """Closes: how a viewer's socket ended is counted as what it was."""
 
+import asyncio
 import struct
 
+import aiohttp
 import pytest
 from prometheus_client import generate_latest
 from tests.rigs.metrics import metric
 from tests.rigs.raw_websocket import browser, client_frame
 
 from relay_gateway.accept import CLOSES
+from relay_wire import events
 from relay_wire.close_codes import REGISTRY
 
 CLOSE = 0x88
@@ -52,6 +55,69 @@ async def test_what_was_said_before_a_close_is_heard(open_rig, eventually) -> No
         async with browser(rig):
             entries = await eventually(rig.uplink, until=lambda found: len(found) >= 3)
         assert [type(entry).__name__ for entry in entries] == ["Text"] * 3
+
+
+@pytest.mark.parametrize(("code", "name"), [(None, "no_status"), (1000, "normal"), (1001, "going_away")])
+async def test_who_leaves_with_frames_unread_is_tidy(
+    open_rig, eventually, code: int | None, name: str
+) -> None:
+    """Its kernel answers with a reset, since nobody reads them; so does that of a browser's tab."""
+    async with open_rig() as rig:
+        before, abnormal = metric(CLOSES, code=name), metric(CLOSES, code="abnormal")
+        for turn in range(1, 11):
+            async with browser(rig) as viewer:
+                await rig.turn(turn, frames=20, size=2000)
+                viewer.writer.write(close(code))
+                await viewer.writer.drain()
+                viewer.writer.transport.abort()
+        await eventually(lambda: metric(CLOSES, code=name) == before + 10)
+        assert metric(CLOSES, code="abnormal") == abnormal
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_the_end_of_a_conversation_is_tidy(open_rig, eventually, *, answers: bool) -> None:
+    """Whether the viewer answers the close, or is gone at once."""
+    async with open_rig() as rig:
+        name = "conversation_ended"
+        before, abnormal = metric(CLOSES, code=name), metric(CLOSES, code="abnormal")
+        async with browser(rig) as viewer:
+            rig.publish(events.ConversationEnded("over"))
+            assert await viewer.close_code() == 4410
+            if answers:
+                viewer.writer.write(close(4410))
+        await eventually(lambda: metric(CLOSES, code=name) == before + 1)
+        assert metric(CLOSES, code="abnormal") == abnormal
+
+
+@pytest.mark.parametrize("answers", [True, False])
+@pytest.mark.parametrize("how", ["drain", "close"])
+async def test_the_end_of_a_gateway_is_tidy(open_rig, eventually, how: str, *, answers: bool) -> None:
+    """Its drain, and the end of its process; whether the viewer answers, or its connection is cut."""
+    async with open_rig() as rig:
+        before, abnormal = metric(CLOSES, code="restart"), metric(CLOSES, code="abnormal")
+        async with browser(rig) as viewer:
+            ending = asyncio.create_task(getattr(rig.service, how)())
+            assert await viewer.close_code() == 1012
+            if answers:
+                viewer.writer.write(close(1012))
+            else:
+                viewer.writer.transport.abort()
+            await ending
+        await eventually(lambda: metric(CLOSES, code="restart") == before + 1)
+        assert metric(CLOSES, code="abnormal") == abnormal
+
+
+async def test_a_client_that_has_not_started_when_the_gateway_ends(open_rig, eventually) -> None:
+    """It is no viewer yet, and is closed as they are."""
+    async with open_rig(avatarkit_clients=True, avatar_id="avatar") as rig:
+        before, abnormal = metric(CLOSES, code="restart"), metric(CLOSES, code="abnormal")
+        socket = await rig.connect("/ws/host")
+        await rig.service.close()
+        async with asyncio.timeout(5):
+            assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+        assert socket.close_code == 1012
+        await eventually(lambda: metric(CLOSES, code="restart") == before + 1)
+        assert metric(CLOSES, code="abnormal") == abnormal
 
 
 async def test_a_broken_connection_is_abnormal(open_rig, eventually) -> None:

@@ -40,7 +40,7 @@ class EntryDecoder:
                 position = shared.position
                 if position[0] != generation:
                     generation, prefix = position[0], b"%d-" % position[0]
-                if entry_id == prefix + b"%d" % position[1]:
+                if entry_id == prefix + str(position[1]).encode():
                     if len(fields) > 2:
                         shared.trace = _trace(fields)
                     frames.append(shared)

@@ -35,10 +35,10 @@ async def collected() -> AsyncIterator[otlp.Collector]:
 
 
 def publish(
-    b: GatewayRig, turn: int, *frames: events.StreamEvent | tuple[Kind, bytes], trace: Context
+    rig: GatewayRig, turn: int, *frames: events.StreamEvent | tuple[Kind, bytes], trace: Context
 ) -> None:
     """Publish frames with a context, all in one append."""
-    b.writer.append(
+    rig.writer.append(
         [
             Publish(Kind.EVENT, turn, events.encode(each), 0)
             if not isinstance(each, tuple)
@@ -56,15 +56,15 @@ def observations(histogram: FastHistogram) -> float:
     return next(sample.value for sample in family.samples if sample.name.endswith("_count"))
 
 
-async def test_the_span_of_a_turn(bench) -> None:
+async def test_the_span_of_a_turn(open_rig) -> None:
     """Its parent is the context on the frames, and it has the writes as events."""
-    async with collected() as receiver, bench() as b, b.viewer() as viewer:
+    async with collected() as receiver, open_rig() as rig, rig.viewer() as viewer:
         await collect(viewer, 1)
-        publish(b, 1, events.TurnStarted(), (Kind.AUDIO, b"a" * 10), trace=TRACE)
+        publish(rig, 1, events.TurnStarted(), (Kind.AUDIO, b"a" * 10), trace=TRACE)
         await collect(viewer, 2)
-        publish(b, 1, (Kind.MOTION, b"m" * 10), events.TurnEnded("complete"), trace=TRACE)
+        publish(rig, 1, (Kind.MOTION, b"m" * 10), events.TurnEnded("complete"), trace=TRACE)
         await collect(viewer, 2)
-        generation, conversation = b.generation, b.keys.id
+        generation, conversation = rig.generation, rig.keys.id
 
     [span] = receiver.named(semconv.PROCESS_DOWN)
     assert (span.trace_id, span.parent_id, span.state) == (TRACE_ID, "b" * 16, "vendor=1")
@@ -87,21 +87,21 @@ async def test_the_span_of_a_turn(bench) -> None:
     }
 
 
-async def test_turns_in_one_batch_are_linked(bench) -> None:
+async def test_turns_in_one_batch_are_linked(open_rig) -> None:
     """The tail of one and the start of the next; a viewer more changes nothing but their number."""
     async with (
         collected() as receiver,
-        bench() as b,
-        b.viewer() as viewer,
-        b.viewer() as other,
+        open_rig() as rig,
+        rig.viewer() as viewer,
+        rig.viewer() as other,
     ):
         await asyncio.gather(collect(viewer, 1), collect(other, 1))
-        publish(b, 1, events.TurnStarted(), trace=TRACE)
+        publish(rig, 1, events.TurnStarted(), trace=TRACE)
         await collect(viewer, 1)
-        publish(b, 1, events.TurnEnded("complete"), trace=TRACE)
-        publish(b, 2, events.TurnStarted(), trace=OTHER)
+        publish(rig, 1, events.TurnEnded("complete"), trace=TRACE)
+        publish(rig, 2, events.TurnStarted(), trace=OTHER)
         await collect(viewer, 2)
-        publish(b, 2, events.TurnEnded("complete"), trace=OTHER)
+        publish(rig, 2, events.TurnEnded("complete"), trace=OTHER)
         await asyncio.gather(collect(viewer, 1), collect(other, 4))
 
     first, second = receiver.named(semconv.PROCESS_DOWN)
@@ -111,12 +111,12 @@ async def test_turns_in_one_batch_are_linked(bench) -> None:
     assert [link.trace_id for link in second.links] == [TRACE_ID]
 
 
-async def test_a_turn_that_the_gateway_does_not_see_end(bench) -> None:
+async def test_a_turn_that_the_gateway_does_not_see_end(open_rig) -> None:
     """Its span is recorded when the gateway closes the feed; the turn is not counted."""
     whole, interrupted = TURNS["whole"].value, TURNS["interrupted"].value
-    async with collected() as receiver, bench() as b, b.viewer() as viewer:
+    async with collected() as receiver, open_rig() as rig, rig.viewer() as viewer:
         await collect(viewer, 1)
-        publish(b, 1, events.TurnStarted(), (Kind.AUDIO, b"a" * 10), trace=TRACE)
+        publish(rig, 1, events.TurnStarted(), (Kind.AUDIO, b"a" * 10), trace=TRACE)
         await collect(viewer, 2)
 
     [span] = receiver.named(semconv.PROCESS_DOWN)
@@ -125,14 +125,14 @@ async def test_a_turn_that_the_gateway_does_not_see_end(bench) -> None:
     assert (TURNS["whole"].value, TURNS["interrupted"].value) == (whole, interrupted)
 
 
-async def test_no_span_of_a_turn_without_context(bench) -> None:
+async def test_no_span_of_a_turn_without_context(open_rig) -> None:
     """It is counted, and measured, as any other."""
     whole, audio = TURNS["whole"].value, observations(FIRST_AUDIO)
     latency = observations(LATENCY)
-    async with collected() as receiver, bench() as b, b.viewer() as viewer:
+    async with collected() as receiver, open_rig() as rig, rig.viewer() as viewer:
         await collect(viewer, 1)
-        publish(b, 1, events.TurnStarted(received_at_ms=1), (Kind.AUDIO, b"a" * 10), trace=Context())
-        publish(b, 1, events.TurnEnded("complete"), trace=Context())
+        publish(rig, 1, events.TurnStarted(received_at_ms=1), (Kind.AUDIO, b"a" * 10), trace=Context())
+        publish(rig, 1, events.TurnEnded("complete"), trace=Context())
         await collect(viewer, 3)
 
     assert receiver.spans == []
@@ -141,20 +141,20 @@ async def test_no_span_of_a_turn_without_context(bench) -> None:
     assert observations(LATENCY) > latency
 
 
-async def test_a_slow_viewer_interrupts_the_turn(bench, eventually) -> None:
+async def test_a_slow_viewer_interrupts_the_turn(open_rig, eventually) -> None:
     """It is closed, and has not received the turn whole."""
     settings: dict[str, Any] = {"client_buffer_bytes": 65536, "slow_client_s": 0.1}
     interrupted = TURNS["interrupted"].value
-    async with collected() as receiver, bench(**settings) as b:
-        socket = await b.connect(slow=True)
+    async with collected() as receiver, open_rig(**settings) as rig:
+        socket = await rig.connect(slow=True)
         await socket.receive()
-        publish(b, 1, events.TurnStarted(), trace=TRACE)
+        publish(rig, 1, events.TurnStarted(), trace=TRACE)
         for _ in range(40):
-            publish(b, 1, (Kind.AUDIO, bytes(100_000)), trace=TRACE)
-        await b.writer.drained()
-        await eventually(lambda: len(b.service.hub) == 0 or socket.closed, within_s=10)
-        publish(b, 1, events.TurnEnded("complete"), trace=TRACE)
-        await b.writer.drained()
+            publish(rig, 1, (Kind.AUDIO, bytes(100_000)), trace=TRACE)
+        await rig.writer.drained()
+        await eventually(lambda: len(rig.service.hub) == 0 or socket.closed, within_s=10)
+        publish(rig, 1, events.TurnEnded("complete"), trace=TRACE)
+        await rig.writer.drained()
         await eventually(lambda: TURNS["interrupted"].value == interrupted + 1)
 
     [span] = receiver.named(semconv.PROCESS_DOWN)
