@@ -46,7 +46,7 @@ def publish(
             for each in frames
         ],
         checkpoint=b"",
-        trace=trace.encode() if trace else "",
+        traces=[trace.encode()] * len(frames),
     )
 
 
