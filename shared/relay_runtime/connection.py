@@ -131,17 +131,17 @@ class Connection(RequestHandler):
         self._next_slice = None
         if self._force_close or self._close:
             self._unparsed = b""
-        elif not self._is_held():
+        elif not self._is_parsing_paused():
             begin = self._parsed_bytes
             self._parsed_bytes += SLICE_BYTES
             data = self._unparsed[begin : self._parsed_bytes]
             if self._parsed_bytes >= len(self._unparsed):
                 self._unparsed = b""
             self._parse(data)
-            if not self._is_held():
+            if not self._is_parsing_paused():
                 self._resume_transport_reading()
 
-    def _is_held(self) -> bool:
+    def _is_parsing_paused(self) -> bool:
         """Whether parsed messages must be consumed before more bytes are parsed."""
         return self._reading_paused or self._buffer_paused
 
@@ -152,7 +152,8 @@ class Connection(RequestHandler):
             self._next_slice = self._loop.call_soon(self._parse_slice)
 
     def _parse(self, data: bytes) -> None:
-        if self._is_too_much(data):
+        self._count_discarded(len(data))
+        if self._force_close:
             return
         if self._payload_parser is not None:
             frames, data = self._frames.feed(data)
@@ -160,15 +161,14 @@ class Connection(RequestHandler):
         if data and not self._ignores_input:
             super().data_received(data)
 
-    def _is_too_much(self, data: bytes) -> bool:
+    def _count_discarded(self, count: int) -> None:
+        """Count bytes of the unread body; more than the limit close the connection."""
         if self._unread is None or self._unread.is_eof():
-            return False
-        self._discarded_bytes += len(data)
-        if self._discarded_bytes <= LINGER_BYTES:
-            return False
-        UNREAD.inc()
-        self.force_close()
-        return True
+            return
+        self._discarded_bytes += count
+        if self._discarded_bytes > LINGER_BYTES:
+            UNREAD.inc()
+            self.force_close()
 
     # --- frames ----------------------------------------------------------------------------------
 
