@@ -20,7 +20,7 @@ ELSEWHERE = {
     "e2e/test_commands.py": "cli.capacity_table cli.console cli.demo cli.recording cli.stack",
     "e2e/test_relay.py": "runtime.process",
     "e2e/test_traces.py": "settings.tracing",
-    "integration/control/test_access.py": "auth.api_keys control.operation",
+    "integration/control/test_access.py": "control.operation",
     "integration/control/test_audio_formats.py": "control.audio_errors",
     "integration/control/test_audio_socket.py": "control.speakers wire.audio_socket",
     "integration/control/test_audio_websocket.py": "control.speech_queue streams.scripts.hold_turn",
@@ -38,7 +38,6 @@ ELSEWHERE = {
     "integration/gateway/test_handshake.py": "runtime.upgrade gateway.session",
     "integration/gateway/test_messages.py": "gateway.commands gateway.inbound gateway.presence",
     "integration/gateway/test_probes.py": "runtime.probe",
-    "integration/gateway/test_renewals.py": "auth.viewer_tokens",
     "integration/gateway/test_replay.py": "gateway.fanout.replay",
     "integration/gateway/test_subscriber.py": "gateway.fanout.catch_up",
     "integration/gateway/test_viewer.py": "client.viewer",
@@ -74,7 +73,6 @@ ELSEWHERE = {
     "security/test_redis_credentials.py": "redis.credentials",
     "security/test_stopping.py": "runtime.parent runtime.tasks",
     "security/test_tls.py": "runtime.tls",
-    "unit/auth/test_token_keys.py": "auth.key_ring",
     "unit/cli/test_main.py": "telemetry.version",
     "unit/ingest/test_failures.py": "ingest.motion.failures",
     "unit/redis/test_schema.py": "redis.script",
@@ -98,7 +96,7 @@ ELSEWHERE = {
     "unit/turns/test_machine.py": "turns.phase",
     "unit/wire/avatarkit/test_messages.py": "wire.avatarkit.texts",
     "unit/wire/test_messages.py": "wire.numbers wire.pcm",
-    "unit/wire/test_wav.py": "control.media wire.container wire.samples",
+    "unit/wire/test_wav.py": "wire.container wire.samples",
 }
 """Modules without a test file of their name, below the file that drives them. A module that gets such a file
 leaves this table."""

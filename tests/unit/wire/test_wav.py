@@ -12,6 +12,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.rigs.riff import PCM, riff
 
 from relay_control.media import samples_of
 from relay_wire import samples
@@ -20,23 +21,9 @@ from relay_wire.problems import Problem
 from relay_wire.samples import SampleReader
 from relay_wire.wav import MOST_CHUNKS, NotAWav, WavReader
 
-PCM = bytes(range(250)) * 8
 LIST = b"LIST" + struct.pack("<I", 10) + b"INFOsilent"
 ODD_LIST = b"LIST" + struct.pack("<I", 9) + b"INFOquiet"
 GUID = bytes.fromhex("000000001000800000aa00389b71")
-
-
-def riff(
-    pcm: bytes = PCM, *, rate: int = 16000, tag: int = 1, bits: int = 16, channels: int = 1,
-    align: int | None = None, data_size: int | None = None, riff_size: int | None = None,
-    before: bytes = b"", behind: bytes = b"", more: bytes = b"", kind: bytes = b"RIFF",
-) -> bytes:  # fmt: skip
-    """A file as somebody wrote it."""
-    align = channels * ((bits + 7) // 8) if align is None else align
-    fmt = struct.pack("<HHIIHH", tag, channels, rate, rate * align, align, bits) + more
-    body = b"WAVEfmt " + struct.pack("<I", len(fmt)) + fmt + before + b"data"
-    body += struct.pack("<I", len(pcm) if data_size is None else data_size) + pcm + behind
-    return kind + struct.pack("<I", len(body) if riff_size is None else riff_size) + body
 
 
 def extensible(tag: int, *, bits: int = 16, valid: int = 16, guid: bytes = GUID) -> bytes:
@@ -281,77 +268,6 @@ def test_a_header_within_pcm_in_pieces(size: int) -> None:
         for piece in chunks(PCM + riff(), size):
             got += reader.feed(piece)
     assert len(got) <= len(PCM) + 12
-
-
-@pytest.mark.parametrize(
-    "content_type",
-    [
-        "audio/pcm", "AUDIO/PCM", "audio/L16", "application/octet-stream", "", "audio/pcm;rate=16000",
-        "audio/L16;codec=pcm;rate=16000", "audio/L16; rate=16000; channels=1", "audio/pcm; charset=binary",
-        ['audio/pcm;rate="16000"', "=signed-integer-not-known-here"][0],
-        "audio/pcm;bits=16;endian=little", "audio/pcm; rate=16000.0", "audio/pcm;channels=1.0",
-        "audio/pcm;Sampling-Rate=16000;bits_per_sample=16",
-        "audio/pcm;encoding=signed-integer;format=pcm_s16le",
-    ],
-)  # fmt: skip
-def test_media_types_of_pcm(content_type: str) -> None:
-    """With parameters that suit, or none."""
-    assert samples_of(b"\x01\x02", content_type, 16000) == b"\x01\x02"
-
-
-@pytest.mark.parametrize(
-    "content_type",
-    [
-        "audio/wav",
-        "audio/x-wav",
-        "audio/wave",
-        "audio/vnd.wave",
-        "audio/vnd.wav",
-        "audio/x-pn-wav",
-        "audio/wav;codecs=1",
-    ],
-)
-def test_media_types_of_wav(content_type: str) -> None:
-    """Every name it goes by."""
-    assert samples_of(riff(), content_type, 16000) == PCM
-
-
-@pytest.mark.parametrize(
-    ("content_type", "name", "reason"),
-    [
-        ("audio/L16;codec=pcm;rate=24000", "unsupported-audio", "24000 Hz, but the conversation"),
-        ("audio/pcm;rate=24000", "unsupported-audio", "nothing resamples"),
-        ("audio/wav;rate=24000", "unsupported-audio", "nothing resamples"),
-        ("audio/pcm;sample_rate=24000", "unsupported-audio", "nothing resamples"),
-        ("audio/pcm;sampling_rate=24000", "unsupported-audio", "nothing resamples"),
-        ("audio/pcm;sample-rate-hertz=24000.0", "unsupported-audio", "nothing resamples"),
-        ("audio/pcm;bits-per-sample=8", "unsupported-audio", "bitspersample=8"),
-        ("audio/pcm;byte_order=big", "unsupported-media", "endian=big"),
-        ("audio/pcm;rate=1e999", "unsupported-media", "not a number"),
-        ("audio/pcm;rate=\uff11\uff16\uff10\uff10\uff10", "unsupported-media", "not a number"),
-        ("audio/pcm;rate=16_000", "unsupported-media", "not a number"),
-        ("audio/pcm;rate=16001", "unsupported-audio", "16001 Hz"),
-        ("audio/pcm;rate=fast", "unsupported-media", "rate=fast is not a number"),
-        ("audio/pcm;rate=16000.5", "unsupported-media", "not a number"),
-        ("audio/L16;rate=16000;channels=2", "unsupported-audio", "channels=2"),
-        ("audio/pcm;bits=24", "unsupported-audio", "bits=24"),
-        ("audio/pcm;codec=mulaw", "unsupported-media", "codec=mulaw"),
-        ("audio/pcm;encoding=float", "unsupported-media", "codec=float"),
-        ("audio/wav;codecs=7", "unsupported-media", "codec=7"),
-        ("audio/pcm;endianness=big-endian", "unsupported-media", "endian=big-endian"),
-        ("audio/mpeg", "unsupported-media", "audio/mpeg"),
-        ("audio/L24", "unsupported-media", "audio/l24"),
-        ("nonsense", "unsupported-media", "text/plain"),
-        ("audio/pcm;\udcff", "unsupported-media", "send audio/wav"),
-        ("audio/pcm;" + "x" * 1000, "unsupported-media", "send audio/wav"),
-    ],
-)
-def test_media_types_that_do_not_suit(content_type: str, name: str, reason: str) -> None:
-    """What they say counts: a wrong rate would be heard, and nobody would be told."""
-    with pytest.raises(Problem) as refused:
-        samples_of(PCM, content_type, 16000)
-    assert refused.value.kind.name == name
-    assert reason in refused.value.detail
 
 
 def test_odd_pcm() -> None:
