@@ -55,6 +55,9 @@ class Lease(NamedTuple):
     lease_ms: int
     replaced: Mapping[bytes, bytes] = MappingProxyType({})
     """Replacements of the record's fields that cannot be read; with any, the conversation must end."""
+    renewed_ms: int = 0
+    """When the former owner renewed its lease last, as a wall time, if its leases were as long; 0: there was
+    none."""
 
 
 class UplinkProgress(NamedTuple):
@@ -140,7 +143,8 @@ class Leases:
         if claimed is None:
             return None
         record, replaced = Conversation.salvage(keys.id, claimed.fields, last_position=claimed.last_entry)
-        return Lease(keys, claimed.generation, claimed.lease, record, self.lease_ms, replaced)
+        renewed_ms = max(claimed.leased_until_ms - self.lease_ms, 0)
+        return Lease(keys, claimed.generation, claimed.lease, record, self.lease_ms, replaced, renewed_ms)
 
     async def defer(self, assignment: Assignment) -> float:
         """Return an assigned conversation to the queue after a delay, twice as long each time.

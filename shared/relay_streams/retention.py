@@ -43,6 +43,11 @@ class Retention:
         self._size_bytes = 0
         self._trimmed_to = START
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the frames that are kept."""
+        return self._size_bytes
+
     def append(self, seq: int, turn: int, size_bytes: int) -> None:
         """Count a frame. One of a greater turn begins that turn."""
         if turn > self.turn:

@@ -24,7 +24,7 @@ from relay_streams.retransmit import PendingBatch, RetransmitBuffer
 from relay_streams.scripts import publish as publish_script
 from relay_streams.scripts import restore as restore_script
 from relay_telemetry.counter import counter
-from relay_telemetry.fast_counter import FastCounters
+from relay_telemetry.fast_counter import FastCounter, FastCounters
 from relay_turns.effects import Publish
 from relay_turns.phase import Phase
 from relay_wire.frame import Flags, Frame, Kind, encode
@@ -53,6 +53,13 @@ SECONDS = Histogram(
     "relay_publish_seconds",
     "From append to acknowledgement, of the first batch of each call.",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
+)
+PUBLISHED_AT = FastCounter(
+    "relay_ingest_published_timestamp_seconds",
+    "Wall time of the last frame acknowledged; 0 before the first.",
+)
+STREAM_BYTES = FastCounter(
+    "relay_stream_retained_bytes", "Bytes of frames of this worker's ownerships that their streams keep."
 )
 _FRAMES = {kind: FRAMES[kind.name.lower()] for kind in Kind}
 _FRAME_BYTES = {kind: FRAME_BYTES[kind.name.lower()] for kind in Kind}
@@ -108,6 +115,8 @@ class Writer:
             turn_before=record.turn_before,
         )
         self._batches = RetransmitBuffer(limits.republish_bytes)
+        self._retained_bytes = 0
+        """What ``STREAM_BYTES`` has of this stream."""
         self._attempt = 0
         """Number of the batches in flight: a reply to an earlier attempt is ignored."""
         self._restoring = False
@@ -190,8 +199,13 @@ class Writer:
                 at=time.monotonic(),
             )
         )
+        self._count_retained(retention.size_bytes)
         if not self._batches.in_flight:
             self._schedule(self)
+
+    def _count_retained(self, size_bytes: int) -> None:
+        STREAM_BYTES.value += size_bytes - self._retained_bytes
+        self._retained_bytes = size_bytes
 
     async def drained(self) -> None:
         """Wait until everything appended is acknowledged, or the writer is closed. Safe to cancel."""
@@ -203,6 +217,7 @@ class Writer:
     def close(self) -> None:
         """Discard what is not acknowledged and write no more."""
         self._closed = True
+        self._count_retained(0)
         self._batches.clear()
         self._signal_drained()
 
@@ -280,6 +295,7 @@ class Writer:
             for kind, frame in zip(batch.kinds, batch.frames, strict=True):
                 _FRAMES[kind].value += 1
                 _FRAME_BYTES[kind].value += len(frame)
+        PUBLISHED_AT.value = int(time.time())
         self._failures = 0
         self._continue()
 

@@ -68,7 +68,7 @@ ELSEWHERE = {
         streams.scripts.append_speech streams.scripts.append_uplink streams.scripts.uplink_rejection
     """,
     "scenarios/test_interrupts.py": "turns.effects turns.rules",
-    "scenarios/test_stopping.py": "ingest.app ingest.uplink_reader",
+    "scenarios/test_stopping.py": "ingest.app",
     "security/test_limits.py": "gateway.admission gateway.keepalive runtime.connection settings.limits",
     "security/test_redis_credentials.py": "redis.credentials",
     "security/test_stopping.py": "runtime.parent runtime.tasks",

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 import structlog
+from prometheus_client import Histogram
 
 from relay_ingest.agents import events as agent_events
 from relay_ingest.agents import speech_output
@@ -46,6 +47,12 @@ DISCARDED = counter(
 for _what, _reasons in DISCARDS.items():
     for _reason in _reasons:
         expect(DISCARDED, what=_what, reason=_reason)
+
+TAKEOVER_SECONDS = Histogram(
+    "relay_ingest_takeover_seconds",
+    "From the last renewal of a conversation's former owner to the first frame of this one.",
+    buckets=(0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300),
+)
 
 _PAUSE_BYTES = 1024 * 1024
 """Unacknowledged frames at which the uplink is read no further; motion is published up to
@@ -158,6 +165,8 @@ class Owner:
             else:
                 self._resume_trace()
                 self._begin()
+                if self.lease.renewed_ms:
+                    TAKEOVER_SECONDS.observe(max(time.time() - self.lease.renewed_ms / 1000, 0.0))
                 self.on_cancel(record.stopped, record.stop_reason)
                 if not self._state_readable:
                     self._log.error("checkpoint unreadable, the conversation ends")
@@ -175,6 +184,11 @@ class Owner:
         if self._machine.phase in ("speaking", "playing"):
             return 0.0
         return self._loop.time() - self._active_at
+
+    @property
+    def deferred_ms(self) -> int:
+        """When the first speech that waits for its turn was stored, as a wall time; 0: none waits."""
+        return self._uplink.deferred_ms
 
     def mark_active(self, ago_s: float) -> None:
         """Count activity of ``ago_s`` ago, such as a viewer's presence."""

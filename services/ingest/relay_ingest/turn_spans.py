@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from opentelemetry.trace import SpanKind
 
-from relay_ingest.turn_timeline import NEVER, TurnTimeline, credits_of
+from relay_ingest.motion.billing import credits_of
+from relay_ingest.turn_timeline import NEVER, TurnTimeline
 from relay_telemetry import semconv
 from relay_telemetry.trace_context import Attribute, Context, Event
 

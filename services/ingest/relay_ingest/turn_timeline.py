@@ -7,6 +7,7 @@ are wall times in milliseconds by the clock of Redis.
 import math
 from collections.abc import Mapping
 
+from relay_ingest.motion.billing import credits_of
 from relay_telemetry.trace_context import NO_TRACE, Context
 
 NEVER = math.inf
@@ -179,11 +180,6 @@ class TurnTimeline:
             "owner_changes": self.owner_changes,
         }
         return {name: value for name, value in fields.items() if value not in (None, "")}
-
-
-def credits_of(session_s: float) -> int:
-    """What the vendor bills for a Motion session: one credit for each 6 s begun, one at least."""
-    return max(1, math.ceil(round(session_s * 1000) / 6000))
 
 
 def _seconds(until: float, since: float) -> float:

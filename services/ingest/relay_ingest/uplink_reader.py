@@ -7,6 +7,7 @@ cancelled turn.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
@@ -20,10 +21,16 @@ from relay_streams.consumer import Entry, StreamConsumer, StreamSubscription
 from relay_streams.conversations import fields_of
 from relay_streams.leases import Lease
 from relay_streams.uplink import Uplink
+from relay_telemetry.fast_histogram import FastHistogram
 from relay_turns.effects import Deferred, Effect
 from relay_turns.machine import BARGE_IN
 from relay_wire import uplink
 
+UPLINK_SECONDS = FastHistogram(
+    "relay_ingest_uplink_seconds",
+    "Age of an uplink entry when its owner handles it.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
 BAD_ENTRIES = Counter("relay_ingest_bad_entries_total", "Uplink entries that could not be decoded.")
 
 _PAUSE_S = 0.05
@@ -96,6 +103,8 @@ class UplinkReader:
         """The last entry handled. Entries other than speech are skipped when they are read a second time."""
         self._deferred_after: str | None = None
         """The entry before the first deferred speech."""
+        self.deferred_ms = 0
+        """When the first deferred speech was stored, as a wall time; 0: there is none."""
         self._lookup: asyncio.Task[None] | None = None
         self._subscription: StreamSubscription
         """Created by ``start``."""
@@ -130,6 +139,7 @@ class UplinkReader:
             return False
         self._subscription.seek(self._deferred_after)
         self._deferred_after = None
+        self.deferred_ms = 0
         return True
 
     def _on_entries(self, entries: Sequence[Entry]) -> None:
@@ -162,19 +172,25 @@ class UplinkReader:
             return None
 
     def _offer(self, entry_id: str, speech: uplink.SpeechChunk) -> None:
-        answer = self._handler.offer(speech, _order(entry_id)[0])
+        stored_ms = _order(entry_id)[0]
+        answer = self._handler.offer(speech, stored_ms)
         if isinstance(answer, Deferred):
             if self._deferred_after is None:
                 self._deferred_after = self.cursor
+                self.deferred_ms = stored_ms
             return
         if answer.begins:
             # Deferred speech of the turns before one that barges in is never published.
             self._deferred_after = None
+            self.deferred_ms = 0
+        _observe(stored_ms)
         self._mark_handled(entry_id)
         self._handler.perform(answer.effects)
 
     def _handle(self, entry_id: str, entry: uplink.Entry | None) -> None:
         is_new = _order(entry_id) > self._handled
+        if is_new:
+            _observe(_order(entry_id)[0])
         self._mark_handled(entry_id)
         if entry is not None and is_new:
             self._handler.on_entry(entry)
@@ -207,6 +223,10 @@ class UplinkReader:
         if not self._subscription.closed:
             self._subscription.resume()
             self._pause_if_behind()
+
+
+def _observe(stored_ms: int) -> None:
+    UPLINK_SECONDS.observe(max(time.time() - stored_ms / 1000, 0.0))
 
 
 def _order(entry_id: str) -> tuple[int, int]:

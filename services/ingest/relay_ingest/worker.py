@@ -55,6 +55,10 @@ DEFERRED = counter(
     "Claims deferred: a later version wrote the record, or starting the owner failed.",
     reason=("later_format", "defect"),
 )
+UPLINK_OLDEST = Gauge(
+    "relay_ingest_uplink_oldest_seconds",
+    "Age of the oldest uplink entry that this worker has read and not handled: speech of a later turn.",
+)
 ACTIVE = Gauge("relay_ingest_active_conversations", "Conversations of this worker with recent activity.")
 ENDED = counter(
     "relay_ingest_ended_total",
@@ -220,6 +224,8 @@ class Worker:
         self._active = sum(owner.idle_s < active_s for owner in self._owners.values())
         OWNED.set(len(self._owners))
         ACTIVE.set(self._active)
+        deferred = [owner.deferred_ms for owner in self._owners.values() if owner.deferred_ms]
+        UPLINK_OLDEST.set(max(time.time() - min(deferred) / 1000, 0.0) if deferred else 0.0)
 
     async def drain(self) -> None:
         """Claim nothing more and hand every conversation over at a turn boundary, within ``drain_s``."""

@@ -4,7 +4,8 @@
 -- ARGV  1 id    2 owner  3 lease ms  4 group  5 the queue entry that assigned it, or ''
 --       6 the latest record format that this worker can read
 --
--- Returns {'ok', generation, lease value, last id of the down stream, record...}
+-- Returns {'ok', generation, lease value, last id of the down stream, when the former lease was to expire or '',
+--          record...}
 --       | {'held'} | {'ended'} | {'missing'} | {'later'}: a later version of the relay wrote the record.
 -- Acknowledges the queue entry, except for 'later'. The generation is greater than any in the conversation's record
 -- or stream, and not less than the server's clock: neither the loss of one of them nor a wrong clock of a worker can
@@ -25,7 +26,7 @@ local function acknowledged(reply)
   return reply
 end
 
-local record = redis.call('HMGET', meta, 'state', 'generation', 'first_generation', 'format')
+local record = redis.call('HMGET', meta, 'state', 'generation', 'first_generation', 'format', 'leased')
 if not record[1] then return acknowledged({'missing'}) end
 if record[1] == 'ended' then return acknowledged({'ended'}) end
 -- A lease without an expiry does not count.
@@ -56,4 +57,4 @@ local expiry = string.format('%.0f', now + ARGV[3])
 redis.call('ZADD', leases, expiry, ARGV[1])
 redis.call('HSET', meta, 'generation', generation, 'owner', ARGV[2], 'leased', expiry)
 if not record[3] then redis.call('HSET', meta, 'first_generation', generation) end
-return acknowledged({'ok', generation, value, last, unpack(redis.call('HGETALL', meta))})
+return acknowledged({'ok', generation, value, last, record[2] and record[5] or '', unpack(redis.call('HGETALL', meta))})

@@ -10,7 +10,7 @@ from relay_streams.keys import CONSUMER_GROUP, ConversationKeys
 from relay_streams.scripts.call import Call
 from relay_streams.scripts.lua import load
 
-CLAIM: Final = load("claim", word("held", "ended", "missing", "later", ok=(bytes, bytes, bytes)))
+CLAIM: Final = load("claim", word("held", "ended", "missing", "later", ok=(bytes, bytes, bytes, bytes)))
 
 
 class Claimed(NamedTuple):
@@ -21,6 +21,8 @@ class Claimed(NamedTuple):
     """The value of the lease's key."""
     last_entry: bytes
     """The last id of the down stream."""
+    leased_until_ms: int
+    """When the lease of the former owner was to expire, as a wall time; 0: there was none."""
     fields: Mapping[bytes, bytes]
     """The record."""
 
@@ -47,6 +49,11 @@ def _read(conversation: str, reply: Reply) -> Claimed | None:
         raise Unreadable(conversation)
     if reply[0] != b"ok":
         return None
+    until = reply[4]
     return Claimed(
-        int(reply[1]), reply[2].decode(), reply[3], dict(zip(reply[4::2], reply[5::2], strict=True))
+        int(reply[1]),
+        reply[2].decode(),
+        reply[3],
+        int(until) if until.isdigit() and len(until) <= 15 else 0,
+        dict(zip(reply[5::2], reply[6::2], strict=True)),
     )

@@ -8,9 +8,11 @@ import pytest
 import spatius.telemetry
 from spatius import AvatarSession
 from tests.rigs.audio import SECOND
+from tests.rigs.metrics import metric
 from tests.rigs.motion import open_motion
 
 from relay_ingest.motion.client import MESSAGE_BYTES, MotionLimits
+from relay_ingest.motion.pool import CREDITS, SESSION_SECONDS
 
 
 async def test_motion_arrives_byte_for_byte(eventually) -> None:
@@ -108,6 +110,7 @@ async def test_what_waits_of_an_abandoned_turn_is_dropped(eventually) -> None:
 
 async def test_an_idle_session_is_closed(eventually) -> None:
     """Connected silence is billed; the next audio opens another."""
+    billed, lives = metric(CREDITS), metric(SESSION_SECONDS, le="+Inf")
     async with open_motion(limits=MotionLimits(idle_s=0.1, session_s=100, queue_bytes=1_000_000)) as rig:
         rig.motion.send_audio(1, SECOND, end=True)
         await eventually(lambda: rig.received.lasts)
@@ -117,6 +120,7 @@ async def test_an_idle_session_is_closed(eventually) -> None:
 
         assert await rig.opened() == 2
         assert rig.received.failures == []
+        assert (metric(CREDITS), metric(SESSION_SECONDS, le="+Inf")) == (billed + 1, lives + 1)
 
 
 async def test_an_old_session_is_replaced_between_turns(eventually) -> None:

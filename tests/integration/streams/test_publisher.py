@@ -1,6 +1,7 @@
 """The publisher: order, atomicity, idempotence, fencing, retention; on both servers."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -10,6 +11,7 @@ from relay_streams.notification import inline_entries
 from relay_streams.publisher import Publisher
 from relay_streams.scripts.call import run
 from relay_streams.scripts.publish import publish
+from relay_streams.writer import PUBLISHED_AT, STREAM_BYTES
 from relay_turns.effects import Publish
 from relay_wire import frame
 from relay_wire.frame import MAX_PAYLOAD_BYTES, Flags, FrameError, Kind
@@ -52,6 +54,25 @@ async def test_frames_appear_as_appended(open_store) -> None:
         assert not any(b"tracestate" in fields for _, fields in entries)
         assert writer.last_position == Position(lease.generation, 3)
         assert writer.backlog_bytes == 0
+
+
+async def test_what_streams_keep_is_measured(open_store) -> None:
+    """The bytes of the frames that a writer has in its stream, trimmed ones not; none once it is closed."""
+    before, at = STREAM_BYTES.value, int(time.time())
+    async with open_store() as store, Publisher(store.url) as publisher:
+        lease = await store.claim(await store.create())
+        writer = store.writer(publisher, lease)
+        for turn in (1, 2, 3):
+            writer.append([audio(turn, 1000)], checkpoint=CHECKPOINT)
+        await writer.drained()
+        kept = [fields[b"f"] for _, fields in await store.entries(lease.keys.down)]
+        assert STREAM_BYTES.value - before == sum(map(len, kept))
+        assert len(kept) == 2
+        writer.close()
+        writer.close()
+
+    assert STREAM_BYTES.value == before
+    assert at <= PUBLISHED_AT.value <= time.time()
 
 
 async def test_the_record_moves_with_the_frames(open_store) -> None:

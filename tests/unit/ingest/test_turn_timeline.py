@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay_ingest.turn_timeline import NEVER, TurnTimeline, credits_of
+from relay_ingest.turn_timeline import NEVER, TurnTimeline
 from relay_telemetry.trace_context import NO_TRACE, Context
 
 SAMPLED = Context(f"00-{'1' * 32}-{'2' * 16}-01", "v=1")
@@ -107,11 +107,3 @@ def test_a_session_that_closed_within_the_turn_keeps_its_length() -> None:
     turn.end(20.0, "audio_only")
 
     assert turn.session_s == 1.5
-
-
-@pytest.mark.parametrize(
-    ("seconds", "billed"), [(0.0, 1), (0.2, 1), (6.0, 1), (6.001, 2), (20.0, 4), (220.0, 37)]
-)
-def test_credits(seconds: float, billed: int) -> None:
-    """Two of these are the vendor's own examples."""
-    assert credits_of(seconds) == billed

@@ -75,7 +75,14 @@ def test_every_script_has_a_module_beside_it() -> None:
         (attend(KEYS), [b"ok", -1, 2000], Attendance(None, 2.0)),
         (attend(KEYS), [b"ok", 1000, 0], Attendance(1.0, 0.0)),
         (CLAIM, [b"held"], None),
-        (CLAIM, [b"ok", b"7", b"w 7", b"5-1", b"a", b"b"], Claimed(7, "w 7", b"5-1", {b"a": b"b"})),
+        *(
+            (
+                CLAIM,
+                [b"ok", b"7", b"w 7", b"5-1", leased, b"a", b"b"],
+                Claimed(7, "w 7", b"5-1", until, {b"a": b"b"}),
+            )
+            for leased, until in ((b"", 0), (b"99", 99), (b"junk", 0), (b"9" * 16, 0))
+        ),
         (dequeue(SHARED, consumer="w", limit=1, reclaim_ms=1), [b"1-0", b"id"], [("1-0", "id")]),
         (expire(SHARED, limit=1), [1, 2, 3000], Queue(1, 2, 3.0)),
         (HEARTBEAT, [b"ok", b"1", 2], Beat(b"1", 2)),

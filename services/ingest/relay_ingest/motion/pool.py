@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from prometheus_client import Counter, Gauge, Histogram
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from relay_ingest.motion.billing import credits_of
 from relay_ingest.motion.failures import MotionFailed
 from relay_ingest.motion.session import MotionConversation, MotionSession
 from relay_ingest.motion.vendor import Vendor
@@ -20,6 +21,14 @@ from relay_ingest.motion.vendor import Vendor
 SESSIONS = Gauge("relay_motion_sessions", "Motion sessions open or opening: seats in use.")
 OPENED = Counter("relay_motion_opened_total", "Motion sessions opened.")
 CONNECTED_SECONDS = Counter("relay_motion_connected_seconds_total", "Connected time, which the vendor bills.")
+CREDITS = Counter(
+    "relay_motion_credits_total", "Credits that the vendor bills for closed Motion sessions, by its rule."
+)
+SESSION_SECONDS = Histogram(
+    "relay_motion_session_seconds",
+    "Life of a Motion session, from its handshake to its release.",
+    buckets=(6, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600),
+)
 OPEN_SECONDS = Histogram(
     "relay_motion_open_seconds",
     "Time to open a Motion session: token, connection and handshake, with repeated attempts.",
@@ -89,7 +98,10 @@ class UnlimitedPool:
     def release(self, session: MotionSession, /) -> None:
         """Part of ``MotionPool``."""
         SESSIONS.dec()
-        CONNECTED_SECONDS.inc(asyncio.get_running_loop().time() - session.opened_at)
+        connected_s = asyncio.get_running_loop().time() - session.opened_at
+        CONNECTED_SECONDS.inc(connected_s)
+        SESSION_SECONDS.observe(connected_s)
+        CREDITS.inc(credits_of(connected_s))
         self._close(session)
 
     async def _open(self, conversation: MotionConversation) -> MotionSession:
