@@ -103,6 +103,23 @@ def assert_killed(spans: Sequence[Span], turn: TracedTurn) -> None:
         _assert_order(down.end_ns, _times(one)[-1])
 
 
+def assert_forced(spans: Sequence[Span], turn: TracedTurn) -> None:
+    """The trace of a turn that was not sampled, and continued without motion: its owner and gateways."""
+    [process], [motion], [down] = (_named(spans, name) for name in ("process up", "motion", "send down"))
+    gateways = _named(spans, "process down")
+    _assert_of_the_turn(spans, turn)
+    assert len(spans) == 3 + len(gateways), "the request was over before"
+
+    assert process.attributes["relay.forced"] == process.attributes["relay.outcome"] == "audio_only"
+    assert motion.parent_id == down.parent_id == process.span_id
+    assert {one.parent_id for one in gateways} == {down.span_id}
+    assert _names(motion) == ["session opened", "first motion", "failed"]
+    assert motion.error == process.attributes["relay.reason"]
+    assert down.attributes["relay.frames"] == len(turn.frames(0))
+    assert down.attributes["relay.audio_bytes"] == len(turn.speech)
+    _assert_gateways(gateways, turn)
+
+
 def _assert_of_the_turn(spans: Sequence[Span], turn: TracedTurn) -> None:
     """What every span of every turn has; and each begins after its parent."""
     by_id = {span.span_id: span for span in spans}
