@@ -8,7 +8,6 @@ import pytest
 import pytest_asyncio
 from scripts.dashboards.saved import SavedQuery, boards
 from tests.e2e.session import KEPT, Session, session
-from tests.rigs.dashboards import NOT_LANDED
 from tests.rigs.prometheus import RULES
 
 from relay_redis.client import RedisClient
@@ -46,23 +45,7 @@ async def test_every_panel_answers_and_has_the_data_it_should(ran: Session) -> N
         for query in panel.queries
         if not await _has_data(ran, query)
     }
-    rules = {rule["name"]: rule["query"] for rule in await ran.prometheus.rules()}
-    to_come = {
-        (title, expr)
-        for title, expr in empty
-        if any(name in _written_out(expr, rules) for name in NOT_LANDED)
-    }
-
-    assert {title for title, _ in empty - to_come} == WITHOUT_DATA.keys()
-
-
-async def test_what_is_to_come_is_not_there_yet(ran: Session) -> None:
-    """Else its row is to be removed from ``NOT_LANDED``."""
-    there = {
-        name for name in NOT_LANDED if await ran.prometheus.value(f'count({{__name__=~"{name}(_bucket)?"}})')
-    }
-
-    assert not there
+    assert {title for title, _ in empty} == WITHOUT_DATA.keys()
 
 
 async def test_every_rule_is_evaluated(ran: Session) -> None:
@@ -143,16 +126,8 @@ async def test_exemplars_name_traces(ran: Session) -> None:
         for exemplar in await ran.prometheus.exemplars(query.sent(INTERVAL, SHOWN), ran.start, ran.end)
     ]
 
-    assert found or NOT_LANDED
+    assert found
     assert all(re.fullmatch(r"[0-9a-f]{32}", trace) and int(trace, 16) for trace in found)
-
-
-def _written_out(expr: str, rules: dict[str, str]) -> str:
-    """An expression with those of the recording rules in it, whose names have colons."""
-    while names := [name for name in rules if name in expr]:
-        for name in names:
-            expr = expr.replace(name, rules[name])
-    return expr
 
 
 async def _last(ran: Session, metric: str, label: str) -> dict[str, float]:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from scripts.dashboards.board import Unit
 from scripts.dashboards.saved import FOLDER, SavedBoard, boards
-from tests.rigs.dashboards import NOT_LANDED
 from tests.rigs.need import need
 from tests.rigs.rules import RULES
 
@@ -104,7 +103,7 @@ def test_every_metric_exists() -> None:
         for panel in board.panels
         for query in panel.queries
         for name in query.metrics()
-        if _family(name, known) not in known | OF_THE_CLIENT | NOT_LANDED
+        if _family(name, known) not in known | OF_THE_CLIENT
     }
 
     assert not missing
