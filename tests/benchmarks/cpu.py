@@ -48,7 +48,7 @@ class Usage:
 
     cpu_s: Mapping[str, float]
     idle: float
-    """0 to 1: below ``SATURATED`` latencies tell of the machine and not of the server."""
+    """0 to 1: below ``SATURATED`` latencies are of the machine and not of the server."""
 
 
 SATURATED = 0.05

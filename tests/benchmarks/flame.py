@@ -31,10 +31,10 @@ async def record(target: Target, traffic: Traffic, path: Path) -> None:
         *("--duration", str(RECORD_S), "--rate", str(_RATE_HZ), "--pid", str(target.pids["server"][0])),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
-    said, _ = await process.communicate()
+    output, _ = await process.communicate()
     await target.end()
     if process.returncode:
-        raise Missing(f"py-spy failed: {said.decode()[-500:]}")
+        raise Missing(f"py-spy failed: {output.decode()[-500:]}")
     _entitle(path, f"{target.name}: {traffic.rate:.0f} frames/s, {traffic.conversations} conversations")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tests.benchmarks.load import Seat
+from tests.benchmarks.load import Endpoint
 from tests.benchmarks.target import Target
 from tests.benchmarks.worker import Worker
 
@@ -22,9 +22,9 @@ class Floor(Target):
         self._port = await self.publisher.ask("listen")
         self.pids["server"] = [self.publisher.pid]
 
-    def seats(self) -> Sequence[Seat]:
+    def endpoints(self) -> Sequence[Endpoint]:
         return [
-            Seat(f"ws://127.0.0.1:{self._port}/{number}", number)
+            Endpoint(f"ws://127.0.0.1:{self._port}/{number}", number)
             for number in range(self.conversations)
             for _ in range(self.viewers)
         ]

@@ -30,5 +30,5 @@ class Line:
         return cls(fixed_cores, slope * 1e6, r2)
 
     def cores(self, rate: float) -> float:
-        """At so many frames a second."""
+        """At this rate of frames per second."""
         return self.fixed_cores + self.us_per_frame * rate / 1e6

@@ -29,14 +29,14 @@ class Rule(msgspec.Struct, frozen=True):
 
     on: bytes | None
     """None stands for the opening of the connection."""
-    say: bytes
+    answer: bytes
     text: bool = True
     exact: bool = False
     """The message must be this and nothing more."""
 
 
-class Seat(msgspec.Struct, frozen=True):
-    """One viewer to be."""
+class Endpoint(msgspec.Struct, frozen=True):
+    """Where one viewer connects, and what it sends and expects."""
 
     url: str
     conversation: int = 0
@@ -59,50 +59,50 @@ class Crowd:
         """By conversation and frame: how late its last viewer got it; when conversations have several."""
         self.shared = False
 
-    async def connect(self, seats: list[Any]) -> int:
+    async def connect(self, endpoints: list[Any]) -> int:
         """Open viewers, and wait until each is ready. Returns how many there are now."""
-        todo = msgspec.convert(seats, list[Seat])
+        todo = msgspec.convert(endpoints, list[Endpoint])
         gate = asyncio.Semaphore(CONNECTING)
-        self.shared = len({seat.conversation for seat in todo}) < len(todo)
+        self.shared = len({endpoint.conversation for endpoint in todo}) < len(todo)
         begin = len(self.viewers)
 
-        async def open_one(seat: Seat) -> None:
+        async def open_one(endpoint: Endpoint) -> None:
             async with gate:
-                viewer = Viewer(self, seat)
-                await _open(viewer, seat)
+                viewer = Viewer(self, endpoint)
+                await _open(viewer, endpoint)
                 self.viewers.append(viewer)
                 async with asyncio.timeout(READY_S):
                     await viewer.ready
 
         async with asyncio.TaskGroup() as tasks:
-            for seat in todo:
-                tasks.create_task(open_one(seat))
+            for endpoint in todo:
+                tasks.create_task(open_one(endpoint))
         return len(self.viewers) - begin
 
     async def storm(
-        self, seats: list[Any], spread_s: float, frames: int, patience_s: float
+        self, endpoints: list[Any], spread_s: float, frames: int, timeout_s: float
     ) -> dict[str, Any]:
-        """Open viewers evenly over a while; each is whole when it has so many frames.
+        """Open viewers evenly over a while; each is whole when it has this number of frames.
 
         Returns:
             How many got whole, when the last did, and how long each took from the start of its handshake.
         """
         self.begin()
-        todo = msgspec.convert(seats, list[Seat])
+        todo = msgspec.convert(endpoints, list[Endpoint])
         took_ns: list[int] = []
         begin = time.monotonic()
 
-        async def come(number: int, seat: Seat) -> None:
+        async def come(number: int, endpoint: Endpoint) -> None:
             await asyncio.sleep(max(0.0, begin + number / len(todo) * spread_s - time.monotonic()))
-            viewer = Viewer(self, seat, frames)
+            viewer = Viewer(self, endpoint, frames)
             start = time.monotonic_ns()
-            await _open(viewer, seat)
+            await _open(viewer, endpoint)
             self.viewers.append(viewer)
             await viewer.whole
             took_ns.append(time.monotonic_ns() - start)
 
         with suppress(TimeoutError):
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(timeout_s):
                 await asyncio.gather(*(come(*one) for one in enumerate(todo)), return_exceptions=True)
         return {
             "whole": len(took_ns),
@@ -139,16 +139,16 @@ class Crowd:
 class Viewer(WSListener):
     """One connection."""
 
-    def __init__(self, crowd: Crowd, seat: Seat, frames: int = 0) -> None:
+    def __init__(self, crowd: Crowd, endpoint: Endpoint, frames: int = 0) -> None:
         self.whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when so many frames have come."""
+        """Done when this number of frames has arrived."""
         self._wanted = frames
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._crowd = crowd
-        self._rules = list(seat.rules)
-        self._ready_on = seat.ready
-        self._delimited = seat.delimited
-        self._conversation = seat.conversation
+        self._rules = list(endpoint.rules)
+        self._ready_on = endpoint.ready
+        self._delimited = endpoint.delimited
+        self._conversation = endpoint.conversation
         self._seq = 0
         self._leaving = False
         self._transport: WSTransport
@@ -220,7 +220,7 @@ class Viewer(WSListener):
     def _answer(self, data: bytes | None) -> None:
         for rule in self._rules:
             if rule.on == data or (not rule.exact and rule.on and data and data.startswith(rule.on)):
-                self._transport.send(WSMsgType.TEXT if rule.text else WSMsgType.BINARY, rule.say)
+                self._transport.send(WSMsgType.TEXT if rule.text else WSMsgType.BINARY, rule.answer)
                 return
 
 
@@ -239,9 +239,9 @@ def _messages(data: bytes) -> Iterator[bytes]:
         at += size
 
 
-async def _open(viewer: Viewer, seat: Seat) -> None:
+async def _open(viewer: Viewer, endpoint: Endpoint) -> None:
     await ws_connect(
-        lambda: viewer, seat.url, extra_headers=seat.headers, websocket_handshake_timeout=READY_S
+        lambda: viewer, endpoint.url, extra_headers=endpoint.headers, websocket_handshake_timeout=READY_S
     )
 
 

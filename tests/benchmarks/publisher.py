@@ -78,7 +78,7 @@ class Owner:
         await asyncio.gather(*(writer.drained() for writer in self._writers))
 
     async def end(self) -> dict[str, Any]:
-        """Stop, and say what was published, when all of it is acknowledged."""
+        """Stop, and report what was published, when all of it is acknowledged."""
         report = await self.pacer.stop()
         await asyncio.gather(*(writer.drained() for writer in self._writers))
         return report

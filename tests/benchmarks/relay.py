@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import jwt
-from tests.benchmarks.load import Seat
+from tests.benchmarks.load import Endpoint
 from tests.benchmarks.small_cluster import small_cluster
 from tests.benchmarks.target import Target
 from tests.benchmarks.worker import Worker
@@ -27,7 +27,7 @@ _NO_LIMITS = {
 
 
 class NoRoute(Exception):
-    """Raised when the gateways have no such door; the text says what to do."""
+    """Raised when the gateways have no such endpoint; the text names the setting."""
 
 
 class Relay(Target):
@@ -82,18 +82,18 @@ class Relay(Target):
         self.pids["redis"] = [server.process.pid]
         return server.url
 
-    def seats(self) -> Sequence[Seat]:
+    def endpoints(self) -> Sequence[Endpoint]:
         return [
-            self.seat(number, viewer)
+            self.endpoint(number, viewer)
             for number in range(self.conversations)
             for viewer in range(self.viewers)
         ]
 
-    def seat(self, number: int, viewer: int = 0, start: str = "live") -> Seat:
+    def endpoint(self, number: int, viewer: int = 0, start: str = "live") -> Endpoint:
         """One viewer of one conversation."""
         gateway = self.gateways[(number + viewer) % len(self.gateways)]
         conversation = self.ids[number]
-        return Seat(
+        return Endpoint(
             f"{gateway.url}/v1/conversations/{conversation}/stream?from={start}",
             number,
             {"Authorization": f"Bearer {self._token(conversation)}"},
@@ -135,17 +135,19 @@ class AvatarKitRelay(Relay):
         }
         super().__init__(conversations, viewers, settings=settings)
 
-    async def connect(self, seats: Sequence[Seat] | None = None) -> None:
+    async def connect(self, endpoints: Sequence[Endpoint] | None = None) -> None:
         """As every target; raises ``NoRoute`` when these gateways do not speak to the vendor's clients."""
-        async with aiohttp.ClientSession() as http, http.get(self._door(0)) as answer:
+        async with aiohttp.ClientSession() as http, http.get(self._gateway_url(0)) as answer:
             if answer.status == HTTPStatus.NOT_FOUND:
                 raise NoRoute("this gateway has no /ws/agent: 'avatarkit' is not available here")
-        await super().connect(seats)
+        await super().connect(endpoints)
 
-    def seat(self, number: int, viewer: int = 0, start: str = "live") -> Seat:
+    def endpoint(self, number: int, viewer: int = 0, start: str = "live") -> Endpoint:
         """A client there; it always begins with the turn at hand."""
-        native = super().seat(number, viewer, start)
-        return Seat(self._door(number + viewer).replace("http", "ws", 1), number, native.headers, ready=b"{")
+        native = super().endpoint(number, viewer, start)
+        return Endpoint(
+            self._gateway_url(number + viewer).replace("http", "ws", 1), number, native.headers, ready=b"{"
+        )
 
-    def _door(self, number: int) -> str:
+    def _gateway_url(self, number: int) -> str:
         return self.gateways[number % len(self.gateways)].url.replace("ws", "http", 1) + "/ws/agent"

@@ -96,12 +96,12 @@ def _run(name: str, options: Options, console: Console) -> Report:
     """Run one scenario and show what it found."""
     with console.status(name) as status:
 
-        def say(text: str) -> None:
+        def progress(text: str) -> None:
             status.update(f"{name}: {text}")
             if not console.is_terminal:
                 console.print(f"{name}: {text}", highlight=False, soft_wrap=True)
 
-        watched = replace(options, say=say)
+        watched = replace(options, progress=progress)
         try:
             report: Report = uvloop.run(SCENARIOS[name].run(watched))
         except (Missing, NoRoute, WorkerError, StackError, ServerError) as error:
@@ -113,9 +113,7 @@ def _run(name: str, options: Options, console: Console) -> Report:
     for note in report.notes:
         console.print(f"[yellow]{note}[/]", highlight=False, soft_wrap=True)
     if any(sample.saturated for sample in report.samples):
-        console.print(
-            "[yellow]The machine was busy to the last in some windows: their latencies tell of it.[/]"
-        )
+        console.print("[yellow]The machine was busy to the last in some windows: their latencies show it.[/]")
     return report
 
 

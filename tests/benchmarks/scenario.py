@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tests.benchmarks.report import Report
 
-Say = Callable[[str], None]
-"""Shows what is going on."""
+Progress = Callable[[str], None]
+"""Shows the step that a scenario is at."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Options:
     seconds: float | None = None
     profile: Path | None = None
     plot: Path | None = None
-    say: Say = field(default=lambda _: None)
+    progress: Progress = field(default=lambda _: None)
 
 
 Run = Callable[[Options], Awaitable[Report]]

@@ -10,12 +10,12 @@ from typing import Any, Self
 
 import msgspec
 from tests.benchmarks.cpu import SATURATED, Meter, Usage
-from tests.benchmarks.load import Seat
+from tests.benchmarks.load import Endpoint
 from tests.benchmarks.traffic import Traffic
 from tests.benchmarks.worker import Worker
 
 WARM_UP_S = 0.75
-SEATS_AT_ONCE = 1000
+ENDPOINTS_AT_ONCE = 1000
 """Viewers asked for in one command, so that each answers in time."""
 
 
@@ -89,7 +89,7 @@ class Target(ABC):
         """Start the processes, put them on ``stack`` and into ``pids``."""
 
     @abstractmethod
-    def seats(self) -> Sequence[Seat]:
+    def endpoints(self) -> Sequence[Endpoint]:
         """The viewers."""
 
     async def begin(self, traffic: Traffic) -> None:
@@ -101,11 +101,11 @@ class Target(ABC):
         report: dict[str, Any] = await self.publisher.ask("end")
         return report
 
-    async def connect(self, seats: Sequence[Seat] | None = None) -> None:
+    async def connect(self, endpoints: Sequence[Endpoint] | None = None) -> None:
         """Connect these viewers, or all, and wait until frames would reach them."""
-        seats = self.seats() if seats is None else seats
-        for some in _batches(seats, SEATS_AT_ONCE):
-            await self.load.ask("connect", seats=[msgspec.to_builtins(seat) for seat in some])
+        endpoints = self.endpoints() if endpoints is None else endpoints
+        for some in _batches(endpoints, ENDPOINTS_AT_ONCE):
+            await self.load.ask("connect", endpoints=[msgspec.to_builtins(endpoint) for endpoint in some])
 
     async def measure(self, traffic: Traffic, seconds: float) -> Sample:
         """Let traffic flow, wait until it is steady, and measure for so long."""
@@ -124,5 +124,5 @@ class Target(ABC):
         )  # fmt: skip
 
 
-def _batches(seats: Sequence[Seat], size: int) -> Iterator[Sequence[Seat]]:
-    return (seats[start : start + size] for start in range(0, len(seats), size))
+def _batches(endpoints: Sequence[Endpoint], size: int) -> Iterator[Sequence[Endpoint]]:
+    return (endpoints[start : start + size] for start in range(0, len(endpoints), size))

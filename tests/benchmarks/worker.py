@@ -1,4 +1,4 @@
-"""Workers: the benchmark's own processes, told what to do by JSON lines, one answer a line.
+"""Workers: the benchmark's own processes, commanded by JSON lines, one answer a line.
 
 A Python worker serves its commands with ``serve``; one in another language reads and writes the same lines.
 """
@@ -24,7 +24,7 @@ Commands = Mapping[str, Callable[..., Any]]
 
 
 class WorkerError(Exception):
-    """Raised when a worker ends or does not answer; the text has what it said last."""
+    """Raised when a worker ends or does not answer; the text has its last output."""
 
 
 class Worker:
@@ -84,7 +84,7 @@ class Worker:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 await self._process.stdin.drain()
         except (TimeoutError, ConnectionError) as error:
-            raise WorkerError(f"{self.name} did not hear {command!r}: {error!r}") from None
+            raise WorkerError(f"{self.name} did not receive {command!r}: {error!r}") from None
         return await self.answer(command)
 
     async def answer(self, command: str) -> Any:

@@ -139,7 +139,7 @@ async def test_turns_and_an_interrupt(simulator, talk, audio_format) -> None:
         requests = (await admin(simulator, "GET", "requests"))["requests"]
 
     assert [handle.interrupted for handle in (whole, cut, again)] == [False, True, False]
-    assert [(told.interrupted, told.playback_position) for told in t.finished] == [
+    assert [(playout.interrupted, playout.playback_position) for playout in t.finished] == [
         (request["interrupted"], request["playback_ms"] / 1000) for request in requests
     ]
     assert [request["playback_ms"] for request in requests][::2] == [2000, 1000]
@@ -195,7 +195,7 @@ async def test_silence(talk) -> None:
         await t.say(2000).wait_for_playout()
         await gone.wait()
 
-    assert [told.interrupted for told in t.finished] == [False]
+    assert [playout.interrupted for playout in t.finished] == [False]
 
 
 async def test_an_end_of_playback_that_is_withheld(simulator, talk) -> None:
@@ -212,7 +212,10 @@ async def test_an_end_of_playback_that_is_withheld(simulator, talk) -> None:
         await cut.wait_for_playout()
         await t.say(1000).wait_for_playout()
 
-    assert [(told.interrupted, told.playback_position) for told in t.finished] == [(True, 0.0), (False, 1.0)]
+    assert [(playout.interrupted, playout.playback_position) for playout in t.finished] == [
+        (True, 0.0),
+        (False, 1.0),
+    ]
 
 
 async def test_a_token_signed_by_another(endpoints, room_name, simulator) -> None:

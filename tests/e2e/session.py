@@ -13,10 +13,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
+from tests.faults.recording_viewer import RecordingViewer
 from tests.faults.tap import Tap, Tape
 from tests.faults.truth import turns_of
 from tests.faults.verifier import Verdict, verify
-from tests.faults.witness import Witness
 from tests.rigs.eventually import eventually
 from tests.rigs.prometheus import Prometheus, prometheus
 
@@ -41,7 +41,7 @@ class Conversation:
 
     id: str
     tape: Tape
-    viewers: list[Witness]
+    viewers: list[RecordingViewer]
 
     async def ended(self, turn: int) -> None:
         """Wait until every viewer has seen the end of a turn."""
@@ -52,7 +52,7 @@ class Conversation:
         await eventually(lambda: all(viewer.motion_of == turn for viewer in self.viewers), STEP_S)
 
     def outcomes(self) -> Counter[str]:
-        """How its turns ended, as its frames say."""
+        """How its turns ended, by its frames."""
         turns = turns_of([self.tape.frames[at] for at in sorted(self.tape.frames)])
         return Counter(turn.outcome for turn in turns.values())
 
@@ -104,7 +104,7 @@ class Session:
         """Frames that the store had, by kind."""
         return sum((conversation.kinds() for conversation in self.conversations), Counter[str]())
 
-    def viewers(self) -> list[Witness]:
+    def viewers(self) -> list[RecordingViewer]:
         """All of them."""
         return [viewer for one in self.conversations for viewer in one.viewers]
 
@@ -113,7 +113,7 @@ class Session:
         return sum(bool(sighting.position[1]) for viewer in self.viewers() for sighting in viewer.record)
 
     def outcomes(self) -> Counter[str]:
-        """How turns ended, as the frames say."""
+        """How turns ended, by the frames."""
         return sum((conversation.outcomes() for conversation in self.conversations), Counter[str]())
 
     def verdict(self) -> Verdict:
@@ -132,7 +132,9 @@ class Session:
         await eventually(lambda: conversation.tape.publications, STEP_S, what="the first owner")
         for gateway in gateways:
             urls = self.stack.gateway_urls[gateway:] + self.stack.gateway_urls[:gateway]
-            viewer = Witness(f"{name}-{len(conversation.viewers)}", urls, known, token, session=self.http)
+            viewer = RecordingViewer(
+                f"{name}-{len(conversation.viewers)}", urls, known, token, session=self.http
+            )
             await viewer.__aenter__()
             self._watching.append(self.scope.spawn(viewer.watch(), name=viewer.name))
             conversation.viewers.append(viewer)

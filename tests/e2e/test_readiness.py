@@ -13,7 +13,7 @@ from relay_redis.endpoint import FixedEndpoint
 
 
 async def execute(url: str, *command: str) -> Any:
-    """As another client, whom the faults of the test do not concern."""
+    """As another client, which the faults of the test do not affect."""
     connection = await FixedEndpoint(settings_of(url)).open(name="operator", timeout_s=5)
     try:
         return await call(connection, *command, timeout_s=5)

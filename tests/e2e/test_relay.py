@@ -220,8 +220,8 @@ async def test_an_owner_that_replaces_itself(relay, speech, watching, eventually
             await r.backend.post_turn(conversation, speech * 3)
             await eventually(lambda: seen.of(Kind.MOTION, 1))
             keys = KeySpace().conversation(conversation)
-            term = await client.execute("HGET", keys.meta, "generation")
-            while await client.execute("HGET", keys.meta, "generation") == term:
+            generation = await client.execute("HGET", keys.meta, "generation")
+            while await client.execute("HGET", keys.meta, "generation") == generation:
                 # A renewal may come first, and then it has never lost it.
                 await client.execute("EVAL", put_up, 2, keys.lease, keys.unowned, conversation)
                 while not await client.execute("EXISTS", keys.lease):

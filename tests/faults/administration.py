@@ -18,11 +18,11 @@ _BACK_MS = 3000
 _EVERY_S = 0.5
 _WITHDRAWN_S = 5.0
 _HINTED_MS = 200
-"""Frames are this late at most while hints come; without them a sweep finds them."""
+"""Frames are this late at most while notifications arrive; without them a sweep finds them."""
 _STOPPED_S = 5.0
 _ANY: tuple[Topology, ...] = ("one Redis", "Sentinel", "Cluster")
 _PATIENT = {"RELAY_UPLINK_WAIT_S": "20"}
-"""Doors wait out what they may not do."""
+"""Control and gateways wait while a permission is missing."""
 
 
 @scenario("The script cache is flushed repeatedly within a turn: viewers notice nothing.", bound_ms=1000,
@@ -194,7 +194,7 @@ async def _again_and_again(lab: Lab, *command: str, times: int = 5) -> None:
 
 
 async def _without_a_right(lab: Lab, withdraw: list[str], give_back: list[str], *, drop: str = "") -> None:
-    """Take a right away from every link for some seconds. Those that cannot work without it say so."""
+    """Revoke a permission of every Redis client for some seconds. Those that need it log its loss."""
     await lab.steady()
     withdrawn = time.time()
     await lab.everywhere("ACL", "SETUSER", "default", *withdraw)

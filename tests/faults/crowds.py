@@ -4,9 +4,9 @@ import asyncio
 import random
 
 from tests.faults.lab import Lab, Talk
+from tests.faults.recording_viewer import RecordingViewer
 from tests.faults.scenario import scenario
 from tests.faults.verifier import percentile
-from tests.faults.witness import Witness
 
 _OFFLINE_S = 2.0
 _EVERY_S = 15.0
@@ -32,9 +32,9 @@ async def avalanche(lab: Lab) -> None:
 async def jitter(lab: Lab) -> None:
     loop = asyncio.get_running_loop()
     until = loop.time() + lab.setup.lasts_s
-    returns: list[tuple[Talk, Witness, float]] = []
+    returns: list[tuple[Talk, RecordingViewer, float]] = []
 
-    async def fall(talk: Talk, viewer: Witness, noise: random.Random) -> None:
+    async def fall(talk: Talk, viewer: RecordingViewer, noise: random.Random) -> None:
         at = loop.time() + noise.uniform(0, _EVERY_S)
         while at + _OFFLINE_S < until:
             await asyncio.sleep(at - loop.time())
@@ -53,7 +53,7 @@ async def jitter(lab: Lab) -> None:
         lab.check(shares[name] < theirs * 1000, f"catch-up {name} is {shares[name]:.0f} ms")
 
 
-def _catch_up_s(talk: Talk, viewer: Witness, back_at: float) -> float:
+def _catch_up_s(talk: Talk, viewer: RecordingViewer, back_at: float) -> float:
     """From the moment the network is back until the viewer has all that was published before it."""
     missed = (
         one.at

@@ -20,7 +20,7 @@ _FAILS_OVER_MS = 3000
 _LONGEST_S = 15.0
 """Sentinels that disagree vote again after twice their fail-over timeout."""
 _TAIL_S = 1.0
-"""So much is published that no replica hears of."""
+"""The time of publishing without a replica."""
 _PATIENT = {"RELAY_UPLINK_WAIT_S": "20", "RELAY_REDIS_TIMEOUT_S": "2"}
 
 
@@ -112,7 +112,7 @@ def _slot(lab: Lab, talk: Talk) -> int:
 
 
 async def _missing(replica: Process, talk: Talk) -> int:
-    """How many frames of a conversation a replica has not heard of."""
+    """How many frames of a conversation a replica does not have."""
     async with Redis(port=replica.port) as client:
         entries = await client.xrevrange(key(talk.id, "down"), count=1)
     last = position(entries[0][0].decode()) if entries else (0, 0)

@@ -105,7 +105,7 @@ async def late_return(lab: Lab) -> None:
     await lab.until(lambda: late.came_after(time.time() - 0.5) and late.position > left, "its return", 15)
     await lab.turns(1)
     gaps = [one for one in late.record if _type(one) == "gap"]
-    lab.check(len(gaps) == 1, f"it is told once, not {len(gaps)} times")
+    lab.check(len(gaps) == 1, f"it is reported once, not {len(gaps)} times")
     if gaps:
         told_at = late.record.index(gaps[0])
         had = max(one.position for one in late.record[:told_at])

@@ -26,14 +26,14 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 
 def _row(outcome: Outcome) -> str:
-    one, told = outcome.scenario, outcome.verdict
-    p50, p99 = told.recovery_ms(0.5), told.recovery_ms(0.99)
+    one, verdict = outcome.scenario, outcome.verdict
+    p50, p99 = verdict.recovery_ms(0.5), verdict.recovery_ms(0.99)
     cells = [
         f"`{one.name}`"
         + (f" ({outcome.skipped})" if outcome.skipped else "" if outcome.ok else " **failed**"),
         one.promise,
         one.setup.topology,
-        *(f"{told.total(what):,}" for what in ("checked", "lost", "duplicated", "reordered")),
+        *(f"{verdict.total(what):,}" for what in ("checked", "lost", "duplicated", "reordered")),
         "-" if p50 is None or p99 is None else f"{p50:,.0f} / {p99:,.0f} ms",
         f"{one.bound_ms:,} ms",
     ]

@@ -9,13 +9,13 @@ from typing import Any
 
 import aiohttp
 from tests.faults.monitor import Monitor
+from tests.faults.recording_viewer import RecordingViewer
 from tests.faults.relay import LabStack
 from tests.faults.speaker import Speaker
 from tests.faults.stores import Store, Topology, open_store
 from tests.faults.tap import Tap, Tape
 from tests.faults.truth import breaches
 from tests.faults.verifier import Verdict, percentile, verify
-from tests.faults.witness import Witness
 from tests.rigs.eventually import eventually
 from tests.rigs.metrics import scraped
 
@@ -38,8 +38,8 @@ class Setup:
         chunk_ms: A frame of audio has so much of it.
         pace: How many times faster than it plays speech comes in.
         pause_s: Silence after each turn, on average.
-        gaps: Whether viewers may be told of gaps.
-        content: Whether what frames say is compared, too; it takes all of it in memory.
+        gaps: Whether viewers may receive gaps.
+        content: Whether payloads are compared, too; all of them stay in memory.
         lasts_s: How long a fault that repeats goes on.
         credentials: Whether the relay logs in at Redis with a user and a password of its own.
         monitored: Whether frames are recorded as they are written, since they may be deleted at once.
@@ -76,7 +76,7 @@ class Talk:
     avatar_id: str
     speaker: Speaker
     tape: Tape
-    viewers: list[Witness] = field(default_factory=list)
+    viewers: list[RecordingViewer] = field(default_factory=list)
     mark: float | None = None
 
     @property
@@ -145,21 +145,21 @@ class Lab:
         self._speakers[conversation] = self.tasks.spawn(speaker.talk(), name="speaker")
         return talk
 
-    async def watch(self, talk: Talk, gateway: int, token: str) -> Witness:
+    async def watch(self, talk: Talk, gateway: int, token: str) -> RecordingViewer:
         """One more viewer of a conversation, on this gateway first."""
         urls = self.stack.gateway_urls
         turned = gateway % len(urls)
         name = f"{talk.id}/{gateway}"
         # One or two report that they have played a turn; from hundreds it would be the load that is tested.
-        witness = Witness(
+        viewer = RecordingViewer(
             name, urls[turned:] + urls[:turned], talk.id, token, session=self.http, reports=gateway < 2
         )
-        talk.viewers.append(await witness.__aenter__())
-        self._watchers.append(self.tasks.spawn(witness.watch(), name=f"viewer {name}"))
-        return witness
+        talk.viewers.append(await viewer.__aenter__())
+        self._watchers.append(self.tasks.spawn(viewer.watch(), name=f"viewer {name}"))
+        return viewer
 
     @property
-    def viewers(self) -> list[Witness]:
+    def viewers(self) -> list[RecordingViewer]:
         """All of them."""
         return [viewer for talk in self.talks for viewer in talk.viewers]
 
@@ -190,7 +190,7 @@ class Lab:
         return await self.stack.add_worker(**settings)
 
     async def generation_of(self, talk: Talk) -> int:
-        """The term a conversation is in."""
+        """The generation of a conversation."""
         return int((await self.backend.read(talk.id)).generation)
 
     # --- looking -------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ class Lab:
         await self.until(lambda: all(talk.in_turn for talk in self.talks), "turns with motion")
 
     async def turns(self, count: int, *talks: Talk, within_s: float = 20.0) -> None:
-        """Let conversations go on until so many turns that begin from now on have ended for every viewer."""
+        """Wait until this number of turns that begin from now on have ended for every viewer."""
         goals = {talk.id: talk.turn + count for talk in talks or self.talks}
         await self.until(
             lambda: all(talk.ended >= goals.get(talk.id, 0) for talk in self.talks),
@@ -305,7 +305,9 @@ class Lab:
             self.problems += [f"{talk.id}: speech refused {refused[why]} times: {why}" for why in refused]
             self.problems += [f"{talk.id}: a viewer gave up: {v.failure}" for v in talk.viewers if v.failure]
         if verdict.total("gaps") and not self.setup.gaps:
-            self.problems.append(f"{verdict.total('gaps')} gaps were told although nothing had to be gone")
+            self.problems.append(
+                f"{verdict.total('gaps')} gaps were reported although no frame had to be lost"
+            )
         return verdict
 
 

@@ -57,7 +57,7 @@ class Monitor:
         await self._scope.__aexit__(kind, error, trace)
 
     async def until(self, count: int) -> None:
-        """Wait until so many frames were recorded."""
+        """Wait until this number of frames is recorded."""
         while self._recorded < count:
             self._another.clear()
             await self._another.wait()

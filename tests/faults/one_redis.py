@@ -10,7 +10,7 @@ from tests.faults.tap import key
 _BACK_MS = 3000
 """After an outage everything goes on this soon."""
 _PATIENT = {"RELAY_UPLINK_WAIT_S": "20"}
-"""Doors wait out the outage."""
+"""Control and gateways wait for the end of the outage."""
 
 
 @scenario("Connections that are reset are opened again; viewers notice nothing.", bound_ms=1000,
@@ -35,7 +35,7 @@ async def redis_black_hole(lab: Lab) -> None:
     await lab.store.proxy.set_mode("black hole")
     await asyncio.sleep(8)
     not_ready = [not await lab.ready(gateway) for gateway in lab.stack.gateways]
-    lab.check(all(not_ready), "gateways say that they are not ready")
+    lab.check(all(not_ready), "gateways answer that they are not ready")
     await asyncio.sleep(2)
     await lab.store.proxy.set_mode("pass")
     lab.store.proxy.reset()
@@ -102,7 +102,7 @@ async def lost_generation_key(lab: Lab) -> None:
     lab.mark(*await lab.owned_by(owner))
     owner.signal(signal.SIGKILL)
     await lab.turns(1)
-    lab.check(await lab.generation_of(talk) > before, "the next term is larger")
+    lab.check(await lab.generation_of(talk) > before, "the next generation is greater")
 
 
 @scenario(

@@ -110,7 +110,7 @@ async def zombie_owner(lab: Lab) -> None:
 )  # fmt: skip
 async def clock_step(lab: Lab) -> None:
     clock = str(lab.stack.control.log_path.with_name("clock"))
-    terms = await _terms(lab)
+    generations = await _generations(lab)
     _set(clock, +_HOUR_S)
     stepping = await lab.add_worker(
         LD_PRELOAD=_FAKETIME.path,
@@ -126,14 +126,16 @@ async def clock_step(lab: Lab) -> None:
             lab.stack.workers[0].signal(signal.SIGTERM)
         await lab.turns(1)
         lab.check(len(await lab.owned_by(stepping)) == len(lab.talks), "the jumping worker owns all")
-    later = await _terms(lab)
-    lab.check(all(later[one] > terms[one] for one in terms), "its terms are larger")
+    later = await _generations(lab)
+    lab.check(all(later[one] > generations[one] for one in generations), "its generations are greater")
     await lab.add_worker()
     lab.mark()
     stepping.signal(signal.SIGTERM)
     await lab.turns(1)
-    last = await _terms(lab)
-    lab.check(all(last[one] > later[one] for one in terms), "the next owner's terms are larger again")
+    last = await _generations(lab)
+    lab.check(
+        all(last[one] > later[one] for one in generations), "the next owner's generations are greater again"
+    )
 
 
 @scenario(
@@ -171,7 +173,7 @@ async def full_worker_gets_none(lab: Lab) -> None:
     lab.check(await lab.owner_of(waiting) is not full, "the new worker took the third")
 
 
-async def _terms(lab: Lab) -> dict[str, int]:
+async def _generations(lab: Lab) -> dict[str, int]:
     return {talk.id: await lab.generation_of(talk) for talk in lab.talks}
 
 

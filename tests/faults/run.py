@@ -96,11 +96,11 @@ def _table(outcomes: list[Outcome]) -> Table:
         "fault", "topology", "frames", "lost", "twice", "reordered", "recovery p50/p99", "promised", ""
     )
     for outcome in outcomes:
-        told = outcome.verdict
-        p50, p99 = told.recovery_ms(0.5), told.recovery_ms(0.99)
+        verdict = outcome.verdict
+        p50, p99 = verdict.recovery_ms(0.5), verdict.recovery_ms(0.99)
         table.add_row(
             outcome.scenario.name, outcome.scenario.setup.topology,
-            *(str(told.total(what)) for what in ("checked", "lost", "duplicated", "reordered")),
+            *(str(verdict.total(what)) for what in ("checked", "lost", "duplicated", "reordered")),
             "-" if p50 is None else f"{p50:.0f} / {p99:.0f} ms", f"{outcome.scenario.bound_ms} ms",
             _mark(outcome),
         )  # fmt: skip

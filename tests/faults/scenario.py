@@ -169,7 +169,7 @@ async def _play(one: Scenario, outcome: Outcome) -> None:
         outcome.step = "under fault"
         try:
             await one.story(lab)
-        except Exception as error:  # noqa: BLE001  # what viewers got is told all the same
+        except Exception as error:  # noqa: BLE001  # the report has what viewers received nevertheless
             lab.problems.append(_text(error))
         outcome.step = "finishing"
         await lab.finish()

@@ -23,7 +23,7 @@ class Speaker:
     """Speaks one conversation over the audio socket, ``pace`` times as fast as it plays.
 
     Attributes:
-        spoken: By turn, what was said.
+        spoken: By turn, the audio that was sent.
         silent: Whether it is between two turns.
         resumed: How often a turn went on over another connection.
         refused: Answers that took a turn away.
@@ -58,7 +58,7 @@ class Speaker:
         self.refused: Counter[str] = Counter()
 
     def hold(self) -> None:
-        """Say the running turn to its end, and no other until ``go_on``."""
+        """Send the running turn to its end, and no other until ``go_on``."""
         self._may_talk.clear()
 
     def go_on(self) -> None:
@@ -66,7 +66,7 @@ class Speaker:
         self._may_talk.set()
 
     def stop(self) -> None:
-        """Say the running turn to its end, and no other."""
+        """Send the running turn to its end, and no other."""
         self._stopping = True
         self.go_on()
 
@@ -76,7 +76,7 @@ class Speaker:
             self._stream.cut()
 
     async def talk(self) -> None:
-        """Speak until told to stop."""
+        """Speak until stopped."""
         while True:
             self.silent = True
             if self._pause_s and not self._stopping:

@@ -204,5 +204,5 @@ def _client(url: str) -> Any:
 
 def _published_at(data: bytes) -> float:
     (microseconds,) = _PUBLISHED_AT.unpack_from(data, _PUBLISHED_AT_OFFSET)
-    now, said = time.time(), microseconds / 1e6
-    return said if abs(now - said) < _BELIEVABLE_S else now
+    now, server_time = time.time(), microseconds / 1e6
+    return server_time if abs(now - server_time) < _BELIEVABLE_S else now

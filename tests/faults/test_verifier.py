@@ -20,7 +20,7 @@ def frame(generation: int, seq: int, payload: bytes = b"", event: dict[str, str]
 
 
 def stream(*lengths: int) -> list[bytes]:
-    """Frames of a conversation: so many per generation, joined by ``owner_changed``."""
+    """Frames of a conversation: these numbers for each generation, joined by ``owner_changed``."""
     frames = []
     after = "0-0"
     for index, length in enumerate(lengths):
@@ -97,7 +97,7 @@ def test_frames_lost_at_the_very_start() -> None:
 
 @pytest.mark.parametrize("index", [9, 10])
 def test_a_loss_across_a_generation_change(index: int) -> None:
-    """The last frame of a term, and the first of the next."""
+    """The last frame of a generation, and the first of the next."""
     frames = stream(10, 10)
     verdict = judge(frames, frames[:index] + frames[index + 1 :])
     assert counts(verdict) == {"lost": 1, "holes": 1}
@@ -105,7 +105,7 @@ def test_a_loss_across_a_generation_change(index: int) -> None:
 
 
 def test_a_whole_generation_that_nobody_has_seen() -> None:
-    """A term lost in the store too shows in what the next term's first frame names."""
+    """A generation lost in the store, too, shows in the position that the next one's first frame names."""
     frames = stream(5, 5, 5)
     without = frames[:5] + frames[10:]
     assert counts(judge(without, without)) == {"holes": 1}
@@ -189,10 +189,10 @@ def test_conversations_add_up() -> None:
     frames = stream(10)
     verdict = verify(published(frames), {"a": received([hello(), *frames])}, mark=0.45)
     verdict.merge(verify(published(frames), {"b": received([hello(), *frames[:-1]])}))
-    told = verdict.to_json()
-    assert (told["frames"], told["lost"], told["unrecovered"]) == (19, 1, [])
-    assert json.loads(json.dumps(told)) == told
-    assert told["recovery_ms"]["p99"] == pytest.approx(160)
+    report = verdict.to_json()
+    assert (report["frames"], report["lost"], report["unrecovered"]) == (19, 1, [])
+    assert json.loads(json.dumps(report)) == report
+    assert report["recovery_ms"]["p99"] == pytest.approx(160)
 
 
 def test_percentiles() -> None:
@@ -226,7 +226,7 @@ def test_any_corruption_is_caught(lengths: list[int], data: st.DataObject) -> No
 
 
 def test_a_verdict_is_a_value() -> None:
-    """Two runs of the same records say the same."""
+    """Two runs over the same records have the same verdict."""
     frames = stream(4, 4)
     first = judge(frames, frames).viewers["viewer"]
     assert replace(first) == judge(frames, frames).viewers["viewer"]

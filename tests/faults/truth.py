@@ -1,4 +1,4 @@
-"""The truth: what the frames of a conversation must say, given what was spoken and what motion was made.
+"""The expected frames of a conversation, from its speech and its motion.
 
 The verifier shows that every viewer has the store's frames. This shows that the store's frames are the
 right ones: audio in once, motion unchanged, the rules of a turn kept.
@@ -20,11 +20,11 @@ _END = 1
 
 @dataclass
 class Spoken:
-    """What a backend said in one turn."""
+    """The audio that a backend sent in one turn."""
 
     pcm: bytes
     acknowledged: bool = False
-    """Whether the relay said that all of it is in."""
+    """Whether the relay acknowledged all of it."""
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 It shares no code with the relay. It reads the 32-byte header by itself, and knows three things of the
 protocol: the order of positions, that ``owner_changed`` names the frame before it, and what ``hello``
-and ``gap`` say. A viewer's record is taken before any client code drops or mends something.
+and ``gap`` have. A viewer's record is made before any client code drops or repairs a frame.
 """
 
 import hashlib
@@ -68,7 +68,7 @@ class ViewerVerdict:
     checked: int = 0
     """Frames that came and were compared, duplicates included."""
     lost: list[Position] = field(default_factory=list)
-    """Frames that were due, never came, and no ``gap`` told of."""
+    """Frames that were due, never arrived, and no ``gap`` reported."""
     duplicated: int = 0
     reordered: int = 0
     """Frames that came after a later one."""
@@ -77,14 +77,14 @@ class ViewerVerdict:
     unpublished: int = 0
     """Frames that were never published."""
     holes: int = 0
-    """Places where a frame did not follow the one before, and no ``gap`` told of it."""
+    """Places where a frame did not follow the one before, and no ``gap`` reported it."""
     gaps: int = 0
     recovery_ms: float | None = None
     """From the fault to the arrival of the first frame published after it."""
 
     @property
     def whole(self) -> bool:
-        """Whether the guarantee was kept. A ``gap`` is not a breach: it is told."""
+        """Whether the guarantee was kept. A ``gap`` is not a breach: it reports the loss."""
         breaches = self.duplicated + self.reordered + self.altered + self.unpublished + self.holes
         return not self.lost and not breaches
 
@@ -158,7 +158,7 @@ def verify(
 
 
 def percentile(values: Iterable[float], share: float) -> float | None:
-    """The smallest value that so many of the values do not exceed; None without values."""
+    """The smallest value that this share of the values does not exceed; None without values."""
     ordered = sorted(values)
     return round(ordered[max(math.ceil(share * len(ordered)) - 1, 0)], 1) if ordered else None
 
@@ -168,18 +168,18 @@ def _verify_viewer(
 ) -> ViewerVerdict:
     result = ViewerVerdict()
     seen: set[Position] = set()
-    told: list[tuple[Position, Position]] = []
+    reported: list[tuple[Position, Position]] = []
     first: Position | None = None
     cursor = NOWHERE
     for sighting in sightings:
         if sighting.position[1] == 0:
-            said = sighting.event or {}
-            if said.get("type") == "hello" and first is None:
-                first = cursor = position(said["position"])
-            elif said.get("type") == "gap":
+            event = sighting.event or {}
+            if event.get("type") == "hello" and first is None:
+                first = cursor = position(event["position"])
+            elif event.get("type") == "gap":
                 result.gaps += 1
-                gone = position(said["from"]), position(said["to"])
-                told.append(gone)
+                gone = position(event["from"]), position(event["to"])
+                reported.append(gone)
                 # A gap that begins after our last frame leaves out what lies between.
                 result.holes += gone[0] > cursor
                 cursor = max(cursor, gone[1])
@@ -197,7 +197,7 @@ def _verify_viewer(
         seen.add(sighting.position)
         cursor = max(cursor, sighting.position)
     due = (at for at in published if at > (first or NOWHERE) and at not in seen)
-    result.lost = sorted(at for at in due if not any(begin < at <= end for begin, end in told))
+    result.lost = sorted(at for at in due if not any(begin < at <= end for begin, end in reported))
     return result
 
 
@@ -216,5 +216,5 @@ def _follows(cursor: Position, sighting: Sighting) -> bool:
     generation, seq = sighting.position
     if generation == cursor[0]:
         return seq == cursor[1] + 1
-    said = sighting.event or {}
-    return seq == 1 and said.get("type") == "owner_changed" and position(said["after"]) == cursor
+    event = sighting.event or {}
+    return seq == 1 and event.get("type") == "owner_changed" and position(event["after"]) == cursor

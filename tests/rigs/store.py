@@ -22,12 +22,12 @@ R = TypeVar("R")
 
 _ids = itertools.count(1)
 NO_PROGRESS = UplinkProgress("0-0", 0, 0, "ended", "")
-"""Nothing taken from the up stream yet."""
+"""No entry of the uplink is processed yet."""
 
 
 @dataclass
 class Store:
-    """A clean store and short ways to set it up."""
+    """A clean store, and functions that fill it."""
 
     url: str
     client: RedisClient
@@ -43,22 +43,22 @@ class Store:
         return keys
 
     def registry(self, owner: str = "worker", **options: int) -> Leases:
-        """One worker's dealings."""
+        """The leases of one worker."""
         return Leases(self.client, self.keys, owner=owner, **options)
 
     async def claim(self, keys: ConversationKeys, owner: str = "worker", **options: int) -> Lease:
         """Own a conversation."""
         registry = self.registry(owner, **options)
-        offers = await registry.dequeue(self.keys.shared(keys.partition), 10)
-        for offer in offers:
-            lease = await registry.claim(offer)
-            if lease is not None and offer.conversation == keys.id:
+        assignments = await registry.dequeue(self.keys.shared(keys.partition), 10)
+        for assignment in assignments:
+            lease = await registry.claim(assignment)
+            if lease is not None and assignment.conversation == keys.id:
                 return lease
-        raise AssertionError(f"{keys.id} is not on offer: {offers}")
+        raise AssertionError(f"{keys.id} is not in the queue: {assignments}")
 
-    def writer(self, publisher: Publisher, lease: Lease, heard: UplinkProgress = NO_PROGRESS) -> Writer:
+    def writer(self, publisher: Publisher, lease: Lease, progress: UplinkProgress = NO_PROGRESS) -> Writer:
         """Write to it; losses go to ``lost``."""
-        return publisher.open(lease, progress=lambda: heard, on_lost=self.lost.append)
+        return publisher.open(lease, progress=lambda: progress, on_lost=self.lost.append)
 
     async def entries(self, stream: str) -> list[tuple[str, dict[bytes, bytes]]]:
         """A stream's content."""

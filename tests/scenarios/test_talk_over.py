@@ -101,13 +101,13 @@ async def test_a_replaced_owners_agent_is_fenced(open_store) -> None:
         up = Uplink(store.client)
         keys = await store.create(agent="echo")
         old = await store.claim(keys)
-        term = SpeakerFence(old.generation, "0-0")
-        await up.append_speech(keys, offset=0, pcm=b"aa", end=False, fence=term)
+        fence = SpeakerFence(old.generation, "0-0")
+        await up.append_speech(keys, offset=0, pcm=b"aa", end=False, fence=fence)
         await store.registry().release(old)
         new = await store.claim(keys, "heir")
         assert (new.conversation.input_state, new.conversation.agent) == ("open", "echo")
         for turn, offset in ((1, 2), (0, 0)):
             with pytest.raises(Fenced) as refusal:
-                await up.append_speech(keys, turn=turn, offset=offset, pcm=b"bb", end=True, fence=term)
+                await up.append_speech(keys, turn=turn, offset=offset, pcm=b"bb", end=True, fence=fence)
             assert refusal.value.generation == new.generation
         assert await up.append_speech(keys, turn=1, offset=2, pcm=b"bb", end=True) == (1, 4)

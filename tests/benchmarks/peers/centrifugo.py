@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
-from tests.benchmarks.load import Rule, Seat
+from tests.benchmarks.load import Endpoint, Rule
 from tests.benchmarks.peers.parts import Missing, fetch, home_of
 from tests.benchmarks.target import Target
 from tests.benchmarks.worker import Worker, WorkerError
@@ -54,10 +54,10 @@ class Centrifugo(Target):
             "publisher": [self.publisher.pid, api.pid],
         }
 
-    def seats(self) -> Sequence[Seat]:
+    def endpoints(self) -> Sequence[Endpoint]:
         url = f"ws://127.0.0.1:{self._port}/connection/websocket?cf_protocol=protobuf"
         return [
-            Seat(url, number, {}, _join(number), _SUBSCRIBED, delimited=True)
+            Endpoint(url, number, {}, _join(number), _SUBSCRIBED, delimited=True)
             for number in range(self.conversations)
             for _ in range(self.viewers)
         ]

@@ -9,11 +9,11 @@ import msgspec
 from tests.benchmarks.traffic import Pacer
 from tests.benchmarks.worker import serve
 
-LANES = 4
-"""Requests under way at once; all frames of a conversation take the same lane, which keeps their order."""
+SENDERS = 4
+"""Requests under way at once; all frames of a conversation have the same sender, which keeps their order."""
 
 
-class Lane:
+class Sender:
     """One request at a time, with what has come meanwhile."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
@@ -67,22 +67,22 @@ class Feeder:
     """The app's backend."""
 
     def __init__(self) -> None:
-        self._readers: list[Lane] = []
+        self._senders: list[Sender] = []
         self.pacer = Pacer(self._publish)
 
     async def connect(self, url: str) -> None:
         """Publish there from now on."""
         http = aiohttp.ClientSession()
-        self._readers = [Lane(http, url) for _ in range(LANES)]
+        self._senders = [Sender(http, url) for _ in range(SENDERS)]
 
     async def end(self) -> dict[str, Any]:
-        """Stop, and say what was published, when all of it is acknowledged."""
+        """Stop, and report what was published, when all of it is acknowledged."""
         report = await self.pacer.stop()
-        await asyncio.gather(*(reader.drained() for reader in self._readers))
+        await asyncio.gather(*(sender.drained() for sender in self._senders))
         return report
 
     def _publish(self, conversation: int, payload: bytes) -> None:
-        self._readers[conversation % LANES].put(conversation, payload)
+        self._senders[conversation % SENDERS].put(conversation, payload)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from tests.benchmarks.load import Seat
+from tests.benchmarks.load import Endpoint
 from tests.benchmarks.target import Target
 from tests.benchmarks.worker import Worker
 
@@ -23,9 +23,9 @@ class Demo(Target):
         await self.publisher.ask("connect", port=ports["feed"])
         self.pids = {"server": [self._server.pid], "publisher": [self.publisher.pid]}
 
-    def seats(self) -> Sequence[Seat]:
+    def endpoints(self) -> Sequence[Endpoint]:
         return [
-            Seat(f"ws://127.0.0.1:{self._port}/ws/agent?conversation={number}", number)
+            Endpoint(f"ws://127.0.0.1:{self._port}/ws/agent?conversation={number}", number)
             for number in range(self.conversations)
             for _ in range(self.viewers)
         ]

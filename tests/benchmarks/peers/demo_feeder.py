@@ -20,7 +20,7 @@ class Feeder:
         _, self._writer = await asyncio.open_connection("127.0.0.1", port)
 
     async def end(self) -> dict[str, Any]:
-        """Stop, and say what was sent."""
+        """Stop, and report what was sent."""
         report = await self.pacer.stop()
         await self._writer.drain()
         return report

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks.load import Rule, Seat
+from tests.benchmarks.load import Endpoint, Rule
 from tests.benchmarks.peers.parts import Missing, fetch, home_of
 from tests.benchmarks.target import Target
 from tests.benchmarks.worker import Worker
@@ -36,10 +36,10 @@ class SocketIo(Target):
             "publisher": [self.publisher.pid],
         }
 
-    def seats(self) -> Sequence[Seat]:
+    def endpoints(self) -> Sequence[Endpoint]:
         url = f"ws://127.0.0.1:{self._port}/socket.io/?EIO=4&transport=websocket"
         return [
-            Seat(url, number, {}, _join(number), b"430")
+            Endpoint(url, number, {}, _join(number), b"430")
             for number in range(self.conversations)
             for _ in range(self.viewers)
         ]

@@ -48,7 +48,7 @@ async def steady(options: Options) -> Report:
         traffic = Traffic.steady(conversations, size_bytes, rate)
         await _take_turns(report, targets, traffic, options)
         if options.profile:
-            options.say(f"recording {options.profile}")
+            options.progress(f"recording {options.profile}")
             await flame.record(relay, traffic, options.profile)
     latency = report.latency_ms("relay")
     report.extra["rate"] = round(rate)
@@ -106,7 +106,7 @@ async def burst(options: Options) -> Report:
         targets = await _enter(stack, options, conversations, 1)
         report = Report("burst", peer=options.peer)
         await _take_turns(report, targets, Traffic(conversations, SPEECH_S, clips), options)
-        options.say("publishing as fast as Redis takes it")
+        options.progress("publishing as fast as Redis takes it")
         publishing_us = await _publishing_us(targets[0], conversations)
     report.extra["publishing_us"] = round(publishing_us, 1)
     report.goals += [
@@ -118,7 +118,7 @@ async def burst(options: Options) -> Report:
 
 
 async def _publishing_us(relay: Target, conversations: int) -> float:
-    """CPU of publishing a frame when an owner has as many at once as one command of a door brings it."""
+    """CPU of publishing a frame when an owner has as many at once as one request brings."""
     assert isinstance(relay, Relay)
     meter, start = Meter({"publisher": relay.pids["publisher"]}), time.monotonic()
     for _ in range(FLOOD_ROUNDS):
@@ -154,7 +154,7 @@ async def highest_rate(
     for _ in range(MOST_STEPS):
         traffic = Traffic.steady(conversations, size_bytes, rate)
         for _ in range(2):
-            options.say(f"{target.name}: {rate:.0f} frames/s")
+            options.progress(f"{target.name}: {rate:.0f} frames/s")
             sample = await target.measure(traffic, 1.0 if options.quick else 3.0)
             if _carried(sample):
                 break
@@ -176,7 +176,7 @@ async def _enter(stack: AsyncExitStack, options: Options, conversations: int, vi
     if options.peer:
         targets.append(PEERS[options.peer](conversations, viewers))
     for target in targets:
-        options.say(f"starting {target.name}, connecting {conversations * viewers} viewers")
+        options.progress(f"starting {target.name}, connecting {conversations * viewers} viewers")
         await stack.enter_async_context(target)
         await target.connect()
     return targets
@@ -188,7 +188,7 @@ async def _take_turns(report: Report, targets: list[Target], traffic: Traffic, o
     seconds = options.seconds or (3.0 if options.quick else 8.0)
     for turn in range(rounds):
         for target in targets:
-            options.say(
+            options.progress(
                 f"round {turn + 1} of {rounds}: {target.name} at {traffic.rate * target.viewers:.0f} frames/s"
             )
             report.samples.append(await target.measure(traffic, seconds))

@@ -34,7 +34,7 @@ async def idle(options: Options) -> Report:
     for target in targets:
         async with target:
             found[target.name] = await _rest(target, seconds, options)
-            options.say(f"{target.name}: a trickle to {viewers} viewers")
+            options.progress(f"{target.name}: a trickle to {viewers} viewers")
             trickle = Traffic.steady(viewers, options.frame_bytes or 2048, options.rate or TRICKLE)
             report.samples.append(await target.measure(trickle, TRICKLE_S))
     relay = found["relay"]
@@ -50,22 +50,22 @@ async def idle(options: Options) -> Report:
 
 async def _rest(target: Target, seconds: float, options: Options) -> dict[str, float]:
     """Connect everybody, wait until it is quiet, and look."""
-    options.say(f"{target.name}: connecting {target.conversations} viewers")
-    seats, [pid] = target.seats(), target.pids["server"]
-    await target.connect(seats[:WARM_VIEWERS])
+    options.progress(f"{target.name}: connecting {target.conversations} viewers")
+    endpoints, [pid] = target.endpoints(), target.pids["server"]
+    await target.connect(endpoints[:WARM_VIEWERS])
     empty_bytes = memory_bytes(pid)
     start, used = time.monotonic(), Meter(target.pids)
-    await target.connect(seats[WARM_VIEWERS:])
+    await target.connect(endpoints[WARM_VIEWERS:])
     connecting_s = time.monotonic() - start
-    connect_us = used.read(connecting_s).cpu_s["server"] / (len(seats) - WARM_VIEWERS) * 1e6
+    connect_us = used.read(connecting_s).cpu_s["server"] / (len(endpoints) - WARM_VIEWERS) * 1e6
     await asyncio.sleep(SETTLE_S)
-    options.say(f"{target.name}: {len(seats)} viewers, {seconds:.0f} s of silence")
+    options.progress(f"{target.name}: {len(endpoints)} viewers, {seconds:.0f} s of silence")
     await target.load.ask("begin")
     meter, start = Meter(target.pids), time.monotonic()
     await asyncio.sleep(seconds)
     usage = meter.read(time.monotonic() - start)
     return {
-        "bytes_per_connection": round((memory_bytes(pid) - empty_bytes) / (len(seats) - WARM_VIEWERS)),
+        "bytes_per_connection": round((memory_bytes(pid) - empty_bytes) / (len(endpoints) - WARM_VIEWERS)),
         "cpu_percent": round(usage.cpu_s["server"] / seconds * 100, 2),
         "redis_cpu_percent": round(usage.cpu_s.get("redis", 0.0) / seconds * 100, 2),
         "connect_us": round(connect_us),

@@ -24,7 +24,7 @@ TURN_S = 10
 
 
 @dataclass
-class Heard:
+class Received:
     """What all viewers received while it counted."""
 
     motion_ns: list[int] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Heard:
     frames: int = 0
     counting: bool = False
 
-    def take(self, frame: Frame) -> None:
+    def add(self, frame: Frame) -> None:
         """One frame of a stream, just received."""
         if frame.seq and self.counting:
             self.frames += 1
@@ -50,7 +50,7 @@ async def ingest(options: Options) -> Report:
     """Conversations that never fall silent, one viewer each, one worker, one gateway."""
     conversations = options.conversations or CONVERSATIONS
     seconds = options.seconds or (12.0 if options.quick else 40.0)
-    report, heard = Report("ingest"), Heard()
+    report, received = Report("ingest"), Received()
     settings = {"RELAY_MAX_CONVERSATIONS": str(conversations), "RELAY_LOG_LEVEL": "warning"}
     pcm = os.urandom(chunk_bytes(TURN_S * 1000, SAMPLE_RATE))
     async with AsyncExitStack() as open_:
@@ -67,29 +67,29 @@ async def ingest(options: Options) -> Report:
         until = time.monotonic() + TURN_S + seconds
         async with asyncio.TaskGroup() as tasks:
             for viewer in viewers:
-                tasks.create_task(_watch(viewer, heard))
+                tasks.create_task(_watch(viewer, received))
             for one, start_s in zip(ids, _spread(conversations), strict=True):
                 tasks.create_task(_talk(backend, one, pcm, start_s, until))
-            options.say(f"{conversations} conversations begin to speak")
+            options.progress(f"{conversations} conversations begin to speak")
             await asyncio.sleep(TURN_S)
-            options.say(f"{conversations} conversations speak")
-            heard.counting = True
+            options.progress(f"{conversations} conversations speak")
+            received.counting = True
             meter, start = Meter(dict(_processes(stack))), time.monotonic()
             await asyncio.sleep(seconds)
             spent_s = time.monotonic() - start
             usage = meter.read(spent_s)
-            heard.counting = False
-            options.say("ending")
+            received.counting = False
+            options.progress("ending")
             for one in ids:
                 await backend.end(one)
-    frames = max(heard.frames, 1)
+    frames = max(received.frames, 1)
     us = {role: round(cpu_s / frames * 1e6, 1) for role, cpu_s in usage.cpu_s.items()}
     report.extra |= {
         "conversations": conversations,
-        "frames": heard.frames,
+        "frames": received.frames,
         "faults": sum(v.report.gaps + v.report.duplicates + v.report.out_of_order for v in viewers),
-        "relay_latency_ms": percentiles(heard.motion_ns),
-        "audio_latency_ms": percentiles(heard.audio_ns),
+        "relay_latency_ms": percentiles(received.motion_ns),
+        "audio_latency_ms": percentiles(received.audio_ns),
         "gateway_us": us["gateway"],
         "redis_us": us["redis"],
         "ingest_us": us["ingest"],
@@ -101,9 +101,9 @@ async def ingest(options: Options) -> Report:
     return report
 
 
-async def _watch(viewer: Viewer, heard: Heard) -> None:
+async def _watch(viewer: Viewer, received: Received) -> None:
     async for frame in viewer:
-        heard.take(frame)
+        received.add(frame)
 
 
 async def _talk(backend: Backend, conversation: str, pcm: bytes, start_s: float, until: float) -> None:

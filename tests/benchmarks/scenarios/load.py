@@ -47,7 +47,7 @@ async def load(options: Options) -> Report:
         from tests.benchmarks.plot import draw
 
         draw(options.plot, f"{conversations} conversations, frames of {size_bytes:,} bytes", series)
-        options.say(f"wrote {options.plot}")
+        options.progress(f"wrote {options.plot}")
     return report
 
 
@@ -58,10 +58,10 @@ async def _climb(conversations: int, size_bytes: int, options: Options) -> list[
     stretch = (options.rate or max(rates)) / max(rates)
     samples = []
     async with Relay(conversations) as relay:
-        options.say(f"connecting {conversations} viewers")
+        options.progress(f"connecting {conversations} viewers")
         await relay.connect()
         for rate in rates:
-            options.say(f"{rate * stretch:.0f} frames/s")
+            options.progress(f"{rate * stretch:.0f} frames/s")
             traffic = Traffic.steady(conversations, size_bytes, rate * stretch)
             samples.append(await relay.measure(traffic, seconds))
     return samples

@@ -25,7 +25,7 @@ async def scale(options: Options) -> Report:
     found: dict[tuple[int, int], list[Sample]] = {shape: [] for shape in SHAPES}
     for shape in SHAPES if options.quick else (*SHAPES, *reversed(SHAPES)):
         gateways, nodes = shape
-        options.say(f"{gateways} gateways, {nodes} Redis nodes")
+        options.progress(f"{gateways} gateways, {nodes} Redis nodes")
         async with Relay(conversations * gateways, gateways=gateways, redis_nodes=nodes) as relay:
             await relay.connect()
             traffic = Traffic.steady(relay.conversations, size_bytes, rate * gateways)

@@ -16,7 +16,7 @@ TURN_FRAMES = 50
 FRAME_BYTES = 2048
 SPREAD_S = 1.0
 """Time in which all reconnect."""
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 FLOOR_S = 2.0
 
 
@@ -27,29 +27,31 @@ async def storm(options: Options) -> Report:
     size_bytes = options.frame_bytes or FRAME_BYTES
     report = Report("storm")
     async with Relay(conversations, viewers) as relay:
-        options.say(
+        options.progress(
             f"publishing a turn in {conversations} conversations, connecting {conversations * viewers}"
         )
         await relay.connect()
         await relay.publisher.ask("turns", frames=TURN_FRAMES, frame_bytes=size_bytes)
         await relay.load.ask("leave")
-        seats = [relay.seat(number, one, "last") for number in range(conversations) for one in range(viewers)]
-        options.say(f"{len(seats)} viewers come back")
+        endpoints = [
+            relay.endpoint(number, one, "last") for number in range(conversations) for one in range(viewers)
+        ]
+        options.progress(f"{len(endpoints)} viewers come back")
         meter, start = Meter(relay.pids), time.monotonic()
         came = await relay.load.ask(
-            "storm", seats=[msgspec.to_builtins(seat) for seat in seats],
-            spread_s=SPREAD_S, frames=TURN_FRAMES, patience_s=PATIENCE_S,
+            "storm", endpoints=[msgspec.to_builtins(endpoint) for endpoint in endpoints],
+            spread_s=SPREAD_S, frames=TURN_FRAMES, timeout_s=TIMEOUT_S,
         )  # fmt: skip
         usage = meter.read(time.monotonic() - start)
     frames = came["frames"]
-    options.say("the floor: the same frames to as many sockets in the same time")
+    options.progress("the floor: the same frames to as many sockets in the same time")
     async with Floor(conversations, viewers) as floor:
         await floor.connect()
         rate = conversations * TURN_FRAMES / came["all_whole_s"]
         report.samples.append(await floor.measure(Traffic.steady(conversations, size_bytes, rate), FLOOR_S))
     gateway_us, floor_us = usage.cpu_s["server"] / max(frames, 1) * 1e6, report.us("floor")
     report.extra |= {
-        "viewers": len(seats),
+        "viewers": len(endpoints),
         "frames": frames,
         "whole": came["whole"],
         "faults": came["faults"],
@@ -58,11 +60,11 @@ async def storm(options: Options) -> Report:
         "gateway_us": round(gateway_us, 1),
         "ratio_to_floor": floor_us and round(gateway_us / floor_us, 2),
         "redis_us": round(usage.cpu_s["redis"] / max(frames, 1) * 1e6, 1),
-        "gateway_ms_per_viewer": round(usage.cpu_s["server"] / len(seats) * 1e3, 2),
+        "gateway_ms_per_viewer": round(usage.cpu_s["server"] / len(endpoints) * 1e3, 2),
     }
     report.goals += [
         Goal("seconds until all are whole", 3.0, came["all_whole_s"]),
-        Goal("viewers not whole", 0, len(seats) - came["whole"]),
+        Goal("viewers not whole", 0, len(endpoints) - came["whole"]),
     ]
     report.notes.append("Latency is a viewer's time from its handshake's start until it has the whole turn.")
     return report

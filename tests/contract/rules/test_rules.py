@@ -53,7 +53,7 @@ def named() -> set[str]:
 
 
 def identity(rule: rules.Rule) -> tuple[str, frozenset[tuple[str, str]]]:
-    """What tells an alert from the others."""
+    """The labels that identify an alert."""
     return rule.alert, frozenset(rule.labels.items())
 
 

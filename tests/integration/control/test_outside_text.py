@@ -76,7 +76,7 @@ async def test_a_traceparent_of_a_later_version(open_rig) -> None:
 
 
 async def test_an_entry_whose_optional_fields_cannot_be_read_keeps_its_audio() -> None:
-    """What older doors stored is spoken."""
+    """Entries that older versions stored are spoken."""
     fields = {
         b"k": b"speech",
         b"t": b"1",

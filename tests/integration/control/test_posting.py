@@ -182,7 +182,7 @@ async def test_a_key_is_one_turn(open_rig) -> None:
 
         assert [await rig.speak(conversation, pcm, key="k") for _ in range(3)] == [first] * 3
         assert SKIPPED_BYTES._value.get() - skipped == 3 * (len(pcm) - 3200 * CHUNKS_AT_ONCE), (
-            "one piece told"
+            "one notification"
         )
         assert (await rig.speak(conversation, pcm, key="l"))[1]["turn"] == 2
         assert (await rig.speak(conversation, pcm))[1]["turn"] == 3

@@ -1,4 +1,4 @@
-"""Visitors: without a token, and where that is opened by name, a client gets a conversation of its own."""
+"""Guests: without a token, where a setting allows it, a client gets a conversation of its own."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ OPTIONS: dict[str, Any] = {"avatarkit_clients": True, "avatarkit_guests": True, 
 
 
 async def test_a_visit(open_rig) -> None:
-    """The conversation is as the settings say, wants an owner, and is ended when the viewer leaves."""
+    """The conversation has the settings' values, waits for an owner, and ends when the viewer leaves."""
     async with open_rig(avatarkit_sample_rate=24000, **OPTIONS) as rig:
         async with rig.http.ws_connect(f"{rig.url}/ws/agent") as socket:
             ready = json.loads(await socket.receive_str())

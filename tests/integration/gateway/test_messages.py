@@ -36,7 +36,7 @@ async def test_messages_reach_the_owner(open_rig) -> None:
         report, *others = await rig.uplink()
         assert isinstance(report, uplink.Playback)
         assert report == uplink.Playback(3, "stalled", 120, report.viewer)
-        assert report.viewer, "reports of one connection can be told from others'"
+        assert report.viewer, "reports of one connection differ from others'"
         assert others == [
             uplink.Interrupt(0, "viewer"),
             uplink.Text("hi"), uplink.Microphone(b"\x01\x02"),
@@ -52,12 +52,14 @@ async def test_listeners_may_not_speak(open_rig) -> None:
             for message in (uplink.Interrupt(), uplink.Text("x"), uplink.Playback(1, "started", 0)):
                 await socket.send_str(messages.encode(message))
             await socket.send_str(messages.encode(messages.Ping()))
-            heard: list[Any] = []
-            while not heard or not isinstance(heard[-1], events.Pong):
+            received_events: list[Any] = []
+            while not received_events or not isinstance(received_events[-1], events.Pong):
                 received = frame.decode(await socket.receive_bytes(timeout=5))
-                heard += [events.decode(received.payload)] if received.seq == 0 else []
+                received_events += [events.decode(received.payload)] if received.seq == 0 else []
 
-        assert [event.code for event in heard if isinstance(event, events.Error)] == ["forbidden"] * 2
+        assert [event.code for event in received_events if isinstance(event, events.Error)] == [
+            "forbidden"
+        ] * 2
         assert await rig.uplink() == []
 
 
@@ -67,9 +69,9 @@ async def test_bad_messages(open_rig, bad: str | bytes) -> None:
     async with open_rig(bad_messages=3) as rig, rig.viewer() as other, await rig.connect() as socket:
         for _ in range(3):
             await (socket.send_str(bad) if isinstance(bad, str) else socket.send_bytes(bad))
-        told = events_in(await listen_to(socket), events.Error)
+        errors = events_in(await listen_to(socket), events.Error)
 
-        assert [error.code for error in told] == ["bad_message"] * 3
+        assert [error.code for error in errors] == ["bad_message"] * 3
         assert socket.close_code == 4400
         await rig.turn(1)
         assert seqs(await collect(other, 8)) == list(range(1, 9))
@@ -78,11 +80,11 @@ async def test_bad_messages(open_rig, bad: str | bytes) -> None:
 async def pinged(socket: Any, text: str = '{"type":"ping","id":"last"}') -> list[Any]:
     """The gateway's events up to the answer to this ping."""
     await socket.send_str(text)
-    heard: list[Any] = []
-    while not heard or not isinstance(heard[-1], events.Pong):
+    received_events: list[Any] = []
+    while not received_events or not isinstance(received_events[-1], events.Pong):
         received = frame.decode(await socket.receive_bytes(timeout=5))
-        heard += [events.decode(received.payload)] if received.seq == 0 else []
-    return heard
+        received_events += [events.decode(received.payload)] if received.seq == 0 else []
+    return received_events
 
 
 DEEP = '{"type":"ping","x":' + "[" * 60_000
@@ -103,8 +105,8 @@ async def test_deep_json_is_a_bad_message(open_rig, role: Role) -> None:
         assert socket.close_code == 4400
 
 
-async def test_reports_that_cannot_be_understood_end_nobody(open_rig) -> None:
-    """Passed over and counted, with one answer; those that can be understood go up as whole numbers."""
+async def test_reports_that_cannot_be_decoded_close_no_socket(open_rig) -> None:
+    """Ignored and counted, with one answer; decodable ones reach the uplink as whole numbers."""
     async with open_rig(bad_messages=2) as rig, await rig.connect() as socket:
         before = metric(BAD_REPORTS)
         for position in ("1234.5", "1234.0", "null", "9" * 1000):
@@ -112,9 +114,9 @@ async def test_reports_that_cannot_be_understood_end_nobody(open_rig) -> None:
             await socket.send_str(report)
         for _ in range(20):
             await socket.send_str('{"type":"playback","turn":"one","state":"started"}')
-        heard = await pinged(socket)
+        received_events = await pinged(socket)
 
-        assert [event.code for event in heard if isinstance(event, events.Error)] == ["bad_message"]
+        assert [event.code for event in received_events if isinstance(event, events.Error)] == ["bad_message"]
         assert metric(BAD_REPORTS) == before + 20
         assert [entry.position_ms for entry in await rig.uplink()] == [1234, 1234, 0, 2**32 - 1]
         assert {entry.turn for entry in await rig.uplink()} == {1}
@@ -124,9 +126,9 @@ async def test_reports_that_cannot_be_understood_end_nobody(open_rig) -> None:
 async def test_a_ping_is_answered_with_what_it_was_called(open_rig, ping_id: Any) -> None:
     """Clients of other languages use a counter, or the time."""
     async with open_rig() as rig, await rig.connect() as socket:
-        heard = await pinged(socket, json.dumps({"type": "ping", "id": ping_id}))
+        received_events = await pinged(socket, json.dumps({"type": "ping", "id": ping_id}))
 
-        assert heard[-1] == events.Pong(ping_id)
+        assert received_events[-1] == events.Pong(ping_id)
 
 
 @pytest.mark.parametrize("endpoint", ["", "/ws/agent"])
@@ -147,11 +149,11 @@ async def test_what_redis_refuses_ends_no_socket(open_rig, endpoint: str, refusa
             for _ in range(3):
                 await socket.send_str('{"type":"text","text":"hi"}')
             await socket.send_str('{"type":"ping"}')
-            told = [b""]
-            while b"pong" not in told[-1]:
+            answers = [b""]
+            while b"pong" not in answers[-1]:
                 data = (await socket.receive(timeout=5)).data
-                told.append(data.encode() if isinstance(data, str) else data)
-            assert sum(refusal.encode() in message for message in told) == 3
+                answers.append(data.encode() if isinstance(data, str) else data)
+            assert sum(refusal.encode() in message for message in answers) == 3
             assert not socket.closed
         finally:
             await rig.store.client.execute("ACL", "SETUSER", "default", "+@all")
@@ -190,17 +192,17 @@ async def test_a_message_too_big(open_rig, endpoint: str) -> None:
         await rig.connect(endpoint) as socket,
     ):
         await socket.send_bytes(bytes(2 * 2**20))
-        told = [message.data async for message in socket]
-        told = [message.encode() if isinstance(message, str) else message for message in told]
-        assert b"too_big" in told[-1]
-        assert b"65536 bytes" in told[-1]
+        answers = [message.data async for message in socket]
+        answers = [message.encode() if isinstance(message, str) else message for message in answers]
+        assert b"too_big" in answers[-1]
+        assert b"65536 bytes" in answers[-1]
         assert socket.close_code == 1009
         assert advice(1009) is ReconnectAdvice.BACK_OFF
         await rig.turn(1)
         assert seqs(await collect(other, 8)) == list(range(1, 9))
 
 
-async def test_the_client_says_why_it_was_closed(open_rig) -> None:
+async def test_the_client_raises_the_reason_of_a_close(open_rig) -> None:
     """A final close is an error of its own."""
     async with open_rig(bad_messages=1) as rig, rig.viewer() as viewer:
         await viewer._connected().send_str("nonsense")
@@ -208,7 +210,7 @@ async def test_the_client_says_why_it_was_closed(open_rig) -> None:
             await collect(viewer, 100)
 
 
-async def test_viewers_are_told_that_nobody_owns_their_conversation(open_rig) -> None:
+async def test_viewers_receive_an_error_while_their_conversation_has_no_owner(open_rig) -> None:
     """Each once, for as long as that lasts; who comes later, too."""
     async with open_rig(owner_wait_s=0.1, presence_s=0.1) as rig:
         keys = rig.keys
@@ -219,12 +221,12 @@ async def test_viewers_are_told_that_nobody_owns_their_conversation(open_rig) ->
             assert await next_error(first) == no_owner
             async with await rig.connect() as second:
                 assert await next_error(second) == no_owner
-            told = NO_OWNERS._value.get()
+            before = NO_OWNERS._value.get()
             await rig.store.client.execute("SET", keys.lease, "somebody 1", "PX", 60_000)
             await eventually(
                 lambda: rig.store.client.execute("HGET", keys.meta, "seen"), until=lambda seen: int(seen) >= 2
             )
-            assert NO_OWNERS._value.get() == told, "the first is not informed twice"
+            assert NO_OWNERS._value.get() == before, "the first is not informed twice"
 
 
 async def test_a_conversation_that_is_watched_is_noted(open_rig) -> None:

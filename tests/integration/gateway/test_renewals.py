@@ -82,13 +82,13 @@ async def test_a_drain_hands_out_tokens_that_last(open_rig) -> None:
         async with await rig.connect(headers=headers) as socket, await rig.connect() as other:
             await outlived(0)  # a token made in the same second would not last longer
             draining = asyncio.create_task(rig.service.drain())
-            told = await listen_to(socket)
+            frames = await listen_to(socket)
             await draining
             unasked = events_in(await listen_to(other), events.TokenRenewed)
 
-        kinds = [type(events.decode(received.payload)) for received in told if not received.seq]
+        kinds = [type(events.decode(received.payload)) for received in frames if not received.seq]
         assert kinds == [events.Hello, events.TokenRenewed, events.Reconnect]
-        [renewed] = events_in(told, events.TokenRenewed)
+        [renewed] = events_in(frames, events.TokenRenewed)
         assert renewed.expires_at >= time.time() + 25
         grant = await rig.service.tokens.verify(renewed.token)
         assert (grant.conversation, grant.role) == (rig.keys.id, Role.SPEAK)
@@ -107,8 +107,10 @@ async def test_a_gateway_with_public_keys_renews_nothing(open_rig, tmp_path, eve
         async with await rig.connect(headers={"Authorization": f"Bearer {token}"}) as socket:
             await eventually(lambda: metric(RENEWALS, outcome="refused") == refused + 1)
             await socket.send_str('{"type":"ping"}')
-            told = [events.decode(frame.decode(await socket.receive_bytes(timeout=5)).payload) for _ in "123"]
-            assert [type(event) for event in told] == [events.Hello, events.OwnerChanged, events.Pong]
+            received = [
+                events.decode(frame.decode(await socket.receive_bytes(timeout=5)).payload) for _ in "123"
+            ]
+            assert [type(event) for event in received] == [events.Hello, events.OwnerChanged, events.Pong]
 
 
 async def test_the_vendors_clients_are_told_nothing(open_rig, eventually) -> None:

@@ -66,7 +66,7 @@ async def test_what_is_on_its_way_when_the_socket_closes(open_rig) -> None:
         assert socket.close_code == 4410
 
 
-@pytest.mark.skipif(not hasattr(socket_options, "TCP_NOTSENT_LOWAT"), reason="this kernel cannot be told")
+@pytest.mark.skipif(not hasattr(socket_options, "TCP_NOTSENT_LOWAT"), reason="this kernel has no such option")
 async def test_the_kernel_takes_no_megabytes(open_rig, eventually) -> None:
     """What is urgent waits behind what a phone can receive in seconds, not in minutes."""
     async with (
@@ -135,7 +135,7 @@ async def test_a_viewer_that_fell_behind_catches_up(open_rig) -> None:
 
 async def test_a_viewer_that_stays_behind_is_told(open_rig, eventually) -> None:
     """It reads just fast enough not to be closed, and frames go before it gets to them: always with a gap."""
-    told = metric(GAPS)
+    before = metric(GAPS)
     async with (
         open_rig(
             client_buffer_bytes=20_000, ring_bytes=10_000, slow_client_s=5, retention_bytes=2_000_000
@@ -146,7 +146,7 @@ async def test_a_viewer_that_stays_behind_is_told(open_rig, eventually) -> None:
         lagging = tasks.create_task(crawl(socket, 0.01, lambda: len(rig.service.hub) > 0))
         for turn in range(1, 13):
             await rig.turn(turn, frames=200, size=10_000)
-        await eventually(lambda: metric(GAPS) > told)
+        await eventually(lambda: metric(GAPS) > before)
         await rig.service.close()
         frames = await lagging
 

@@ -27,7 +27,7 @@ HELLO = a_frame(0, events.Hello("7-0", 1, 16000, "pcm_s16le", "ava"))
 
 
 class Stub:
-    """A gateway that does with each connection what it is told; then it ends the conversation."""
+    """A gateway that handles each connection as configured; then it ends the conversation."""
 
     def __init__(self, *acts: Callable[[web.WebSocketResponse], Awaitable[object]], last: int = 2) -> None:
         self.wanted: list[str] = []
@@ -74,7 +74,7 @@ async def test_it_goes_to_another_gateway(open_rig) -> None:
 
 
 async def test_a_leaving_gateway_is_passed_over(open_rig) -> None:
-    """Refused by the first, it goes on to the second, and only with a single one it waits as it is told."""
+    """Refused by the first, it connects to the second; with a single one it waits for the advised time."""
     async with open_rig(gateways=2) as rig:
         await rig.service.close()
         async with rig.viewer() as viewer:

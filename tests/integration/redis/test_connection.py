@@ -288,7 +288,7 @@ async def test_subscriptions_come_back_with_the_permission(open_store, eventuall
     ],
 )
 async def test_a_refusal_is_no_fence(open_store, eventually, words) -> None:
-    """A writer that is refused keeps its term and repeats; callers get Unavailable in the server's words."""
+    """A refused writer keeps its generation and retries; callers get Unavailable with the server's text."""
     async with open_store() as store, Resp(store.url) as redis, Publisher(redis.url) as publisher:
         lease = await store.claim(await store.create())
         writer = store.writer(publisher, lease)
@@ -309,7 +309,7 @@ async def test_a_refusal_is_no_fence(open_store, eventually, words) -> None:
 
 @pytest.mark.parametrize("name", ["meta", "lease", "leases", "down", "up"])
 async def test_a_key_of_another_type_is_a_loss(open_store, name: str) -> None:
-    """Made good like any other: the owner keeps its term, and so does its neighbour."""
+    """Restored like any other loss: the owner keeps its generation, and so does its neighbour."""
     async with open_store() as store, Publisher(store.url) as publisher:
         leases = [await store.claim(await store.create()) for _ in range(2)]
         writers = [store.writer(publisher, lease) for lease in leases]

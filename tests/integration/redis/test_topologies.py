@@ -101,7 +101,7 @@ class Talk:
 
     @property
     def arrived(self) -> bool:
-        """Everything said, once, in order."""
+        """Every entry, once, in order."""
         seqs = [int(entry_id.split(b"-")[1]) for entry_id, _ in self.entries]
         return seqs == list(range(1, self.wrote + 1))
 

@@ -1,4 +1,4 @@
-"""The puller: everything after the cursor, once, in order, whatever happens; on both servers."""
+"""The stream consumer: every entry after the cursor, once, in order, under every failure; on both servers."""
 
 import asyncio
 import random
@@ -129,7 +129,7 @@ async def test_many_streams(open_store, eventually) -> None:
 
 
 async def test_batches_are_bounded(open_store, eventually) -> None:
-    """No more than so many entries are in hand at once."""
+    """A limit bounds the entries in memory."""
     async with open_store() as store, StreamConsumer(store.url, name="test", batch_entries=8) as consumer:
         stream = streams(1)[0]
         await add(store, stream, *range(1, 101))

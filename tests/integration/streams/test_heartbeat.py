@@ -156,7 +156,7 @@ async def test_a_full_memory(open_store, eventually) -> None:
 
 
 async def test_a_server_without_subscriptions(open_store, eventually) -> None:
-    """What no server of this kind can do degrades and is said; what one only refuses makes it unready."""
+    """A command that this kind of server lacks degrades and is logged; a refusal makes unready."""
     async with open_store() as store, Resp(store.url) as redis:
         redis.instead["SSUBSCRIBE"] = UNKNOWN
         async with part(redis.url) as p:
@@ -170,7 +170,7 @@ async def test_a_server_without_subscriptions(open_store, eventually) -> None:
 
 
 async def test_messages_that_go_nowhere(open_store, eventually) -> None:
-    """A subscription that stands and hears nothing is opened again, and not ready until it hears."""
+    """A subscription that is up and receives nothing is opened again, and is not ready until it receives."""
     async with open_store() as store, Resp(store.url) as redis, part(redis.url) as p:
         await eventually(lambda: p.heartbeat.readiness() == "")
         before = RECONNECTS.labels("beat-pubsub")._value.get()
@@ -252,7 +252,7 @@ async def test_no_connection_stays_while_the_name_is_old(two, eventually) -> Non
 
 
 async def test_only_the_subscription_stayed_behind(two, eventually) -> None:
-    """It hears everything from the old server while that replicates, and goes to the new one all the same."""
+    """It receives everything from the old server, which replicates, and connects to the new one."""
     old, new = two
     async with Resp(old.url) as name, part(name.url) as p:
         await eventually(lambda: p.heartbeat.readiness() == "")

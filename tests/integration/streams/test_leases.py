@@ -12,7 +12,7 @@ async def offers_of(store, keys, owner: str = "worker", **options: int) -> list[
 
 
 async def test_a_new_conversation_is_on_offer(open_store) -> None:
-    """Created, taken, claimed: with a term, and the record it begins from."""
+    """Created, dequeued, claimed: with a generation, and the record it begins from."""
     async with open_store() as store:
         keys = await store.create(sample_rate=24000)
 
@@ -72,7 +72,7 @@ async def test_two_workers_claim_at_once(open_store) -> None:
 
 
 async def test_a_dead_owner_is_replaced(open_store, eventually) -> None:
-    """Its lease runs out, a sweep puts the conversation up, the next term is larger."""
+    """Its lease expires, a sweep queues the conversation, and the next generation is greater."""
     async with open_store() as store:
         keys = await store.create()
         lease = await store.claim(keys, "dead", lease_ms=50)
@@ -180,7 +180,7 @@ async def test_a_lost_generation_is_never_issued_again(open_store) -> None:
         assert (await store.claim(keys)).generation == future + 1
 
 
-async def test_terms_within_one_millisecond_differ(open_store) -> None:
+async def test_generations_within_one_millisecond_differ(open_store) -> None:
     """However fast owners change."""
     async with open_store() as store:
         keys = await store.create()

@@ -124,10 +124,13 @@ async def test_hints_tell_what_is_new(open_store) -> None:
     """The frames of the call, after the one they follow; and only that they are there when they are large."""
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create())
-        heard: asyncio.Queue[bytes] = asyncio.Queue()
-        async with PubSub(store.url, lambda _, told: heard.put_nowait(told), name="test") as pubsub, limit():
+        notifications: asyncio.Queue[bytes] = asyncio.Queue()
+        async with (
+            PubSub(store.url, lambda _, payload: notifications.put_nowait(payload), name="test") as pubsub,
+            limit(),
+        ):
             pubsub.subscribe(lease.keys.down)
-            assert await heard.get() == b"", "the subscription itself"
+            assert await notifications.get() == b"", "the subscription itself"
             writer = store.writer(publisher, lease)
             writer.append(
                 [audio(1), motion(1)],
@@ -135,17 +138,17 @@ async def test_hints_tell_what_is_new(open_store) -> None:
                 uplink_cursor="5-1",
                 traces=["00-aa v=1 ;,w=2", ""],
             )
-            first = inline_entries(await heard.get(), b"0-0")
+            first = inline_entries(await notifications.get(), b"0-0")
             writer.append([audio(1)], checkpoint=CHECKPOINT)
-            told = await heard.get()
-            second = inline_entries(told, first[-1][0])
+            payload = await notifications.get()
+            second = inline_entries(payload, first[-1][0])
             writer.append([audio(1, size=200_000)], checkpoint=CHECKPOINT)
-            assert await heard.get() == b""
+            assert await notifications.get() == b""
 
         read = await store.client.execute("XRANGE", lease.keys.down, "-", "+", "COUNT", 3)
         assert [list(entry) for entry in (*first, *second)] == [[id_, tuple(f)] for id_, f in read]
         assert first[0][1][2:] == (b"traceparent", b"00-aa", b"tracestate", b"v=1 ;,w=2")
-        assert inline_entries(told, b"0-0") == ()
+        assert inline_entries(payload, b"0-0") == ()
 
 
 async def test_a_repeated_call_notifies_of_nothing_twice(open_store) -> None:
@@ -243,7 +246,7 @@ async def test_a_replaced_owner_is_fenced(open_store) -> None:
 
 
 async def test_the_stream_fences_although_the_record_was_lost(open_store) -> None:
-    """A record that names an older term does not let it write below what the stream has."""
+    """A record with an older generation does not let it write below what the stream has."""
     async with open_store() as store, Publisher(store.url) as publisher:
         keys = await store.create()
         old = await store.claim(keys)

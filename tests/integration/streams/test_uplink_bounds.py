@@ -15,7 +15,7 @@ async def consume(store, keys, *, upto: int = -1) -> None:
     await store.client.execute("XTRIM", keys.up, "MINID", "=", entry)
 
 
-SAYINGS = {
+MESSAGES = {
     "text": lambda up, keys, size: up.append(keys, uplink.Text("x" * size)),
     "mic": lambda up, keys, size: up.append(keys, uplink.Microphone(bytes(size))),
     "sample": lambda up, keys, size: up.append(keys, uplink.ClipRequest("x" * size)),
@@ -23,7 +23,7 @@ SAYINGS = {
 }
 
 
-@pytest.mark.parametrize("kind", SAYINGS)
+@pytest.mark.parametrize("kind", MESSAGES)
 async def test_what_viewers_say_is_bounded_in_bytes(open_store, kind: str) -> None:
     """Whatever it is; and the backend still has its part."""
     async with open_store() as store:
@@ -31,13 +31,13 @@ async def test_what_viewers_say_is_bounded_in_bytes(open_store, kind: str) -> No
         up = Uplink(store.client, UplinkLimits(bytes=100_000, entries=100_000))
         with pytest.raises(UplinkFull):
             for _ in range(10_000):
-                await SAYINGS[kind](up, keys, 1000)
+                await MESSAGES[kind](up, keys, 1000)
         content = sum(len(value) for _, fields in await store.entries(keys.up) for value in fields.values())
         assert 45_000 < content < 200_000, "with the fields' names and counters"
         assert await up.append_speech(keys, key="k", offset=0, pcm=bytes(49_000), end=True) == (1, 49_000)
 
 
-@pytest.mark.parametrize("kind", SAYINGS)
+@pytest.mark.parametrize("kind", MESSAGES)
 async def test_what_viewers_say_is_bounded_in_count(open_store, kind: str) -> None:
     """The rest is the backend's, which has no such share."""
     async with open_store() as store:
@@ -45,7 +45,7 @@ async def test_what_viewers_say_is_bounded_in_count(open_store, kind: str) -> No
         up = Uplink(store.client, UplinkLimits(entries=20, viewer_share=0.25))
         with pytest.raises(UplinkFull):
             for _ in range(100):
-                await SAYINGS[kind](up, keys, 2)
+                await MESSAGES[kind](up, keys, 2)
         assert len(await store.uplink(keys)) == 5
         spoken = await up.append_speech(keys, key="k", offset=0, pcm=bytes(200), end=True, entry_bytes=10)
         assert spoken.offset == 150, "15 entries more"
@@ -95,7 +95,7 @@ async def test_what_the_owner_has_read_makes_room(open_store) -> None:
 
 
 async def test_a_message_that_just_fits(open_store) -> None:
-    """Exactly to the byte, whatever was said and read before."""
+    """Exactly to the byte, whatever was appended and read before."""
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client, UplinkLimits(bytes=2000))
@@ -108,7 +108,7 @@ async def test_a_message_that_just_fits(open_store) -> None:
 
 
 async def test_interrupts_of_which_one_is_enough(open_store) -> None:
-    """Nobody has said anything since, and the owner has not read the first: the first stands for all."""
+    """Nothing was appended since, and the owner has not read the first: one entry represents all."""
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client)
@@ -124,7 +124,7 @@ async def test_interrupts_of_which_one_is_enough(open_store) -> None:
 
 @pytest.mark.parametrize("new", ["speech", "text", "mic", "sample"])
 async def test_an_interrupt_of_something_new_counts(open_store, new: str) -> None:
-    """What was said after the last one is to be stopped, too."""
+    """Entries after the last one are interrupted, too."""
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client)
@@ -132,13 +132,13 @@ async def test_an_interrupt_of_something_new_counts(open_store, new: str) -> Non
         if new == "speech":
             await up.append_speech(keys, key="k", offset=0, pcm=b"aa", end=True)
         else:
-            await SAYINGS[new](up, keys, 2)
+            await MESSAGES[new](up, keys, 2)
         await up.append(keys, uplink.Interrupt(reason="viewer"))
         assert [type(entry).__name__ for entry in await store.uplink(keys)].count("Interrupt") == 2
 
 
 async def test_an_interrupt_that_was_read_is_no_longer_the_same(open_store) -> None:
-    """An agent may have made up its mind since; and one that Redis has lost is said again."""
+    """An agent may have begun to speak since; and one that Redis has lost is appended again."""
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client)

@@ -71,7 +71,7 @@ def test_media_types_of_wav(content_type: str) -> None:
     ],
 )
 def test_media_types_that_do_not_suit(content_type: str, name: str, reason: str) -> None:
-    """What they say counts: a wrong rate would be heard, and nobody would be told."""
+    """Their values bind: a wrong rate would be audible, and reported nowhere."""
     with pytest.raises(Problem) as refused:
         samples_of(PCM, content_type, 16000)
     assert refused.value.kind.name == name

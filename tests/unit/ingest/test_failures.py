@@ -12,7 +12,7 @@ FOREIGN = f"Cannot connect to host 10.1.2.3:443, X-Api-Key: {KEY}"
 
 @pytest.mark.parametrize("code", AvatarSDKErrorCode)
 def test_every_code_has_a_sentence_of_ours(code: AvatarSDKErrorCode) -> None:
-    """Whatever the vendor or the network said, viewers do not see it."""
+    """Viewers receive no text of the vendor or the network."""
     failure = failure_of(AvatarSDKError(code, FOREIGN, phase="websocket_connect"), KEY)
     assert failure.code in MESSAGES
     assert "10.1.2.3" not in failure.message

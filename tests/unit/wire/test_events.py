@@ -102,11 +102,11 @@ def test_continuity(cursor: Position, position: Position, event: Event | None, f
 def test_the_event_of_a_frame() -> None:
     """Only event frames have one; an unreadable one counts as none."""
     audio = Frame(Kind.AUDIO, Flags.NONE, Codec.PCM_S16LE, 1, 2, 3, 4, 5, b"x")
-    said = audio._replace(kind=Kind.EVENT, payload=events.encode(events.TurnStarted()))
+    event_frame = audio._replace(kind=Kind.EVENT, payload=events.encode(events.TurnStarted()))
 
     assert events.of_frame(frame.encode(audio)) is None
-    assert events.of_frame(frame.encode(said)) == events.TurnStarted()
-    assert events.of_frame(frame.encode(said._replace(payload=b"{"))) is None
+    assert events.of_frame(frame.encode(event_frame)) == events.TurnStarted()
+    assert events.of_frame(frame.encode(event_frame._replace(payload=b"{"))) is None
 
 
 def test_a_renewed_token_is_not_shown() -> None:

@@ -104,10 +104,10 @@ def test_what_is_no_message_is_refused(text: str) -> None:
 
 def test_speakers_messages_round_trip() -> None:
     """Both directions of the audio socket."""
-    said = audio_socket.Start(barge_in=True, traceparent="00-1", tracestate="v=1")
+    start = audio_socket.Start(barge_in=True, traceparent="00-1", tracestate="v=1")
     answer = audio_socket.Ack(3, 6400)
 
-    assert audio_socket.decode(audio_socket.encode(said)) == said
+    assert audio_socket.decode(audio_socket.encode(start)) == start
     assert audio_socket.decode_answer(audio_socket.encode(answer)) == answer
     with pytest.raises(AudioSocketError):
         audio_socket.decode(audio_socket.encode(answer))

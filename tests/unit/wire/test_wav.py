@@ -1,4 +1,4 @@
-"""Audio that backends, speakers and clips bring: what is spoken, and what each refusal says."""
+"""Audio that backends, speakers and clips bring: the spoken samples, and the reason of each refusal."""
 
 import gzip
 import io
@@ -254,7 +254,7 @@ def test_a_wave_is_pcm_at_once() -> None:
 
 
 def test_a_header_within_pcm() -> None:
-    """It would be heard as a click in each sentence."""
+    """It would be audible as a click in each sentence."""
     with pytest.raises(Problem, match="a WAV header 2000 bytes into PCM"):
         samples_of(PCM + riff(), "audio/pcm", 16000)
 
@@ -271,7 +271,7 @@ def test_a_header_within_pcm_in_pieces(size: int) -> None:
 
 
 def test_odd_pcm() -> None:
-    """Told with its size."""
+    """The refusal has its size."""
     with pytest.raises(Problem, match="3 bytes are not whole 16-bit samples"):
         samples_of(b"\x01\x02\x03", "audio/pcm", 16000)
 
@@ -302,7 +302,7 @@ def test_damaged_files(damages: list[tuple[int, int]], cut: int) -> None:
 
 
 def test_files_of_the_standard_library() -> None:
-    """What ``wave`` writes is read, at every rate, also without being told which."""
+    """What ``wave`` writes is read, at every rate, also without a declared one."""
     for rate in (8000, 44100):
         file = io.BytesIO()
         with wave.open(file, "wb") as wav:

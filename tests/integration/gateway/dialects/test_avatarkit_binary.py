@@ -114,7 +114,7 @@ async def test_a_wav_file_is_spoken_without_its_header(open_rig) -> None:
     ],
 )
 async def test_what_is_no_pcm_is_refused_by_name(open_rig, audio: bytes, reason: str) -> None:
-    """As at control's doors. No byte of it is spoken, of what follows neither."""
+    """As at control. No byte of it is spoken, nor of the audio after it."""
     async with (
         open_rig(**OPTIONS) as rig,
         rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}") as socket,
@@ -130,7 +130,7 @@ async def test_what_is_no_pcm_is_refused_by_name(open_rig, audio: bytes, reason:
 
 
 async def test_no_motion_to_come(open_rig) -> None:
-    """It is said, and the list is ended all the same."""
+    """An error reports it, and the motion list ends nevertheless."""
     async with (
         open_rig(**OPTIONS) as rig,
         rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}") as socket,

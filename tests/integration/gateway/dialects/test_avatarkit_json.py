@@ -235,7 +235,7 @@ async def test_interrupts(open_rig) -> None:
 
 
 async def test_a_turn_without_motion(open_rig) -> None:
-    """It is said, and sounds to its end."""
+    """A message reports it, and the audio plays to its end."""
     async with open_rig(**OPTIONS) as rig, agent(rig) as socket:
         client, driver = AvatarClient(), Speaker(rig)
         await driver.publish(1, end=False)
@@ -250,7 +250,7 @@ async def test_a_turn_without_motion(open_rig) -> None:
 
 
 async def test_frames_that_are_gone(open_rig) -> None:
-    """A client whose frames are lost hears its round closed, and the next turn whole."""
+    """A client whose frames are lost receives the end of its round, and the next turn whole."""
     async with open_rig(ring_bytes=0, **OPTIONS) as rig, agent(rig) as socket:
         client, driver = AvatarClient(), Speaker(rig)
         await driver.publish(1, end=False)

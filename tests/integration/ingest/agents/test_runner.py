@@ -30,7 +30,7 @@ def open_rig(open_store):
 
 @pytest.fixture
 def examples(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The example package, installed as far as Python can tell; and its agents with faults."""
+    """The example package as an installed one; and its agents with faults."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
     import troubled  # type: ignore[import-not-found]  # found only now
 

@@ -17,7 +17,7 @@ from relay_wire.frame import Codec, Flags, Frame, Kind
 
 @dataclass
 class Recorder(Driver):
-    """Also notes where viewers can come in: behind every write, and from where they are told then."""
+    """Also notes where viewers can join: after every write, and their start position then."""
 
     entrances: list[int] = field(default_factory=lambda: [0])
 
@@ -44,7 +44,7 @@ def _encoded(publish: Publish, seq: int) -> bytes:
 
 
 def listen(received: list[VendorMessages], start: int, misses: dict[int, int]) -> AvatarClient:
-    """A client from there on; where it misses frames, it goes on so many later."""
+    """A client from there on; where it misses frames, it continues that many later."""
     client, rounds, at = AvatarClient(), Rounds(), start
     while at < len(received):
         skipped = misses.pop(at, 0)
@@ -114,7 +114,7 @@ def test_a_client_that_comes_back_in_mid_turn_gets_it_from_its_start() -> None:
 
 
 def test_a_miss_closes_the_round() -> None:
-    """The avatar rests, what is left of the turn is skipped, and the client is told."""
+    """The avatar rests, the rest of the turn is skipped, and the client receives an error."""
     driver = Recorder()
     driver.start()
     for pcm in (b"ab", b"cd", b"ef"):

@@ -1,4 +1,4 @@
-"""Witnesses: viewers that write down everything that arrives, before the client library looks at it."""
+"""Recording viewers: they record every message on arrival, before the client library reads it."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from relay_wire import events
 from relay_wire.frame import Frame, Kind
 
 
-class Witness(Viewer):
+class RecordingViewer(Viewer):
     """A viewer with a record.
 
     Attributes:
@@ -61,7 +61,7 @@ class Witness(Viewer):
         return any(one.at > at and one.position[1] for one in reversed(self.record[-50:]))
 
     def leave_for(self, seconds: float) -> float:
-        """Break the connection off, and connect again after so long, as on the way out of a tunnel.
+        """Break the connection, and connect again after this time, as behind a tunnel.
 
         Returns when that will be.
         """
