@@ -168,5 +168,5 @@ async def no_leaks() -> AsyncIterator[None]:
 
 @pytest.fixture(name="eventually")
 def _eventually() -> Callable[..., object]:
-    """Wait for a condition, at most so long; never a bare sleep."""
+    """Wait for a condition, at most for this time; never a bare sleep."""
     return eventually

@@ -25,7 +25,7 @@ _STAMP_TEXT_BYTES = STAMP.size * 4 // 3
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """What a viewer says when a message begins so; bytes travel as base64."""
+    """What a viewer sends when a message begins so; bytes travel as base64."""
 
     on: bytes | None
     """None stands for the opening of the connection."""
@@ -233,7 +233,7 @@ def _messages(data: bytes) -> Iterator[bytes]:
             at += 1
             size |= (byte & 0x7F) << shift
             shift += 7
-            if byte < 0x80:  # the bit that says whether more follow
+            if byte < 0x80:  # the bit that is set when more follow
                 break
         yield data[at : at + size]
         at += size

@@ -108,7 +108,7 @@ class Target(ABC):
             await self.load.ask("connect", endpoints=[msgspec.to_builtins(endpoint) for endpoint in some])
 
     async def measure(self, traffic: Traffic, seconds: float) -> Sample:
-        """Let traffic flow, wait until it is steady, and measure for so long."""
+        """Let traffic flow, wait until it is steady, and measure for this time."""
         await self.begin(traffic)
         await asyncio.sleep(WARM_UP_S)
         await self.load.ask("begin")

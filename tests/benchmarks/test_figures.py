@@ -28,7 +28,7 @@ def test_steady_traffic_is_spread_evenly() -> None:
 
 
 def test_a_period_wraps_around() -> None:
-    """A conversation that begins late goes on at the beginning of the next period."""
+    """A conversation that begins late continues at the beginning of the next period."""
     traffic = Traffic(2, 10.0, (Clip(0.0, 100), Clip(7.0, 200)))
 
     assert traffic.order() == [(0.0, 0, 100), (2.0, 1, 200), (5.0, 1, 100), (7.0, 0, 200)]

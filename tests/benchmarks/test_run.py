@@ -49,19 +49,19 @@ def test_the_line_through_rising_rates(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (("--scenario", "nonsense"), "choose one of steady"),
         (("--peer", "nonsense"), "choose one of socketio"),
         (("--scenario", "storm", "--peer", "demo"), "the relay alone"),
     ],
 )
-def test_what_cannot_be_run_is_said(arguments: tuple[str, ...], says: str) -> None:
+def test_what_cannot_be_run_is_refused(arguments: tuple[str, ...], message: str) -> None:
     """With what can."""
     done = bench(*arguments)
 
     assert done.returncode != 0
-    assert says in " ".join(done.stderr.split())
+    assert message in " ".join(done.stderr.split())
 
 
 def test_the_list_names_scenarios_and_peers() -> None:

@@ -88,7 +88,7 @@ class Worker:
         return await self.answer(command)
 
     async def answer(self, command: str) -> Any:
-        """What it says next; raises as ``ask``."""
+        """Its next answer; raises as ``ask``."""
         assert self._process.stdout
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):

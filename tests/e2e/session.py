@@ -155,7 +155,7 @@ class Session:
         await conversation.ended(4)
 
     async def _gateway_killed(self, conversation: Conversation) -> None:
-        """In mid-turn, the first gateway; its viewers go on at the other."""
+        """In mid-turn, the first gateway; its viewers continue at the other."""
         async with self.backend.speech(conversation.id) as stream:
             await stream.send(SPEECH[: len(SPEECH) // 2])
             await conversation.moving(1)
@@ -166,7 +166,7 @@ class Session:
         await conversation.ended(1)
 
     async def _owner_killed(self, conversation: Conversation) -> None:
-        """In mid-turn; another worker goes on."""
+        """In mid-turn; another worker continues."""
         async with self.backend.speech(conversation.id) as stream:
             await stream.send(SPEECH[: len(SPEECH) // 2])
             await conversation.moving(1)

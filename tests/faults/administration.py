@@ -14,7 +14,7 @@ from tests.faults.stores import RELAY_USER, Topology, at_port
 from tests.rigs.eventually import eventually
 
 _BACK_MS = 3000
-"""After the fault everything goes on this soon."""
+"""After the fault all conversations continue within this time."""
 _EVERY_S = 0.5
 _WITHDRAWN_S = 5.0
 _HINTED_MS = 200
@@ -136,9 +136,9 @@ async def demoted(lab: Lab) -> None:
     await lab.turns(1)
     late = lab.notes["p99_without_it_ms"] = lab.latency_ms(cut_off, time.time())
     lab.check(late is not None and late < _HINTED_MS, f"frames are on time: {late} ms")
-    if lab.store.cluster is None:  # there it is a node like any other, which says where keys are
+    if lab.store.cluster is None:  # there it is a node like any other, which answers where keys are
         left = await _clients(old)
-        lab.check(not left, f"no link stays with the replica: {left}")
+        lab.check(not left, f"no client stays with the replica: {left}")
     await _kept(lab)
 
 
@@ -202,7 +202,7 @@ async def _without_a_right(lab: Lab, withdraw: list[str], give_back: list[str], 
         await lab.everywhere("CLIENT", "KILL", "TYPE", drop)
     await asyncio.sleep(_WITHDRAWN_S)
     for child in (*lab.stack.gateways, *lab.stack.workers):
-        lab.check(not await lab.ready(child), f"{child.name} says that it is not ready")
+        lab.check(not await lab.ready(child), f"{child.name} answers that it is not ready")
     await lab.everywhere("ACL", "SETUSER", "default", *give_back)
     lab.mark()
     given_back = time.time()

@@ -27,7 +27,7 @@ async def audio_socket_cut(lab: Lab) -> None:
     await lab.turns(1)
     resumed = sum(talk.speaker.resumed for talk in lab.talks)
     lab.notes["resumed"] = resumed
-    lab.check(resumed >= _CUTS, f"turns went on over other connections, not {resumed} times only")
+    lab.check(resumed >= _CUTS, f"turns continued over other connections, not {resumed} times only")
 
 
 @scenario(

@@ -107,10 +107,10 @@ async def late_return(lab: Lab) -> None:
     gaps = [one for one in late.record if _type(one) == "gap"]
     lab.check(len(gaps) == 1, f"it is reported once, not {len(gaps)} times")
     if gaps:
-        told_at = late.record.index(gaps[0])
-        had = max(one.position for one in late.record[:told_at])
+        gap_at = late.record.index(gaps[0])
+        had = max(one.position for one in late.record[:gap_at])
         lab.check(_event(gaps[0])["from"] == f"{had[0]}-{had[1]}", f"it names what it had, {had}")
-        after = late.record[told_at + 1]
+        after = late.record[gap_at + 1]
         lab.check(_type(after) == "turn_started", f"the current turn comes from its start, not from {after}")
 
 

@@ -32,19 +32,19 @@ class Setup:
     """What a scenario runs on.
 
     Attributes:
-        viewers: Per conversation, on the gateways in turn.
+        viewers: Per conversation, distributed over the gateways.
         speed: The simulator's.
         turn_ms: Length of each turn that is spoken.
-        chunk_ms: A frame of audio has so much of it.
+        chunk_ms: The duration of a frame of audio.
         pace: How many times faster than it plays speech comes in.
         pause_s: Silence after each turn, on average.
         gaps: Whether viewers may receive gaps.
         content: Whether payloads are compared, too; all of them stay in memory.
-        lasts_s: How long a fault that repeats goes on.
+        lasts_s: How long a repeated fault lasts.
         credentials: Whether the relay logs in at Redis with a user and a password of its own.
         monitored: Whether frames are recorded as they are written, since they may be deleted at once.
         files: By service, how many descriptors each of its processes may have.
-        unread_logs: Whether nobody reads what the processes write to standard error.
+        unread_logs: Whether the standard error of the processes has no reader.
         settings: Variables for every process.
     """
 
@@ -199,7 +199,7 @@ class Lab:
         """Wait for a condition.
 
         Raises:
-            TimeoutError: It did not come; the text says what.
+            TimeoutError: It did not come; the text names it.
         """
         await eventually(condition, within_s, what=what)
 
@@ -244,12 +244,12 @@ class Lab:
         )
 
     async def ready(self, child: Child) -> bool:
-        """Whether a process says that it takes work."""
+        """Whether a process answers that it is ready."""
         async with self.http.get(f"{child.admin}/readyz") as response:
             return response.status == 200
 
     async def simulator(self, what: str) -> Any:
-        """What the simulator's admin resource says: ``connections`` or ``requests``."""
+        """The answer of the simulator's admin resource: ``connections`` or ``requests``."""
         assert self.stack.simulator is not None
         async with self.http.get(f"{self.stack.simulator.url}/admin/{what}") as response:
             return await response.json()

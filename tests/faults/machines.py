@@ -1,4 +1,4 @@
-"""Faults of the machine: few descriptors, standard error that nobody reads, everything paused."""
+"""Faults of the machine: few descriptors, standard error without a reader, everything paused."""
 
 import asyncio
 import signal
@@ -19,7 +19,7 @@ _NOISY_REQUESTS = 400
 _UNREAD_S = 5.0
 _PAUSED_S = 6.0
 _PROBE_S = 1.0
-"""Within this a probe is answered, whatever is going on."""
+"""Within this time a probe is answered, under every load."""
 _PROBE_TIMEOUT = aiohttp.ClientTimeout(total=_PROBE_S)
 
 
@@ -60,7 +60,7 @@ async def logs_unread(lab: Lab) -> None:
                 await answer.read()
     until = time.monotonic() + _UNREAD_S
     while time.monotonic() < until:
-        await lab.everywhere("CLIENT", "KILL", "TYPE", "normal")  # each link logs that
+        await lab.everywhere("CLIENT", "KILL", "TYPE", "normal")  # each client logs that
         for child in lab.stack.children:
             await _answers(lab, child)
         await asyncio.sleep(0.2)
@@ -86,7 +86,7 @@ async def machine_paused(lab: Lab) -> None:
 
 
 async def _connect(host: str, port: int) -> socket.socket:
-    """A connection that says nothing; it may be refused."""
+    """A connection that sends nothing; it may be refused."""
     plain = socket.socket()
     plain.setblocking(False)
     try:

@@ -8,7 +8,7 @@ from tests.faults.scenario import scenario
 from tests.faults.tap import key
 
 _BACK_MS = 3000
-"""After an outage everything goes on this soon."""
+"""After an outage all conversations continue within this time."""
 _PATIENT = {"RELAY_UPLINK_WAIT_S": "20"}
 """Control and gateways wait for the end of the outage."""
 

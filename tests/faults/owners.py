@@ -34,7 +34,7 @@ async def owner_killed_in_turn(lab: Lab) -> None:
     owner.signal(signal.SIGKILL)
     await lab.turns(1)
     lab.check(await lab.owner_of(talk) is not owner, "another worker owns the conversation")
-    lab.check(_outcome(talk, turn) == "audio_only", f"the turn goes on as audio: {_outcome(talk, turn)}")
+    lab.check(_outcome(talk, turn) == "audio_only", f"the turn continues as audio: {_outcome(talk, turn)}")
     lab.check(_outcome(talk, talk.ended) == "complete", "the next turn has motion again")
 
 
@@ -166,7 +166,7 @@ async def full_worker_gets_none(lab: Lab) -> None:
     waiting = await lab.converse()
     await lab.turns(1, *lab.talks[:2])
     lab.check(len(lab.talks[:2]) == await lab.metric([full], "relay_ingest_conversations"), "it stays full")
-    lab.check((await lab.backend.read(waiting.id)).owner is None, "nobody owns the third")
+    lab.check((await lab.backend.read(waiting.id)).owner is None, "the third has no owner")
     lab.mark(waiting)
     await lab.add_worker()
     await lab.turns(1)
@@ -196,7 +196,7 @@ async def _until_metric(lab: Lab, child: Child, name: str, value: float, within_
 
 
 async def _until_sessions(lab: Lab, at_most: int, within_s: float = 5.0) -> None:
-    """Motion sessions that nobody uses any more are let go."""
+    """Motion sessions that are no longer used are closed."""
     try:
         await eventually(
             lambda: lab.simulator("connections"),

@@ -1,4 +1,4 @@
-"""The relay of a lab: its processes may have few descriptors, and standard error that nobody reads."""
+"""The relay of a lab: its processes may have few descriptors, and standard error without a reader."""
 
 import fcntl
 import os
@@ -23,7 +23,7 @@ class LabChild(Child):
 
     Attributes:
         files: How many descriptors it may have; 0 leaves that to the system.
-        unread: Whether its standard error is a pipe that nobody reads until it is stopped.
+        unread: Whether its standard error is a pipe without a reader until it is stopped.
     """
 
     files = 0
@@ -74,7 +74,7 @@ class LabStack(Stack):
 
     Args:
         files: By service, how many descriptors each of its processes may have.
-        unread_logs: Whether nobody reads what they write to standard error.
+        unread_logs: Whether their standard error has no reader.
         options: Of the stack.
     """
 

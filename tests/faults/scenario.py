@@ -15,7 +15,7 @@ from tests.faults.verifier import Verdict
 LIMIT_S = 60.0
 """Every fault ends within this, set-up and comparing included."""
 LONG_S = 180.0
-"""How long a fault that repeats goes on when asked for."""
+"""How long a repeated fault lasts when requested."""
 
 Story = Callable[[Lab], Awaitable[None]]
 
@@ -57,7 +57,7 @@ class Outcome:
     notes: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     step: str = "starting"
-    """What is going on now."""
+    """The current step."""
     skipped: str = ""
     """Why it was not run, or nothing."""
 

@@ -208,7 +208,7 @@ async def soak(minutes: float, conversations: int, seed: int, console: Console) 
 
 
 def _note_the_dead(lab: Lab) -> bool:
-    """Whether a process has ended that nobody ended: with the end of its log among the problems."""
+    """Whether a process has ended unexpectedly: with the end of its log among the problems."""
     dead = [child for child in lab.stack.children if not child.alive]
     lab.problems += [f"{child.name} ended by itself: {child.log_tail(3000)}" for child in dead]
     return bool(dead)

@@ -1,6 +1,6 @@
 """Speakers: a backend that speaks turn after turn in real time, so that a frame is always due.
 
-They use speech streams, as an app does: a turn has a key, and after a break its stream goes on at the byte
+They use speech streams, as an app does: a turn has a key, and after a break its stream resumes at the byte
 offset that the relay has acknowledged.
 """
 
@@ -25,7 +25,7 @@ class Speaker:
     Attributes:
         spoken: By turn, the audio that was sent.
         silent: Whether it is between two turns.
-        resumed: How often a turn went on over another connection.
+        resumed: How often a turn continued over another connection.
         refused: Answers that took a turn away.
     """
 

@@ -131,7 +131,7 @@ class Tap:
             await asyncio.sleep(PACE_S)
 
     async def _connect_again(self) -> None:
-        """Another client: redis-py's of a cluster goes on asking a dead node for the keys of a command."""
+        """Another client: redis-py's of a cluster continues to ask a dead node for the keys of a command."""
         self.outages += 1
         self._rewind()
         with suppress(*_OUTAGES):

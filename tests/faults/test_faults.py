@@ -39,9 +39,9 @@ def test_what_is_promised_holds(outcomes: dict[str, Outcome], name: str) -> None
 
 
 def test_every_fault_is_registered() -> None:
-    """Each module of stories adds to the registry, and each says what it promises."""
-    told_by = {one.story.__module__ for one in SCENARIOS.values()}
-    assert told_by == {module.__name__ for module in STORIES}
+    """Each module of stories adds to the registry, and each states what it promises."""
+    defined_by = {one.story.__module__ for one in SCENARIOS.values()}
+    assert defined_by == {module.__name__ for module in STORIES}
     assert all(one.promise.endswith(".") and one.bound_ms > 0 for one in SCENARIOS.values())
 
 
@@ -60,7 +60,7 @@ def test_the_table_is_written_between_its_marks(tmp_path: Path) -> None:
 def test_a_fault_without_its_part_is_skipped_on_a_laptop_and_fails_in_ci(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It says what to install; the others run."""
+    """The refusal names the package; the others run."""
     one = SCENARIOS["gateway_killed"]._replace(needs=Part("a part", "/nowhere/part"))
     monkeypatch.delenv("CI", raising=False)
     outcome = uvloop.run(run(one))

@@ -90,7 +90,7 @@ def test_frames_lost_at_the_very_end() -> None:
 
 
 def test_frames_lost_at_the_very_start() -> None:
-    """The greeting says where the viewer began."""
+    """The greeting has the viewer's start position."""
     frames = stream(10)
     assert counts(judge(frames, frames[2:])) == {"lost": 2, "holes": 1}
 

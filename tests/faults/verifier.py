@@ -31,7 +31,7 @@ class Sighting(NamedTuple):
     digest: bytes
     """Of the whole frame, header included."""
     event: dict[str, Any] | None = None
-    """What it says, when it is an event."""
+    """Its decoded payload, when it is an event."""
     turn: int = 0
 
 

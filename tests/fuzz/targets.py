@@ -52,7 +52,7 @@ def _text(decode: Callable[[str], object]) -> Callable[[bytes], object]:
 
 
 def _fields(decode: Callable[[dict[bytes, bytes]], object]) -> Callable[[bytes], object]:
-    """Names and values in turn, with bytes between them that hardly stand in either."""
+    """Alternating names and values, with separators that neither contains."""
 
     def split(data: bytes) -> object:
         parts = data.split(b"\xff\xfe")

@@ -32,7 +32,7 @@ class Jaeger:
         return spans_of(answer)
 
     async def whole_trace(self, trace_id: str, count: int) -> list[Span]:
-        """The spans of a trace, as soon as there are so many."""
+        """The spans of a trace, as soon as there is this number."""
         found: list[Span] = await eventually(
             lambda: self.trace(trace_id), _WITHIN_S, until=lambda spans: len(spans) >= count, what=trace_id
         )

@@ -21,7 +21,7 @@ def headers(sample_rate: int, pre_skip: int = PRE_SKIP) -> bytes:
 
 
 def stream(duration_ms: int, sample_rate: int, *, frame_ms: int = 20, pre_skip: int = PRE_SKIP) -> bytes:
-    """A whole stream that sounds so long: a page per packet, the last one trimmed, as the SDK encodes."""
+    """A whole stream of this duration: a page per packet, the last one trimmed, as the SDK encodes."""
     pages, whole = [], duration_ms * TICKS_PER_MS + pre_skip
     for number, end in enumerate(range(0, whole, frame_ms * TICKS_PER_MS)):
         granule = min(end + frame_ms * TICKS_PER_MS, whole)

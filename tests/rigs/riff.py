@@ -10,7 +10,7 @@ def riff(
     align: int | None = None, data_size: int | None = None, riff_size: int | None = None,
     before: bytes = b"", behind: bytes = b"", more: bytes = b"", kind: bytes = b"RIFF",
 ) -> bytes:  # fmt: skip
-    """A file as somebody wrote it."""
+    """A file, with each field as given."""
     align = channels * ((bits + 7) // 8) if align is None else align
     fmt = struct.pack("<HHIIHH", tag, channels, rate, rate * align, align, bits) + more
     body = b"WAVEfmt " + struct.pack("<I", len(fmt)) + fmt + before + b"data"

@@ -26,7 +26,7 @@ class Frames:
         return self._add(at_s, Kind.EVENT, 40, event=event, turn=0 if outside else self._turn)
 
     def audio(self, at_s: float, seconds: float, *, end: bool = False, traceparent: str = "") -> "Frames":
-        """Audio that plays so long."""
+        """Audio of this duration."""
         return self._add(at_s, Kind.AUDIO, int(seconds * BYTES_PER_S), end=end, traceparent=traceparent)
 
     def motion(self, at_s: float, size_bytes: int, *, end: bool = False) -> "Frames":

@@ -68,7 +68,7 @@ async def test_talking_over_an_open_turn_cuts_it(open_store) -> None:
 
 
 async def test_an_agent_that_missed_an_interrupt_opens_nothing(open_store) -> None:
-    """However the two race, nothing is spoken into the silence somebody asked for."""
+    """In every order of the two, nothing is spoken after the interrupt."""
     async with open_store() as store:
         up = Uplink(store.client)
         keys = await store.create(agent="echo")

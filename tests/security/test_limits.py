@@ -49,7 +49,7 @@ async def refusal(rig: GatewayRig, **headers: str) -> tuple[int, str, str]:
 
 
 async def test_a_gateway_is_full(open_rig, eventually) -> None:
-    """503 until somebody leaves."""
+    """503 until another leaves."""
     async with open_rig(max_viewers=2) as rig, harmless(rig, "gateway"):
         socket = await rig.connect()
         assert await refusal(rig) == (503, "gateway-full", "5")
@@ -171,7 +171,7 @@ async def test_viewers_come_back_after_a_refusal(open_rig) -> None:
 
 @pytest.mark.parametrize("sent", [b"", b"GET /v1/conversations/x/stream HTTP/1.1\r\nHost: x\r\n"])
 async def test_a_request_that_never_ends(open_rig, sent: bytes) -> None:
-    """Silence, or a header that trickles in byte by byte, holds a connection for so long and no longer."""
+    """Silence, or a header that trickles in byte by byte, holds a connection up to a limit."""
     async with open_rig(port={"header_s": 0.3}) as rig, harmless(rig, "requests", 0), asyncio.timeout(10):
         unfinished = metric(UNFINISHED)
         reader, writer = await asyncio.open_connection("127.0.0.1", int(rig.url.rpartition(":")[2]))

@@ -66,7 +66,7 @@ async def test_the_loop_turns_and_the_process_ends(full_pipe) -> None:
 
 
 async def test_lines_wait_for_their_reader(full_pipe) -> None:
-    """When somebody reads again, the first lines come first, and whole."""
+    """When it is read again, the first lines come first, and whole."""
     reading, writing = full_pipe
     async with gateway(writing):
         text = b""

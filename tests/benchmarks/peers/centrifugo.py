@@ -31,7 +31,7 @@ _SETTINGS = {
     "LOG_LEVEL": "error",
     "USAGE_STATS_DISABLE": "true",
 }
-"""Nobody proves who they are here, which favours it; all else is its default."""
+"""Clients do not authenticate here, which favours it; all else is its default."""
 
 
 class Centrifugo(Target):

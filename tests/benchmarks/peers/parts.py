@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Missing(Exception):
-    """Raised when a part of a peer is not installed; the text says what to install."""
+    """Raised when a part of a peer is not installed; the text names the package."""
 
 
 def home_of(peer: str, sources: Iterable[Path] = ()) -> Path:

@@ -1,4 +1,4 @@
-"""Idle: viewers that are connected while nobody speaks."""
+"""Idle: viewers that are connected while no avatar speaks."""
 
 import asyncio
 import time

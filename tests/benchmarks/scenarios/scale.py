@@ -17,7 +17,7 @@ SHAPES = ((1, 1), (2, 1), (1, 2), (2, 2))
 
 @scenario("scale", "1 and 2 gateways, 1 and 2 Redis nodes, as much work for each gateway", peers=False)
 async def scale(options: Options) -> Report:
-    """Each shape in turn, and again in the other direction, so that slow drift cancels out."""
+    """Each shape once, and again in the other direction, so that slow drift cancels out."""
     seconds = options.seconds or (2.5 if options.quick else 8.0)
     conversations, size_bytes = options.conversations or CONVERSATIONS, options.frame_bytes or 2048
     rate = options.rate or RATE

@@ -16,9 +16,9 @@ from relay_wire import problems
 EXAMPLES = 60
 """For each operation."""
 LEFT_OUT = {
-    "positive_data_acceptance",  # valid requests are refused, too: for ids that nobody has
+    "positive_data_acceptance",  # valid requests are refused, too: for ids that do not exist
     "missing_required_header",
-    "negative_data_rejection",  # fields that nobody knows are skipped where the audio's bytes are the body
+    "negative_data_rejection",  # unknown fields are skipped where the audio's bytes are the body
     "unsupported_method",  # CORS preflight, asked without an origin
 }
 

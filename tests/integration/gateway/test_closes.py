@@ -47,7 +47,7 @@ async def test_who_closes_and_does_not_wait_is_tidy(open_rig, eventually, code: 
         assert metric(CLOSES, code="abnormal") == abnormal
 
 
-async def test_what_was_said_before_a_close_is_heard(open_rig, eventually) -> None:
+async def test_messages_before_a_close_are_processed(open_rig, eventually) -> None:
     """It goes up although the viewer is gone by then."""
     async with open_rig() as rig:
         async with browser(rig) as viewer:

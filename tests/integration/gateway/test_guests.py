@@ -86,7 +86,7 @@ async def test_tokens_still_count(open_rig, path: str) -> None:
 
 
 async def test_the_store_is_away_at_the_end(proxied, eventually) -> None:
-    """Counted: somebody else has to end that conversation."""
+    """It is counted: the conversation must be ended by another process."""
     left_open = metric(LEFT_OPEN)
     async with proxied(**OPTIONS) as (rig, proxy):
         async with rig.http.ws_connect(f"{rig.url}/ws/agent") as socket:

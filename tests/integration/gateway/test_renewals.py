@@ -125,7 +125,7 @@ async def test_the_vendors_clients_are_told_nothing(open_rig, eventually) -> Non
             assert "pong" in await socket.receive_str()
 
 
-async def test_viewers_that_leave_are_forgotten(open_rig, eventually) -> None:
+async def test_viewers_that_leave_are_removed(open_rig, eventually) -> None:
     """No timer is left for them."""
     async with open_rig() as rig:
         for _ in range(10):

@@ -23,7 +23,7 @@ async def test_a_cut_viewer_misses_nothing(open_rig) -> None:
         assert_whole(viewer)
 
 
-async def test_too_late_is_told(open_rig) -> None:
+async def test_a_late_viewer_receives_a_gap(open_rig) -> None:
     """A viewer whose frames are gone receives a gap, and the current turn from its start."""
     async with open_rig() as rig:
         for turn in (1, 2, 3, 4):
@@ -48,7 +48,7 @@ async def test_the_previous_turn_is_still_there(open_rig) -> None:
 
 
 @pytest.mark.parametrize("start", ["last", "{g}-0", "{g}-1", "{g}-3", "0-0"])
-async def test_a_turn_cut_by_the_byte_cap_is_told(open_rig, start: str) -> None:
+async def test_a_turn_cut_by_the_byte_cap_is_a_gap(open_rig, start: str) -> None:
     """When even the current turn's start is gone, what is left follows the gap, also at the first connect."""
     async with open_rig(retention_bytes=5000) as rig:
         await rig.turn(1, frames=20, size=1000)
@@ -124,7 +124,7 @@ async def test_frames_that_were_lost_with_their_owner(open_rig) -> None:
         assert seqs(back) == list(range(2, 9))
 
 
-async def test_a_hole_in_the_stream_is_told(open_rig) -> None:
+async def test_a_hole_in_the_stream_is_a_gap(open_rig) -> None:
     """Even live viewers learn that frames are missing."""
     async with open_rig() as rig, rig.viewer("live") as viewer:
         await rig.turn(1)
@@ -140,7 +140,7 @@ async def test_a_hole_in_the_stream_is_told(open_rig) -> None:
 
 @pytest.mark.parametrize("content", ["", "junk", "\x01" * 500])
 async def test_what_is_no_frame_is_passed_over(open_rig, content: str) -> None:
-    """An entry that somebody else wrote costs its place, and no viewer, there or to come."""
+    """An entry of another writer costs its position, and closes no viewer, present or later."""
     async with open_rig() as rig:
         await rig.turn(1)
         async with rig.viewer() as viewer:

@@ -1,4 +1,4 @@
-"""Slow viewers: they delay nobody, cost a bounded buffer, and never get a silent hole."""
+"""Slow viewers: they delay no other, use a bounded buffer, and never have an unreported gap."""
 
 import asyncio
 import fcntl
@@ -87,7 +87,7 @@ def kept_by_kernel(descriptor: int) -> int:
     return int(struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)))[0])
 
 
-async def test_a_crawling_viewer_delays_nobody(open_rig, eventually) -> None:
+async def test_a_slow_viewer_delays_no_other(open_rig, eventually) -> None:
     """1 KB/s: the others get everything, memory is bounded, it is closed as slow, and can resume."""
     closed = metric(CLOSES, code="slow_consumer")
     async with (
@@ -133,7 +133,7 @@ async def test_a_viewer_that_fell_behind_catches_up(open_rig) -> None:
         assert metric(CATCHING_UP) == 0
 
 
-async def test_a_viewer_that_stays_behind_is_told(open_rig, eventually) -> None:
+async def test_a_viewer_that_stays_behind_receives_a_gap(open_rig, eventually) -> None:
     """It reads just fast enough not to be closed, and frames go before it gets to them: always with a gap."""
     before = metric(GAPS)
     async with (

@@ -105,7 +105,7 @@ async def test_advice_is_taken_by_the_viewer_itself() -> None:
 
 
 async def test_an_advised_viewer_keeps_the_old_until_it_has_the_new(open_rig) -> None:
-    """With nowhere to go it stays: a gateway that leaves too early has lost nobody."""
+    """Without another gateway it stays: an early drain loses no viewer."""
     async with open_rig(gateways=2) as rig, rig.viewer() as viewer:
         watching = asyncio.create_task(collect(viewer, 15))
         await rig.turn(1)

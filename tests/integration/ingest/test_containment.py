@@ -30,8 +30,8 @@ DAMAGE = {
     "half an up cursor": {"up": "17"},
     "a tail that is no position": {"tail": "junk"},
     "a position out of range": {"turn_first": "1-99999999999"},
-    "a value of talk_over nobody knows": {"talk_over": "sometimes"},
-    "a codec nobody knows": {"codec": 9},
+    "an unknown value of talk_over": {"talk_over": "sometimes"},
+    "an unknown codec": {"codec": 9},
     "a generation that is no number": {"generation": "x"},
     "a turn below zero": {"turn": -1},
     "a checkpoint that is no JSON": {"checkpoint": "{"},
@@ -39,8 +39,8 @@ DAMAGE = {
     "a checkpoint too deep to read": {"checkpoint": '{"x":' + "[" * 100_000},
     "a sample rate of 0": {"sample_rate": 0},
     "an avatar that is no text": {"avatar": b"\xff"},
-    "a state nobody knows": {"state": "paused"},
-    "an input nobody knows": {"in_state": "what", "in_offset": "1e9"},
+    "an unknown state": {"state": "paused"},
+    "an unknown input": {"in_state": "what", "in_offset": "1e9"},
     "a format that is no number": {"format": "two"},
 }
 
@@ -88,7 +88,7 @@ async def test_a_damaged_record_ends_its_conversation_only(open_rig, fields) -> 
         await damage(rig.store, damaged, **fields)
         before = ENDED.labels("unreadable_record")._value.get()
         async with rig.worker():
-            if "generation" in fields:  # the claim mends it
+            if "generation" in fields:  # the claim repairs it
                 await speaks(rig, damaged)
             else:
                 await until_ended(rig, damaged, "unreadable_record")
@@ -221,7 +221,7 @@ async def test_what_is_no_offer_stops_no_queue(open_rig) -> None:
 
 
 async def test_a_lease_that_never_expires_is_none(open_rig) -> None:
-    """Nobody renews it."""
+    """No worker renews it."""
     async with open_rig() as rig:
         keys = await rig.store.create()
         await rig.store.client.execute("SET", keys.lease, "nobody 1")
@@ -283,7 +283,7 @@ def test_every_field_has_its_bounds() -> None:
                 Conversation.from_fields("c", {**whole, name: junk})
 
 
-async def test_viewers_do_not_see_what_the_vendor_says(open_rig, caplog) -> None:
+async def test_viewers_receive_no_text_of_the_vendor(open_rig, caplog) -> None:
     """A server that repeats the key it was sent: viewers get the code and a sentence of ours."""
 
     async def repeat(request: web.Request) -> web.Response:

@@ -115,7 +115,7 @@ async def test_an_unknown_avatar(eventually) -> None:
         )
 
 
-async def test_a_rate_the_vendor_does_not_take(eventually) -> None:
+async def test_a_rate_the_vendor_does_not_support(eventually) -> None:
     """Refused at the handshake."""
     async with open_motion(sample_rate=11025) as rig:
         rig.motion.send_audio(1, SECOND, end=False)

@@ -184,7 +184,7 @@ async def test_further_speech_of_another_request(bench) -> None:
 
 
 async def test_a_turn_that_changes_its_owner(bench) -> None:
-    """The next owner's span is in the same trace, below the same parent, and says whose it is."""
+    """The next owner's span is in the same trace, below the same parent, and names its worker."""
     async with bench() as b, otlp.collector() as receiver:
         keys = await b.store.create()
         async with exporting(receiver):

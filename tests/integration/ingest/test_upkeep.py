@@ -43,7 +43,7 @@ async def test_a_conversation_that_no_index_knows_is_owned_again(open_rig, lost:
 
 
 async def test_what_is_indexed_is_left_alone(open_rig) -> None:
-    """Nothing is put up twice: neither what waits, nor what is owned, nor what has ended."""
+    """No conversation is queued twice: neither what waits, nor what is owned, nor what has ended."""
     async with open_rig() as rig:
         owned, waiting, ended = [await rig.store.create() for _ in range(3)]
         registry = rig.store.registry("mender", lease_ms=60_000)

@@ -227,7 +227,7 @@ async def test_a_server_that_is_no_cluster(open_store) -> None:
 
 
 async def test_a_connection_that_breaks_again_and_again_is_one_line(open_store, eventually, capsys) -> None:
-    """The lines that follow closely are held back; the counter has them all."""
+    """The lines that follow closely are suppressed; the counter has them all."""
     async with open_store() as store:
         port = int(store.url.split(":")[2].split("/")[0])
         async with (

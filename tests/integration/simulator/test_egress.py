@@ -180,7 +180,7 @@ async def test_an_interrupt_drops_what_waits(eventually) -> None:
 
 
 async def test_an_interrupt_of_what_is_over() -> None:
-    """It says nothing, and the next request plays whole."""
+    """It sends nothing, and the next request plays whole."""
     async with simulated() as s, s.client(agora_egress=agora()) as client:
         await client.session.send_audio(bytes(32_000), end=True)
         await client.until_end()
@@ -202,7 +202,7 @@ async def test_requests_of_nothing() -> None:
 
 
 async def test_an_interrupt_without_a_room() -> None:
-    """Its effect is not published: the stand-in goes on as if there were none."""
+    """Its effect is not published: the stand-in continues as if there were none."""
     async with simulated() as s, s.client() as client:
         await client.session.send_audio(bytes(5 * 32_000), end=True)
         await client.session.interrupt()

@@ -152,7 +152,7 @@ async def test_a_lost_notification_costs_only_time(open_store, eventually) -> No
 
 
 async def test_a_paused_reader_gets_nothing(open_store, eventually) -> None:
-    """Until it resumes, from where it was; the others go on."""
+    """Until it resumes, from its cursor; the others continue."""
     async with open_store() as store, StreamConsumer(store.url, name="test", sweep_s=0.05) as consumer:
         slow, other = Reader(), Reader()
         first, second = streams(2)

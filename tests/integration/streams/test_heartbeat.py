@@ -240,7 +240,7 @@ async def test_every_connection_leaves_a_demoted_server(two, eventually, writabl
 
 
 async def test_no_connection_stays_while_the_name_is_old(two, eventually) -> None:
-    """As long as the name leads to the demoted server the process is not ready, and says why."""
+    """As long as the name leads to the demoted server the process is not ready, and logs the reason."""
     old, new = two
     async with Resp(old.url) as name, part(name.url) as p:
         await eventually(lambda: p.heartbeat.readiness() == "")

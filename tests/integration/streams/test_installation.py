@@ -51,18 +51,18 @@ async def test_of_two_that_start_at_once_one_gives_way(open_store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"somebody's", "RELAY_KEY_PREFIX"),
         (b'{"partitions":"many"}', "RELAY_KEY_PREFIX"),
         (b'{"partitions":16,"schema":2}', "version 2"),
     ],
 )
-async def test_a_key_of_somebody_else(open_store, content: bytes, says: str) -> None:
+async def test_a_key_of_somebody_else(open_store, content: bytes, message: str) -> None:
     """Another program's key, or another version's, is not overwritten."""
     async with open_store() as store:
         await store.client.execute("SET", "relay:installation", content)
-        with pytest.raises(Disagreement, match=says):
+        with pytest.raises(Disagreement, match=message):
             await Installation(store.client, KeySpace(16)).compare()
 
         assert await store.client.execute("GET", "relay:installation") == content
@@ -114,7 +114,7 @@ async def _content(client: RedisClient) -> bytes | None:
 
 
 async def test_a_later_disagreement_ends_nothing(open_store, eventually) -> None:
-    """Viewers that are served stay; the process says that it is not ready, and why."""
+    """Viewers that are served stay; the process answers that it is not ready, with the reason."""
     async with open_store() as store:
         settings = GatewaySettings.load(RELAY_TOKEN_SECRET="k" * 40, redis_url=store.url)
         async with gateway(settings) as service:

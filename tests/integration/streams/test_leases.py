@@ -103,7 +103,7 @@ async def test_renewal_keeps_it(open_store) -> None:
 
 
 async def test_a_lease_that_ran_out_unnoticed_is_taken_up_again(open_store) -> None:
-    """A store that stood still expires everybody's lease: nobody has to lose a conversation for that."""
+    """A store that stood still expires every lease: no owner loses its conversation for that."""
     async with open_store() as store:
         keys = await store.create()
         lease = await store.claim(keys, lease_ms=20)
@@ -126,7 +126,7 @@ async def test_releasing_offers_it_at_once(open_store) -> None:
 
 
 async def test_an_offer_not_settled_comes_back(open_store) -> None:
-    """A worker that dies between taking and claiming holds nobody up."""
+    """A worker that dies between dequeuing and claiming delays no conversation."""
     async with open_store() as store:
         keys = await store.create()
         assert await offers_of(store, keys, "dead") == [keys.id]
@@ -194,7 +194,7 @@ async def test_generations_within_one_millisecond_differ(open_store) -> None:
 
 
 async def test_ending(open_store) -> None:
-    """The lease goes, the record stays and says so, the frames go after a while."""
+    """The lease is removed, the record stays as closed, the frames expire."""
     async with open_store() as store:
         keys = await store.create()
         lease = await store.claim(keys)

@@ -33,7 +33,7 @@ def motion(turn: int, size: int = 20) -> Publish:
 
 
 async def test_frames_appear_as_appended(open_store) -> None:
-    """Ids are positions, headers are right, a field says which trace they are of."""
+    """Ids are positions, headers are right, a field has their trace."""
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create())
         writer = store.writer(publisher, lease)
@@ -204,7 +204,7 @@ async def test_broken_connections_lose_and_repeat_nothing(open_store) -> None:
 
 
 async def test_a_full_store_is_waited_for(open_store, eventually) -> None:
-    """OOM: nothing is lost and there is no hole; it goes on when there is room."""
+    """OOM: nothing is lost and there is no hole; it continues when there is memory."""
     async with open_store() as store, Publisher(store.url) as publisher:
         lease = await store.claim(await store.create())
         writer = store.writer(publisher, lease)

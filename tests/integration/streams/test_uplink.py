@@ -89,7 +89,7 @@ async def test_a_turn_input_stores_its_trace_where_it_begins(open_store) -> None
 
 
 async def test_a_repeated_chunk_is_in_once(open_store) -> None:
-    """Whoever does not know whether it arrived says it again."""
+    """A speaker that does not know whether it arrived repeats it."""
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client)
@@ -101,7 +101,7 @@ async def test_a_repeated_chunk_is_in_once(open_store) -> None:
         assert len(await store.uplink(keys)) == 2
 
 
-async def test_a_missing_chunk_is_told(open_store) -> None:
+async def test_a_missing_chunk_is_an_error(open_store) -> None:
     """Speech never has a hole."""
     async with open_store() as store:
         keys = await store.create()
@@ -130,7 +130,7 @@ async def test_turns_do_not_interleave(open_store) -> None:
 
 
 async def test_barging_in_closes_the_open_turn(open_store) -> None:
-    """Its input ends whole; the new turn says that it barges in."""
+    """Its input ends whole; the new turn is marked as a barge-in."""
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client)

@@ -156,7 +156,7 @@ async def test_a_sampler_of_opentelemetry_counts_where_there_is_no_ratio(monkeyp
         assert not traces.child(UNSAMPLED).sampled
 
 
-async def test_without_a_collector_the_context_of_a_caller_goes_on() -> None:
+async def test_without_a_collector_the_context_of_a_caller_is_passed_on() -> None:
     assert not traces.enabled()
     for parent in (SAMPLED, UNSAMPLED):
         assert traces.new_context(parent) == traces.child(parent) == record(parent) == parent
@@ -164,7 +164,7 @@ async def test_without_a_collector_the_context_of_a_caller_goes_on() -> None:
         assert traces.new_context(parent) == traces.child(parent) == record(parent) == NONE
 
 
-async def test_a_collector_that_hangs_blocks_nobody(monkeypatch) -> None:
+async def test_a_collector_that_hangs_blocks_no_task(monkeypatch) -> None:
     """What finds no room is dropped and counted, and the end waits within its bound alone."""
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "8")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4")

@@ -145,7 +145,9 @@ async def test_a_folder_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("no_wait")
-async def test_strays_are_told_once(tmp_path: Path, as_a_service, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_other_files_are_reported_once(
+    tmp_path: Path, as_a_service, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A note among the keys is no reason to refuse them."""
     as_a_service("json")
     (tmp_path / "1.hs256").write_bytes(KEY)

@@ -88,7 +88,7 @@ def test_viewers_cost_gateways_only() -> None:
 
 
 def test_silence_costs_viewers_and_memory() -> None:
-    """Pings go on, and frames stay for who comes back."""
+    """Pings continue, and frames stay for viewers that reconnect."""
     loud, quiet = (plan(Demand(90_000, speaking=share), COSTS) for share in (1.0, 1e-9))
 
     assert quiet.retained_bytes == loud.retained_bytes

@@ -1,4 +1,4 @@
-"""The speech stream and the viewer while they are not open: every call says so, and none hangs."""
+"""The speech stream and the viewer while they are not open: every call raises that, and none hangs."""
 
 import pytest
 

@@ -181,7 +181,7 @@ class TestTheSameKeyAgain:
             turn.end()
 
     @pytest.mark.parametrize("answer", [Ended(1, 4), Ack(1, 4)])
-    def test_shorter_as_the_answer_tells(self, answer: Ack | Ended) -> None:
+    def test_shorter_by_the_answers_offset(self, answer: Ack | Ended) -> None:
         turn = OutgoingTurn("k")
         turn.append(b"ab")
         turn.end()
@@ -228,7 +228,7 @@ def test_interrupted_by_somebody_else() -> None:
         ("not-known-yet", ReconnectAdvice.BACK_OFF),
     ],
 )
-def test_errors_that_another_socket_mends(code: str, advice: ReconnectAdvice) -> None:
+def test_errors_that_another_socket_recovers(code: str, advice: ReconnectAdvice) -> None:
     assert opened(OutgoingTurn("k")).receive(Error(code, "", retryable=True)) is advice
 
 

@@ -47,7 +47,7 @@ def test_any_exception_has_a_known_code_and_phase(error: Exception) -> None:
     ],
 )  # fmt: skip
 def test_what_looks_like_a_secret_is_masked(text: str) -> None:
-    """Also where nobody knows it."""
+    """An unknown one, too."""
     assert "SECRET" not in loggable(f"before {text} behind")
     assert loggable("eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2ln") == " ***".strip()
 

@@ -27,7 +27,7 @@ def rows(page: str) -> dict[str, list[str]]:
     return found
 
 
-def test_the_page_of_settings_is_what_the_code_says() -> None:
+def test_the_page_of_settings_matches_the_code() -> None:
     assert not pages.outdated(pages.FOLDER, {"configuration.md": configuration.page()}), "run make reference"
 
 
@@ -66,8 +66,8 @@ def test_every_secret_is_marked() -> None:
             assert "secret" in found[variable][0].split("|")[2], variable
 
 
-def test_every_metric_has_the_row_that_the_code_says() -> None:
-    """Also those of modules that a service loads late. Which services have it, a test with processes says."""
+def test_every_metric_has_the_row_of_the_code() -> None:
+    """Also those of modules that a service loads late. A test with processes checks the services."""
     for package in PACKAGES:
         labelled_counters(package)
     found = rows("metrics.md")

@@ -182,7 +182,7 @@ def test_a_port_that_is_no_link_is_still_refused(monkeypatch: pytest.MonkeyPatch
     ],
 )
 @pytest.mark.parametrize("place", ["variable", "file"])
-def test_misspelt_names_are_told(
+def test_misspelt_names_are_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, near: str, place: str
 ) -> None:
     """One sentence each, with the name that was meant; nothing is refused."""
@@ -197,7 +197,7 @@ def test_misspelt_names_are_told(
     assert sentence == f"{name.upper()} is not a setting" + (f": did you mean {near}?" if near else "")
 
 
-def test_settings_of_other_services_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_of_other_services_are_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """One environment for all processes is usual."""
     for kind in SERVICES.values():
         for name in kind.model_fields:
@@ -208,7 +208,7 @@ def test_settings_of_other_services_are_not_told(monkeypatch: pytest.MonkeyPatch
         assert unused(kind) == []
 
 
-def test_a_secrets_dir_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_secrets_dir_that_is_none_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whether it is missing or is a file."""
     (tmp_path / "file").touch()
     for path in (tmp_path / "missing", tmp_path / "file"):

@@ -11,7 +11,7 @@ from relay_simulator.motion import MOTION_BYTES_PER_MS, Request
 
 @pytest.mark.parametrize("rate", RATES[AudioFormat.OGG_OPUS])
 @pytest.mark.parametrize("duration_ms", [20, 499, 500, 3000, 20_300])
-def test_opus_sounds_as_long_as_its_granule_positions_say(rate: int, duration_ms: int) -> None:
+def test_opus_has_the_duration_of_its_granule_positions(rate: int, duration_ms: int) -> None:
     """48 kHz ticks minus pre-skip, at every rate of the encoder; motion is as long as for PCM."""
     request = Request(1, "r", audio(AudioFormat.OGG_OPUS, rate))
 

@@ -32,7 +32,7 @@ def test_each_reason_of_the_uplink_has_its_code() -> None:
     assert sorted(leaf.code for leaf in leaves) == ["busy", "closed", "full", "gap", "lost", "mismatch"]
 
 
-def test_what_a_rejection_says() -> None:
+def test_the_text_of_a_rejection() -> None:
     """The turn it concerns, and how much of it is appended."""
     gap, lost = errors.OffsetGap(3, 640), errors.AudioLost(3, 64)
 

@@ -42,7 +42,7 @@ def test_entries_that_follow_another(cursor: bytes) -> None:
 
 
 def test_a_notification_without_entries() -> None:
-    """It says only that the stream has moved."""
+    """It states only that the stream has new entries."""
     assert not inline_entries(b"", b"7-1")
 
 

@@ -42,6 +42,6 @@ def test_an_open_label_has_series_as_soon_as_a_value_is_expected(made) -> None:
 
     expect(events, client="gateway")
     events.labels("gateway", "ask").inc()
-    expect(events, client="gateway")  # another link of this name changes nothing
+    expect(events, client="gateway")  # another client of this name changes nothing
 
     assert _series(events) == {("gateway", "moved"): 0, ("gateway", "ask"): 1}

@@ -125,7 +125,7 @@ def test_a_second_later_the_same_event_is_logged_again() -> None:
     assert [repeats.allow(event, 8.0) for _ in range(3)] == [True, True, False]
 
 
-def test_a_log_that_fails_harms_nobody() -> None:
+def test_a_log_that_fails_raises_nothing() -> None:
     """Its reader is gone or its disk is full: counted, and the next line is tried again."""
     written = []
 

@@ -22,7 +22,7 @@ READERS: list[tuple[Callable[[str], Any], type[Exception], str]] = [
 @pytest.mark.parametrize("opening", ["[", '{"x":', '[{"x":'])
 @pytest.mark.parametrize(("read", "error", "kind"), READERS)
 def test_nesting_is_a_bad_message(read, error: type[Exception], kind: str, opening: str) -> None:
-    """However deep, in a field that nobody knows or as the message itself."""
+    """At any depth, in an unknown field or as the message itself."""
     deep = opening * 60_000
     for text in (deep, f'{{"type":"{kind}","action":"{kind}","x":{deep}'):
         with pytest.raises(error):

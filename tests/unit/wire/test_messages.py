@@ -46,7 +46,7 @@ def test_viewers_messages(text: str, message: messages.JsonMessage) -> None:
     ],
 )
 def test_numbers_as_other_languages_write_them(fields: str, turn: int, position_ms: int) -> None:
-    """Whole floats are integers, positions are rounded, and nothing endless goes on to the store."""
+    """Whole floats are integers, positions are rounded, and nothing infinite reaches the store."""
     report = messages.decode(f'{{"type":"playback","state":"started",{fields}}}')
 
     assert report == uplink.Playback(turn, "started", position_ms)

@@ -103,7 +103,7 @@ REFUSED = {
     "24 bits": (riff(bits=24), "unsupported-audio", "24-bit"),
     "12 bits packed": (riff(bits=12, align=1), "unsupported-audio", "12-bit samples in 1 bytes"),
     "12 bits in 32": (riff(bits=12, align=4), "unsupported-audio", "12-bit samples in 4 bytes"),
-    "a rate nobody has": (riff(rate=12345), "unsupported-audio", "12345 Hz"),
+    "an unsupported rate": (riff(rate=12345), "unsupported-audio", "12345 Hz"),
     "another rate": (riff(rate=24000), "unsupported-audio", "nothing resamples"),
     "MP3": (b"ID3\x04\0\0\0\0\0\0" + PCM, "unsupported-audio", "this is MP3"),
 }  # fmt: skip
@@ -112,13 +112,13 @@ REFUSED = {
 @pytest.mark.parametrize(("body", "pcm"), SPOKEN.values(), ids=SPOKEN)
 @pytest.mark.parametrize("content_type", ["audio/wav", "audio/pcm", "application/octet-stream", ""])
 def test_what_is_spoken(body: bytes, pcm: bytes, content_type: str) -> None:
-    """Whole, and the same under every media type: a RIFF header says more than the type does."""
+    """Whole, and the same under every media type: a RIFF header overrides the type."""
     assert samples_of(body, content_type, 16000) == pcm
 
 
 @pytest.mark.parametrize(("body", "pcm"), SPOKEN.values(), ids=SPOKEN)
 def test_pieces_do_not_matter(body: bytes, pcm: bytes) -> None:
-    """Cut anywhere, byte by byte too, the samples are the same and nothing is held back for long."""
+    """Cut anywhere, byte by byte too, the samples are the same and no sample is kept for long."""
     for size in (1, 3, 20, 997):
         reader = SampleReader(16000)
         got = b"".join(reader.feed(piece) for piece in chunks(body, size))
@@ -248,7 +248,7 @@ def test_pcm_by_chance() -> None:
 
 
 def test_a_wave_is_pcm_at_once() -> None:
-    """What cannot be another format is not held back."""
+    """Samples that cannot be another format are passed on at once."""
     tone = b"".join(struct.pack("<h", int(9000 * math.sin(n / 9))) for n in range(50))
     assert SampleReader(16000).feed(tone[:2]) == tone[:2]
 

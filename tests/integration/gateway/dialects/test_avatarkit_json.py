@@ -139,7 +139,7 @@ async def test_messages_reach_the_owner(open_rig, message: dict[str, str], expec
 
 
 async def test_answers(open_rig) -> None:
-    """What needs no owner is answered here; what nobody knows does no harm, and is counted."""
+    """What needs no owner is answered here; unknown messages are ignored and counted."""
     async with open_rig(**OPTIONS) as rig, agent(rig) as socket:
         unknown = metric(UNKNOWN)
         for message in (
@@ -209,7 +209,7 @@ async def test_who_comes_back_gets_the_running_turn_from_its_start(open_rig) -> 
 
 
 async def test_a_turn_that_has_played_is_not_told_again(open_rig) -> None:
-    """The record still says that it plays; the clock says when it ended."""
+    """It still plays by the record; it has ended by the clock."""
     async with open_rig(**OPTIONS) as rig:
         driver = Speaker(rig)
         await driver.publish(1, pcm=b"\1\2")  # no whole millisecond

@@ -55,7 +55,7 @@ async def test_the_example_answers(open_rig, examples) -> None:
         assert motion[-1].is_end
 
 
-async def test_echo_repeats_what_it_heard(open_rig) -> None:
+async def test_echo_repeats_its_input(open_rig) -> None:
     """Nothing before the end of it; then all of it, with motion; and again in the next turn."""
     async with open_rig() as rig, rig.worker():
         keys = await rig.converse("echo", talk_over="always")

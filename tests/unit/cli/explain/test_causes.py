@@ -19,7 +19,7 @@ TURN = STREAM.turn()
 
 
 def test_audio() -> None:
-    """While there was no owner nobody knows what the speaker sent."""
+    """Without an owner the speaker's audio is unknown."""
     assert parts(of_audio(TURN, Stall(START_S + 2.5, 1.5, 2.0))) == [1.0, 0.5, 0.0]
     assert parts(of_audio(TURN, Stall(START_S + 9.0, 1.0, 2.0))) == [0.0, 1.0, 0.0]
 

@@ -30,7 +30,7 @@ def test_a_target_that_was_away_begins_again() -> None:
     assert back.interval.before is None
 
 
-def test_a_target_that_is_not_named_any_more_is_forgotten() -> None:
+def test_a_target_that_is_no_longer_named_is_removed() -> None:
     """Addresses of a DNS name come and go."""
     history = History(10.0)
     history.add(0.0, {"a": answer(1), "b": answer(1)})
