@@ -118,7 +118,8 @@ class TurnMachine:
             end: The turn's input is complete.
             barge_in: The turn interrupts those before it; else it waits until they have finished playing.
             may_begin: Whether a turn may begin now.
-            received_at_ms: The wall time at which the audio was stored; 0: unknown.
+            received_at_ms: The wall time at which the audio was stored and the turn before was over; 0:
+                unknown.
 
         Returns:
             The effects; or ``Deferred``, which has changed nothing, when the turn may not begin yet.

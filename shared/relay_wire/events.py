@@ -33,7 +33,7 @@ class TurnStarted(_Event, frozen=True, omit_defaults=True):
     """The first frame of every turn."""
 
     received_at_ms: int = 0
-    """The wall time at which the turn's first speech was stored; omitted when it is unknown."""
+    """The wall time at which the turn's first speech was stored and the turn before was over."""
 
 
 class TurnEnded(_Event, frozen=True):

@@ -131,6 +131,9 @@ class Owner:
         self._active_at = self._loop.time() - (0.0 if is_new else settings.conversation_active_s)
         self._retiring = False
         self._between_turns = asyncio.Event()
+        self._phase = self._machine.phase
+        self._idle_at_ms = 0
+        """The wall time at which the previous turn was over, before which no other begins. 0: unknown."""
         self._timer: asyncio.TimerHandle | None = None
         self._trace = TurnTrace(
             record.id,
@@ -265,6 +268,7 @@ class Owner:
     def offer(self, speech: uplink.SpeechChunk, stored_ms: int) -> Accepted | Deferred:
         """Part of ``UplinkHandler``."""
         now, before = self._loop.time(), self._machine.turn
+        ready_ms = max(stored_ms, self._idle_at_ms)
         effects = self._machine.audio(
             now,
             speech.turn,
@@ -273,7 +277,7 @@ class Owner:
             end=speech.end,
             barge_in=speech.barge_in,
             may_begin=not self._retiring,
-            received_at_ms=stored_ms,
+            received_at_ms=ready_ms,
         )
         if isinstance(effects, Deferred):
             return effects
@@ -282,7 +286,7 @@ class Owner:
         if begins:
             self._key = speech.key
             self._input_trace = Context(speech.traceparent, speech.tracestate).encode()
-            self._trace.begin(speech, stored_ms, now)
+            self._trace.begin(speech, stored_ms, ready_ms, now)
             if speech.barge_in and not speech.key.startswith(speech_output.KEY_PREFIX):
                 self._agent.enqueue(agent_events.Interrupted(BARGE_IN))
         else:
@@ -397,10 +401,15 @@ class Owner:
         return int((time.time() + plays_until - self._loop.time()) * 1000)
 
     def _mark_boundary(self) -> None:
-        if self._machine.phase == "speaking":
+        phase = self._machine.phase
+        if phase == "speaking":
             self._between_turns.clear()
         else:
             self._between_turns.set()
+        if phase != self._phase:
+            self._phase = phase
+            if phase == "idle":
+                self._idle_at_ms = int(time.time() * 1000)
 
     def _set_timer(self) -> None:
         if self._timer is not None:

@@ -47,6 +47,7 @@ class TurnTimeline:
         "outcome",
         "owner_changes",
         "parent",
+        "ready_ms",
         "reason",
         "session",
         "session_opened_at",
@@ -78,6 +79,8 @@ class TurnTimeline:
         """The kind of its speaker; empty: unknown."""
         self.stored_ms = self.stored_last_ms = 0
         """When its first speech was stored, and its last; 0: unknown."""
+        self.ready_ms = 0
+        """When its first speech was stored and the turn before was over; 0: unknown."""
         self.owner_changes = 0
         """Owners of the turn before this one."""
         self.started_at = self.first_audio_at = self.first_motion_at = NEVER
@@ -157,7 +160,7 @@ class TurnTimeline:
             sample_rate: Of its audio.
             wall_ms: The wall time at the moment 0 of the owner's clock.
         """
-        stored_at = (self.stored_ms - wall_ms) / 1000 if self.stored_ms else NEVER
+        ready_at = (self.ready_ms - wall_ms) / 1000 if self.ready_ms else NEVER
         fields: dict[str, object] = {
             "conversation": conversation,
             "turn": self.turn,
@@ -168,7 +171,8 @@ class TurnTimeline:
             "input_s": _seconds(self.stored_last_ms / 1000, self.stored_ms / 1000)
             if self.stored_ms
             else None,
-            "first_audio_ms": _milliseconds(self.first_audio_at, stored_at),
+            "waited_ms": max(self.ready_ms - self.stored_ms, 0) or None,
+            "first_audio_ms": _milliseconds(self.first_audio_at, ready_at),
             "first_motion_ms": _milliseconds(self.first_motion_at, self.first_audio_at),
             "motion_lead_min_ms": _milliseconds(self.motion_lead_min_s, 0.0, least=-NEVER),
             "audio_s": round(self.audio_bytes / (2 * sample_rate), 3),

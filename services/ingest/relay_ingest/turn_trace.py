@@ -32,7 +32,8 @@ FIRST_MOTION_SECONDS = Histogram(
 )
 FIRST_AUDIO_SECONDS = FastHistogram(
     "relay_turn_first_audio_seconds",
-    "From the storing of a turn's first speech to the append of its first audio.",
+    "From the storing of a turn's first speech, or the end of the turn before if that is later, to the "
+    "append of its first audio.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 LEAD_SECONDS = FastHistogram(
@@ -83,11 +84,19 @@ class TurnTrace:
 
     # --- input ---------------------------------------------------------------------------------
 
-    def begin(self, speech: SpeechChunk, stored_ms: int, now: float) -> None:
-        """Record the speech that begins a turn, before the turn's first frame."""
+    def begin(self, speech: SpeechChunk, stored_ms: int, ready_ms: int, now: float) -> None:
+        """Record the speech that begins a turn, before the turn's first frame.
+
+        Args:
+            speech: The first.
+            stored_ms: The wall time at which it was stored.
+            ready_ms: The same, or the wall time at which the turn before was over, if that is later.
+            now: The owner's clock.
+        """
         turn = self._next = _timeline(speech.turn, now, Context(speech.traceparent, speech.tracestate))
         turn.source = speech.source
         turn.stored_ms = turn.stored_last_ms = stored_ms
+        turn.ready_ms = ready_ms
 
     def resume(self, turn: int, parent: Context, *, owner_changes: int, now: float) -> None:
         """Record that this owner continues a turn of the former one."""
@@ -171,8 +180,8 @@ class TurnTrace:
             return  # The first of this owner, not of the turn.
         turn.first_audio_at = now
         turn.slow_at = now + self._slow_s
-        if turn.stored_ms:
-            delay_s = now - (turn.stored_ms - self._wall_ms) / 1000
+        if turn.ready_ms:
+            delay_s = now - (turn.ready_ms - self._wall_ms) / 1000
             FIRST_AUDIO_SECONDS.observe(max(delay_s, 0.0), turn.trace_id)
 
     def _motion(self, turn: TurnTimeline, size_bytes: int, now: float) -> None:

@@ -69,3 +69,21 @@ async def test_the_next_owner_sets_the_turns_end_anew(rig) -> None:
         assert after.last_position.generation > before.last_position.generation
         assert after.turn_phase == "playing"
         assert after.turn_ends_at_ms >= before.turn_ends_at_ms
+
+
+async def test_waiting_for_the_turn_before_is_no_delay(rig) -> None:
+    """A turn that waits behind another is received, for its latency, at the end of that one."""
+    async with rig.worker():
+        keys = await rig.store.create()
+        for _ in range(2):
+            await rig.up.append_speech(keys, offset=0, pcm=SECOND, end=True)
+        await rig.until_outcome(keys, 2)
+    first, second = [
+        event.received_at_ms
+        for turn in (1, 2)
+        for event in await rig.events_of(keys, turn)
+        if isinstance(event, events.TurnStarted)
+    ]
+    frames = {frame.turn: frame for frame in reversed(await rig.frames(keys)) if frame.turn}
+    assert second >= first + 1000
+    assert frames[2].published_at_us >= second * 1000

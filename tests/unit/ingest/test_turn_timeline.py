@@ -19,7 +19,7 @@ def test_a_whole_turn() -> None:
     """Each time is from its own beginning, in the unit of its name."""
     turn = TurnTimeline(3, 10.0, parent=SAMPLED, context=SAMPLED.child("5" * 16))
     turn.source = "post"
-    turn.stored_ms, turn.stored_last_ms = 1_009_900, 1_010_400
+    turn.stored_ms, turn.stored_last_ms, turn.ready_ms = 1_009_900, 1_010_400, 1_009_900
     turn.started_at = turn.first_audio_at = 10.0
     turn.frames, turn.audio_bytes = 9, 64_000
     assert turn.motion_arrived(10.5, 20_000, 20_000.0) == pytest.approx(0.5)
@@ -50,7 +50,7 @@ def test_what_is_unknown_is_left_out() -> None:
 def test_clocks_that_disagree() -> None:
     """Speech stored in the future of the owner's clock was not negative time under way."""
     turn = TurnTimeline(1, 10.0)
-    turn.stored_ms, turn.stored_last_ms = 1_020_000, 1_019_000
+    turn.stored_ms, turn.stored_last_ms, turn.ready_ms = 1_020_000, 1_019_000, 1_020_000
     turn.first_audio_at = 10.0
     turn.end(11.0, "complete")
 

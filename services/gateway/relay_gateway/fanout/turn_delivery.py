@@ -17,12 +17,14 @@ TURNS = FastCounters(
 _END_TO_END_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 FIRST_AUDIO = FastHistogram(
     "relay_gateway_first_audio_seconds",
-    "From storing a turn's first speech to the write of its first audio to live viewers.",
+    "From storing a turn's first speech, or the end of the turn before if that is later, to the write of its "
+    "first audio to live viewers.",
     buckets=_END_TO_END_BUCKETS,
 )
 FIRST_MOTION = FastHistogram(
     "relay_gateway_first_motion_seconds",
-    "From storing a turn's first speech to the write of its first motion to live viewers.",
+    "From storing a turn's first speech, or the end of the turn before if that is later, to the write of its "
+    "first motion to live viewers.",
     buckets=_END_TO_END_BUCKETS,
 )
 
@@ -40,7 +42,8 @@ class TurnDelivery:
     Args:
         number: Of the turn.
         first: The position of its first frame here.
-        received_at_ms: The wall time at which its first speech was stored; 0: unknown.
+        received_at_ms: The wall time at which its first speech was stored and the turn before was over; 0:
+            unknown.
     """
 
     __slots__ = (
