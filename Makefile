@@ -9,6 +9,8 @@ BIN := .venv/bin
 COMPILED ?= $(filter bench,$(MAKECMDGOALS))
 BUILT := build/compiled
 SDK := build/sdk/spatius-1.1.1
+# Tests wait more than they compute: two more processes than cores.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 SOURCES := $(shell find services shared -name '*.py' -o -name '*.lua')
 RUNS := $(READY) $(if $(COMPILED),$(BUILT)/.ready)
 WITH := $(if $(COMPILED),PYTHONPATH=$(CURDIR)/$(BUILT))
@@ -26,10 +28,10 @@ demo: $(RUNS) ## Run the whole relay here and compare what every viewer got (ARG
 	@$(WITH) $(BIN)/avatar-relay demo $(ARGS)
 
 test: $(RUNS) ## Run the tests (ARGS goes to pytest)
-	@$(WITH) $(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(ARGS)
+	@$(WITH) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(ARGS)
 
 coverage: $(READY) ## Run the tests, and compare the lines and branches they reach with each package's floor (PURE=1: pure packages alone)
-	@PURE=$(PURE) scripts/coverage $(ARGS)
+	@PURE=$(PURE) WORKERS=$(WORKERS) scripts/coverage $(ARGS)
 
 faults: $(RUNS) ## Break a running relay in every way there is, and compare (ARGS="--help")
 	@$(WITH) $(BIN)/python -m tests.faults.run $(ARGS)
