@@ -9,8 +9,8 @@ BIN := .venv/bin
 COMPILED ?= $(filter bench,$(MAKECMDGOALS))
 BUILT := build/compiled
 SDK := build/sdk/spatius-1.1.1
-# Tests wait more than they compute: two more processes than cores.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+# Tests wait more than they compute: one process more than cores.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 SOURCES := $(shell find services shared -name '*.py' -o -name '*.lua')
 RUNS := $(READY) $(if $(COMPILED),$(BUILT)/.ready)
 WITH := $(if $(COMPILED),PYTHONPATH=$(CURDIR)/$(BUILT))

@@ -5,7 +5,7 @@ import signal
 
 async def test_a_gateway_drains(relay, speech, watching, eventually) -> None:
     """SIGTERM in mid-turn: status 0, no reconnect but the advised one, every frame once."""
-    async with relay(speed=2.0, settings={"RELAY_DRAIN_S": "1"}) as r:
+    async with relay(speed=2.0, settings={"RELAY_DRAIN_S": "3"}) as r:
         conversation = await r.converse(avatar_id="moving")
         seen = [await r.watch(conversation) for _ in range(20)]
         async with watching(*seen):

@@ -143,7 +143,7 @@ async def test_a_turn_waits_for_the_one_before(relay, speech, watching, eventual
         starts = {
             f.turn: f.published_at_us
             for f in seen.of(Kind.EVENT)
-            if events.decode(f.payload) == events.TurnStarted()
+            if isinstance(events.decode(f.payload), events.TurnStarted)
         }
         assert starts[2] - starts[1] >= 3_000_000
         assert events.Interrupted("barge_in") in seen.events_of(2)

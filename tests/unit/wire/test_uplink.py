@@ -63,6 +63,12 @@ def test_every_kind_has_a_vector() -> None:
     assert {type(entry) for entry, _ in VECTORS} == set(get_args(uplink.Entry))
 
 
+def test_interrupts_alone_interrupt() -> None:
+    """A queue of events keeps only the latest event that interrupts."""
+    assert uplink.Interrupt().is_interrupt
+    assert not uplink.Text("hello").is_interrupt
+
+
 def test_a_report_without_its_connection() -> None:
     """The field is optional: the owner counts such reports as one viewer's."""
     assert uplink.decode({b"k": b"playback", b"t": b"2", b"s": b"started", b"p": b"9"}) == uplink.Playback(
