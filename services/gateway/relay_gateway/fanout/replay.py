@@ -67,7 +67,8 @@ class Replay:
         entries = await self._client.execute(
             "XRANGE", keys.down, f"({cursor}", str(upto), "COUNT", self._batch_entries
         )
-        frames = EntryDecoder().decode(entries)
+        # Redis answers with lists, and the compiled decoder takes nothing but tuples.
+        frames = EntryDecoder().decode([(entry_id, fields) for entry_id, fields in entries])
         following = unbroken(cursor, frames)
         if following:
             return ReplayPage(following)
