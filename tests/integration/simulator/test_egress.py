@@ -99,7 +99,11 @@ async def test_what_is_missing_of_an_agora_channel(changes, message) -> None:
         token(video="all"),
         token(video={"roomJoin": True, "room": ROOM, "canPublish": False}),
     ],
-)
+    ids=[
+        "no JWT", "no JSON", "expired", "not valid yet", "another room", "no identity", "no right to join",
+        "rights of no type", "no right to publish",
+    ],
+)  # fmt: skip
 async def test_a_token_that_lets_nobody_in(bad) -> None:
     """16, before any server is asked; the token is in no log."""
     async with simulated() as s:

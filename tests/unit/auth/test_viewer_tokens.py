@@ -43,6 +43,12 @@ def test_round_trip(key: TokenKey) -> None:
         a_token(exp="soon"), a_token(kid="unknown"), a_token(orig_iat="then"), a_token(orig_iat=[1]),
         jwt.encode({**CLAIMS, "exp": 9e9, "iat": 1}, None, "none"),
     ],
+    ids=[
+        "empty", "no JWT", "no JSON", "another key", "expired", "another audience", "unknown role",
+        "no conversation", "no expiry", "no time of issue", "another algorithm", "not valid yet",
+        "issued in the future", "expiry of no type", "unknown key", "first issue of no type",
+        "first issue in a list", "no signature",
+    ],
 )  # fmt: skip
 def test_refusals(token: str) -> None:
     """Expired, early, forged, foreign, incomplete, unsigned: refused, and the token is never repeated."""
