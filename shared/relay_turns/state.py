@@ -66,6 +66,14 @@ class TurnState(msgspec.Struct, frozen=True, omit_defaults=True):
         """
         return msgspec.json.decode(data, type=cls) if data else cls()
 
+    @classmethod
+    def restore(cls, data: bytes) -> "TurnState | None":
+        """The state in a checkpoint; None when it cannot be read."""
+        try:
+            return cls.decode(data)
+        except (ValueError, RecursionError):
+            return None
+
 
 class LocalState(msgspec.Struct):
     """State of the turn that only the current owner has: its motion request, and times on the owner's clock.

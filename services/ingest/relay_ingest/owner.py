@@ -17,11 +17,13 @@ from relay_ingest.agents import events as agent_events
 from relay_ingest.agents import speech_output
 from relay_ingest.agents.registry import AgentRegistry
 from relay_ingest.agents.runner import AgentRunner
+from relay_ingest.end_reasons import CLOSED, DEFECT, UNREADABLE
 from relay_ingest.error_boundary import ErrorBoundary, Spawn
 from relay_ingest.motion.client import MotionClient, MotionLimits
 from relay_ingest.motion.failures import MotionFailure
 from relay_ingest.motion.pool import MotionPool
 from relay_ingest.motion.session import MotionConversation
+from relay_ingest.turn_boundary import TurnBoundary
 from relay_ingest.turn_trace import TurnTrace
 from relay_ingest.uplink_reader import Accepted, UplinkReader
 from relay_redis.errors import StoreError
@@ -57,12 +59,6 @@ TAKEOVER_SECONDS = Histogram(
 _PAUSE_BYTES = 1024 * 1024
 """Unacknowledged frames at which the uplink is read no further; motion is published up to
 ``backlog_bytes``."""
-DEFECT = "internal_error"
-"""The reason of the end of a conversation whose owner has failed."""
-CLOSED = "closed"
-"""The reason where the former owner had published the last frame."""
-UNREADABLE = "unreadable_record"
-"""The reason where the record is damaged."""
 
 log = structlog.get_logger(__name__)
 
@@ -110,7 +106,7 @@ class Owner:
             motion_stall_timeout_s=settings.motion_stall_timeout_s,
             input_timeout_s=settings.input_timeout_s,
         )
-        state = _decode(record.checkpoint)
+        state = TurnState.restore(record.checkpoint)
         self._state_readable = state is not None
         self._machine = TurnMachine(self._rules, state)
         self._boundary = ErrorBoundary(spawn, self._fail, conversation=record.id, generation=lease.generation)
@@ -130,10 +126,7 @@ class Owner:
         is_new = age_s < settings.conversation_active_s or record.input_turn > record.turn
         self._active_at = self._loop.time() - (0.0 if is_new else settings.conversation_active_s)
         self._retiring = False
-        self._between_turns = asyncio.Event()
-        self._phase = self._machine.phase
-        self._idle_at_ms = 0
-        """The wall time at which the previous turn was over, before which no other begins. 0: unknown."""
+        self._turn_boundary = TurnBoundary(self._machine.phase)
         self._timer: asyncio.TimerHandle | None = None
         self._trace = TurnTrace(
             record.id,
@@ -166,7 +159,7 @@ class Owner:
                 # The former owner has published the last frame and could not finish.
                 self._loop.call_soon(self._on_closed, self, CLOSED)
             else:
-                self._resume_trace()
+                self._trace.resume(self._machine.state, Context.decode(self._input_trace), self._loop.time())
                 self._begin()
                 if self.lease.renewed_ms:
                     TAKEOVER_SECONDS.observe(max(time.time() - self.lease.renewed_ms / 1000, 0.0))
@@ -206,7 +199,7 @@ class Owner:
         self._motion.close()
         self._agent.stop()
         self.writer.close()
-        self._between_turns.set()
+        self._turn_boundary.release()
         if self._timer is not None:
             self._timer.cancel()
         self._trace.leave(self._loop.time())
@@ -217,10 +210,10 @@ class Owner:
         No turn begins from now on: waiting turns are left to the next owner. Cancelling is safe.
         """
         self._retiring = True
-        self._mark_boundary()
+        self._turn_boundary.follow(self._machine.phase)
         try:
             async with asyncio.timeout(within_s):
-                await self._between_turns.wait()
+                await self._turn_boundary.wait()
                 await self.writer.drained()
         except TimeoutError:
             self._log.warning("handover in mid-turn", turn=self._machine.turn)
@@ -231,12 +224,6 @@ class Owner:
         """Publish the first frames of this ownership, unless they were published."""
         if not self.writer.last_position.seq:
             self.perform(self._machine.start(self._loop.time(), self.lease.conversation.last_position))
-
-    def _resume_trace(self) -> None:
-        state = self._machine.state
-        if state.phase == "speaking":
-            parent, changes = Context.decode(self._input_trace), state.owner_changes + 1
-            self._trace.resume(state.turn, parent, owner_changes=changes, now=self._loop.time())
 
     def _close(self, reason: str) -> None:
         """Publish the last frames."""
@@ -268,7 +255,7 @@ class Owner:
     def offer(self, speech: uplink.SpeechChunk, stored_ms: int) -> Accepted | Deferred:
         """Part of ``UplinkHandler``."""
         now, before = self._loop.time(), self._machine.turn
-        ready_ms = max(stored_ms, self._idle_at_ms)
+        ready_ms = self._turn_boundary.ready_ms(stored_ms)
         effects = self._machine.audio(
             now,
             speech.turn,
@@ -390,7 +377,7 @@ class Owner:
                     self._motion.abandon(turn)
                 case Discard(what, reason):
                     DISCARDED.labels(what, reason).inc()
-        self._mark_boundary()
+        self._turn_boundary.follow(self._machine.phase)
         self._set_timer()
 
     def _turn_ends_at_ms(self) -> int:
@@ -399,17 +386,6 @@ class Owner:
         if plays_until is None:
             return 0
         return int((time.time() + plays_until - self._loop.time()) * 1000)
-
-    def _mark_boundary(self) -> None:
-        phase = self._machine.phase
-        if phase == "speaking":
-            self._between_turns.clear()
-        else:
-            self._between_turns.set()
-        if phase != self._phase:
-            self._phase = phase
-            if phase == "idle":
-                self._idle_at_ms = int(time.time() * 1000)
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -431,11 +407,3 @@ class Owner:
         self._log.warning("conversation lost", error=str(error))
         self.stop()
         self._on_lost(self, error)
-
-
-def _decode(checkpoint: bytes) -> TurnState | None:
-    """The last owner's state; None when it cannot be read."""
-    try:
-        return TurnState.decode(checkpoint)
-    except (ValueError, RecursionError):
-        return None

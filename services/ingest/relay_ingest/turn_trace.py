@@ -19,6 +19,7 @@ from relay_telemetry.counter import counter
 from relay_telemetry.fast_histogram import FastHistogram, FastHistograms
 from relay_telemetry.trace_context import Context
 from relay_turns.effects import Publish
+from relay_turns.state import TurnState
 from relay_wire import events
 from relay_wire.frame import Kind
 from relay_wire.uplink import SpeechChunk
@@ -98,10 +99,11 @@ class TurnTrace:
         turn.stored_ms = turn.stored_last_ms = stored_ms
         turn.ready_ms = ready_ms
 
-    def resume(self, turn: int, parent: Context, *, owner_changes: int, now: float) -> None:
-        """Record that this owner continues a turn of the former one."""
-        self._turn = _timeline(turn, now, parent)
-        self._turn.owner_changes = owner_changes
+    def resume(self, state: TurnState, parent: Context, now: float) -> None:
+        """Record that this owner continues the turn of the former one, if that was spoken."""
+        if state.phase == "speaking":
+            self._turn = _timeline(state.turn, now, parent)
+            self._turn.owner_changes = state.owner_changes + 1
 
     def further(self, speech: SpeechChunk, stored_ms: int) -> None:
         """Record further speech of the running turn."""

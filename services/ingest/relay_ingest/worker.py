@@ -13,10 +13,11 @@ from prometheus_client import Counter, Gauge
 from relay_ingest.agents.registry import AgentRegistry
 from relay_ingest.capacity import Capacity
 from relay_ingest.claim_schedule import ClaimSchedule
+from relay_ingest.end_reasons import CLOSED, DEFECT, UNREADABLE
 from relay_ingest.error_boundary import ErrorBoundary
 from relay_ingest.motion.pool import UnlimitedPool
 from relay_ingest.motion.vendor import Vendor
-from relay_ingest.owner import CLOSED, DEFECT, UNREADABLE, Owner
+from relay_ingest.owner import Owner
 from relay_ingest.store_failures import store_failed, store_may_fail
 from relay_ingest.unowned import UnownedMonitor
 from relay_ingest.upkeep import IndexUpkeep

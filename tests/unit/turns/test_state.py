@@ -69,3 +69,10 @@ def test_a_state_is_never_changed_in_place() -> None:
     with pytest.raises(AttributeError):
         ALL.turn = 4  # type: ignore[misc]
     assert msgspec.structs.replace(ALL, turn=4).turn == 4
+
+
+@pytest.mark.parametrize("damaged", [b"{", b"[]", b'{"turn": "one"}', b"[" * 100_000])
+def test_a_damaged_checkpoint_restores_nothing(damaged) -> None:
+    """The caller ends that conversation; an empty checkpoint is that of a new one."""
+    assert TurnState.restore(damaged) is None
+    assert TurnState.restore(b"") == TurnState()
