@@ -45,7 +45,7 @@ ELSEWHERE = {
         ingest.agents.api ingest.agents.builtin.echo ingest.agents.builtin.push ingest.agents.events
         ingest.agents.session
     """,
-    "integration/ingest/test_containment.py": "ingest.end_reasons ingest.worker",
+    "integration/ingest/test_containment.py": "ingest.discards ingest.end_reasons ingest.worker",
     "integration/ingest/test_motion.py": """
         ingest.motion.client ingest.motion.pool ingest.motion.session settings.vendor
         simulator.faults simulator.request_log simulator.session simulator.session_faults

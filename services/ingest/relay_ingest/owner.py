@@ -17,6 +17,7 @@ from relay_ingest.agents import events as agent_events
 from relay_ingest.agents import speech_output
 from relay_ingest.agents.registry import AgentRegistry
 from relay_ingest.agents.runner import AgentRunner
+from relay_ingest.discards import DISCARDED
 from relay_ingest.end_reasons import CLOSED, DEFECT, UNREADABLE
 from relay_ingest.error_boundary import ErrorBoundary, Spawn
 from relay_ingest.motion.client import MotionClient, MotionLimits
@@ -32,23 +33,12 @@ from relay_streams.consumer import StreamConsumer
 from relay_streams.leases import Lease, UplinkProgress
 from relay_streams.publisher import Publisher
 from relay_streams.uplink import Uplink
-from relay_telemetry.counter import OPEN, counter, expect
 from relay_telemetry.trace_context import Context
-from relay_turns.effects import DISCARDS, Abandon, Deferred, Discard, Effect, Publish, SendAudio
+from relay_turns.effects import Abandon, Deferred, Discard, Effect, Publish, SendAudio
 from relay_turns.machine import BARGE_IN, TurnMachine
 from relay_turns.rules import Rules
 from relay_turns.state import TurnState
 from relay_wire import events, uplink
-
-DISCARDED = counter(
-    "relay_ingest_discarded_total",
-    "Input discarded because it may not be published.",
-    what=OPEN,
-    reason=OPEN,
-)
-for _what, _reasons in DISCARDS.items():
-    for _reason in _reasons:
-        expect(DISCARDED, what=_what, reason=_reason)
 
 TAKEOVER_SECONDS = Histogram(
     "relay_ingest_takeover_seconds",

@@ -79,16 +79,10 @@ def test_motion_without_a_sample_of_audio() -> None:
     assert turn.leads == [pytest.approx(0.0, abs=1e-6)]
 
 
-class Dated(events.TurnStarted, frozen=True):
-    """The event with the time at which its first speech was stored."""
-
-    received_at_ms: int = 0
-
-
 def test_when_the_speech_was_stored() -> None:
     """The event's time comes before that of the uplink."""
     received_at_ms = int(START_S * 1000) - 250
-    turn = Frames().event(0.0, Dated(received_at_ms=received_at_ms)).turn(stored_at_s=-9.0)
+    turn = Frames().event(0.0, events.TurnStarted(received_at_ms)).turn(stored_at_s=-9.0)
 
     assert turn.received_at_s == START_S - 0.25
 
