@@ -1,0 +1,1 @@
+"""Jobs: what may take its time and must not be lost."""
