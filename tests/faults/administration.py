@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from signal import SIGCONT, SIGSTOP
@@ -145,26 +144,15 @@ async def demoted(lab: Lab) -> None:
 async def _demote(lab: Lab) -> None:
     store = lab.store
     if store.sentinel is not None:
-        old = await store.sentinel.primary()
-        await store.sentinel.sentinels[0].execute("SENTINEL", "FAILOVER", "relay")
-        primary: Callable[[], Awaitable[object]] = store.sentinel.primary
+        await store.sentinel.fail_over()
     elif store.cluster is not None:
-        [old, *_] = await store.cluster.primaries()
-        replica = (await store.cluster.replicas_of(old))[0]
-        await replica.execute("CLUSTER", "FAILOVER")
-        primary = partial(_serving, lab, old)
+        await store.cluster.fail_over((await store.cluster.primaries())[0])
     else:
         assert store.pair is not None
         assert store.proxy is not None
         old, new = store.pair.primary, store.pair.replica
         await old.execute("FAILOVER", "TO", "127.0.0.1", new.port)
-        primary = partial(_of_the_pair, lab)
-    await eventually(primary, TIMEOUT_S, until=lambda found: found is not old)
-
-
-async def _serving(lab: Lab, old: object) -> object:
-    assert lab.store.cluster is not None
-    return old if old in await lab.store.cluster.primaries() else None
+        await eventually(partial(_of_the_pair, lab), TIMEOUT_S, until=lambda found: found is not old)
 
 
 async def _of_the_pair(lab: Lab) -> object:

@@ -13,8 +13,8 @@ Data lives in memory only. All processes end with the block, and with the proces
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -69,6 +69,18 @@ class SentinelTopology:
         port = max(named, key=named.count)
         return next(process for process in self.data if process.port == port)
 
+    async def fail_over(self) -> Process:
+        """Have the sentinels replace the primary. Returns the new one."""
+        old = await self.primary()
+        first = self.sentinels[0]
+
+        async def request() -> None:
+            _, port = await first.execute("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER)
+            if int(port) == old.port:
+                await first.execute("SENTINEL", "FAILOVER", MASTER)
+
+        return await _replaced(old, request, self.primary)
+
     async def replicas(self) -> list[Process]:
         """The data servers that are not the primary."""
         primary = await self.primary()
@@ -85,6 +97,24 @@ class SentinelTopology:
                 except redis.RedisError:
                     pass
                 await asyncio.sleep(0.05)
+
+
+async def _replaced(
+    old: Process, request: Callable[[], Awaitable[object]], primary: Callable[[], Awaitable[Process]]
+) -> Process:
+    """Request a fail-over until another process is the primary, and return it.
+
+    Servers abandon a fail-over that a busy machine delays beyond their own limit, so one request is not
+    enough. While a fail-over is in progress, and after it, they reject another.
+    """
+
+    async def successor() -> Process:
+        with suppress(redis.ResponseError):
+            await request()
+        return await primary()
+
+    found: Process = await eventually(successor, READY_TIMEOUT_S, until=lambda process: process is not old)
+    return found
 
 
 @contextmanager
@@ -149,6 +179,15 @@ class ClusterTopology:
             for replica in replicas
             if first[1] == primary.port
         }
+
+    async def fail_over(self, primary: Process) -> Process:
+        """Have a replica take over a primary's slots, which stays as a replica. Returns the new primary."""
+        [replica, *_] = await self.replicas_of(primary)
+
+        async def serving() -> Process:
+            return replica if replica in await self.primaries() else primary
+
+        return await _replaced(primary, partial(replica.execute, "CLUSTER", "FAILOVER"), serving)
 
     async def primaries(self) -> list[Process]:
         """The nodes that serve slots now."""

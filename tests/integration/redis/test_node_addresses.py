@@ -9,7 +9,6 @@ from tests.rigs.eventually import eventually
 from tests.rigs.need import need
 from tests.rigs.proxy import Proxy
 from tests.rigs.redis_topologies import (
-    MASTER,
     ClusterTopology,
     Process,
     SentinelTopology,
@@ -111,8 +110,7 @@ async def test_a_primary_that_sentinels_know_by_another_address(sentinels) -> No
             await answers(client, "x")
             first = await sentinels.primary()
             assert ports[first.port].accepted > 0
-            await sentinels.sentinels[0].execute("SENTINEL", "FAILOVER", MASTER)
-            second = await eventually(sentinels.primary, 20, until=lambda primary: primary is not first)
+            second = await sentinels.fail_over()
 
             async def accepted() -> int:
                 await answers(client, "x")

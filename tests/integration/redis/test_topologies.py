@@ -340,8 +340,7 @@ async def test_subscriptions_follow_a_planned_fail_over(cluster: ClusterTopology
     async with relay(cluster.url, talks=1) as r, beating(r) as heartbeat:
         await eventually(lambda: heartbeat.readiness() == "")
         old = await cluster.primary_of(slot_of(r.talks[0].key))
-        [new] = await cluster.replicas_of(old)
-        await new.execute("CLUSTER", "FAILOVER")
+        new = await cluster.fail_over(old)
         for node, subscribed in ((old, False), (new, True)):
             await eventually(
                 partial(node.execute, "CLIENT", "LIST", "TYPE", "pubsub"),
