@@ -144,6 +144,21 @@ def complete(url: str, credentials: Credentials, **options: str) -> str:
     return urlunsplit(parts) if any(credentials) or query else url
 
 
+def with_database(url: str, offset: int) -> str:
+    """The URL of another database of the same server: its number is greater by ``offset``."""
+    parts = _split(url)
+    options = parse_qsl(parts.query, keep_blank_values=True)
+    if parts.scheme == "unix" or "db" in dict(options):
+        number = int(dict(options).get("db", "0")) + offset
+        query = urlencode({**dict(options), "db": str(number)})
+        return f"{url.partition('?')[0]}?{query}"
+    master, _, database = parts.path.strip("/").rpartition("/")
+    if parts.scheme.endswith("+sentinel") and not master:
+        master, database = database, ""
+    number = int(database or "0") + offset
+    return urlunsplit(parts._replace(path=f"/{master}/{number}" if master else f"/{number}"))
+
+
 def node_addresses(text: str) -> dict[Address, Address]:
     """Read ``announced=reachable,...``; each side ``host:port``, or both ``host`` for every port (here 0).
 
