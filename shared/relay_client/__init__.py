@@ -30,7 +30,7 @@ from relay_client.errors import (
     SpeechRefused,
     ViewerError,
 )
-from relay_client.resources import Conversation, TurnAccepted, ViewerToken
+from relay_client.resources import Conversation, DailyUsage, TurnAccepted, ViewerToken
 from relay_client.speech_stream import SpeechStream
 from relay_client.viewer import Report, Token, Viewer
 
@@ -40,6 +40,7 @@ __all__ = [
     "Closed",
     "ControlUnavailable",
     "Conversation",
+    "DailyUsage",
     "Refused",
     "RelayError",
     "Report",

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import secrets
+from datetime import date
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
@@ -14,7 +15,14 @@ from relay_client.backoff import Backoff
 from relay_client.errors import ControlUnavailable, RequestRefused
 from relay_client.outgoing_turn import OutgoingTurn
 from relay_client.refusals import Unavailable
-from relay_client.resources import Conversation, TurnAccepted, TurnsInterrupted, ViewerToken
+from relay_client.resources import (
+    Conversation,
+    DailyUsage,
+    TurnAccepted,
+    TurnsInterrupted,
+    Usage,
+    ViewerToken,
+)
 from relay_client.speech_stream import SpeechStream
 from relay_wire.close_codes import ReconnectAdvice
 
@@ -129,6 +137,16 @@ class Backend:
         return await self._request(
             ViewerToken, "POST", _path(conversation, "tokens"), json=_without_none(body)
         )
+
+    async def usage(self, first: date | None = None, last: date | None = None) -> list[DailyUsage]:
+        """Read what the conversations of this API key used; with the scope ``admin``, those of every key.
+
+        Args:
+            first: The first day, in UTC; None: 29 days before the last.
+            last: The last day; None: today.
+        """
+        params = _without_none({"from": first and first.isoformat(), "to": last and last.isoformat()})
+        return list((await self._request(Usage, "GET", "/v1/usage", params=params)).usage)
 
     # --- speech ---------------------------------------------------------------------------------
 

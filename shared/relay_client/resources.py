@@ -57,3 +57,37 @@ class TurnsInterrupted(msgspec.Struct, frozen=True, kw_only=True):
 
     interrupted_upto: int
     """The last cancelled turn; 0 when there was none."""
+
+
+class DailyUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """What the conversations of one API key used on one day."""
+
+    day: str
+    """In ISO 8601, UTC."""
+    app: str
+    """The id of the API key; empty for guests' conversations."""
+    conversations: int
+    """Those created on this day."""
+    turns_complete: int
+    turns_audio_only: int
+    turns_interrupted: int
+    turns_failed: int
+    speech_s: float
+    """The duration of the published audio."""
+    motion_s: float
+    """How long Motion sessions were connected."""
+    motion_estimated_s: float
+    """The part of it that is an estimate: the process that had the session was killed."""
+    credits: int
+    """The vendor's credits of these sessions."""
+    credits_estimated: int
+    """The part of them that is an estimate."""
+    viewer_minutes: float
+    audio_bytes: int
+    motion_bytes: int
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Usage by day and API key. Days without usage are left out."""
+
+    usage: tuple[DailyUsage, ...]

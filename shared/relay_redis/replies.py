@@ -107,6 +107,7 @@ BY_COMMAND: Final[Mapping[str | bytes | int, Check]] = {
     "ROLE": role,
     "SCARD": number,
     "SET": text,
+    "SMEMBERS": texts,
     "WAIT": number,
     "XRANGE": entries,
     "XREAD": streams,

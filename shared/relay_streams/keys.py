@@ -62,6 +62,21 @@ KINDS: Final[Mapping[str, KeyKind]] = MappingProxyType(
         ),
         "made": KeyKind("made:{}", "set", "the conversations of one API key that have not ended"),
         "upkeep": KeyKind("upkeep", "string", "the worker that maintains the partition's indexes; expires"),
+        "usage": KeyKind(
+            "usage:{}",
+            "hash",
+            "`<API key id>:<day>`: what the conversations of one API key used on one UTC day, as counters;"
+            " expires",
+        ),
+        "usage_apps": KeyKind("usage_apps:{}", "set", "the API keys with usage on one UTC day; expires"),
+        "account": KeyKind(
+            "c:{}:account", "hash", "what usage has still to count of a conversation; expires"
+        ),
+        "accounts_due": KeyKind(
+            "accounts_due",
+            "zset",
+            "conversations by the time at which usage counts it, in ms since the epoch",
+        ),
         "heartbeat": KeyKind(
             "heartbeat:{}", "hash", "the last heartbeat of one Redis client; also a channel; expires"
         ),
@@ -90,6 +105,11 @@ class ConversationKeys(NamedTuple):
         """The index that has the conversation until it ends."""
         return KINDS["made"].name(self.tagged_prefix, creator)
 
+    @property
+    def account(self) -> str:
+        """What usage has still to count of it."""
+        return KINDS["account"].name(self.tagged_prefix, self.id)
+
 
 class PartitionKeys(NamedTuple):
     """The keys that a partition's conversations share."""
@@ -107,6 +127,19 @@ class PartitionKeys(NamedTuple):
     def upkeep(self) -> str:
         """The worker that maintains the partition's indexes."""
         return KINDS["upkeep"].name(self.tagged_prefix)
+
+    def usage(self, app: str, day: str) -> str:
+        """What the conversations of an API key in this partition used on a day."""
+        return KINDS["usage"].name(self.tagged_prefix, f"{app}:{day}")
+
+    def usage_apps(self, day: str) -> str:
+        """The API keys with usage in this partition on a day."""
+        return KINDS["usage_apps"].name(self.tagged_prefix, day)
+
+    @property
+    def accounts_due(self) -> str:
+        """When usage counts what the accounts of the partition's conversations have."""
+        return KINDS["accounts_due"].name(self.tagged_prefix)
 
     @property
     def meta_pattern(self) -> str:

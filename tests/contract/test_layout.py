@@ -28,6 +28,7 @@ ELSEWHERE = {
     "integration/control/test_openapi.py": "control.app control.responses",
     "integration/control/test_outside_text.py": "control.trace_context",
     "integration/control/test_posting.py": "control.api control.errors streams.turn_input",
+    "integration/control/test_usage.py": "streams.usage",
     "integration/control/test_speech_stream.py": "client.speech_stream",
     "integration/gateway/dialects/test_avatarkit_json.py": "gateway.avatarkit settings.avatarkit",
     "integration/gateway/fanout/test_turn_delivery.py": "gateway.fanout.write_times",

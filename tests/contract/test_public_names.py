@@ -12,9 +12,9 @@ from relay_wire import close_codes, problems
 def test_the_clients_names() -> None:
     """Adding is fine with a changelog entry; removing breaks users."""
     assert relay_client.__all__ == [
-        "Backend", "BackendError", "Closed", "ControlUnavailable", "Conversation", "Refused", "RelayError",
-        "Report", "RequestRefused", "SpeechError", "SpeechInterrupted", "SpeechLost", "SpeechRefused",
-        "SpeechStream", "Token", "TurnAccepted", "Viewer", "ViewerError", "ViewerToken",
+        "Backend", "BackendError", "Closed", "ControlUnavailable", "Conversation", "DailyUsage", "Refused",
+        "RelayError", "Report", "RequestRefused", "SpeechError", "SpeechInterrupted", "SpeechLost",
+        "SpeechRefused", "SpeechStream", "Token", "TurnAccepted", "Viewer", "ViewerError", "ViewerToken",
     ]  # fmt: skip
     assert all(hasattr(relay_client, name) for name in relay_client.__all__)
 
@@ -23,8 +23,10 @@ def test_the_clients_names() -> None:
     ("read", "sent"),
     [
         (resources.Conversation, responses.ConversationResponse),
+        (resources.DailyUsage, responses.DailyUsage),
         (resources.TurnAccepted, responses.TurnAccepted),
         (resources.TurnsInterrupted, responses.TurnsInterrupted),
+        (resources.Usage, responses.UsageResponse),
         (resources.ViewerToken, responses.ViewerTokenResponse),
     ],
 )

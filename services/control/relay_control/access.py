@@ -23,6 +23,8 @@ REFUSED = counter(
 
 KEY = web.RequestKey("key", str)
 """The id of the API key of a request, set before a guarded handler runs."""
+ADMIN = web.RequestKey("admin", bool)
+"""Whether that key may do everything."""
 _INSTRUCTION = "send an API key as 'Authorization: Bearer <key>' or as X-API-Key"
 
 
@@ -47,7 +49,8 @@ class Access:
         """Wrap a handler: it runs only for API keys with this scope."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            request[KEY] = self.admit(request, scope).id
+            key = self.admit(request, scope)
+            request[KEY], request[ADMIN] = key.id, key.allows(Scope.ADMIN)
             return await handler(request)
 
         return guarded

@@ -18,6 +18,7 @@ from relay_control.errors import PROBLEMS
 from relay_control.operation import Handler, Operation
 from relay_control.session_tokens import session_tokens
 from relay_control.speakers import Speakers
+from relay_control.usage import UsageReport
 from relay_redis.client import RedisClient
 from relay_runtime import http
 from relay_runtime.probe import answer_probes
@@ -58,7 +59,7 @@ async def application(
     tasks = await stack.enter_async_context(TaskScope())
     tasks.spawn(tokens.follow(), name="token keys")
     api = Api(settings, client, tokens)
-    operations = api.operations()
+    operations = [*api.operations(), *UsageReport(settings, client).operations()]
     if settings.session_tokens:
         vendor = await stack.enter_async_context(session_tokens(settings, access, tokens, client))
         operations += vendor.operations()

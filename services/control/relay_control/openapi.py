@@ -76,7 +76,10 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
 def _responses(operation: Operation) -> dict[str, Any]:
     success: dict[str, Any] = {"description": "Success."}
     if operation.answer is not None:
-        success["content"] = {"application/json": {"schema": _ref(operation.answer)}}
+        success["content"] = {
+            "application/json": {"schema": _ref(operation.answer)},
+            **{kind: {"schema": {"type": "string"}} for kind in operation.texts},
+        }
     responses = {str(operation.status): success}
     kinds = {*operation.problems, *_EVERYWHERE, *(_GUARDED if operation.guarded else ())}
     if operation.method in _METHODS_WITH_BODY:

@@ -43,3 +43,5 @@ class Operation(NamedTuple):
     description: str = ""
     guarded: bool = True
     """Whether the request must have a credential."""
+    texts: tuple[str, ...] = ()
+    """Media types of a successful response besides JSON, by the request's ``Accept``."""

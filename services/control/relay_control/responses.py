@@ -6,6 +6,7 @@ import msgspec
 from aiohttp import web
 
 from relay_auth.viewer_tokens import Role
+from relay_streams import usage
 from relay_streams.conversations import Conversation, TalkOver
 
 
@@ -66,6 +67,60 @@ class TurnsInterrupted(msgspec.Struct, frozen=True):
 
     interrupted_upto: int
     """The last cancelled turn; 0 when there was none."""
+
+
+class DailyUsage(msgspec.Struct, frozen=True):
+    """What the conversations of one API key used on one day."""
+
+    day: str
+    app: str
+    """The id of the API key; empty for guests' conversations."""
+    conversations: int
+    """Those created on this day."""
+    turns_complete: int
+    turns_audio_only: int
+    turns_interrupted: int
+    turns_failed: int
+    speech_s: float
+    """The duration of the published audio."""
+    motion_s: float
+    """How long Motion sessions were connected."""
+    motion_estimated_s: float
+    """The part of it that is an estimate: the process that had the session was killed."""
+    credits: int
+    """The vendor's credits of these sessions."""
+    credits_estimated: int
+    """The part of them that is an estimate."""
+    viewer_minutes: float
+    audio_bytes: int
+    motion_bytes: int
+
+    @classmethod
+    def of(cls, row: usage.DailyUsage) -> "DailyUsage":
+        """Convert stored counters."""
+        return cls(
+            day=row.day,
+            app=row.app,
+            conversations=row.count(usage.CONVERSATIONS),
+            turns_complete=row.count(usage.turns("complete")),
+            turns_audio_only=row.count(usage.turns("audio_only")),
+            turns_interrupted=row.count(usage.turns("interrupted")),
+            turns_failed=row.count(usage.turns("failed")),
+            speech_s=round(row.speech_s, 6),
+            motion_s=row.motion_s,
+            motion_estimated_s=row.count(usage.ESTIMATED_MOTION_MS) / 1000,
+            credits=row.credits,
+            credits_estimated=row.count(usage.ESTIMATED_CREDITS),
+            viewer_minutes=round(row.count(usage.VIEWER_MS) / 60_000, 3),
+            audio_bytes=row.audio_bytes,
+            motion_bytes=row.count(usage.MOTION_BYTES),
+        )
+
+
+class UsageResponse(msgspec.Struct, frozen=True):
+    """Usage by day and API key. Days without usage are left out."""
+
+    usage: tuple[DailyUsage, ...]
 
 
 class ViewerTokenResponse(msgspec.Struct, frozen=True):

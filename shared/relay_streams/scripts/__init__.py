@@ -34,7 +34,20 @@ SCHEMA: Final = Schema(ALL, purge=PURGE, type_of=type_of)
 """What every client of the relay's Redis is constructed with."""
 
 _CALLED = re.compile(r"(?:call\(|\{)'(?:(XINFO|XGROUP)', ')?([A-Z]+)'")
-_SENT = ("DEL", "HGET", "HGETALL", "HMGET", "PTTL", "SCAN", "SCARD", "SET", "XACK", "XRANGE", "XREAD")
+_SENT = (
+    "DEL",
+    "HGET",
+    "HGETALL",
+    "HMGET",
+    "PTTL",
+    "SCAN",
+    "SCARD",
+    "SET",
+    "SMEMBERS",
+    "XACK",
+    "XRANGE",
+    "XREAD",
+)
 
 COMMANDS: Final = tuple(
     sorted(

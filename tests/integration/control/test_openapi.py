@@ -37,6 +37,7 @@ async def test_it_is_served_to_everybody(open_rig) -> None:
         "/v1/conversations/{id}/interrupt": {"post"},
         "/v1/conversations/{id}/tokens": {"post"},
         "/v1/conversations/{id}/audio": {"get"},
+        "/v1/usage": {"get"},
         "/api/session-token": {"post"},
         "/session-token": {"post"},
     }

@@ -16,6 +16,10 @@ NAMES = {
     "leases": SHARED.leases,
     "made": SHARED.made("key-1"),
     "upkeep": SHARED.upkeep,
+    "usage": SHARED.usage("key-1", "2026-01-31"),
+    "usage_apps": SHARED.usage_apps("2026-01-31"),
+    "account": KEYS.account,
+    "accounts_due": SHARED.accounts_due,
     "heartbeat": SHARED.heartbeat("1f2e3d4c:gateway-read"),
 }
 
