@@ -14,7 +14,9 @@ The rules it keeps, whatever happens in whatever order:
   from its audio, and longer while a viewer reports that it is behind. No report ends it for the others;
 - an interrupt of the last turn is published once, whatever the clock says, since viewers may still play
   it; only an interrupt can follow a turn's ``turn_ended``, and nothing of a later turn precedes it;
-- audio for Motion Server is never paced: it is sent as it arrives.
+- audio for Motion Server is never paced: it is sent as it arrives;
+- a turn whose chunks have their motion sends nothing to Motion Server, expects nothing from it, and keeps
+  its motion over a change of owners.
 """
 
 from msgspec.structs import replace
@@ -101,6 +103,7 @@ class TurnMachine:
         *,
         offset: int | None = None,
         end: bool = False,
+        motion: tuple[bytes, ...] | None = None,
         barge_in: bool = False,
         may_begin: bool = True,
         received_at_ms: int = 0,
@@ -116,6 +119,8 @@ class TurnMachine:
             offset: Where it begins in the turn, in bytes; None: it follows the audio before. Repeated
                 audio is discarded, and an event reports missing audio.
             end: The turn's input is complete.
+            motion: The motion of this audio, published after it; None: the turn's motion comes from Motion
+                Server. The first chunk decides for its turn.
             barge_in: The turn interrupts those before it; else it waits until they have finished playing.
             may_begin: Whether a turn may begin now.
             received_at_ms: The wall time at which the audio was stored and the turn before was over; 0:
@@ -129,11 +134,12 @@ class TurnMachine:
         if is_over or self.phase == "closed" or turn <= state.cancelled or turn < state.turn:
             return [Discard("audio", "not_admitted")]
         if turn == state.turn:
-            return self._append(now, pcm, offset=offset, end=end)
+            return self._append(now, pcm, offset=offset, end=end, motion=motion)
         if not may_begin or not (barge_in or self.phase == "idle"):
             return Deferred(turn)
-        begun = self._begin(now, turn, barge_in=barge_in, received_at_ms=received_at_ms)
-        return begun + self._append(now, pcm, offset=offset, end=end)
+        rendered = motion is not None
+        begun = self._begin(now, turn, barge_in=barge_in, received_at_ms=received_at_ms, rendered=rendered)
+        return begun + self._append(now, pcm, offset=offset, end=end, motion=motion)
 
     def request_opened(self, turn: int, req_id: str) -> None:
         """Motion Server knows this turn's request by this id; motion with another id is not of this turn."""
@@ -222,19 +228,30 @@ class TurnMachine:
 
     # --- the steps of a turn -----------------------------------------------------------------------
 
-    def _begin(self, now: float, turn: int, *, barge_in: bool, received_at_ms: int) -> list[Effect]:
+    def _begin(
+        self, now: float, turn: int, *, barge_in: bool, received_at_ms: int, rendered: bool
+    ) -> list[Effect]:
         effects = self.interrupt(now, self.turn, BARGE_IN) if barge_in else []
-        self.state = self.state.begin(turn)
+        self.state = self.state.begin(turn, rendered=rendered)
         self._local = LocalState()
         self._expect_input(now)
         return [*effects, self._event(events.TurnStarted(received_at_ms))]
 
-    def _append(self, now: float, pcm: bytes, *, offset: int | None = None, end: bool) -> list[Effect]:
+    def _append(
+        self,
+        now: float,
+        pcm: bytes,
+        *,
+        offset: int | None = None,
+        end: bool,
+        motion: tuple[bytes, ...] | None = None,
+    ) -> list[Effect]:
         effects: list[Effect] = []
         if offset is not None and offset > self.state.offset:
             effects += self._skip_missing(offset)
         elif offset is not None and offset < self.state.offset:
-            pcm = pcm[self.state.offset - offset :]
+            # The motion of a chunk is published with the first of its audio, in one write.
+            pcm, motion = pcm[self.state.offset - offset :], None
             if not pcm and not end:
                 return [Discard("audio", "repeated")]
         if not pcm and not end:
@@ -245,10 +262,28 @@ class TurnMachine:
         self._count_audio(now, len(pcm), end=end)
         if self.state.switch_due:
             effects += self._switch_to_audio_only(self.state.switch_due)
-        if self.state.expects_motion and self.state.audio_bytes > 0:
+        if self.state.rendered:
+            effects += self._publish_rendered(motion or (), end=end)
+        elif self.state.expects_motion and self.state.audio_bytes > 0:
             effects.append(SendAudio(self.turn, pcm, end))
             self._expect_answer(now, len(pcm))
         return effects + self._end_if_complete(now)
+
+    def _publish_rendered(self, payloads: tuple[bytes, ...], *, end: bool) -> list[Effect]:
+        """Publish the motion of a chunk. A turn that ends without all of its motion ends as audio."""
+        effects: list[Effect] = []
+        for number, payload in enumerate(payloads, start=1):
+            refusal = self.state.motion_refusal(payload)
+            if refusal or len(payload) > MAX_MOTION_BYTES:
+                effects.append(Discard("motion", refusal or "too_large"))
+            else:
+                is_last = end and number == len(payloads)
+                effects.append(self._publish(Kind.MOTION, payload, end=is_last))
+                self.state = replace(self.state, motion_ended=is_last)
+        if end and self.state.expects_motion and self.state.audio_bytes > 0:
+            self.state = replace(self.state, audio_only=True)
+            effects += self._switch_to_audio_only("motion_missing")
+        return effects
 
     def _skip_missing(self, offset: int) -> list[Effect]:
         text = f"{offset - self.state.offset} bytes of the turn's audio are lost"
@@ -275,7 +310,7 @@ class TurnMachine:
         if not self.state.audio_ended:
             # Before `interrupted`: audio after a client's interrupt() would open a new round (facts 4.3).
             effects.append(self._publish(Kind.AUDIO, b"", end=True))
-        if self.state.expects_motion:
+        if self.state.asks_motion:
             effects.append(Abandon(self.turn))
         effects.append(self._event(events.Interrupted(reason)))
         return effects + self._end(now, "interrupted")
@@ -302,9 +337,9 @@ class TurnMachine:
         return TurnPlayback(now + self.state.playing_ms / 1000, self._rules.playback)
 
     def _continue_without_motion(self, now: float, reason: str, *, overdue: bool = False) -> list[Effect]:
-        """Continue the speaking turn as audio, unless its motion is complete or switched off already."""
+        """Continue the speaking turn as audio, unless Motion Server owes it no motion any more."""
         state = self.state
-        if self.phase != "speaking" or not state.expects_motion:
+        if self.phase != "speaking" or not state.asks_motion:
             return []
         abandon = Abandon(self.turn, overdue)
         self._local.answer_due = None
@@ -327,13 +362,7 @@ class TurnMachine:
     def _motion_refusal(self, req_id: str, payload: bytes) -> str:
         if self.phase != "speaking" or req_id != self._local.request:
             return "other_turn"
-        if self.state.audio_only:
-            return "audio_only"
-        if self.state.motion_ended:
-            return "after_end"
-        if self.state.audio_bytes == 0:
-            return "before_audio"
-        return "" if payload else "empty"
+        return self.state.motion_refusal(payload)
 
     def _expect_input(self, now: float) -> None:
         self._local.input_due = now + self._rules.input_timeout_s

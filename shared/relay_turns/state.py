@@ -29,6 +29,8 @@ class TurnState(msgspec.Struct, frozen=True, omit_defaults=True):
     """The turn continues without motion."""
     switch_due: str = ""
     """Why the turn is to become audio-only after its first audio: audio comes before the switch."""
+    rendered: bool = False
+    """Each chunk of the turn has the motion of its audio: Motion Server is not asked for any."""
     failed: bool = False
     """Audio of the turn is missing."""
     owner_changes: int = 0
@@ -36,9 +38,11 @@ class TurnState(msgspec.Struct, frozen=True, omit_defaults=True):
     playing_ms: int = 0
     """How long viewers were still going to play when the turn ended."""
 
-    def begin(self, turn: int) -> "TurnState":
+    def begin(self, turn: int, *, rendered: bool = False) -> "TurnState":
         """The state in which a turn begins."""
-        return TurnState(turn, "speaking", cancelled=self.cancelled, interrupted=self.interrupted)
+        return TurnState(
+            turn, "speaking", cancelled=self.cancelled, interrupted=self.interrupted, rendered=rendered
+        )
 
     @property
     def input_state(self) -> InputState:
@@ -51,6 +55,21 @@ class TurnState(msgspec.Struct, frozen=True, omit_defaults=True):
     def expects_motion(self) -> bool:
         """Whether motion of the turn may still be published."""
         return not (self.motion_ended or self.audio_only)
+
+    @property
+    def asks_motion(self) -> bool:
+        """Whether that motion is to come from Motion Server."""
+        return self.expects_motion and not self.rendered
+
+    def motion_refusal(self, payload: bytes) -> str:
+        """Why a motion payload of the turn may not be published now; empty: it may."""
+        if self.audio_only:
+            return "audio_only"
+        if self.motion_ended:
+            return "after_end"
+        if self.audio_bytes == 0:
+            return "before_audio"
+        return "" if payload else "empty"
 
     def encode(self) -> bytes:
         """Write the checkpoint, as JSON."""

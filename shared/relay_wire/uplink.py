@@ -25,14 +25,17 @@ r            interrupt, close: reason
 key          speech: idempotency key of the turn, on its first chunk
 traceparent  speech: W3C trace context of the request that brought it, on its
              first chunk; of a turn's first chunk, the turn's
-source       speech: kind of speaker, on its first chunk: post, socket, viewer, agent
+source       speech: kind of speaker, on its first chunk: post, socket, viewer, agent,
+             clip
+m            speech: motion payloads that follow the chunk's audio, as a MessagePack
+             array; on every chunk of a rendered clip, and on no other
 tracestate   speech: beside it, when there is one
 ===========  ==================================================================
 
 A new entry is a class here, in ``Entry`` (docs: CONTRIBUTING.md, "How to add a client message").
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Literal, Self, get_args
 
@@ -110,11 +113,13 @@ class SpeechChunk(_Entry, frozen=True, tag="speech"):
     tracestate: str = ""
     key: str = ""
     source: str = ""
+    motion: tuple[bytes, ...] | None = None
+    """The motion to publish after the audio, of a clip; None: Motion Server renders the motion."""
 
     @property
     def size_bytes(self) -> int:
-        """Size of its audio."""
-        return len(self.pcm)
+        """Size of its audio and motion."""
+        return len(self.pcm) + sum(map(len, self.motion or ()))
 
     def encode(self) -> Fields:
         """The stream fields, without ``c``."""
@@ -125,6 +130,7 @@ class SpeechChunk(_Entry, frozen=True, tag="speech"):
             *(("tracestate", self.tracestate) if self.tracestate else ()),
             *(("key", self.key) if self.key else ()),
             *(("source", self.source) if self.source else ()),
+            *(("m", encode_motion(self.motion)) if self.motion is not None else ()),
         )  # fmt: skip
 
     @classmethod
@@ -140,6 +146,7 @@ class SpeechChunk(_Entry, frozen=True, tag="speech"):
             tracestate=text.tracestate(fields.get(b"tracestate", b"").decode("ascii", "replace")),
             key=_ascii(fields.get(b"key", b"")),
             source=_ascii(fields.get(b"source", b"")),
+            motion=_motion(fields[b"m"]) if b"m" in fields else None,
         )
 
 
@@ -316,6 +323,19 @@ def decode(fields: EncodedFields) -> Entry:
         return _KINDS[fields[b"k"]].decode(fields)
     except (KeyError, ValueError) as error:
         raise UplinkError(f"not an uplink entry: {error!r}") from None
+
+
+def encode_motion(payloads: Sequence[bytes]) -> bytes:
+    """Field ``m`` with these motion payloads."""
+    return msgspec.msgpack.encode(payloads)
+
+
+def _motion(field: bytes) -> tuple[bytes, ...]:
+    """Field ``m``; empty where it is unreadable: it must not cost the audio of its chunk."""
+    try:
+        return msgspec.msgpack.decode(field, type=tuple[bytes, ...])
+    except msgspec.DecodeError:
+        return ()
 
 
 def _flag(name: str, *, set_: bool) -> Fields:

@@ -252,6 +252,7 @@ class Owner:
             speech.pcm,
             offset=speech.offset,
             end=speech.end,
+            motion=speech.motion,
             barge_in=speech.barge_in,
             may_begin=not self._retiring,
             received_at_ms=ready_ms,

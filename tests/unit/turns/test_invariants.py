@@ -31,6 +31,7 @@ STEPS: dict[str, st.SearchStrategy[Any]] = {
         weighted((1, 0), (1, 2), (2, 4000), (4, 16000), (1, 80000)),
         weighted((4, False), (1, True)),
         weighted((6, False), (1, True)),
+        weighted((6, None), (2, 0), (3, 1), (1, 2)),
     ),
     "motion": st.tuples(
         weighted((8, 0), (1, -1), (1, -2)), weighted((1, 0), (9, 3)), weighted((3, False), (1, True))
@@ -69,6 +70,8 @@ class Driver:
     times: list[float] = field(default_factory=list)
     admitted: dict[int, bytes] = field(default_factory=lambda: defaultdict(bytes))
     barged_in: set[int] = field(default_factory=set)
+    rendered: set[int] = field(default_factory=set)
+    """Turns whose motion came with their audio."""
     due: list[int] = field(default_factory=list)
     """Turns that an interrupt concerned, by the order of interrupts."""
     cancelled: int = 0
@@ -82,11 +85,13 @@ class Driver:
     def feed(self, step: tuple[Any, ...]) -> None:
         current = self.machine.turn
         match step:
-            case ("audio", delta, size, end, barge_in):
+            case ("audio", delta, size, end, barge_in, payloads):
                 pcm = bytes([len(self.frames) % 251]) * size
                 is_open = self.machine.state.input_state == "open"
                 open_turn = current if is_open else max(current, self.cancelled) + 1
-                self.audio(max(open_turn + delta, 1), pcm, end=end, barge_in=barge_in)
+                turn = max(open_turn + delta, 1)
+                motion = None if payloads is None else (bytes([turn]),) * payloads
+                self.audio(turn, pcm, end=end, barge_in=barge_in, motion=motion)
             case ("motion", back, size, last):
                 self.motion(len(self.requests) - 1 + back, size, last=last)
             case (("failed" | "emit") as what,):
@@ -116,9 +121,11 @@ class Driver:
                 self.generation += 1
                 self.record(self.machine.start(self.now, Position(self.generation, 9)))
 
-    def audio(self, turn: int, pcm: bytes, *, end: bool, barge_in: bool) -> None:
+    def audio(
+        self, turn: int, pcm: bytes, *, end: bool, barge_in: bool, motion: tuple[bytes, ...] | None
+    ) -> None:
         was = self.machine.state
-        effects = self.machine.audio(self.now, turn, pcm, end=end, barge_in=barge_in)
+        effects = self.machine.audio(self.now, turn, pcm, end=end, barge_in=barge_in, motion=motion)
         starts = turn > was.turn
         if isinstance(effects, Deferred):
             assert starts and not barge_in and was.phase in ("speaking", "playing")  # noqa: PT018
@@ -129,6 +136,8 @@ class Driver:
             assert turn != was.turn or was.input_state != "open"
             return
         self.admitted[turn] += pcm
+        if starts and motion is not None:
+            self.rendered.add(turn)
         if starts and barge_in:
             self.barged_in.add(turn)
         if starts and turn <= self.cancelled:
@@ -136,6 +145,7 @@ class Driver:
         self.record(effects)
         for index, effect in enumerate(effects):
             if isinstance(effect, SendAudio):
+                assert turn not in self.rendered, "a turn with its motion sends nothing to Motion Server"
                 assert (effect.turn, effect.pcm, effect.end) == (turn, pcm, end)
                 before = effects[:index]
                 assert any(

@@ -23,6 +23,14 @@ VECTORS = [
         {"k": "speech", "t": "2", "o": "64", "d": b"ab", "traceparent": TRACEPARENT,
          "tracestate": "vendor=1"},
     ),
+    (
+        uplink.SpeechChunk(2, 0, b"ab", motion=(b"m1", b"")),
+        {"k": "speech", "t": "2", "o": "0", "d": b"ab", "m": b"\x92\xc4\x02m1\xc4\x00"},
+    ),
+    (
+        uplink.SpeechChunk(2, 0, b"ab", motion=()),
+        {"k": "speech", "t": "2", "o": "0", "d": b"ab", "m": b"\x90"},
+    ),
     (uplink.SpeechChunk(2, 0, b""), {"k": "speech", "t": "2", "o": "0", "d": b""}),
     (uplink.Interrupt(2, "viewer"), {"k": "interrupt", "t": "2", "r": "viewer"}),
     (
@@ -113,10 +121,18 @@ def test_an_unreadable_option_costs_no_audio() -> None:
     assert uplink.decode(fields) == uplink.SpeechChunk(1, 0, b"ab")
 
 
+@pytest.mark.parametrize("field", [b"", b"\xff", b"\x91\x01", b"\x81\x01\x02"])
+def test_unreadable_motion_costs_no_audio(field: bytes) -> None:
+    """The chunk stays one of a clip, without motion: Motion Server is not asked in the middle of one."""
+    fields = {b"k": b"speech", b"t": b"1", b"o": b"0", b"d": b"ab", b"m": field}
+
+    assert uplink.decode(fields) == uplink.SpeechChunk(1, 0, b"ab", motion=())
+
+
 FIELDS = st.one_of(st.binary(max_size=8), st.sampled_from([b"speech", b"playback", b"text", b"interrupt"]))
 
 
-@given(st.dictionaries(st.sampled_from([b"k", b"t", b"o", b"d", b"s", b"p", b"r"]), FIELDS))
+@given(st.dictionaries(st.sampled_from([b"k", b"t", b"o", b"d", b"s", b"p", b"r", b"m"]), FIELDS))
 def test_any_fields_are_an_entry_or_refused(fields: dict[bytes, bytes]) -> None:
     """Garbage raises UplinkError and nothing else."""
     try:
@@ -135,6 +151,7 @@ def test_any_fields_are_an_entry_or_refused(fields: dict[bytes, bytes]) -> None:
         (uplink.Interrupt(1, "viewer"), Priority.CONTROL, 0),
         (uplink.Playback(1, "started", 0), Priority.CONTROL, 0),
         (uplink.SpeechChunk(1, 0, b"abc"), Priority.CONTROL, 3),
+        (uplink.SpeechChunk(1, 0, b"abc", motion=(b"de", b"f")), Priority.CONTROL, 6),
         (uplink.Close("deleted"), Priority.CONTROL, 0),
     ],
     ids=lambda part: getattr(part, "kind", ""),
