@@ -24,7 +24,7 @@ from relay_telemetry.counter import counter
 from relay_telemetry.trace_context import NO_TRACE, Context
 from relay_wire.send_buffer import BufferTruncated, SendBuffer
 
-SOURCES = ("post", "socket", "viewer", "agent")
+SOURCES = ("post", "socket", "viewer", "agent", "clip")
 """The kinds of speakers."""
 TURNS = counter("relay_speech_turns_total", "Turns opened or resumed.", source=SOURCES)
 AUDIO_BYTES = counter("relay_speech_audio_bytes_total", "Bytes of speech received.", source=SOURCES)

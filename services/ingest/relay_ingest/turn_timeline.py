@@ -126,6 +126,13 @@ class TurnTimeline:
         if context and context != self.parent and context not in self.links:
             self.links.append(context)
 
+    def motion_published(self, now: float, size_bytes: int) -> None:
+        """Record a motion payload, wherever it came from."""
+        if self.first_motion_at is NEVER:
+            self.first_motion_at = now
+            self.slow_at = NEVER
+        self.motion_bytes += size_bytes
+
     def motion_arrived(self, now: float, size_bytes: int, bytes_per_s: float) -> float:
         """Record a motion payload. Returns by how many seconds motion is ahead of playback; negative: late.
 
@@ -134,11 +141,8 @@ class TurnTimeline:
             size_bytes: Of the payload.
             bytes_per_s: How much motion is a second of it.
         """
-        if self.first_motion_at is NEVER:
-            self.first_motion_at = now
-            self.slow_at = NEVER
+        self.motion_published(now, size_bytes)
         self.motion_ended_at = now
-        self.motion_bytes += size_bytes
         lead_s = self.motion_bytes / bytes_per_s - (now - self.first_audio_at)
         self.motion_lead_min_s = min(self.motion_lead_min_s, lead_s)
         return lead_s

@@ -187,6 +187,10 @@ class TurnTrace:
             FIRST_AUDIO_SECONDS.observe(max(delay_s, 0.0), turn.trace_id)
 
     def _motion(self, turn: TurnTimeline, size_bytes: int, now: float) -> None:
+        if turn.motion_asked_at is NEVER:
+            # Of a clip, whose motion comes with its audio: Motion Server has no part in it.
+            turn.motion_published(now, size_bytes)
+            return
         is_first = turn.first_motion_at is NEVER
         lead_s = turn.motion_arrived(now, size_bytes, self._motion_bytes_per_s)
         LEAD_SECONDS.observe(lead_s, turn.trace_id)

@@ -122,7 +122,7 @@ class Driver:
                 self.record(self.machine.start(self.now, Position(self.generation, 9)))
 
     def audio(
-        self, turn: int, pcm: bytes, *, end: bool, barge_in: bool, motion: tuple[bytes, ...] | None
+        self, turn: int, pcm: bytes, *, end: bool, barge_in: bool, motion: tuple[bytes, ...] | None = None
     ) -> None:
         was = self.machine.state
         effects = self.machine.audio(self.now, turn, pcm, end=end, barge_in=barge_in, motion=motion)
