@@ -7,14 +7,14 @@ buffer.
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import Counter, Histogram
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from relay_redis.errors import Unavailable
-from relay_streams.errors import AudioLost, Missing, OffsetGap, UplinkFull
+from relay_streams.errors import AudioLost, InputMismatch, Missing, OffsetGap, UplinkFull
 from relay_streams.keys import ConversationKeys
 from relay_streams.scripts.append_speech import Appended, SpeakerFence
 from relay_streams.scripts.find_turn import TurnInputState
@@ -62,6 +62,8 @@ class TurnInput:
         trace: The trace context of the request that brings the audio; stored with its first piece.
         fence: Of an owner's agent.
         viewer: Whether a viewer speaks.
+        motion: Of a clip, the motion payloads of each chunk of ``chunk_bytes``; empty: Motion Server renders
+            the motion.
         sleep: Waits between attempts; an exception of it ends the append, with no attempt under way.
     """
 
@@ -76,6 +78,7 @@ class TurnInput:
     trace: Context = NO_TRACE
     fence: SpeakerFence | None = None
     viewer: bool = False
+    motion: Sequence[Sequence[bytes]] = ()
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     turn: int = 0
     """0 until the first chunk is appended."""
@@ -182,7 +185,15 @@ class TurnInput:
             fence=self.fence,
             viewer=self.viewer,
             entry_bytes=self.chunk_bytes,
+            motion=self._motion_of(offset, pcm),
         )
+
+    def _motion_of(self, offset: int, pcm: bytes) -> Sequence[Sequence[bytes]]:
+        first, remainder = divmod(offset, self.chunk_bytes)
+        if self.motion and remainder:
+            # The key opened a turn with other chunks: an entry is appended whole or not at all.
+            raise InputMismatch(self.turn, offset)
+        return self.motion[first : first - (-len(pcm) // self.chunk_bytes)]
 
     def _attempts(self) -> AsyncRetrying:
         # The conversation existed when the turn began: a Redis without it has lost its data, and the owner is

@@ -1,6 +1,7 @@
 """The uplink: speech, interrupts and reports on their way to the owner, through the ``up`` stream."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self, TypeVar
 
@@ -102,6 +103,7 @@ class Uplink:
         fence: SpeakerFence | None = None,
         viewer: bool = False,
         entry_bytes: int = 2**20,
+        motion: Sequence[Sequence[bytes]] = (),
     ) -> Appended:
         """Append a piece of a turn's speech; if part of it is stored already, only the remainder.
 
@@ -121,6 +123,7 @@ class Uplink:
             viewer: Whether a viewer speaks: then it uses the viewers' share of the limits.
             entry_bytes: Longest entry of the stream; a longer piece becomes several at once, which costs a
                 quarter of appending them one by one.
+            motion: Of a clip, the motion payloads of each entry; else empty: Motion Server renders them.
 
         Raises:
             SpeakerBusy: Opening, while another turn's audio is still coming.
@@ -135,6 +138,7 @@ class Uplink:
         call = append_speech(
             keys,
             [pcm[start : start + entry_bytes] for start in range(0, len(pcm) or 1, entry_bytes)],
+            [uplink.encode_motion(payloads) for payloads in motion],
             turn=turn,
             key=key,
             offset=offset,

@@ -6,13 +6,15 @@
 --       for a viewer: 11 most unread entries of viewers   12 most unread bytes of them; else '' and ''
 --       13 for an agent: the last uplink entry that its owner has processed; else ''
 --       14 the kind of speaker, stored with the entry that opens the turn; '' when it is unknown
---       15... PCM of the piece, in the chunks that become entries
+--       15 number of chunks   16... PCM of the piece, in the chunks that become entries; then, of a clip,
+--         field m of each entry: the motion of the chunk
 --         (the script does not cut chunks: creating a string costs Lua more than the XADD costs Redis)
 --
 -- Returns {'in', turn, offset, state, key} when the piece is appended, by this call or an earlier one, or as much
 --         of it as there is capacity for; offset is the end of the turn's audio
 --       | {'behind', turn, offset} when audio before the piece is missing
---       | {'over', turn, offset, state} when the turn accepts no more audio, or has more than the piece ends it with
+--       | {'over', turn, offset, state} when the turn accepts no more audio, has more than the piece ends it with,
+--         or ends within an entry of a clip
 --       | {'busy', turn} | {'full'}.
 -- Turns never interleave: a turn opens only when the one before has ended, was cut for silence, or is barged into.
 -- An agent of another generation appends nothing. One whose owner has not processed the last interrupt or barge-in
@@ -22,7 +24,10 @@ local trace = ARGV[8]
 local limits = {entries = tonumber(ARGV[9]), bytes = tonumber(ARGV[10]), viewer_entries = tonumber(ARGV[11]),
   viewer_bytes = tonumber(ARGV[12])}
 local last_entry, source = ARGV[13], ARGV[14]
-local FIRST = 15
+local FIRST, LAST = 16, 15 + tonumber(ARGV[15])
+
+-- Field m of a chunk; nil when its motion comes from Motion Server.
+local function motion_of(i) return ARGV[i + LAST - FIRST + 1] end
 
 local function is_after(id, other)
   local ms, number = string.match(id, '^(%d+)-(%d+)$')
@@ -32,8 +37,11 @@ local function is_after(id, other)
   return tonumber(number) > tonumber(other_number)
 end
 
-local after = offset
-for i = FIRST, #ARGV do after = after + #ARGV[i] end
+local after, motion_bytes = offset, 0
+for i = FIRST, LAST do
+  after = after + #ARGV[i]
+  motion_bytes = motion_bytes + #(motion_of(i) or '')
+end
 
 local found = find()
 if found then
@@ -52,13 +60,16 @@ end
 -- Skip what is appended already.
 local first, from = FIRST, offset
 local at = found and found.offset or 0
-while first < #ARGV and from + #ARGV[first] <= at do
+while first < LAST and from + #ARGV[first] <= at do
   from = from + #ARGV[first]
   first = first + 1
 end
-local data = string.sub(ARGV[first], at - from + 1)
-local entries, bytes = capacity(meta, up, sums, base, limits, #ARGV - first + 1, after - math.max(at, from))
-if entries < 1 or #data > bytes then
+local data, motion = string.sub(ARGV[first], at - from + 1), motion_of(first)
+-- An entry of a clip is appended whole: its turn has other audio when that ends within an entry.
+if motion and at > from and data ~= '' then return {'over', found.turn, found.offset, found.state} end
+local wanted_bytes = after - math.max(at, from) + motion_bytes
+local entries, bytes = capacity(meta, up, sums, base, limits, LAST - first + 1, wanted_bytes)
+if entries < 1 or #data + #(motion or '') > bytes then
   -- A speaker whose audio waits for capacity is not silent: the turn stays open.
   if found then redis.call('HSET', meta, 'in_at', string.format('%.0f', now)) end
   return {'full'}
@@ -89,15 +100,17 @@ if trace ~= '' then
   if tracestate ~= '' then field('tracestate', tracestate) end
 end
 found.state = 'open'
-for i = first, #ARGV do
-  if i > first then data = ARGV[i] end
-  if entries < 1 or #data > bytes then break end
-  if last and i == #ARGV then field('e', '1'); found.state = 'ended' end
+for i = first, LAST do
+  if i > first then data, motion = ARGV[i], motion_of(i) end
+  local size = #data + #(motion or '')
+  if entries < 1 or size > bytes then break end
+  if last and i == LAST then field('e', '1'); found.state = 'ended' end
+  if motion then field('m', motion) end
   field('t', found.turn); field('o', found.offset); field('d', data); field('c', sums)
   local id = redis.call('XADD', up, '*', 'k', 'speech', unpack(entry))
   if opens and i == first and barge_in and generation == '' then redis.call('HSET', meta, 'in_stop', id) end
-  sums = counted(sums, #data, limits.viewer_entries)
-  entry, entries, bytes, found.offset = {}, entries - 1, bytes - #data, found.offset + #data
+  sums = counted(sums, size, limits.viewer_entries)
+  entry, entries, bytes, found.offset = {}, entries - 1, bytes - size, found.offset + #data
 end
 redis.call('HSET', meta, 'in_turn', found.turn, 'in_state', found.state, 'in_offset', found.offset,
   'in_at', string.format('%.0f', now), 'up_in', sums)

@@ -38,6 +38,7 @@ class Appended(NamedTuple):
 def append_speech(
     keys: ConversationKeys,
     chunks: Sequence[bytes],
+    motion: Sequence[bytes] = (),
     *,
     turn: int,
     key: str,
@@ -53,6 +54,7 @@ def append_speech(
 ) -> Call[Appended]:
     """Append a piece of a turn's speech, cut into the chunks that become entries; at least one.
 
+    ``motion`` is field ``m`` of each entry, of a clip, whose chunks have their motion; else empty.
     ``trace`` is the context that the piece came with, as ``Context.encode``; ``source`` the kind of speaker.
     ``limits`` are the most entries and bytes that may wait, ``viewer_limits`` those of viewers, for their
     speech. The call raises ``UplinkRejected`` and ``Fenced``.
@@ -64,7 +66,7 @@ def append_speech(
         (
             turn, key, silence_ms, generation, offset, "1" if end else "", "1" if barge_in else "",
             trace, *limits, *(viewer_limits or ("", "")), last_entry,
-            source, *chunks,
+            source, len(chunks), *chunks, *motion,
         ),
         _read,
     )  # fmt: skip

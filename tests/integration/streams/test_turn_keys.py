@@ -1,14 +1,17 @@
 """Keys of turns: one turn for each key, found by key or number, also after a fail-over; on both servers."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from relay_streams.conversations import read
-from relay_streams.errors import InputMismatch, OffsetGap, TurnClosed
+from relay_streams.errors import InputMismatch, OffsetGap, TurnClosed, UplinkFull
+from relay_streams.keys import ConversationKeys
 from relay_streams.leases import UplinkProgress
 from relay_streams.publisher import Publisher
 from relay_streams.scripts.find_turn import TurnInputState
+from relay_streams.turn_input import TurnInput
 from relay_streams.uplink import Uplink, UplinkLimits
 from relay_wire import uplink
 
@@ -125,3 +128,59 @@ async def test_keys_outlive_a_fail_over(open_store) -> None:
         assert await up.append_speech(lease.keys, key="second", offset=0, pcm=b"bbbbcc", end=True) == (2, 6)
         assert (await store.uplink(lease.keys))[1:] == [uplink.SpeechChunk(2, 4, b"cc", end=True)]
         assert (await read(store.client, lease.keys)).input_trace.encode() == TRACE
+
+
+def clip_input(up: Uplink, keys: ConversationKeys, motion: Sequence[Sequence[bytes]]) -> TurnInput:
+    """The input of a clip in chunks of two bytes."""
+    return TurnInput(
+        uplink=up, keys=keys, source="clip", wait_s=5, chunk_bytes=2, buffer_bytes=0, key="k", motion=motion
+    )
+
+
+async def test_a_clip_takes_its_motion_along(open_store) -> None:
+    """Each entry has its chunk's motion; what is appended already is skipped with its motion."""
+    pcm, motion = b"aabbc", ((b"1", b"2"), (), (b"3",))
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.client)
+
+        first = await up.append_speech(keys, key="k", offset=0, pcm=b"aa", end=False, motion=motion[:1])
+        clip, again = clip_input(up, keys, motion), clip_input(up, keys, motion)
+        await clip.append(pcm, end=True)
+        await again.append(pcm, end=True)
+
+        assert (first.turn, clip.turn, clip.offset) == (1, 1, 5)
+        assert await store.uplink(keys) == [
+            uplink.SpeechChunk(1, 0, b"aa", key="k", motion=motion[0]),
+            uplink.SpeechChunk(1, 2, b"bb", motion=()),
+            uplink.SpeechChunk(1, 4, b"c", end=True, motion=motion[2]),
+        ]
+
+
+async def test_motion_counts_in_the_uplink(open_store) -> None:
+    """A clip whose motion is larger than the free bytes waits as its audio does, chunk by chunk."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.client, UplinkLimits(bytes=100))
+        motion = ((bytes(40),), (bytes(40),), (bytes(40),))
+
+        part = await up.append_speech(
+            keys, key="k", offset=0, pcm=b"aabbcc", end=True, entry_bytes=2, motion=motion
+        )
+        with pytest.raises(UplinkFull):
+            await up.append_speech(keys, key="k", offset=4, pcm=b"cc", end=True, motion=motion[2:])
+        await store.client.execute("XTRIM", keys.up, "MAXLEN", "0")
+        rest = await up.append_speech(keys, key="k", offset=4, pcm=b"cc", end=True, motion=motion[2:])
+
+        assert (part.offset, rest.offset) == (4, 6)
+
+
+async def test_a_key_of_other_chunks_speaks_no_clip(open_store) -> None:
+    """Audio of the key ends within a chunk: the motion would not fit what is appended."""
+    async with open_store() as store:
+        keys = await store.create()
+        up = Uplink(store.client)
+        await up.append_speech(keys, key="k", offset=0, pcm=b"aaa", end=False)
+
+        with pytest.raises(InputMismatch):
+            await clip_input(up, keys, ((b"1",),) * 2).append(b"aabb", end=True)
