@@ -44,6 +44,10 @@ _OTHERS = {b"RF64": "an RF64 file", b"BW64": "a BW64 file", b"RIFX": "a big-endi
 _REMEDY = "send 16-bit mono PCM in a RIFF WAV file"
 
 
+_LARGEST_DATA = 0xFFFF_FFFF - 36
+"""The most bytes of samples whose size fits a header."""
+
+
 class NotAWav(AudioError):
     """Raised when bytes are not a whole WAV file, or a WAV file of another encoding than PCM."""
 
@@ -55,6 +59,17 @@ class Format(NamedTuple):
     sample_rate: int
     bits: int
     sample_bytes: int
+
+
+def header(sample_rate: int, data_bytes: int) -> bytes:
+    """The 44 bytes before the samples of a mono 16-bit file.
+
+    Beyond 4 GiB the sizes are those of a file whose writer could not know them: readers read up to the end.
+    """
+    size = min(data_bytes, _LARGEST_DATA)
+    layout = (b"RIFF", size + 36, b"WAVE", b"fmt ", 16, _PCM, 1, sample_rate)
+    rest = (sample_rate * BYTES_PER_SAMPLE, BYTES_PER_SAMPLE, 8 * BYTES_PER_SAMPLE, b"data", size)
+    return struct.pack("<4sI4s4sIHHIIHH4sI", *layout, *rest)
 
 
 class WavReader:

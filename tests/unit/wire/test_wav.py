@@ -19,7 +19,7 @@ from relay_wire import samples
 from relay_wire.pcm import AudioError, Unsupported, chunks
 from relay_wire.problems import Problem
 from relay_wire.samples import SampleReader
-from relay_wire.wav import MOST_CHUNKS, NotAWav, WavReader
+from relay_wire.wav import MOST_CHUNKS, NotAWav, WavReader, header
 
 LIST = b"LIST" + struct.pack("<I", 10) + b"INFOsilent"
 ODD_LIST = b"LIST" + struct.pack("<I", 9) + b"INFOquiet"
@@ -333,3 +333,21 @@ def test_a_format_of_another_size(size: int) -> None:
     """A format chunk is 16 to 1024 bytes."""
     with pytest.raises(NotAWav, match=f"its format has {size} bytes"):
         WavReader().feed(b"RIFF" + struct.pack("<I", 300) + b"WAVE" + chunk(b"fmt ", bytes(size)))
+
+
+@given(
+    st.binary(max_size=60).filter(lambda data: len(data) % 2 == 0 and data),
+    st.sampled_from([8000, 16000, 48000]),
+)
+def test_a_written_file_is_read(pcm: bytes, rate: int) -> None:
+    """The standard library reads what the relay writes: its rate and its samples."""
+    with wave.open(io.BytesIO(header(rate, len(pcm)) + pcm)) as found:
+        assert (found.getframerate(), found.getnchannels(), found.getsampwidth()) == (rate, 1, 2)
+        assert found.readframes(len(pcm)) == pcm
+
+
+def test_the_header_of_a_file_beyond_4_gib() -> None:
+    """Its samples are read up to the end."""
+    reader = WavReader()
+
+    assert reader.feed(header(16000, 2**33) + PCM) + reader.finish() == PCM
