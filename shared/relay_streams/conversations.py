@@ -45,6 +45,10 @@ class Conversation(NamedTuple):
     talk_over: TalkOver = "never"
     creator: str = ""
     """Id of the API key that created it; empty when a gateway did."""
+    recorded: bool = False
+    """Whether it is recorded: its frames stay in the stream until they are copied, within a byte limit."""
+    is_recording_finished: bool = False
+    """Whether the file of the recording is whole."""
     owner: str = ""
     """The worker that owns it, or was the last to."""
     generation: int = 0
@@ -99,6 +103,7 @@ class Conversation(NamedTuple):
             "agent", self.agent,
             "talk_over", self.talk_over,
             "creator", self.creator,
+            *(("record", 1) if self.recorded else ()),
             *(("first_generation", self.first_generation) if self.first_generation else ()),
         ]  # fmt: skip
 
@@ -244,6 +249,8 @@ _FIELDS: dict[str, _Field] = {
     "agent": _Field(b"agent", bytes.decode, PUSH.encode()),
     "talk_over": _Field(b"talk_over", _TALK_OVERS.__getitem__, b"never"),
     "creator": _Field(b"creator", bytes.decode, b""),
+    "recorded": _Field(b"record", b"1".__eq__, b""),
+    "is_recording_finished": _Field(b"rec_state", b"finished".__eq__, b""),
     "owner": _Field(b"owner", bytes.decode, b""),
     "generation": _Field(b"generation", _count, b"0"),
     "first_generation": _Field(b"first_generation", _count, b"0"),

@@ -61,6 +61,12 @@ KINDS: Final[Mapping[str, KeyKind]] = MappingProxyType(
             "leases", "zset", "conversations by the expiry of their lease, in ms since the epoch"
         ),
         "made": KeyKind("made:{}", "set", "the conversations of one API key that have not ended"),
+        "recordings": KeyKind(
+            "recordings",
+            "zset",
+            "conversations whose recording is not finished, by the time in ms at which a worker looks at them"
+            " next; only with `RELAY_RECORDINGS_URL`",
+        ),
         "upkeep": KeyKind("upkeep", "string", "the worker that maintains the partition's indexes; expires"),
         "usage": KeyKind(
             "usage:{}",
@@ -110,6 +116,11 @@ class ConversationKeys(NamedTuple):
         """What usage has still to count of it."""
         return KINDS["account"].name(self.tagged_prefix, self.id)
 
+    @property
+    def recordings(self) -> str:
+        """The recordings of the partition that are not finished."""
+        return KINDS["recordings"].name(self.tagged_prefix)
+
 
 class PartitionKeys(NamedTuple):
     """The keys that a partition's conversations share."""
@@ -140,6 +151,11 @@ class PartitionKeys(NamedTuple):
     def accounts_due(self) -> str:
         """When usage counts what the accounts of the partition's conversations have."""
         return KINDS["accounts_due"].name(self.tagged_prefix)
+
+    @property
+    def recordings(self) -> str:
+        """The recordings that are not finished."""
+        return KINDS["recordings"].name(self.tagged_prefix)
 
     @property
     def meta_pattern(self) -> str:

@@ -75,7 +75,8 @@ class WriterLimits:
     """Bounds of one writer."""
 
     retention_bytes: int
-    """Bytes of frames that the stream keeps, when its current and previous turn have more."""
+    """Bytes of frames that the stream keeps, when its current and previous turn have more. In a recorded
+    conversation, as many bytes of earlier frames stay until they are copied."""
     republish_bytes: int
     """Bytes of acknowledged frames that the writer keeps, to append them again."""
 
@@ -107,6 +108,7 @@ class Writer:
         self._progress = progress
         self._on_lost = on_lost
         self._seq = 0
+        self._waiting_bytes = limits.retention_bytes if record.recorded else None
         self._retention = Retention(
             lease.generation,
             limits.retention_bytes,
@@ -260,6 +262,7 @@ class Writer:
             checkpoint=last.checkpoint,
             turn_phase=last.turn_phase,
             turn_ends_at_ms=last.turn_ends_at_ms,
+            waiting_bytes=self._waiting_bytes,
             frames=frames,
         )
         try:

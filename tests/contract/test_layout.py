@@ -68,6 +68,10 @@ ELSEWHERE = {
     "integration/streams/test_uplink.py": """
         streams.scripts.append_speech streams.scripts.append_uplink streams.scripts.uplink_rejection
     """,
+    "integration/streams/test_recordings.py": """
+        streams.scripts.advance_recording streams.scripts.read_recording streams.scripts.release_recording
+        streams.scripts.take_recording
+    """,
     "scenarios/test_interrupts.py": "turns.effects turns.rules",
     "scenarios/test_stopping.py": "ingest.app",
     "security/test_limits.py": "gateway.admission gateway.keepalive runtime.connection settings.limits",

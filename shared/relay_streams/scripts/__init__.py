@@ -5,6 +5,7 @@ from typing import Final
 
 from relay_redis.schema import Schema
 from relay_streams.keys import type_of
+from relay_streams.scripts.advance_recording import ADVANCE_RECORDING
 from relay_streams.scripts.append_speech import APPEND_SPEECH
 from relay_streams.scripts.append_uplink import APPEND_UPLINK
 from relay_streams.scripts.attend import ATTEND
@@ -19,15 +20,19 @@ from relay_streams.scripts.heartbeat import HEARTBEAT
 from relay_streams.scripts.hold_turn import HOLD_TURN
 from relay_streams.scripts.publish import PUBLISH
 from relay_streams.scripts.purge import PURGE
+from relay_streams.scripts.read_recording import READ_RECORDING
 from relay_streams.scripts.reap import REAP
 from relay_streams.scripts.release import RELEASE
+from relay_streams.scripts.release_recording import RELEASE_RECORDING
 from relay_streams.scripts.renew import RENEW
 from relay_streams.scripts.repair import REPAIR
 from relay_streams.scripts.restore import RESTORE
+from relay_streams.scripts.take_recording import TAKE_RECORDING
 
 ALL: Final = (
-    APPEND_SPEECH, APPEND_UPLINK, ATTEND, CLAIM, CREATE, DEFER, DEQUEUE, EXPIRE, FIND_TURN, FINISH, HEARTBEAT,
-    HOLD_TURN, PUBLISH, PURGE, REAP, RELEASE, RENEW, REPAIR, RESTORE,
+    ADVANCE_RECORDING, APPEND_SPEECH, APPEND_UPLINK, ATTEND, CLAIM, CREATE, DEFER, DEQUEUE, EXPIRE, FIND_TURN,
+    FINISH, HEARTBEAT, HOLD_TURN, PUBLISH, PURGE, READ_RECORDING, REAP, RELEASE, RELEASE_RECORDING, RENEW,
+    REPAIR, RESTORE, TAKE_RECORDING,
 )  # fmt: skip
 
 SCHEMA: Final = Schema(ALL, purge=PURGE, type_of=type_of)
@@ -47,6 +52,10 @@ _SENT = (
     "XACK",
     "XRANGE",
     "XREAD",
+    "ZADD",
+    "ZCARD",
+    "ZRANGEBYSCORE",
+    "ZSCORE",
 )
 
 COMMANDS: Final = tuple(

@@ -7,10 +7,17 @@
 --       3 turn         4 position of the turn's first frame   5 that of the turn before
 --       6 trim frames before this position, or ''             7 uplink cursor, or ''
 --       8 checkpoint   9 phase of the turn   10 wall time in ms at which it has played, or 0
---       11... per frame: frame, trace: traceparent, and tracestate after a space, or ''
+--       11 for a recorded conversation: most bytes of its frames that wait to be copied; else ''
+--       12... per frame: frame, trace: traceparent, and tracestate after a space, or ''
 --
 -- Returns {'ok', seq} | {'fenced', generation} | {'behind', seq} | {'missing'}.
 -- Frames that the stream has already are skipped, so the same call may be repeated.
+--
+-- A frame of a recorded conversation stays until it is copied, unless too many bytes wait. Fields of its record:
+--   rec_cursor   the position of the last frame copied
+--   rec_waiting  bytes of the frames after it
+--   rec_removed  bytes of the frames that were removed before they were copied
+--   rec_keep     the oldest frame that retention keeps
 --
 -- The notification carries the new frames inline while they are small together: a reader whose cursor is just before
 -- them needs no read. '<position before them>\t', then for each the lengths of its id (u8), trace (u16) and
@@ -28,10 +35,10 @@ local have = tail_generation == generation and tonumber(tail_seq) or 0
 if have < first - 1 then return {'behind', have} end
 
 local MAX_INLINE_BYTES = 131072
-local inline, inline_bytes = {(record[2] or '0-0') .. '\t'}, 0
+local inline, inline_bytes = {(record[2] or '0-0') .. '\t'}, 0 -- the bytes of all new frames
 
 local seq = first - 1
-for i = 11, #ARGV, 2 do
+for i = 12, #ARGV, 2 do
   seq = seq + 1
   if seq > have then
     local id = generation .. '-' .. string.format('%d', seq)
@@ -65,7 +72,38 @@ if ARGV[7] ~= '' then
   redis.call('HSET', meta, 'up', ARGV[7])
   redis.call('XTRIM', up, 'MINID', '=', ARGV[7])
 end
-if ARGV[6] ~= '' then redis.call('XTRIM', down, 'MINID', '=', ARGV[6]) end
+local keep = ARGV[6]
+if ARGV[11] ~= '' then
+  local most = tonumber(ARGV[11])
+  local recording = redis.call('HMGET', meta, 'rec_cursor', 'rec_waiting', 'rec_removed')
+  local waiting, removed = (tonumber(recording[2]) or 0) + inline_bytes, 0
+  local copied, copied_seq = string.match(recording[1] or '', '^(%d+)-(%d+)$')
+  copied, copied_seq = tonumber(copied) or 0, tonumber(copied_seq) or 0
+  if keep ~= '' then
+    redis.call('HSET', meta, 'rec_keep', keep)
+    local kept, kept_seq = string.match(keep, '^(%d+)-(%d+)$')
+    kept, kept_seq = tonumber(kept), tonumber(kept_seq)
+    if kept > copied or (kept == copied and kept_seq > copied_seq + 1) then
+      keep = string.format('%.0f-%.0f', copied, copied_seq + 1)
+    end
+  end
+  local after = string.format('(%.0f-%.0f', copied, copied_seq)
+  while waiting > most do
+    local oldest = redis.call('XRANGE', down, after, '+', 'COUNT', 17)
+    if #oldest < 2 then break end -- the newest frame always stays
+    for i = 1, #oldest - 1 do
+      if waiting <= most then break end
+      local size = #oldest[i][2][2]
+      waiting, removed = waiting - size, removed + size
+      after, keep = '(' .. oldest[i][1], oldest[i + 1][1]
+    end
+  end
+  redis.call('HSET', meta, 'rec_waiting', string.format('%.0f', waiting))
+  if removed > 0 then
+    redis.call('HSET', meta, 'rec_removed', string.format('%.0f', (tonumber(recording[3]) or 0) + removed))
+  end
+end
+if keep ~= '' then redis.call('XTRIM', down, 'MINID', '=', keep) end
 local is_inline = inline_bytes > 0 and inline_bytes <= MAX_INLINE_BYTES
 redis.call('SPUBLISH', down, is_inline and table.concat(inline) or '')
 return {'ok', seq}

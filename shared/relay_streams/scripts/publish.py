@@ -27,6 +27,7 @@ def publish(
     checkpoint: bytes,
     turn_phase: Phase,
     turn_ends_at_ms: int,
+    waiting_bytes: int | None = None,
     frames: Sequence[Argument],
 ) -> Call[int]:
     """Append frames. The result is the seq of the last one; frames that the stream has already are skipped.
@@ -45,6 +46,8 @@ def publish(
         checkpoint: The turn machine's state after the frames, for the next owner.
         turn_phase: The phase of the current turn, for readers.
         turn_ends_at_ms: The wall time at which the turn has played, if its phase is ``playing``; else 0.
+        waiting_bytes: For a recorded conversation, the most bytes of frames that wait to be copied: they stay
+            even if ``trim_to`` is after them. None: it is not recorded.
         frames: Frame and trace, alternating: ``Context.encode`` of one that is sampled, or empty.
     """
     return Call(
@@ -61,6 +64,7 @@ def publish(
             checkpoint,
             turn_phase,
             turn_ends_at_ms,
+            waiting_bytes if waiting_bytes is not None else "",
             *frames,
         ),
         read,

@@ -15,6 +15,7 @@ NAMES = {
     "unowned": SHARED.unowned,
     "leases": SHARED.leases,
     "made": SHARED.made("key-1"),
+    "recordings": SHARED.recordings,
     "upkeep": SHARED.upkeep,
     "usage": SHARED.usage("key-1", "2026-01-31"),
     "usage_apps": SHARED.usage_apps("2026-01-31"),

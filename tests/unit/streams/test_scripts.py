@@ -9,6 +9,7 @@ import pytest
 from relay_streams import scripts
 from relay_streams.errors import Fenced, Missing, TailLost, Unreadable
 from relay_streams.keys import KeySpace
+from relay_streams.scripts.advance_recording import advance_recording
 from relay_streams.scripts.attend import Attendance, attend
 from relay_streams.scripts.call import Call
 from relay_streams.scripts.claim import Claimed, claim
@@ -19,11 +20,14 @@ from relay_streams.scripts.expire import Queue, expire
 from relay_streams.scripts.finish import finish
 from relay_streams.scripts.heartbeat import Beat, Denied, heartbeat
 from relay_streams.scripts.publish import publish
+from relay_streams.scripts.read_recording import Page, read_recording
 from relay_streams.scripts.reap import reap
 from relay_streams.scripts.release import release
+from relay_streams.scripts.release_recording import release_recording
 from relay_streams.scripts.renew import Held, Unrenewed, renew
 from relay_streams.scripts.repair import repair
 from relay_streams.scripts.restore import restore
+from relay_streams.scripts.take_recording import take_recording
 from relay_wire.position import START, Position
 
 SPACE = KeySpace(1)
@@ -39,6 +43,8 @@ RESTORE = restore(
     key="", trace="", fields=["state", "open"],
 )  # fmt: skip
 CLAIM = claim(KEYS, owner="worker", lease_ms=1, record_format=1)
+TAKE = take_recording(KEYS, token="1", claim_ms=1)
+READ = read_recording(KEYS, after=START, most_bytes=1)
 HEARTBEAT = heartbeat("key", value="1", keep_ms=1, publish=True, commands=["GET"])
 RENEW = renew([Held(KEYS, "worker 1", 1)], lease_ms=1)
 CALLS: list[Call[Any]] = [
@@ -47,7 +53,9 @@ CALLS: list[Call[Any]] = [
     dequeue(SHARED, consumer="worker", limit=1, reclaim_ms=1), expire(SHARED, limit=1),
     finish(KEYS, creator="", lease="worker 1", keep_frames_ms=1, keep_record_ms=1, replaced={b"up": b"0"}),
     HEARTBEAT, PUBLISH, reap(SHARED, leaving="", idle_ms=1),
-    release(KEYS, lease="worker 1"), RENEW, repair(KEYS, creator="", lost_ms=1), RESTORE,
+    release(KEYS, lease="worker 1"), RENEW, repair(KEYS, creator="", lost_ms=1), RESTORE, TAKE, READ,
+    advance_recording(KEYS, token="1", claim_ms=1, cursor=START, copied_bytes=0, removed_bytes=0),
+    release_recording(KEYS, token="1", next_ms=None, keep_frames_ms=1),
 ]  # fmt: skip
 
 
@@ -72,6 +80,10 @@ def test_every_script_has_a_module_beside_it() -> None:
 @pytest.mark.parametrize(
     ("call", "reply", "result"),
     [
+        (TAKE, [b"held"], None),
+        (TAKE, [b"none"], None),
+        (TAKE, [b"ok", b"state", b"open"], {b"state": b"open"}),
+        (READ, [12, b"frame", b"frame"], Page(12, [b"frame", b"frame"])),
         (attend(KEYS), [b"ok", -1, 2000], Attendance(None, 2.0)),
         (attend(KEYS), [b"ok", 1000, 0], Attendance(1.0, 0.0)),
         (CLAIM, [b"held"], None),
