@@ -7,12 +7,15 @@ from pydantic import Field, model_validator
 from relay_settings.avatarkit import AvatarKitSettings
 from relay_settings.host import Host
 from relay_settings.limits import LimitSettings
+from relay_settings.outbox import OutboxSettings
 from relay_settings.process import ProcessSettings
 from relay_settings.tokens import TokenSettings
 from relay_settings.uplink import UplinkSettings
 
 
-class GatewaySettings(ProcessSettings, UplinkSettings, TokenSettings, LimitSettings, AvatarKitSettings):
+class GatewaySettings(
+    ProcessSettings, UplinkSettings, OutboxSettings, TokenSettings, LimitSettings, AvatarKitSettings
+):
     """The gateway: viewers' WebSockets."""
 
     gateway_host: Host = Field("127.0.0.1", description="Address for viewers; :: or 0.0.0.0 opens it.")

@@ -6,12 +6,13 @@ from pydantic import Field, model_validator
 
 from relay_settings.agents import AgentSettings
 from relay_settings.base import named
+from relay_settings.outbox import OutboxSettings
 from relay_settings.process import ProcessSettings
 from relay_settings.uplink import UplinkSettings
 from relay_settings.vendor import VendorAccountSettings
 
 
-class IngestSettings(ProcessSettings, UplinkSettings, VendorAccountSettings, AgentSettings):
+class IngestSettings(ProcessSettings, UplinkSettings, OutboxSettings, VendorAccountSettings, AgentSettings):
     """Ingest: owns conversations and their Motion sessions."""
 
     ingress_endpoint: str = named(

@@ -18,6 +18,7 @@ from typing import Final, Literal, NamedTuple, Self
 from relay_settings.store import DEFAULT_KEY_PREFIX, DEFAULT_PARTITIONS, StoreSettings
 
 CONSUMER_GROUP = "ingest"
+JOBS_GROUP = "jobs"
 
 KeyType = Literal["stream", "hash", "zset", "set", "string"]
 
@@ -66,6 +67,15 @@ KINDS: Final[Mapping[str, KeyKind]] = MappingProxyType(
             "zset",
             "conversations whose recording is not finished, by the time in ms at which a worker looks at them"
             " next; only with `RELAY_RECORDINGS_URL`",
+        ),
+        "outbox": KeyKind(
+            "outbox",
+            "stream",
+            "what has happened in conversations, for jobs; bounded in entries; consumer group"
+            f" `{JOBS_GROUP}`; only with `RELAY_JOBS`",
+        ),
+        "outbox_discarded": KeyKind(
+            "outbox_discarded", "string", "how many entries of the outbox its bound has discarded"
         ),
         "upkeep": KeyKind("upkeep", "string", "the worker that maintains the partition's indexes; expires"),
         "usage": KeyKind(
@@ -121,6 +131,16 @@ class ConversationKeys(NamedTuple):
         """The recordings of the partition that are not finished."""
         return KINDS["recordings"].name(self.tagged_prefix)
 
+    @property
+    def outbox(self) -> str:
+        """What has happened in the partition's conversations."""
+        return KINDS["outbox"].name(self.tagged_prefix)
+
+    @property
+    def outbox_discarded(self) -> str:
+        """The count of what the outbox's bound has discarded."""
+        return KINDS["outbox_discarded"].name(self.tagged_prefix)
+
 
 class PartitionKeys(NamedTuple):
     """The keys that a partition's conversations share."""
@@ -156,6 +176,16 @@ class PartitionKeys(NamedTuple):
     def recordings(self) -> str:
         """The recordings that are not finished."""
         return KINDS["recordings"].name(self.tagged_prefix)
+
+    @property
+    def outbox(self) -> str:
+        """What has happened in the partition's conversations."""
+        return KINDS["outbox"].name(self.tagged_prefix)
+
+    @property
+    def outbox_discarded(self) -> str:
+        """The count of what the outbox's bound has discarded."""
+        return KINDS["outbox_discarded"].name(self.tagged_prefix)
 
     @property
     def meta_pattern(self) -> str:

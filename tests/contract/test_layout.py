@@ -63,6 +63,7 @@ ELSEWHERE = {
     "integration/simulator/test_egress.py": "simulator.playback simulator.room",
     "integration/telemetry/test_traces.py": "telemetry.semconv telemetry.trace_export",
     "integration/streams/test_consumer.py": "streams.partition",
+    "integration/streams/test_outbox.py": "settings.outbox streams.scripts.read_outbox",
     "integration/streams/test_publisher.py": "streams.writer",
     "integration/streams/test_turn_keys.py": "streams.scripts.find_turn",
     "integration/streams/test_uplink.py": """

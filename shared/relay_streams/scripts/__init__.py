@@ -10,6 +10,7 @@ from relay_streams.scripts.append_speech import APPEND_SPEECH
 from relay_streams.scripts.append_uplink import APPEND_UPLINK
 from relay_streams.scripts.attend import ATTEND
 from relay_streams.scripts.claim import CLAIM
+from relay_streams.scripts.consume_outbox import CONSUME_OUTBOX
 from relay_streams.scripts.create import CREATE
 from relay_streams.scripts.defer import DEFER
 from relay_streams.scripts.dequeue import DEQUEUE
@@ -20,6 +21,7 @@ from relay_streams.scripts.heartbeat import HEARTBEAT
 from relay_streams.scripts.hold_turn import HOLD_TURN
 from relay_streams.scripts.publish import PUBLISH
 from relay_streams.scripts.purge import PURGE
+from relay_streams.scripts.read_outbox import READ_OUTBOX
 from relay_streams.scripts.read_recording import READ_RECORDING
 from relay_streams.scripts.reap import REAP
 from relay_streams.scripts.release import RELEASE
@@ -30,9 +32,9 @@ from relay_streams.scripts.restore import RESTORE
 from relay_streams.scripts.take_recording import TAKE_RECORDING
 
 ALL: Final = (
-    ADVANCE_RECORDING, APPEND_SPEECH, APPEND_UPLINK, ATTEND, CLAIM, CREATE, DEFER, DEQUEUE, EXPIRE, FIND_TURN,
-    FINISH, HEARTBEAT, HOLD_TURN, PUBLISH, PURGE, READ_RECORDING, REAP, RELEASE, RELEASE_RECORDING, RENEW,
-    REPAIR, RESTORE, TAKE_RECORDING,
+    ADVANCE_RECORDING, APPEND_SPEECH, APPEND_UPLINK, ATTEND, CLAIM, CONSUME_OUTBOX, CREATE, DEFER, DEQUEUE,
+    EXPIRE, FIND_TURN, FINISH, HEARTBEAT, HOLD_TURN, PUBLISH, PURGE, READ_OUTBOX, READ_RECORDING, REAP,
+    RELEASE, RELEASE_RECORDING, RENEW, REPAIR, RESTORE, TAKE_RECORDING,
 )  # fmt: skip
 
 SCHEMA: Final = Schema(ALL, purge=PURGE, type_of=type_of)
@@ -40,23 +42,9 @@ SCHEMA: Final = Schema(ALL, purge=PURGE, type_of=type_of)
 
 _CALLED = re.compile(r"(?:call\(|\{)'(?:(XINFO|XGROUP)', ')?([A-Z]+)'")
 _SENT = (
-    "DEL",
-    "HGET",
-    "HGETALL",
-    "HMGET",
-    "PTTL",
-    "SCAN",
-    "SCARD",
-    "SET",
-    "SMEMBERS",
-    "XACK",
-    "XRANGE",
-    "XREAD",
-    "ZADD",
-    "ZCARD",
-    "ZRANGEBYSCORE",
-    "ZSCORE",
-)
+    "DEL", "HGET", "HGETALL", "HMGET", "PTTL", "SCAN", "SCARD", "SET", "SMEMBERS", "XACK", "XLEN", "XRANGE",
+    "XREAD", "ZADD", "ZCARD", "ZRANGEBYSCORE", "ZSCORE",
+)  # fmt: skip
 
 COMMANDS: Final = tuple(
     sorted(

@@ -16,6 +16,8 @@ NAMES = {
     "leases": SHARED.leases,
     "made": SHARED.made("key-1"),
     "recordings": SHARED.recordings,
+    "outbox": SHARED.outbox,
+    "outbox_discarded": SHARED.outbox_discarded,
     "upkeep": SHARED.upkeep,
     "usage": SHARED.usage("key-1", "2026-01-31"),
     "usage_apps": SHARED.usage_apps("2026-01-31"),

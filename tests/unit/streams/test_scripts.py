@@ -13,6 +13,7 @@ from relay_streams.scripts.advance_recording import advance_recording
 from relay_streams.scripts.attend import Attendance, attend
 from relay_streams.scripts.call import Call
 from relay_streams.scripts.claim import Claimed, claim
+from relay_streams.scripts.consume_outbox import Write, consume_outbox
 from relay_streams.scripts.create import create
 from relay_streams.scripts.defer import defer
 from relay_streams.scripts.dequeue import dequeue
@@ -20,6 +21,7 @@ from relay_streams.scripts.expire import Queue, expire
 from relay_streams.scripts.finish import finish
 from relay_streams.scripts.heartbeat import Beat, Denied, heartbeat
 from relay_streams.scripts.publish import publish
+from relay_streams.scripts.read_outbox import read_outbox
 from relay_streams.scripts.read_recording import Page, read_recording
 from relay_streams.scripts.reap import reap
 from relay_streams.scripts.release import release
@@ -47,15 +49,19 @@ TAKE = take_recording(KEYS, token="1", claim_ms=1)
 READ = read_recording(KEYS, after=START, most_bytes=1)
 HEARTBEAT = heartbeat("key", value="1", keep_ms=1, publish=True, commands=["GET"])
 RENEW = renew([Held(KEYS, "worker 1", 1)], lease_ms=1)
+WRITE = Write("ZADD", SHARED.leases, (1, "a"))
 CALLS: list[Call[Any]] = [
-    attend(KEYS), CLAIM, create(KEYS, creator="", fields=["state", "open"]),
+    attend(KEYS), CLAIM, consume_outbox(SHARED, entry="1-0", writes=[WRITE]),
+    create(KEYS, creator="", fields=["state", "open"]),
     defer(KEYS, entry="1-0", first_wait_ms=1, max_wait_ms=2),
     dequeue(SHARED, consumer="worker", limit=1, reclaim_ms=1), expire(SHARED, limit=1),
     finish(KEYS, creator="", lease="worker 1", keep_frames_ms=1, keep_record_ms=1, replaced={b"up": b"0"}),
-    HEARTBEAT, PUBLISH, reap(SHARED, leaving="", idle_ms=1),
-    release(KEYS, lease="worker 1"), RENEW, repair(KEYS, creator="", lost_ms=1), RESTORE, TAKE, READ,
+    TAKE, READ,
     advance_recording(KEYS, token="1", claim_ms=1, cursor=START, copied_bytes=0, removed_bytes=0),
     release_recording(KEYS, token="1", next_ms=None, keep_frames_ms=1),
+    HEARTBEAT, PUBLISH, read_outbox(SHARED, consumer="worker", limit=1, reclaim_ms=1),
+    reap(SHARED, leaving="", idle_ms=1), release(KEYS, lease="worker 1"), RENEW,
+    repair(KEYS, creator="", lost_ms=1), RESTORE,
 ]  # fmt: skip
 
 
@@ -100,6 +106,11 @@ def test_every_script_has_a_module_beside_it() -> None:
         (HEARTBEAT, [b"ok", b"1", 2], Beat(b"1", 2)),
         (HEARTBEAT, [b"denied", b"GET, SET"], Denied("GET, SET")),
         (PUBLISH, [b"ok", 3], 3),
+        (
+            read_outbox(SHARED, consumer="w", limit=1, reclaim_ms=1),
+            [[b"1-0", [b"a", b"b"]]],
+            [("1-0", {b"a": b"b"})],
+        ),
         (RENEW, [[b"a"], [b"b"]], Unrenewed(["a"], ["b"])),
         (RESTORE, [b"ok", 4], 4),
     ],
