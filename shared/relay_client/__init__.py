@@ -30,13 +30,14 @@ from relay_client.errors import (
     SpeechRefused,
     ViewerError,
 )
-from relay_client.resources import Conversation, DailyUsage, TurnAccepted, ViewerToken
+from relay_client.resources import Clip, Conversation, DailyUsage, TurnAccepted, ViewerToken
 from relay_client.speech_stream import SpeechStream
 from relay_client.viewer import Report, Token, Viewer
 
 __all__ = [
     "Backend",
     "BackendError",
+    "Clip",
     "Closed",
     "ControlUnavailable",
     "Conversation",

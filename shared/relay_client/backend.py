@@ -16,6 +16,8 @@ from relay_client.errors import ControlUnavailable, RequestRefused
 from relay_client.outgoing_turn import OutgoingTurn
 from relay_client.refusals import Unavailable
 from relay_client.resources import (
+    Clip,
+    Clips,
     Conversation,
     DailyUsage,
     TurnAccepted,
@@ -179,6 +181,26 @@ class Backend:
             headers={"Content-Type": content_type, "Idempotency-Key": key or _new_key()},
         )
 
+    async def speak_clip(
+        self, conversation: str, clip: str, *, barge_in: bool = False, key: str = ""
+    ) -> TurnAccepted:
+        """Speak a clip that is ready, as a turn of its own, once; guarantee and errors as of ``post_turn``.
+
+        Args:
+            conversation: Its id; of the clip's avatar and rate.
+            clip: The clip's id.
+            barge_in: Cancel the turns that play or wait.
+            key: Idempotency key of the turn.
+        """
+        return await self._request(
+            TurnAccepted,
+            "POST",
+            _path(conversation, "turns"),
+            params={"barge_in": "true"} if barge_in else {},
+            json={"clip": clip},
+            headers={"Idempotency-Key": key or _new_key()},
+        )
+
     def speech(
         self,
         conversation: str,
@@ -216,6 +238,47 @@ class Backend:
             TurnsInterrupted, "POST", _path(conversation, "interrupt"), repeatable=False
         )
         return answer.interrupted_upto
+
+    # --- clips ----------------------------------------------------------------------------------
+
+    async def create_clip(
+        self,
+        audio: bytes,
+        *,
+        avatar_id: str | None = None,
+        sample_rate: int | None = None,
+        content_type: str = "audio/pcm",
+        key: str = "",
+    ) -> Clip:
+        """Have speech rendered once, for turns that name it; ``read_clip`` has its progress.
+
+        Args:
+            audio: PCM, or a WAV file.
+            avatar_id: The vendor's avatar; None: control's.
+            sample_rate: Of the audio, in Hz; None: control's default.
+            content_type: ``audio/pcm`` or ``audio/wav``.
+            key: Idempotency key, as of ``post_turn``: another for each clip.
+        """
+        return await self._request(
+            Clip,
+            "POST",
+            "/v1/clips",
+            params=_without_none({"avatar_id": avatar_id, "sample_rate": sample_rate}),
+            body=audio,
+            headers={"Content-Type": content_type, "Idempotency-Key": key or _new_key()},
+        )
+
+    async def read_clip(self, clip: str) -> Clip:
+        """Read a clip."""
+        return await self._request(Clip, "GET", _clip_path(clip))
+
+    async def clips(self) -> list[Clip]:
+        """The clips of this API key, the newest first."""
+        return list((await self._request(Clips, "GET", "/v1/clips")).clips)
+
+    async def delete_clip(self, clip: str) -> Clip:
+        """Cancel a clip that is not rendered yet, or remove one. It is not sent again: the second removes."""
+        return await self._request(Clip, "DELETE", _clip_path(clip), repeatable=False)
 
     # --- requests -------------------------------------------------------------------------------
 
@@ -303,6 +366,10 @@ class Backend:
 
 def _path(conversation: str, part: str = "") -> str:
     return f"/v1/conversations/{quote(conversation, safe='')}" + (f"/{part}" if part else "")
+
+
+def _clip_path(clip: str) -> str:
+    return f"/v1/clips/{quote(clip, safe='')}"
 
 
 def _without_none(body: dict[str, Any]) -> dict[str, Any]:

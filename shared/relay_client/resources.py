@@ -40,6 +40,34 @@ class TurnAccepted(msgspec.Struct, frozen=True, kw_only=True):
     audio_ms: int
 
 
+class Clip(msgspec.Struct, frozen=True, kw_only=True):
+    """A clip."""
+
+    id: str
+    state: str
+    """``queued``, ``rendering``, ``ready``, ``failed`` or ``cancelled``."""
+    progress: float
+    """Of its rendering, from 0 to 1; an estimate in between."""
+    reason: str | None
+    """Why the last attempt to render it failed."""
+    attempts: int
+    avatar_id: str
+    sample_rate: int
+    """In Hz."""
+    audio_bytes: int
+    audio_ms: int
+    size_bytes: int
+    """Audio and motion, once it is ready."""
+    created_ms: int
+    """In milliseconds since the epoch."""
+
+
+class Clips(msgspec.Struct, frozen=True, kw_only=True):
+    """The clips of an API key, the newest first."""
+
+    clips: tuple[Clip, ...]
+
+
 class ViewerToken(msgspec.Struct, frozen=True, kw_only=True):
     """A viewer token."""
 

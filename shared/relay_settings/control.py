@@ -5,16 +5,16 @@ from typing import Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from relay_settings.base import named
+from relay_settings.clips import ClipSettings
 from relay_settings.host import Host
 from relay_settings.origins import normalised
-from relay_settings.outbox import OutboxSettings
 from relay_settings.process import ProcessSettings
 from relay_settings.tokens import TokenSettings
 from relay_settings.uplink import UplinkSettings
 from relay_settings.vendor import VendorAccountSettings
 
 
-class ControlSettings(ProcessSettings, UplinkSettings, OutboxSettings, TokenSettings, VendorAccountSettings):
+class ControlSettings(ProcessSettings, UplinkSettings, ClipSettings, TokenSettings, VendorAccountSettings):
     """Control: the API for the app's backend."""
 
     control_host: Host = Field("127.0.0.1", description="Address for backends; :: or 0.0.0.0 opens it.")

@@ -77,6 +77,23 @@ KINDS: Final[Mapping[str, KeyKind]] = MappingProxyType(
         "outbox_discarded": KeyKind(
             "outbox_discarded", "string", "how many entries of the outbox its bound has discarded"
         ),
+        "clip": KeyKind(
+            "clip:{}:record", "hash", "a clip: its state, progress and claim; only with `RELAY_CLIPS`"
+        ),
+        "clip_audio": KeyKind(
+            "clip:{}:audio", "string", "the audio of a clip that is to be rendered, as PCM"
+        ),
+        "clip_chunks": KeyKind(
+            "clip:{}:chunks",
+            "stream",
+            "a rendered clip: field `d` is audio, `m` the motion that follows it, as in `up`",
+        ),
+        "clips": KeyKind("clips:{}", "hash", "the clips of one API key, with the bytes of each"),
+        "clips_due": KeyKind(
+            "clips_due",
+            "zset",
+            "clips to be rendered, by when, in ms since the epoch: at once, or when a claim or a pause ends",
+        ),
         "upkeep": KeyKind("upkeep", "string", "the worker that maintains the partition's indexes; expires"),
         "usage": KeyKind(
             "usage:{}",
@@ -142,6 +159,35 @@ class ConversationKeys(NamedTuple):
         return KINDS["outbox_discarded"].name(self.tagged_prefix)
 
 
+class ClipKeys(NamedTuple):
+    """The keys of one clip."""
+
+    id: str
+    record: str
+    audio: str
+    chunks: str
+    shared: "PartitionKeys"
+
+    @property
+    def due(self) -> str:
+        """The clips of the partition that are to be rendered."""
+        return self.shared.clips_due
+
+    @property
+    def outbox(self) -> str:
+        """What has happened in the partition."""
+        return self.shared.outbox
+
+    @property
+    def outbox_discarded(self) -> str:
+        """The count of what the outbox's bound has discarded."""
+        return self.shared.outbox_discarded
+
+    def of_key(self, creator: str) -> str:
+        """The clips of an API key in this partition."""
+        return self.shared.clips(creator)
+
+
 class PartitionKeys(NamedTuple):
     """The keys that a partition's conversations share."""
 
@@ -153,6 +199,15 @@ class PartitionKeys(NamedTuple):
     def made(self, creator: str) -> str:
         """The conversations in this partition that a creator has made and that have not ended."""
         return KINDS["made"].name(self.tagged_prefix, creator)
+
+    def clips(self, creator: str) -> str:
+        """The clips of an API key in this partition."""
+        return KINDS["clips"].name(self.tagged_prefix, creator)
+
+    @property
+    def clips_due(self) -> str:
+        """The clips of this partition that are to be rendered."""
+        return KINDS["clips_due"].name(self.tagged_prefix)
 
     @property
     def upkeep(self) -> str:
@@ -221,6 +276,14 @@ class KeySpace:
     def partition(self, conversation: str) -> int:
         """The conversation's partition: CRC-32 of its id, so every language computes the same."""
         return zlib.crc32(conversation.encode()) % self.partitions
+
+    def clip(self, clip: str) -> ClipKeys:
+        """The keys of a clip, whose partition is found as that of a conversation."""
+        shared = self.shared(self.partition(clip))
+        record, audio, chunks = (
+            KINDS[kind].name(shared.tagged_prefix, clip) for kind in ("clip", "clip_audio", "clip_chunks")
+        )
+        return ClipKeys(clip, record, audio, chunks, shared)
 
     def shared(self, partition: int) -> PartitionKeys:
         """The keys of a partition."""

@@ -64,10 +64,12 @@ NOT_A_WAV = ProblemType("not-a-wav", 400, "The body is not a WAV file")
 UNAUTHORIZED = ProblemType("unauthorized", 401, "Credentials are missing or not valid")
 FORBIDDEN = ProblemType("forbidden", 403, "The credentials do not allow this")
 UNKNOWN_CONVERSATION = ProblemType("unknown-conversation", 404, "There is no such conversation")
+UNKNOWN_CLIP = ProblemType("unknown-clip", 404, "There is no such clip")
 NOT_FOUND = ProblemType("not-found", 404, "There is nothing here")
 METHOD_NOT_ALLOWED = ProblemType("method-not-allowed", 405, "The resource has no such method")
 REQUEST_TIMEOUT = ProblemType("request-timeout", 408, "The body did not arrive in time")
 TURN_OPEN = ProblemType("turn-open", 409, "Another turn is being spoken into this conversation")
+CLIP_NOT_READY = ProblemType("clip-not-ready", 409, "The clip is not rendered")
 CONVERSATION_ENDED = ProblemType("conversation-ended", 410, "The conversation is over")
 TOO_LARGE = ProblemType("too-large", 413, "The body is too large")
 UNSUPPORTED_MEDIA = ProblemType("unsupported-media", 415, "The content type is not supported here")
@@ -76,10 +78,12 @@ INVALID_FIELD = ProblemType("invalid-field", 422, "A field has a value that is n
 IDEMPOTENCY_MISMATCH = ProblemType(
     "idempotency-mismatch", 422, "The idempotency key was used with other audio"
 )
+CLIP_MISMATCH = ProblemType("clip-mismatch", 422, "The clip does not fit the conversation")
 UPGRADE_REQUIRED = ProblemType("upgrade-required", 426, "This resource is a WebSocket")
 TOO_MANY_CONVERSATIONS = ProblemType(
     "too-many-conversations", 429, "Conversation limit reached for this API key"
 )
+TOO_MANY_CLIPS = ProblemType("too-many-clips", 429, "Clip limit reached for this API key")
 RATE_LIMITED = ProblemType("rate-limited", 429, "Too many requests")
 TOO_MANY_CONNECTIONS = ProblemType(
     "too-many-connections", 429, "Connection limit reached for this client address"

@@ -146,7 +146,7 @@ class SpeechChunk(_Entry, frozen=True, tag="speech"):
             tracestate=text.tracestate(fields.get(b"tracestate", b"").decode("ascii", "replace")),
             key=_ascii(fields.get(b"key", b"")),
             source=_ascii(fields.get(b"source", b"")),
-            motion=_motion(fields[b"m"]) if b"m" in fields else None,
+            motion=decode_motion(fields[b"m"]) if b"m" in fields else None,
         )
 
 
@@ -330,7 +330,7 @@ def encode_motion(payloads: Sequence[bytes]) -> bytes:
     return msgspec.msgpack.encode(payloads)
 
 
-def _motion(field: bytes) -> tuple[bytes, ...]:
+def decode_motion(field: bytes) -> tuple[bytes, ...]:
     """Field ``m``; empty where it is unreadable: it must not cost the audio of its chunk."""
     try:
         return msgspec.msgpack.decode(field, type=tuple[bytes, ...])

@@ -63,6 +63,11 @@ ELSEWHERE = {
     "integration/simulator/test_egress.py": "simulator.playback simulator.room",
     "integration/telemetry/test_traces.py": "telemetry.semconv telemetry.trace_export",
     "integration/streams/test_consumer.py": "streams.partition",
+    "integration/control/test_clips.py": "control.idempotency settings.clips",
+    "integration/streams/test_clips.py": """
+        streams.scripts.claim_clip streams.scripts.create_clip streams.scripts.delete_clip
+        streams.scripts.finish_clip streams.scripts.renew_clip streams.scripts.store_clip
+    """,
     "integration/streams/test_outbox.py": "settings.outbox streams.scripts.read_outbox",
     "integration/streams/test_publisher.py": "streams.writer",
     "integration/streams/test_turn_keys.py": "streams.scripts.find_turn",

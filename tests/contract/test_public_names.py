@@ -12,8 +12,8 @@ from relay_wire import close_codes, problems
 def test_the_clients_names() -> None:
     """Adding is fine with a changelog entry; removing breaks users."""
     assert relay_client.__all__ == [
-        "Backend", "BackendError", "Closed", "ControlUnavailable", "Conversation", "DailyUsage", "Refused",
-        "RelayError", "Report", "RequestRefused", "SpeechError", "SpeechInterrupted", "SpeechLost",
+        "Backend", "BackendError", "Clip", "Closed", "ControlUnavailable", "Conversation", "DailyUsage",
+        "Refused", "RelayError", "Report", "RequestRefused", "SpeechError", "SpeechInterrupted", "SpeechLost",
         "SpeechRefused", "SpeechStream", "Token", "TurnAccepted", "Viewer", "ViewerError", "ViewerToken",
     ]  # fmt: skip
     assert all(hasattr(relay_client, name) for name in relay_client.__all__)
@@ -75,9 +75,11 @@ def test_problem_types() -> None:
         "unauthorized": 401,
         "forbidden": 403,
         "unknown-conversation": 404,
+        "unknown-clip": 404,
         "not-found": 404,
         "method-not-allowed": 405,
         "turn-open": 409,
+        "clip-not-ready": 409,
         "conversation-ended": 410,
         "request-timeout": 408,
         "too-large": 413,
@@ -85,7 +87,9 @@ def test_problem_types() -> None:
         "unsupported-audio": 422,
         "invalid-field": 422,
         "idempotency-mismatch": 422,
+        "clip-mismatch": 422,
         "upgrade-required": 426,
+        "too-many-clips": 429,
         "rate-limited": 429,
         "too-many-conversations": 429,
         "vendor-failed": 502,

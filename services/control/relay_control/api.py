@@ -15,8 +15,10 @@ from relay_control.access import KEY
 from relay_control.audio_socket import AudioSocket
 from relay_control.audio_websocket import AudioSocketLimits, AudioWebSocket
 from relay_control.bodies import Bodies
+from relay_control.clips import CLIP_PROBLEMS, ClipResource
 from relay_control.errors import UPLINK_RETRY_S
-from relay_control.media import PCM_TYPES, WAV_TYPES, check_type, samples_of
+from relay_control.idempotency import IDEMPOTENCY_KEY, idempotency_key
+from relay_control.media import JSON_TYPE, PCM_TYPES, WAV_TYPES, check_type, samples_of
 from relay_control.operation import Operation, Parameter
 from relay_control.responses import (
     ConversationResponse,
@@ -38,7 +40,7 @@ from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.turn_input import TurnInput, new_key
 from relay_streams.uplink import Uplink, UplinkLimits
 from relay_telemetry.counter import counter
-from relay_wire import audio_socket, problems, text
+from relay_wire import problems, text
 from relay_wire.decoding import UNREADABLE, reason
 from relay_wire.frame import Codec
 from relay_wire.pcm import SAMPLE_RATES, chunk_bytes, duration_ms
@@ -48,7 +50,6 @@ from relay_wire.uplink import Close, Interrupt
 CREATED = Counter("relay_control_conversations_total", "Conversations created.")
 TOKENS = counter("relay_control_tokens_total", "Viewer tokens issued.", role=Role)
 
-_IDEMPOTENCY_KEY = "Idempotency-Key"
 _LIMIT_RETRY_S = 10
 """``Retry-After`` at the limit of conversations: one of them may have ended by then."""
 _OWNER_RETRY_S = 5
@@ -74,6 +75,13 @@ class NewToken(msgspec.Struct, forbid_unknown_fields=True):
     ttl_s: Annotated[int, msgspec.Meta(ge=10, le=86_400)] | None = None
 
 
+class ClipTurn(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``POST /v1/conversations/{id}/turns`` for a turn that speaks a clip."""
+
+    clip: text.Name
+    """The clip's id."""
+
+
 class Api:
     """Control's resources.
 
@@ -81,22 +89,32 @@ class Api:
         settings: Control's settings.
         client: The Redis client.
         tokens: Issues viewer tokens.
+        bodies: Reads request bodies.
+        clips: The clips that turns may name; None: there are none.
     """
 
-    def __init__(self, settings: ControlSettings, client: RedisClient, tokens: ViewerTokens) -> None:
+    def __init__(
+        self,
+        settings: ControlSettings,
+        client: RedisClient,
+        tokens: ViewerTokens,
+        bodies: Bodies,
+        clips: ClipResource | None,
+    ) -> None:
         self._settings = settings
         self._tokens = tokens
         self.speakers = Speakers(settings.max_speakers)
         self._keys = KeySpace.of(settings)
         self._client = client
-        self._bodies = Bodies(settings)
+        self._bodies = bodies
+        self._clips = clips
         self._uplink = Uplink(client, UplinkLimits.of(settings))
 
     def operations(self) -> list[Operation]:
         """The operations of all resources."""
         conversations_, one = "/v1/conversations", "/v1/conversations/{id}"
         key = Parameter(
-            _IDEMPOTENCY_KEY, "header", "Requests with the same key speak one turn, once.",
+            IDEMPOTENCY_KEY, "header", "Requests with the same key speak one turn, once.",
             {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^(?!agent:)[!-~]{1,128}$"},
         )  # fmt: skip
         barge_in = Parameter("barge_in", "query", "Cancel the turns that play or wait.", {"type": "boolean"})
@@ -116,14 +134,17 @@ class Api:
             ),
             Operation(
                 "POST", f"{one}/turns", self._speak, Scope.PUSH, "Speak a turn", 202, TurnAccepted,
-                media=(*WAV_TYPES, *PCM_TYPES), parameters=(barge_in, key),
+                ClipTurn if self._clips else None, media=(*WAV_TYPES, *PCM_TYPES),
+                parameters=(barge_in, key),
                 problems=(
                     problems.EMPTY_AUDIO, problems.NOT_A_WAV, problems.UNKNOWN_CONVERSATION,
                     problems.TURN_OPEN, problems.CONVERSATION_ENDED, problems.UNSUPPORTED_MEDIA,
                     problems.UNSUPPORTED_AUDIO, problems.INVALID_FIELD, problems.IDEMPOTENCY_MISMATCH,
                     problems.UPLINK_FULL, problems.NO_OWNER,
+                    *((*CLIP_PROBLEMS, problems.MALFORMED_JSON) if self._clips else ()),
                 ),
-                description="The whole speech of a turn, at the conversation's rate.",
+                description="The whole speech of a turn, at the conversation's rate"
+                + (", or the clip that it speaks." if self._clips else "."),
             ),
             Operation(
                 "POST", f"{one}/interrupt", self._interrupt, Scope.PUSH, "Cancel every turn so far", 202,
@@ -197,21 +218,37 @@ class Api:
     # --- turns ---------------------------------------------------------------------------------
 
     async def _speak(self, request: web.Request) -> web.Response:
-        key, barge_in = _idempotency_key(request), _flag(request, "barge_in")
+        key, barge_in = idempotency_key(request), _flag(request, "barge_in")
         record = await self._attended(request)
+        if self._clips is not None and request.content_type == JSON_TYPE:
+            return await self._speak_clip(self._clips, request, record, key=key, barge_in=barge_in)
         kind = request.headers.get(hdrs.CONTENT_TYPE, "")
         check_type(kind, record.sample_rate)
         async with self._bodies.audio(request) as body:
             pcm = samples_of(body, kind, record.sample_rate)
-            return await self._speak_all(request, record, pcm, key=key, barge_in=barge_in)
+            speech = self._turn_input(request, record, "post", key=key, barge_in=barge_in)
+            return await self._speak_all(speech, pcm, record.sample_rate, has_key=bool(key))
 
-    async def _speak_all(
-        self, request: web.Request, record: Conversation, pcm: bytes, *, key: str, barge_in: bool
+    async def _speak_clip(
+        self, clips: ClipResource, request: web.Request, record: Conversation, *, key: str, barge_in: bool
     ) -> web.Response:
-        speech = TurnInput(
+        body = await self._body(request, ClipTurn)
+        clip = await clips.spoken(body.clip, request[KEY], record)
+        with self._bodies.hold(clip.size_bytes):
+            chunks = await clips.chunks(clip)
+            speech = self._turn_input(request, record, "clip", key=key, barge_in=barge_in)
+            speech.chunk_bytes = clip.chunk_bytes
+            speech.motion = [chunk.motion for chunk in chunks]
+            pcm = b"".join(chunk.pcm for chunk in chunks)
+            return await self._speak_all(speech, pcm, record.sample_rate, has_key=bool(key))
+
+    def _turn_input(
+        self, request: web.Request, record: Conversation, source: str, *, key: str, barge_in: bool
+    ) -> TurnInput:
+        return TurnInput(
             uplink=self._uplink,
             keys=self._keys.conversation(record.id),
-            source="post",
+            source=source,
             wait_s=self._settings.uplink_wait_s,
             chunk_bytes=chunk_bytes(self._settings.audio_chunk_ms, record.sample_rate),
             buffer_bytes=0,
@@ -219,15 +256,19 @@ class Api:
             barge_in=barge_in,
             trace=context_of(request),
         )
+
+    async def _speak_all(
+        self, speech: TurnInput, pcm: bytes, sample_rate: int, *, has_key: bool
+    ) -> web.Response:
         try:
             await speech.append(pcm, end=True)
         except UplinkFull:
-            if key:
+            if has_key:
                 raise
             await self._uplink.append(speech.keys, Interrupt(reason="uplink_full"))
             detail = "the uplink is full; the turn was cancelled"
             raise Problem(problems.UPLINK_FULL, detail, retry_after_s=UPLINK_RETRY_S) from None
-        accepted = TurnAccepted(speech.turn, len(pcm), duration_ms(len(pcm), record.sample_rate))
+        accepted = TurnAccepted(speech.turn, len(pcm), duration_ms(len(pcm), sample_rate))
         return json_response(accepted, status=202)
 
     async def _interrupt(self, request: web.Request) -> web.Response:
@@ -325,17 +366,6 @@ class Api:
 
     def _response(self, record: Conversation, *, waits_s: int = 0) -> ConversationResponse:
         return ConversationResponse.of(record, self._stream_url(record.id), waits_s)
-
-
-def _idempotency_key(request: web.Request) -> str:
-    key = request.headers.get(_IDEMPOTENCY_KEY)
-    if key is None:
-        return ""
-    try:
-        return msgspec.convert(key, audio_socket.Key)
-    except msgspec.ValidationError:
-        detail = f"{_IDEMPOTENCY_KEY}: 1 to 128 visible ASCII characters"
-        raise Problem(problems.INVALID_FIELD, detail, field=_IDEMPOTENCY_KEY) from None
 
 
 def _flag(request: web.Request, name: str) -> bool:

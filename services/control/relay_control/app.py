@@ -13,7 +13,8 @@ from relay_auth.viewer_tokens import ViewerTokens
 from relay_control import openapi
 from relay_control.access import Access
 from relay_control.api import Api
-from relay_control.bodies import defer_continue
+from relay_control.bodies import Bodies, defer_continue
+from relay_control.clips import ClipResource
 from relay_control.errors import PROBLEMS
 from relay_control.operation import Handler, Operation
 from relay_control.session_tokens import session_tokens
@@ -58,12 +59,20 @@ async def application(
     await tokens.open()
     tasks = await stack.enter_async_context(TaskScope())
     tasks.spawn(tokens.follow(), name="token keys")
-    api = Api(settings, client, tokens)
+    bodies = Bodies(settings)
+    clips = ClipResource(settings, client, bodies) if settings.clips else None
+    api = Api(settings, client, tokens, bodies, clips)
     operations = [*api.operations(), *UsageReport(settings, client).operations()]
+    if clips is not None:
+        operations += clips.operations()
     if settings.session_tokens:
         vendor = await stack.enter_async_context(session_tokens(settings, access, tokens, client))
         operations += vendor.operations()
-    app = http.application(PROBLEMS, answer_probes(ready), client_max_size=settings.max_turn_bytes)
+    app = http.application(
+        PROBLEMS,
+        answer_probes(ready),
+        client_max_size=max(settings.max_turn_bytes, settings.clip_audio_bytes),
+    )
     app[SPEAKERS], app[TOKENS] = api.speakers, tokens
     for operation in operations:
         handler = _guarded(access, operation)

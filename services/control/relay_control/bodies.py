@@ -1,8 +1,8 @@
 """Request bodies: read after the request is admitted, within limits of size, time and memory."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from aiohttp import HttpVersion11, hdrs, web
 from prometheus_client import Gauge
@@ -38,14 +38,29 @@ class Bodies:
         self._held_bytes = 0
 
     @asynccontextmanager
-    async def audio(self, request: web.Request) -> AsyncIterator[bytes]:
-        """Read the audio of a turn. Its bytes count against the limit until the block ends.
+    async def audio(self, request: web.Request, *, most_bytes: int | None = None) -> AsyncIterator[bytes]:
+        """Read audio: of a turn, unless there is another bound. Its bytes count until the block ends.
 
         Raises:
             Problem: The body is too large, arrives too slowly, or exceeds the limit of the process.
         """
-        async with self._read(request, self._turn_bytes) as body:
+        async with self._read(request, most_bytes or self._turn_bytes) as body:
             yield body
+
+    @contextmanager
+    def hold(self, size_bytes: int) -> Iterator[None]:
+        """Count bytes that a request brings into memory in another way.
+
+        Raises:
+            Problem: They exceed the limit of the process.
+        """
+        if self._held_bytes + size_bytes > self._limit_bytes:
+            raise _refused("full", self._limit_bytes)
+        self._hold(size_bytes)
+        try:
+            yield
+        finally:
+            self._hold(-size_bytes)
 
     @asynccontextmanager
     async def json(self, request: web.Request) -> AsyncIterator[bytes]:

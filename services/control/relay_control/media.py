@@ -8,6 +8,7 @@ from relay_wire.pcm import AudioError, check_rate
 from relay_wire.problems import Problem
 from relay_wire.wav import NotAWav
 
+JSON_TYPE = "application/json"
 WAV_TYPES = ("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave", "audio/vnd.wav", "audio/x-pn-wav")
 PCM_TYPES = ("audio/pcm", "audio/l16", "application/octet-stream")
 """Little-endian. ``audio/l16``, too: synthesisers send it so, although RFC 2586 has big-endian."""

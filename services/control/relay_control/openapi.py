@@ -51,15 +51,20 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "responses": _responses(operation),
         "security": [{"bearer": []}, {"apiKey": []}] if operation.guarded else [],
     }
-    if operation.body is not None:
-        # Not required: a missing body counts as an empty one.
-        described["requestBody"] = {"content": {"application/json": {"schema": _ref(operation.body)}}}
-    elif operation.media:
-        binary = {"schema": {"type": "string", "format": "binary"}}
-        described["requestBody"] = {"required": True, "content": dict.fromkeys(operation.media, binary)}
+    if operation.body is not None or operation.media:
+        described["requestBody"] = _body(operation)
     if operation.scope is not None:
         described["x-scope"] = operation.scope.value
     return described
+
+
+def _body(operation: Operation) -> dict[str, Any]:
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    content: dict[str, Any] = dict.fromkeys(operation.media, binary)
+    if operation.body is not None:
+        content["application/json"] = {"schema": _ref(operation.body)}
+    # JSON alone is not required: a missing body counts as an empty one.
+    return {"content": content, **({"required": True} if operation.media else {})}
 
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
@@ -68,8 +73,9 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         for each in operation.parameters
     ]
     if "{id}" in operation.path:
-        conversation = {"description": "The conversation's id.", "schema": {"type": "string"}}
-        parameters.append({"name": "id", "in": "path", "required": True, **conversation})
+        what = "clip" if operation.path.startswith("/v1/clips") else "conversation"
+        described = {"description": f"The {what}'s id.", "schema": {"type": "string"}}
+        parameters.append({"name": "id", "in": "path", "required": True, **described})
     return parameters
 
 

@@ -7,7 +7,9 @@ from aiohttp import web
 
 from relay_auth.viewer_tokens import Role
 from relay_streams import usage
+from relay_streams.clips import Clip, ClipState
 from relay_streams.conversations import Conversation, TalkOver
+from relay_wire.pcm import duration_ms
 
 
 class ConversationResponse(msgspec.Struct, frozen=True):
@@ -121,6 +123,49 @@ class UsageResponse(msgspec.Struct, frozen=True):
     """Usage by day and API key. Days without usage are left out."""
 
     usage: tuple[DailyUsage, ...]
+
+
+class ClipResponse(msgspec.Struct, frozen=True):
+    """A clip."""
+
+    id: str
+    state: ClipState
+    progress: float
+    """Of its rendering, from 0 to 1; an estimate in between."""
+    reason: str | None
+    """Why the last attempt to render it failed; null: none has."""
+    attempts: int
+    """Attempts to render it."""
+    avatar_id: str
+    sample_rate: int
+    audio_bytes: int
+    audio_ms: int
+    size_bytes: int
+    """Audio and motion, once it is ready."""
+    created_ms: int
+
+    @classmethod
+    def of(cls, clip: Clip) -> "ClipResponse":
+        """Convert a record."""
+        return cls(
+            id=clip.id,
+            state=clip.state,
+            progress=clip.progress,
+            reason=clip.reason or None,
+            attempts=clip.attempts,
+            avatar_id=clip.avatar_id,
+            sample_rate=clip.sample_rate,
+            audio_bytes=clip.audio_bytes,
+            audio_ms=duration_ms(clip.audio_bytes, clip.sample_rate),
+            size_bytes=clip.size_bytes,
+            created_ms=clip.created_ms,
+        )
+
+
+class ClipsResponse(msgspec.Struct, frozen=True):
+    """The clips of an API key, the newest first."""
+
+    clips: tuple[ClipResponse, ...]
 
 
 class ViewerTokenResponse(msgspec.Struct, frozen=True):
