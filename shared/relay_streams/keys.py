@@ -94,6 +94,24 @@ KINDS: Final[Mapping[str, KeyKind]] = MappingProxyType(
             "zset",
             "clips to be rendered, by when, in ms since the epoch: at once, or when a claim or a pause ends",
         ),
+        "webhook": KeyKind(
+            "webhook:{}", "hash", "a delivery: one event for one endpoint, with its body and its attempts"
+        ),
+        "webhooks_due": KeyKind(
+            "webhooks_due", "zset", "deliveries by the time of their next attempt, in ms since the epoch"
+        ),
+        "webhooks_sent": KeyKind(
+            "webhooks_sent", "zset", "deliveries by the time when a task for them was sent last"
+        ),
+        "webhooks_dead": KeyKind(
+            "webhooks_dead", "zset", "deliveries that are not attempted any more, by the time of their end"
+        ),
+        "webhook_slots": KeyKind(
+            "webhook_slots:{}", "zset", "attempts that run at one endpoint, by the time of their end; expires"
+        ),
+        "webhook_endpoint": KeyKind(
+            "webhook_endpoint:{}", "hash", "the last failures of one endpoint; expires"
+        ),
         "upkeep": KeyKind("upkeep", "string", "the worker that maintains the partition's indexes; expires"),
         "usage": KeyKind(
             "usage:{}",
@@ -241,6 +259,33 @@ class PartitionKeys(NamedTuple):
     def outbox_discarded(self) -> str:
         """The count of what the outbox's bound has discarded."""
         return KINDS["outbox_discarded"].name(self.tagged_prefix)
+
+    def webhook(self, delivery: str) -> str:
+        """A delivery."""
+        return KINDS["webhook"].name(self.tagged_prefix, delivery)
+
+    @property
+    def webhooks_due(self) -> str:
+        """The deliveries whose attempts have not ended."""
+        return KINDS["webhooks_due"].name(self.tagged_prefix)
+
+    @property
+    def webhooks_sent(self) -> str:
+        """Those for which a task was sent lately."""
+        return KINDS["webhooks_sent"].name(self.tagged_prefix)
+
+    @property
+    def webhooks_dead(self) -> str:
+        """Those that are not attempted any more."""
+        return KINDS["webhooks_dead"].name(self.tagged_prefix)
+
+    def webhook_slots(self, endpoint: str) -> str:
+        """The attempts that run at an endpoint of this partition."""
+        return KINDS["webhook_slots"].name(self.tagged_prefix, endpoint)
+
+    def webhook_endpoint(self, endpoint: str) -> str:
+        """What the last attempts have shown of it."""
+        return KINDS["webhook_endpoint"].name(self.tagged_prefix, endpoint)
 
     @property
     def meta_pattern(self) -> str:

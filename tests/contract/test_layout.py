@@ -20,6 +20,7 @@ ELSEWHERE = {
     "e2e/test_commands.py": "cli.capacity_table cli.console cli.demo cli.recording cli.stack",
     "e2e/test_relay.py": "runtime.process",
     "e2e/test_traces.py": "settings.tracing",
+    "integration/cli/webhooks/test_commands.py": "cli.webhooks.actions cli.webhooks.text",
     "integration/control/test_access.py": "control.operation",
     "integration/control/test_audio_formats.py": "control.audio_errors",
     "integration/control/test_audio_socket.py": "control.speakers wire.audio_socket",
@@ -71,6 +72,11 @@ ELSEWHERE = {
     "integration/streams/test_outbox.py": "settings.outbox streams.scripts.read_outbox",
     "integration/streams/test_publisher.py": "streams.writer",
     "integration/streams/test_turn_keys.py": "streams.scripts.find_turn",
+    "integration/streams/test_webhooks.py": """
+        streams.scripts.begin_delivery streams.scripts.due_deliveries streams.scripts.enter_endpoint
+        streams.scripts.finish_delivery streams.scripts.leave_endpoint streams.scripts.postpone_delivery
+        streams.scripts.retry_delivery
+    """,
     "integration/streams/test_uplink.py": """
         streams.scripts.append_speech streams.scripts.append_uplink streams.scripts.uplink_rejection
     """,

@@ -9,6 +9,7 @@ from relay_streams.scripts.advance_recording import ADVANCE_RECORDING
 from relay_streams.scripts.append_speech import APPEND_SPEECH
 from relay_streams.scripts.append_uplink import APPEND_UPLINK
 from relay_streams.scripts.attend import ATTEND
+from relay_streams.scripts.begin_delivery import BEGIN_DELIVERY
 from relay_streams.scripts.claim import CLAIM
 from relay_streams.scripts.claim_clip import CLAIM_CLIP
 from relay_streams.scripts.consume_outbox import CONSUME_OUTBOX
@@ -17,12 +18,17 @@ from relay_streams.scripts.create_clip import CREATE_CLIP
 from relay_streams.scripts.defer import DEFER
 from relay_streams.scripts.delete_clip import DELETE_CLIP
 from relay_streams.scripts.dequeue import DEQUEUE
+from relay_streams.scripts.due_deliveries import DUE_DELIVERIES
+from relay_streams.scripts.enter_endpoint import ENTER_ENDPOINT
 from relay_streams.scripts.expire import EXPIRE
 from relay_streams.scripts.find_turn import FIND_TURN
 from relay_streams.scripts.finish import FINISH
 from relay_streams.scripts.finish_clip import FINISH_CLIP
+from relay_streams.scripts.finish_delivery import FINISH_DELIVERY
 from relay_streams.scripts.heartbeat import HEARTBEAT
 from relay_streams.scripts.hold_turn import HOLD_TURN
+from relay_streams.scripts.leave_endpoint import LEAVE_ENDPOINT
+from relay_streams.scripts.postpone_delivery import POSTPONE_DELIVERY
 from relay_streams.scripts.publish import PUBLISH
 from relay_streams.scripts.purge import PURGE
 from relay_streams.scripts.read_outbox import READ_OUTBOX
@@ -34,14 +40,16 @@ from relay_streams.scripts.renew import RENEW
 from relay_streams.scripts.renew_clip import RENEW_CLIP
 from relay_streams.scripts.repair import REPAIR
 from relay_streams.scripts.restore import RESTORE
+from relay_streams.scripts.retry_delivery import RETRY_DELIVERY
 from relay_streams.scripts.store_clip import STORE_CLIP
 from relay_streams.scripts.take_recording import TAKE_RECORDING
 
 ALL: Final = (
-    ADVANCE_RECORDING, APPEND_SPEECH, APPEND_UPLINK, ATTEND, CLAIM, CLAIM_CLIP, CONSUME_OUTBOX, CREATE,
-    CREATE_CLIP, DEFER, DELETE_CLIP, DEQUEUE, EXPIRE, FIND_TURN, FINISH, FINISH_CLIP, HEARTBEAT,
-    HOLD_TURN, PUBLISH, PURGE, READ_OUTBOX, READ_RECORDING, REAP, RELEASE, RELEASE_RECORDING, RENEW,
-    RENEW_CLIP, REPAIR, RESTORE, STORE_CLIP, TAKE_RECORDING,
+    ADVANCE_RECORDING, APPEND_SPEECH, APPEND_UPLINK, ATTEND, BEGIN_DELIVERY, CLAIM, CLAIM_CLIP,
+    CONSUME_OUTBOX, CREATE, CREATE_CLIP, DEFER, DELETE_CLIP, DEQUEUE, DUE_DELIVERIES, ENTER_ENDPOINT,
+    EXPIRE, FIND_TURN, FINISH, FINISH_CLIP, FINISH_DELIVERY, HEARTBEAT, HOLD_TURN, LEAVE_ENDPOINT,
+    POSTPONE_DELIVERY, PUBLISH, PURGE, READ_OUTBOX, READ_RECORDING, REAP, RELEASE, RELEASE_RECORDING,
+    RENEW, RENEW_CLIP, REPAIR, RESTORE, RETRY_DELIVERY, STORE_CLIP, TAKE_RECORDING,
 )  # fmt: skip
 
 SCHEMA: Final = Schema(ALL, purge=PURGE, type_of=type_of)
@@ -50,7 +58,7 @@ SCHEMA: Final = Schema(ALL, purge=PURGE, type_of=type_of)
 _CALLED = re.compile(r"(?:call\(|\{)'(?:(XINFO|XGROUP)', ')?([A-Z]+)'")
 _SENT = (
     "DEL", "GET", "HGET", "HGETALL", "HMGET", "PTTL", "SCAN", "SCARD", "SET", "SMEMBERS", "XACK", "XLEN",
-    "XRANGE", "XREAD", "ZADD", "ZCARD", "ZRANGEBYSCORE", "ZSCORE",
+    "XRANGE", "XREAD", "ZADD", "ZCARD", "ZCOUNT", "ZRANGEBYSCORE", "ZSCORE",
 )  # fmt: skip
 
 COMMANDS: Final = tuple(

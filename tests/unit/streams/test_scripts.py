@@ -11,15 +11,21 @@ from relay_streams.errors import Fenced, Missing, TailLost, Unreadable
 from relay_streams.keys import KeySpace
 from relay_streams.scripts.advance_recording import advance_recording
 from relay_streams.scripts.attend import Attendance, attend
+from relay_streams.scripts.begin_delivery import Begun, begin_delivery
 from relay_streams.scripts.call import Call
 from relay_streams.scripts.claim import Claimed, claim
 from relay_streams.scripts.consume_outbox import Write, consume_outbox
 from relay_streams.scripts.create import create
 from relay_streams.scripts.defer import defer
 from relay_streams.scripts.dequeue import dequeue
+from relay_streams.scripts.due_deliveries import due_deliveries
+from relay_streams.scripts.enter_endpoint import Entry, enter_endpoint
 from relay_streams.scripts.expire import Queue, expire
 from relay_streams.scripts.finish import finish
+from relay_streams.scripts.finish_delivery import finish_delivery
 from relay_streams.scripts.heartbeat import Beat, Denied, heartbeat
+from relay_streams.scripts.leave_endpoint import leave_endpoint
+from relay_streams.scripts.postpone_delivery import postpone_delivery
 from relay_streams.scripts.publish import publish
 from relay_streams.scripts.read_outbox import read_outbox
 from relay_streams.scripts.read_recording import Page, read_recording
@@ -29,6 +35,7 @@ from relay_streams.scripts.release_recording import release_recording
 from relay_streams.scripts.renew import Held, Unrenewed, renew
 from relay_streams.scripts.repair import repair
 from relay_streams.scripts.restore import restore
+from relay_streams.scripts.retry_delivery import retry_delivery
 from relay_streams.scripts.take_recording import take_recording
 from relay_wire.position import START, Position
 
@@ -49,6 +56,12 @@ TAKE = take_recording(KEYS, token="1", claim_ms=1)
 READ = read_recording(KEYS, after=START, most_bytes=1)
 HEARTBEAT = heartbeat("key", value="1", keep_ms=1, publish=True, commands=["GET"])
 RENEW = renew([Held(KEYS, "worker 1", 1)], lease_ms=1)
+BEGIN = begin_delivery(SHARED, "msg_1_crm", claim_ms=1)
+ENTER = enter_endpoint(SHARED, "crm", "1", most=4, hold_ms=1)
+FINISH = finish_delivery(
+    SHARED, "msg_1_crm", attempt=1, state="due", wait_ms=1, outcome="failed", status=500, keep_delivered_ms=1,
+    most_dead=1,
+)  # fmt: skip
 WRITE = Write("ZADD", SHARED.leases, (1, "a"))
 CALLS: list[Call[Any]] = [
     attend(KEYS), CLAIM, consume_outbox(SHARED, entry="1-0", writes=[WRITE]),
@@ -61,7 +74,11 @@ CALLS: list[Call[Any]] = [
     release_recording(KEYS, token="1", next_ms=None, keep_frames_ms=1),
     HEARTBEAT, PUBLISH, read_outbox(SHARED, consumer="worker", limit=1, reclaim_ms=1),
     reap(SHARED, leaving="", idle_ms=1), release(KEYS, lease="worker 1"), RENEW,
-    repair(KEYS, creator="", lost_ms=1), RESTORE,
+    repair(KEYS, creator="", lost_ms=1), RESTORE, BEGIN,
+    due_deliveries(SHARED, limit=1, resend_ms=1, keep_dead_ms=1),
+    ENTER, FINISH,
+    leave_endpoint(SHARED, "crm", "1", finding="fault", tolerated=5, first_rest_ms=1, most_rest_ms=2),
+    postpone_delivery(SHARED, "msg_1_crm", wait_ms=1), retry_delivery(SHARED, "msg_1_crm"),
 ]  # fmt: skip
 
 
@@ -112,6 +129,15 @@ def test_every_script_has_a_module_beside_it() -> None:
             [("1-0", {b"a": b"b"})],
         ),
         (RENEW, [[b"a"], [b"b"]], Unrenewed(["a"], ["b"])),
+        (BEGIN, [b"begun", 3, 1, 2000, b"{}", b"body"], Begun(3, 1, 2000, b"{}", b"body")),
+        (BEGIN, [b"later"], None),
+        (BEGIN, [b"settled"], None),
+        (due_deliveries(SHARED, limit=1, resend_ms=1, keep_dead_ms=1), [b"msg_1_crm"], ["msg_1_crm"]),
+        (ENTER, [b"entered"], Entry("entered")),
+        (ENTER, [b"busy"], Entry("busy")),
+        (ENTER, [b"resting", 2000], Entry("resting", 2000)),
+        (FINISH, [b"finished", 2], 2),
+        (FINISH, [b"stale"], None),
         (RESTORE, [b"ok", 4], 4),
     ],
 )  # fmt: skip
