@@ -31,6 +31,12 @@ def is_ipv6(host: str) -> bool:
     return isinstance(_address(host), ipaddress.IPv6Address)
 
 
+def is_host_pattern(text: str) -> bool:
+    """Whether the text is an address, a name, or ``*.`` and a name."""
+    host = text.removeprefix("*.")
+    return _NAME.fullmatch(host) is not None or (host == text and _address(host) is not None)
+
+
 def in_url(host: str) -> str:
     """The host's form in a URL: an IPv6 address in brackets, the loopback address for a wildcard."""
     if is_wildcard(host):

@@ -8,6 +8,7 @@ from relay_settings.base import named, reveal
 from relay_settings.process import ProcessSettings
 from relay_settings.redis_url import RedisUrl, with_database
 from relay_settings.store import StoreSettings
+from relay_settings.webhooks import WebhookSettings
 
 KILL_S = 5.0
 """Time after its limit at which a task that still runs is killed together with its process."""
@@ -15,7 +16,7 @@ _REDELIVERY_S = 10.0
 """Time after that at which a task that nobody has acknowledged is delivered again."""
 
 
-class JobsSettings(ProcessSettings, StoreSettings):
+class JobsSettings(ProcessSettings, StoreSettings, WebhookSettings):
     """Jobs: dispatcher, workers and beat, which do what may take its time."""
 
     jobs_broker_url: SecretStr | None = named(

@@ -15,6 +15,7 @@ import typer
 from rich.markup import escape
 
 from relay_cli.console import open_console
+from relay_cli.webhooks.commands import app as webhooks
 from relay_telemetry import logs
 
 app = typer.Typer(
@@ -44,6 +45,7 @@ class Service(StrEnum):
 
 keys = typer.Typer(help="API keys of backends.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+app.add_typer(webhooks, name="webhooks")
 
 
 @keys.command()
