@@ -19,3 +19,8 @@ class OutboxSettings(Settings):
         description="Most entries of the outbox that wait, per partition; beyond it the oldest are discarded"
         " and counted.",
     )
+
+    @property
+    def outbox_bound(self) -> int:
+        """Most entries of the outbox per partition; 0: nothing is stored."""
+        return self.outbox_entries if self.jobs else 0

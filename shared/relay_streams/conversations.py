@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
 
+import msgspec
+
 from relay_redis.client import RedisClient
 from relay_streams.errors import Missing, Unreadable
 from relay_streams.keys import ConversationKeys, KeySpace
@@ -84,6 +86,10 @@ class Conversation(NamedTuple):
     """The last turn that an interrupt or a barge-in cancelled, also while its entry is unread."""
     stop_reason: str = ""
     """The reason of that interrupt."""
+    events: int = 0
+    """How many public events of it the outbox has got."""
+    viewer_ms: int = 0
+    """For how long viewers have watched it, summed over them; counted only for jobs."""
 
     def is_turn_current(self, now_ms: int) -> bool:
         """Whether the last turn is being published, or still plays, at a wall time."""
@@ -105,7 +111,15 @@ class Conversation(NamedTuple):
             "creator", self.creator,
             *(("record", 1) if self.recorded else ()),
             *(("first_generation", self.first_generation) if self.first_generation else ()),
+            *(("events", self.events) if self.events else ()),
+            *(("viewer_ms", self.viewer_ms) if self.viewer_ms else ()),
         ]  # fmt: skip
+
+    def started(self) -> bytes:
+        """The data of the event that it started, as JSON."""
+        return msgspec.json.encode(
+            {"avatar_id": self.avatar_id, "sample_rate": self.sample_rate, "agent": self.agent}
+        )
 
     @classmethod
     def from_fields(cls, conversation: str, fields: Mapping[bytes, bytes]) -> "Conversation":
@@ -148,8 +162,16 @@ class Conversation(NamedTuple):
         return cls(id=conversation, **values), replaced
 
 
-async def create(client: RedisClient, keys: ConversationKeys, record: Conversation) -> bool:
+async def create(
+    client: RedisClient, keys: ConversationKeys, record: Conversation, *, outbox_entries: int = 0
+) -> bool:
     """Create a conversation and queue it for an owner, atomically.
+
+    Args:
+        client: Runs the script.
+        keys: The conversation.
+        record: Its record.
+        outbox_entries: Most entries of the outbox, which gets ``conversation.started``; 0: none does.
 
     Returns:
         Whether it is new. False when the id exists; nothing was written then, so a retry is safe.
@@ -157,7 +179,14 @@ async def create(client: RedisClient, keys: ConversationKeys, record: Conversati
     Raises:
         Unavailable: Redis cannot run it now.
     """
-    return await run(client, create_call(keys, creator=record.creator, fields=record.founding_fields()))
+    call = create_call(
+        keys,
+        creator=record.creator,
+        fields=record.founding_fields(),
+        started=record.started() if outbox_entries else b"",
+        outbox_entries=outbox_entries,
+    )
+    return await run(client, call)
 
 
 async def attendance(client: RedisClient, keys: ConversationKeys, *, watched: bool = False) -> Attendance:
@@ -269,6 +298,8 @@ _FIELDS: dict[str, _Field] = {
     "input_trace": _Field(b"in_trace", lambda data: Context.decode(data.decode("ascii", "replace")), b""),
     "stopped": _Field(b"in_stopped", _turn, b"0"),
     "stop_reason": _Field(b"in_stop_reason", bytes.decode, b""),
+    "events": _Field(b"events", _count, b"0"),
+    "viewer_ms": _Field(b"viewer_ms", _count, b"0"),
 }
 """By attribute of ``Conversation``."""
 RECORD_FIELDS = tuple(field.name for field in _FIELDS.values())

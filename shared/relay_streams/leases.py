@@ -259,7 +259,7 @@ class Leases:
 
 
 def submit_restore(
-    client: RedisClient, lease: Lease, *, floor: int, progress: UplinkProgress
+    client: RedisClient, lease: Lease, *, floor: int, events: int = 0, progress: UplinkProgress
 ) -> asyncio.Future[Reply]:
     """Queue the call that writes a living owner's ownership again, with everything but its frames.
 
@@ -267,18 +267,20 @@ def submit_restore(
         client: Runs the script.
         lease: The ownership.
         floor: The seq before the oldest frame that the owner can write again.
+        events: How many events the outbox has got with this ownership's frames up to it.
         progress: What it has read of the uplink.
 
     Returns:
         The future reply, for ``scripts.restore.read``.
     """
+    record = lease.conversation
     call = restore(
         lease.keys,
         generation=lease.generation,
         lease=lease.value,
         lease_ms=lease.lease_ms,
         floor=floor,
-        fields=lease.conversation.founding_fields(),
+        fields=record._replace(events=record.events + events).founding_fields(),
         **progress._asdict(),
     )
     return client.submit_script(call.script, call.keys, *call.arguments)

@@ -24,6 +24,7 @@ class Publisher:
         timeout_s: Limit for one reply.
         retention_bytes: Bytes of frames that a stream keeps, when its current and previous turn have more.
         republish_bytes: Bytes of acknowledged frames kept per conversation, to append them again.
+        outbox_entries: Most entries of the outbox, per partition.
     """
 
     def __init__(
@@ -33,9 +34,10 @@ class Publisher:
         timeout_s: float = 5.0,
         retention_bytes: int = 32 * 1024 * 1024,
         republish_bytes: int = 2 * 1024 * 1024,
+        outbox_entries: int = 0,
     ) -> None:
         self.client = RedisClient(url, SCHEMA, name="publish", timeout_s=timeout_s)
-        self._limits = WriterLimits(retention_bytes, republish_bytes)
+        self._limits = WriterLimits(retention_bytes, republish_bytes, outbox_entries)
         self._scheduled: dict[Writer, None] = {}
 
     async def __aenter__(self) -> Self:

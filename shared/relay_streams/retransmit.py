@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
+from relay_streams.scripts.publish import FrameEvent
 from relay_telemetry.fast_counter import FastCounter
 from relay_turns.phase import Phase
 from relay_wire.frame import Kind
@@ -41,6 +42,8 @@ class PendingBatch:
     size_bytes: int
     at: float
     """When it was appended, on the monotonic clock."""
+    events: Sequence[FrameEvent] = ()
+    """What the outbox gets with its frames."""
 
     @property
     def last_seq(self) -> int:
@@ -49,7 +52,9 @@ class PendingBatch:
 
     def without_frames(self) -> Self:
         """The same state after the same frame, with nothing to append."""
-        return replace(self, frames=[], kinds=[], traces=(), first_seq=self.last_seq + 1, size_bytes=0)
+        return replace(
+            self, frames=[], kinds=[], traces=(), first_seq=self.last_seq + 1, size_bytes=0, events=()
+        )
 
 
 class RetransmitBuffer:
@@ -64,6 +69,8 @@ class RetransmitBuffer:
         self.in_flight: list[PendingBatch] = []
         self.backlog_bytes = 0
         """Bytes of frames pending or in flight."""
+        self.released_events = 0
+        """How many events the acknowledged batches had that are here no more."""
         self._acknowledged: deque[PendingBatch] = deque()
         self._acknowledged_bytes = 0
         self._limit_bytes = limit_bytes
@@ -91,13 +98,13 @@ class RetransmitBuffer:
             self._acknowledged.append(batch)
             self._resize_acknowledged(batch.size_bytes)
         while self._acknowledged_bytes > self._limit_bytes:
-            self._resize_acknowledged(-self._acknowledged.popleft().size_bytes)
+            self._release_oldest()
         return batches
 
     def trim(self, before: float) -> None:
         """Remove the acknowledged that were appended before a moment of the monotonic clock."""
         while self._acknowledged and self._acknowledged[0].at < before:
-            self._resize_acknowledged(-self._acknowledged.popleft().size_bytes)
+            self._release_oldest()
 
     def floor(self, last_seq: int) -> int:
         """The seq before the oldest frame here; ``last_seq``, the writer's last, when there is none."""
@@ -130,6 +137,11 @@ class RetransmitBuffer:
         self._acknowledged.clear()
         self._resize_acknowledged(-self._acknowledged_bytes)
         self._resize_backlog(-self.backlog_bytes)
+
+    def _release_oldest(self) -> None:
+        oldest = self._acknowledged.popleft()
+        self.released_events += len(oldest.events)
+        self._resize_acknowledged(-oldest.size_bytes)
 
     def _resize_backlog(self, by_bytes: int) -> None:
         self.backlog_bytes += by_bytes

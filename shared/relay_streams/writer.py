@@ -23,6 +23,7 @@ from relay_streams.retention import Retention
 from relay_streams.retransmit import PendingBatch, RetransmitBuffer
 from relay_streams.scripts import publish as publish_script
 from relay_streams.scripts import restore as restore_script
+from relay_streams.scripts.publish import FrameEvent
 from relay_telemetry.counter import counter
 from relay_telemetry.fast_counter import FastCounter, FastCounters
 from relay_turns.effects import Publish
@@ -79,6 +80,8 @@ class WriterLimits:
     conversation, as many bytes of earlier frames stay until they are copied."""
     republish_bytes: int
     """Bytes of acknowledged frames that the writer keeps, to append them again."""
+    outbox_entries: int = 0
+    """Most entries of the outbox, of all conversations of the partition."""
 
 
 class Writer:
@@ -117,6 +120,7 @@ class Writer:
             turn_before=record.turn_before,
         )
         self._batches = RetransmitBuffer(limits.republish_bytes)
+        self._outbox_entries = limits.outbox_entries
         self._retained_bytes = 0
         """What ``STREAM_BYTES`` has of this stream."""
         self._attempt = 0
@@ -145,6 +149,7 @@ class Writer:
         turn_ends_at_ms: int = 0,
         uplink_cursor: str = "",
         traces: Sequence[str] = (),
+        events: Sequence[tuple[int, str, bytes]] = (),
     ) -> None:
         """Append frames. Returns at once; the write happens at the end of the tick.
 
@@ -155,6 +160,7 @@ class Writer:
             turn_ends_at_ms: The wall time at which the turn has played, if its phase is ``playing``; else 0.
             uplink_cursor: The last uplink entry processed, if that has changed; else empty.
             traces: By frame, the trace context, as ``Context.encode``, if it is sampled; empty: none is.
+            events: What the outbox gets with the frames: index of the frame, type, and data as JSON.
 
         Raises:
             FrameError: A payload is too large for a frame. Nothing was appended.
@@ -199,6 +205,7 @@ class Writer:
                 traces=traces,
                 size_bytes=size_bytes,
                 at=time.monotonic(),
+                events=[FrameEvent(first_seq + i, kind, data) for i, kind, data in events] if events else (),
             )
         )
         self._count_retained(retention.size_bytes)
@@ -242,8 +249,11 @@ class Writer:
         first, last = self._batches.in_flight[0], self._batches.in_flight[-1]
         uplink_cursor, trim_to = "", None
         frames: list[str | bytes | int] = []
+        events: list[FrameEvent] = []
         for batch in self._batches.in_flight:
             uplink_cursor, trim_to = batch.uplink_cursor or uplink_cursor, batch.trim_to or trim_to
+            if batch.events:
+                events += batch.events
             if batch.traces:
                 for frame, trace in zip(batch.frames, batch.traces, strict=True):
                     frames += (frame, trace)
@@ -264,6 +274,8 @@ class Writer:
             turn_ends_at_ms=last.turn_ends_at_ms,
             waiting_bytes=self._waiting_bytes,
             frames=frames,
+            events=events,
+            outbox_entries=self._outbox_entries,
         )
         try:
             reply = self._client.submit_script(call.script, call.keys, *call.arguments)
@@ -328,9 +340,11 @@ class Writer:
     def _send_restore(self) -> None:
         if self._closed:
             return
-        floor = self._batches.floor(self._seq)
+        floor, events = self._batches.floor(self._seq), self._batches.released_events
         try:
-            reply = submit_restore(self._client, self.lease, floor=floor, progress=self._progress())
+            reply = submit_restore(
+                self._client, self.lease, floor=floor, events=events, progress=self._progress()
+            )
         except StoreError as error:
             self._retry(error, self._send_restore)
             return

@@ -34,11 +34,13 @@ class Store:
     keys: KeySpace = field(default_factory=KeySpace)
     lost: list[StoreError] = field(default_factory=list)
 
-    async def create(self, *, sample_rate: int = 16000, **fields: Any) -> ConversationKeys:
+    async def create(
+        self, *, sample_rate: int = 16000, outbox_entries: int = 0, **fields: Any
+    ) -> ConversationKeys:
         """A new conversation without an owner."""
         keys = self.keys.conversation(f"01JDTEST{next(_ids):018d}")
         record = Conversation(keys.id, "open", "ava", sample_rate, Codec.PCM_S16LE, created_ms=1, **fields)
-        created = await conversations.create(self.client, keys, record)
+        created = await conversations.create(self.client, keys, record, outbox_entries=outbox_entries)
         assert created
         return keys
 
@@ -71,7 +73,7 @@ class Store:
 
     async def snapshot(self, keys: ConversationKeys) -> Callable[[], Awaitable[None]]:
         """The data of a replica that receives no more from now on; call the result to fail over to it."""
-        names = (keys.meta, keys.lease, keys.down, keys.up)
+        names = (keys.meta, keys.lease, keys.down, keys.up, keys.outbox)
         dumps = {name: await self.client.execute("DUMP", name) for name in names}
 
         async def go_back() -> None:

@@ -194,7 +194,8 @@ class Api:
         if await conversations.count_live(self._client, self._keys, record.creator) >= limit:
             detail = f"{limit} conversations of this key have not ended, which is the limit: end some of them"
             raise Problem(problems.TOO_MANY_CONVERSATIONS, detail, retry_after_s=_LIMIT_RETRY_S)
-        await conversations.create(self._client, self._keys.conversation(record.id), record)
+        keys, bound = self._keys.conversation(record.id), self._settings.outbox_bound
+        await conversations.create(self._client, keys, record, outbox_entries=bound)
         CREATED.inc()
         return json_response(self._response(record), status=201, Location=f"/v1/conversations/{record.id}")
 

@@ -64,7 +64,13 @@ class AvatarKitEndpoints:
         self._tokens = tokens
         self._settings = settings
         self._keys = keys
-        self._guests = GuestConversations(keys, client, services.uplink, agent=settings.avatarkit_agent)
+        self._guests = GuestConversations(
+            keys,
+            client,
+            services.uplink,
+            agent=settings.avatarkit_agent,
+            outbox_entries=settings.outbox_bound,
+        )
         self._replay = services.replay
         self._acceptor = acceptor
         self._services = services

@@ -32,10 +32,14 @@ class GuestConversations:
         client: To Redis.
         uplink: Appends the end of a conversation.
         agent: The agent of the conversations.
+        outbox_entries: Most entries of the outbox per partition; 0: nothing is stored for jobs.
     """
 
-    def __init__(self, keys: KeySpace, client: RedisClient, uplink: Uplink, *, agent: str) -> None:
+    def __init__(
+        self, keys: KeySpace, client: RedisClient, uplink: Uplink, *, agent: str, outbox_entries: int
+    ) -> None:
         self._agent = agent
+        self._outbox_entries = outbox_entries
         self._keys = keys
         self._client = client
         self._uplink = uplink
@@ -58,7 +62,7 @@ class GuestConversations:
             talk_over="never" if self._agent == PUSH else "requests",
         )
         keys = self._keys.conversation(record.id)
-        await conversations.create(self._client, keys, record)
+        await conversations.create(self._client, keys, record, outbox_entries=self._outbox_entries)
         GUESTS.inc()
         try:
             yield keys

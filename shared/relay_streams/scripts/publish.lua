@@ -3,15 +3,18 @@
 -- KEYS  1 meta   hash    the conversation's record
 --       2 down   stream  frames
 --       3 up     stream  trimmed to the uplink cursor
+--       4 outbox, 5 outbox_discarded: only with events
 -- ARGV  1 generation   2 seq of the first frame
 --       3 turn         4 position of the turn's first frame   5 that of the turn before
 --       6 trim frames before this position, or ''             7 uplink cursor, or ''
 --       8 checkpoint   9 phase of the turn   10 wall time in ms at which it has played, or 0
 --       11 for a recorded conversation: most bytes of its frames that wait to be copied; else ''
---       12... per frame: frame, trace: traceparent, and tracestate after a space, or ''
+--       with events: 12 their number, 13 conversation, 14 most entries of the outbox, then per event: seq of its
+--       frame, type, data
+--       ... per frame: frame, trace: traceparent, and tracestate after a space, or ''
 --
 -- Returns {'ok', seq} | {'fenced', generation} | {'behind', seq} | {'missing'}.
--- Frames that the stream has already are skipped, so the same call may be repeated.
+-- Frames that the stream has already are skipped with their events, so the same call may be repeated.
 --
 -- A frame of a recorded conversation stays until it is copied, unless too many bytes wait. Fields of its record:
 --   rec_cursor   the position of the last frame copied
@@ -34,11 +37,18 @@ local tail_generation, tail_seq = string.match(record[2] or '', '^(%d+)-(%d+)$')
 local have = tail_generation == generation and tonumber(tail_seq) or 0
 if have < first - 1 then return {'behind', have} end
 
+local outbox, at, event_at, events = KEYS[4], 12, nil, nil
+if outbox then
+  check_outbox(outbox, KEYS[5])
+  at, event_at, events = 15 + 3 * tonumber(ARGV[12]), {}, {}
+  for i = 15, at - 1, 3 do event_at[tonumber(ARGV[i])] = i + 1 end
+end
+
 local MAX_INLINE_BYTES = 131072
 local inline, inline_bytes = {(record[2] or '0-0') .. '\t'}, 0 -- the bytes of all new frames
 
 local seq = first - 1
-for i = 12, #ARGV, 2 do
+for i = at, #ARGV, 2 do
   seq = seq + 1
   if seq > have then
     local id = generation .. '-' .. string.format('%d', seq)
@@ -60,6 +70,8 @@ for i = 12, #ARGV, 2 do
     inline[n + 1], inline[n + 2] = struct.pack('>I1I2I4', #id, #trace, #ARGV[i]), id
     inline[n + 3], inline[n + 4] = trace, ARGV[i]
     inline_bytes = inline_bytes + #ARGV[i]
+    local event = event_at and event_at[seq]
+    if event then events[#events + 1] = {ARGV[13] .. '.' .. id, ARGV[event], ARGV[event + 1], trace, true} end
   end
 end
 
@@ -104,6 +116,7 @@ if ARGV[11] ~= '' then
   end
 end
 if keep ~= '' then redis.call('XTRIM', down, 'MINID', '=', keep) end
+if events and #events > 0 then append_events(outbox, KEYS[5], meta, ARGV[13], ARGV[14], events) end
 local is_inline = inline_bytes > 0 and inline_bytes <= MAX_INLINE_BYTES
 redis.call('SPUBLISH', down, is_inline and table.concat(inline) or '')
 return {'ok', seq}

@@ -1,7 +1,7 @@
 """Publish: an owner's frames, and everything that must agree with them, in one write."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from relay_redis.replies import Reply, word
 from relay_streams.errors import Fenced, Missing, TailLost
@@ -11,7 +11,19 @@ from relay_streams.scripts.lua import load
 from relay_turns.phase import Phase
 from relay_wire.position import Position
 
-PUBLISH: Final = load("publish", word("missing", ok=(int,), fenced=(bytes,), behind=(int,)))
+PUBLISH: Final = load(
+    "publish", word("missing", ok=(int,), fenced=(bytes,), behind=(int,)), after=("outbox",)
+)
+
+
+class FrameEvent(NamedTuple):
+    """What an entry of the outbox has of a frame: it is appended once, when the stream gets the frame."""
+
+    seq: int
+    """The frame's."""
+    type: str
+    data: bytes
+    """A JSON object."""
 
 
 def publish(
@@ -29,6 +41,8 @@ def publish(
     turn_ends_at_ms: int,
     waiting_bytes: int | None = None,
     frames: Sequence[Argument],
+    events: Sequence[FrameEvent] = (),
+    outbox_entries: int = 0,
 ) -> Call[int]:
     """Append frames. The result is the seq of the last one; frames that the stream has already are skipped.
 
@@ -49,10 +63,19 @@ def publish(
         waiting_bytes: For a recorded conversation, the most bytes of frames that wait to be copied: they stay
             even if ``trim_to`` is after them. None: it is not recorded.
         frames: Frame and trace, alternating: ``Context.encode`` of one that is sampled, or empty.
+        events: What to append to the outbox, by frame at most one.
+        outbox_entries: Most entries of the outbox, if there are events.
     """
+    outbox_keys: tuple[str, ...] = ()
+    outbox_arguments: list[Argument] = []
+    if events:
+        outbox_keys = (keys.outbox, keys.outbox_discarded)
+        outbox_arguments += (len(events), keys.id, outbox_entries)
+        for event in events:
+            outbox_arguments += event
     return Call(
         PUBLISH,
-        (keys.meta, keys.down, keys.up),
+        (keys.meta, keys.down, keys.up, *outbox_keys),
         (
             generation,
             first_seq,
@@ -65,6 +88,7 @@ def publish(
             turn_phase,
             turn_ends_at_ms,
             waiting_bytes if waiting_bytes is not None else "",
+            *outbox_arguments,
             *frames,
         ),
         read,

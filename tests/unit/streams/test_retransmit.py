@@ -1,10 +1,13 @@
 """The retransmit buffer: batches pending, in flight and acknowledged."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_streams import retransmit
 from relay_streams.retransmit import PendingBatch, RetransmitBuffer
+from relay_streams.scripts.publish import FrameEvent
 from relay_wire.frame import Kind
 from relay_wire.position import START
 
@@ -149,3 +152,17 @@ def test_every_frame_reaches_a_stream_that_forgets(steps: list[str], data: st.Da
         elif step == "dispatch" and not buffer.in_flight:
             buffer.dispatch(10_000)
     assert stream == list(range(1, last + 1))
+
+
+def test_events_that_are_released() -> None:
+    """Those of acknowledged batches that went for their size or age count; those that may come again, not."""
+    event = FrameEvent(1, "turn.ended", b"{}")
+    buffer = acknowledged(
+        *(replace(batch(seq, at=seq), events=[event] * seq) for seq in (1, 2, 3)), limit_bytes=20
+    )
+    assert buffer.released_events == 1
+    buffer.trim(before=3)
+    assert buffer.released_events == 3
+    buffer.rewind(0)
+    assert buffer.released_events == 3
+    assert [len(each.events) for each in buffer.pending] == [3, 0]

@@ -26,7 +26,7 @@ from relay_streams.scripts.finish_delivery import finish_delivery
 from relay_streams.scripts.heartbeat import Beat, Denied, heartbeat
 from relay_streams.scripts.leave_endpoint import leave_endpoint
 from relay_streams.scripts.postpone_delivery import postpone_delivery
-from relay_streams.scripts.publish import publish
+from relay_streams.scripts.publish import FrameEvent, publish
 from relay_streams.scripts.read_outbox import read_outbox
 from relay_streams.scripts.read_recording import Page, read_recording
 from relay_streams.scripts.reap import reap
@@ -46,6 +46,7 @@ SHARED = SPACE.shared(0)
 PUBLISH = publish(
     KEYS, generation=1, first_seq=1, turn=1, turn_first=Position(1, 1), turn_before=START, trim_to=None,
     uplink_cursor="", checkpoint=b"{}", turn_phase="speaking", turn_ends_at_ms=0, frames=[b"frame", ""],
+    events=[FrameEvent(1, "turn.ended", b"{}")], outbox_entries=100,
 )  # fmt: skip
 RESTORE = restore(
     KEYS, generation=1, lease="worker 1", lease_ms=1, floor=0, cursor="0-0", turn=1, offset=0, state="open",
@@ -65,7 +66,7 @@ FINISH = finish_delivery(
 WRITE = Write("ZADD", SHARED.leases, (1, "a"))
 CALLS: list[Call[Any]] = [
     attend(KEYS), CLAIM, consume_outbox(SHARED, entry="1-0", writes=[WRITE]),
-    create(KEYS, creator="", fields=["state", "open"]),
+    create(KEYS, creator="", fields=["state", "open"], started=b"{}", outbox_entries=100),
     defer(KEYS, entry="1-0", first_wait_ms=1, max_wait_ms=2),
     dequeue(SHARED, consumer="worker", limit=1, reclaim_ms=1), expire(SHARED, limit=1),
     finish(KEYS, creator="", lease="worker 1", keep_frames_ms=1, keep_record_ms=1, replaced={b"up": b"0"}),
