@@ -106,7 +106,8 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests run on both servers; those of whole processes, which cost seconds, only where declared."""
     if "redis_server" in metafunc.fixturenames:
-        processes = "e2e" in metafunc.definition.path.parts
+        path = metafunc.definition.path
+        processes = "e2e" in path.parts or path.parent.name == "recordings"
         both = not processes or metafunc.definition.get_closest_marker("both_servers")
         servers = ["embedded", "distribution"] if both else ["embedded"]
         metafunc.parametrize("redis_server", servers, indirect=True, scope="session")
@@ -151,6 +152,8 @@ def no_blocking() -> Iterator[BlockBuster]:
     """A blocking call on the event loop fails the test."""
     with blockbuster_ctx() as blockbuster:
         blockbuster.functions["threading.Lock.acquire"].can_block_in("coverage/collector.py", "lock_data")
+        for function in blockbuster.functions.values():
+            function.can_block_in("fsspec/asyn.py", "_runner")  # an event loop of its own, in a thread
         yield blockbuster
 
 

@@ -6,6 +6,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from relay_settings.base import named, reveal
 from relay_settings.process import ProcessSettings
+from relay_settings.recordings import RecordingStorageSettings
 from relay_settings.redis_url import RedisUrl, with_database
 from relay_settings.store import StoreSettings
 from relay_settings.webhooks import WebhookSettings
@@ -16,7 +17,7 @@ _REDELIVERY_S = 10.0
 """Time after that at which a task that nobody has acknowledged is delivered again."""
 
 
-class JobsSettings(ProcessSettings, StoreSettings, WebhookSettings):
+class JobsSettings(ProcessSettings, StoreSettings, WebhookSettings, RecordingStorageSettings):
     """Jobs: dispatcher, workers and beat, which do what may take its time."""
 
     jobs_broker_url: SecretStr | None = named(

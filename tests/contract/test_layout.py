@@ -52,6 +52,7 @@ ELSEWHERE = {
         ingest.motion.client ingest.motion.pool ingest.motion.session settings.vendor
         simulator.faults simulator.request_log simulator.session simulator.session_faults
     """,
+    "integration/jobs/recordings/test_copying.py": "jobs.recordings.metrics",
     "integration/redis/test_client.py": """
         redis.endpoint redis.errors redis.local_server redis.metrics redis.reconnect
     """,

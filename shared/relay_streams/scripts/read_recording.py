@@ -6,13 +6,14 @@ from relay_redis.replies import Reply
 from relay_streams.keys import ConversationKeys
 from relay_streams.scripts.call import Call
 from relay_streams.scripts.lua import load
+from relay_wire.frame import FrameError, decode
 from relay_wire.position import Position
 
 
 def _is_page(reply: Reply) -> bool:
     return (
         type(reply) is list
-        and len(reply) > 0
+        and len(reply) > 1
         and type(reply[0]) is int
         and all(type(item) is bytes for item in reply[1:])
     )
@@ -26,7 +27,10 @@ class Page(NamedTuple):
 
     removed_bytes: int
     """Bytes of frames that were removed before they were copied, since the conversation began."""
+    last: Position
+    """The last entry that was read; where the read began when there was none."""
     frames: list[bytes]
+    """Entries that are no frames, since another program wrote them, are not in it."""
 
 
 def read_recording(keys: ConversationKeys, *, after: Position, most_bytes: int) -> Call[Page]:
@@ -35,4 +39,14 @@ def read_recording(keys: ConversationKeys, *, after: Position, most_bytes: int) 
 
 
 def _read(reply: Reply) -> Page:
-    return Page(reply[0], reply[1:])
+    return Page(
+        reply[0], Position.parse(reply[1].decode("ascii")), [data for data in reply[2:] if _is_frame(data)]
+    )
+
+
+def _is_frame(data: bytes) -> bool:
+    try:
+        decode(data)
+    except FrameError:
+        return False
+    return True

@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+from tests.rigs.recorded import conversation
 
 from relay_streams import scripts
 from relay_streams.errors import Fenced, Missing, TailLost, Unreadable
@@ -43,6 +44,7 @@ SPACE = KeySpace(1)
 KEYS = SPACE.conversation("01JDCALLS")
 SHARED = SPACE.shared(0)
 
+FRAME = conversation(1)[0]
 PUBLISH = publish(
     KEYS, generation=1, first_seq=1, turn=1, turn_first=Position(1, 1), turn_before=START, trim_to=None,
     uplink_cursor="", checkpoint=b"{}", turn_phase="speaking", turn_ends_at_ms=0, frames=[b"frame", ""],
@@ -107,7 +109,8 @@ def test_every_script_has_a_module_beside_it() -> None:
         (TAKE, [b"held"], None),
         (TAKE, [b"none"], None),
         (TAKE, [b"ok", b"state", b"open"], {b"state": b"open"}),
-        (READ, [12, b"frame", b"frame"], Page(12, [b"frame", b"frame"])),
+        (READ, [12, b"0-0"], Page(12, START, [])),
+        (READ, [12, b"1-2", FRAME, b"no frame"], Page(12, Position(1, 2), [FRAME])),
         (attend(KEYS), [b"ok", -1, 2000], Attendance(None, 2.0)),
         (attend(KEYS), [b"ok", 1000, 0], Attendance(1.0, 0.0)),
         (CLAIM, [b"held"], None),

@@ -1,0 +1,31 @@
+"""Metrics of recordings."""
+
+from prometheus_client import Counter, Gauge
+
+from relay_telemetry.counter import counter
+
+PARTS = Counter("relay_jobs_recording_parts_total", "Parts of recordings that were stored.")
+BYTES = Counter("relay_jobs_recording_bytes_total", "Bytes of frames that were copied into recordings.")
+FINISHED = Counter("relay_jobs_recordings_finished_total", "Recordings whose file is whole.")
+GAPS = Counter(
+    "relay_jobs_recording_gaps_total",
+    "Places in recordings where frames are missing, since they left the stream before they were copied.",
+)
+FAILURES = counter(
+    "relay_jobs_recording_failures_total",
+    "Attempts to copy, to finish or to remove recordings that failed; another follows.",
+    step=("copy", "finish", "expire"),
+)
+EXPIRED = Counter(
+    "relay_jobs_recording_files_removed_total", "Files removed since they were past their days."
+)
+UNFINISHED = Gauge(
+    "relay_jobs_recordings_unfinished",
+    "Recordings that are not finished, those of running conversations included.",
+    multiprocess_mode="mostrecent",
+)
+OVERDUE_SECONDS = Gauge(
+    "relay_jobs_recordings_overdue_seconds",
+    "How long the recording that has waited longest for a worker is overdue; 0 when none is.",
+    multiprocess_mode="mostrecent",
+)
