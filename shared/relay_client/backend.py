@@ -99,6 +99,7 @@ class Backend:
         sample_rate: int | None = None,
         agent: str | None = None,
         talk_over: Literal["never", "requests", "always"] | None = None,
+        record: bool | None = None,
     ) -> Conversation:
         """Create a conversation. None stands for control's default.
 
@@ -107,8 +108,15 @@ class Backend:
             sample_rate: Sample rate of its speech, in Hz.
             agent: The agent that answers its viewers.
             talk_over: Messages of a viewer that interrupt a speaking avatar.
+            record: Whether to record it; a relay that does not record refuses.
         """
-        body = {"avatar_id": avatar_id, "sample_rate": sample_rate, "agent": agent, "talk_over": talk_over}
+        body = {
+            "avatar_id": avatar_id,
+            "sample_rate": sample_rate,
+            "agent": agent,
+            "talk_over": talk_over,
+            "record": record,
+        }
         return await self._request(
             Conversation, "POST", "/v1/conversations", repeatable=False, json=_without_none(body)
         )

@@ -17,6 +17,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """The agent that answers its viewers; ``push`` is the backend."""
     talk_over: str
     """Messages of a viewer that interrupt a speaking avatar: ``never``, ``requests`` or ``always``."""
+    recording: str = "off"
+    """``off``, ``running``, or ``finished`` once its files are in storage."""
     created_ms: int
     """In milliseconds since the epoch."""
     owner: str | None

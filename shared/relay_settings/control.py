@@ -9,12 +9,15 @@ from relay_settings.clips import ClipSettings
 from relay_settings.host import Host
 from relay_settings.origins import normalised
 from relay_settings.process import ProcessSettings
+from relay_settings.recordings import RecordingSettings
 from relay_settings.tokens import TokenSettings
 from relay_settings.uplink import UplinkSettings
 from relay_settings.vendor import VendorAccountSettings
 
 
-class ControlSettings(ProcessSettings, UplinkSettings, ClipSettings, TokenSettings, VendorAccountSettings):
+class ControlSettings(
+    ProcessSettings, UplinkSettings, ClipSettings, RecordingSettings, TokenSettings, VendorAccountSettings
+):
     """Control: the API for the app's backend."""
 
     control_host: Host = Field("127.0.0.1", description="Address for backends; :: or 0.0.0.0 opens it.")

@@ -68,6 +68,11 @@ class IngestSettings(ProcessSettings, UplinkSettings, OutboxSettings, VendorAcco
         60.0, gt=0, description="How long they are kept: longer than a fail-over of Redis takes."
     )
     keep_ended_s: float = Field(60.0, ge=0, description="How long frames stay after a conversation ended.")
+    keep_recorded_s: float = Field(
+        86_400.0,
+        ge=0,
+        description="How long frames that are not copied yet stay after a recorded conversation ended.",
+    )
     keep_record_s: float = Field(86_400.0, ge=60, description="How long the record stays after that end.")
     backlog_bytes: int = Field(
         16 * 1024 * 1024,

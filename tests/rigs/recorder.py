@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tests.rigs.object_storage import Place
 from tests.rigs.store import Store
 
+from relay_jobs.recordings.copying import copy
 from relay_jobs.recordings.joining import join
 from relay_jobs.recordings.layout import Names
 from relay_streams.leases import Lease
@@ -99,6 +100,12 @@ class Recorder:
         claim = await self.recordings.take(self.lease.keys.id, token)
         assert claim is not None
         return claim
+
+    async def copy(self, claim: Claim) -> Claim:
+        """Copy what is there, with a claim that holds."""
+        copied = await copy(claim, self.recordings, self.place.storage)
+        assert copied is not None
+        return copied
 
     async def join(self, claim: Claim, go: Callable[[], bool] = lambda: True) -> Index:
         """Make the files."""

@@ -37,6 +37,7 @@ from relay_streams import conversations
 from relay_streams.conversations import PUSH, Conversation, TalkOver
 from relay_streams.errors import Ended, Missing, Unreadable, UplinkFull
 from relay_streams.keys import ConversationKeys, KeySpace
+from relay_streams.recordings import Recordings
 from relay_streams.turn_input import TurnInput, new_key
 from relay_streams.uplink import Uplink, UplinkLimits
 from relay_telemetry.counter import counter
@@ -52,6 +53,8 @@ TOKENS = counter("relay_control_tokens_total", "Viewer tokens issued.", role=Rol
 
 _LIMIT_RETRY_S = 10
 """``Retry-After`` at the limit of conversations: one of them may have ended by then."""
+_FIRST_COPY_MS = 30_000
+"""When a worker looks at a new recording, unless a turn has ended before."""
 _OWNER_RETRY_S = 5
 """``Retry-After`` without an owner: a worker may have capacity, or have started, by then."""
 
@@ -66,6 +69,8 @@ class NewConversation(msgspec.Struct, forbid_unknown_fields=True):
     agent: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}\Z")] = PUSH
     talk_over: TalkOver | None = None
     """None: ``requests`` for a conversation with an agent, else ``never``."""
+    record: bool = False
+    """Whether the conversation is recorded."""
 
 
 class NewToken(msgspec.Struct, forbid_unknown_fields=True):
@@ -109,6 +114,7 @@ class Api:
         self._bodies = bodies
         self._clips = clips
         self._uplink = Uplink(client, UplinkLimits.of(settings))
+        self._recordings = Recordings(client, self._keys, claim_ms=0)
 
     def operations(self) -> list[Operation]:
         """The operations of all resources."""
@@ -189,11 +195,17 @@ class Api:
             creator=request[KEY],
             agent=body.agent,
             talk_over=body.talk_over or ("never" if body.agent == PUSH else "requests"),
+            recorded=body.record,
         )
+        if body.record and not (self._settings.jobs and self._settings.recordings_url):
+            detail = "record: this relay does not record: it needs RELAY_JOBS and RELAY_RECORDINGS_URL"
+            raise Problem(problems.INVALID_FIELD, detail, field="record")
         limit = self._settings.key_conversations
         if await conversations.count_live(self._client, self._keys, record.creator) >= limit:
             detail = f"{limit} conversations of this key have not ended, which is the limit: end some of them"
             raise Problem(problems.TOO_MANY_CONVERSATIONS, detail, retry_after_s=_LIMIT_RETRY_S)
+        if record.recorded:
+            await self._recordings.register(record.id, within_ms=_FIRST_COPY_MS)
         keys, bound = self._keys.conversation(record.id), self._settings.outbox_bound
         await conversations.create(self._client, keys, record, outbox_entries=bound)
         CREATED.inc()

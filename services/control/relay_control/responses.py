@@ -22,6 +22,8 @@ class ConversationResponse(msgspec.Struct, frozen=True):
     codec: str
     agent: str
     talk_over: TalkOver
+    recording: Literal["off", "running", "finished"]
+    """``finished`` once its files are in storage."""
     created_ms: int
     owner: str | None
     """The worker that owns it; null while it has none."""
@@ -46,6 +48,7 @@ class ConversationResponse(msgspec.Struct, frozen=True):
             codec=record.codec.name.lower(),
             agent=record.agent,
             talk_over=record.talk_over,
+            recording=_recording(record),
             created_ms=record.created_ms,
             owner=record.owner or None,
             waits_s=waits_s,
@@ -54,6 +57,12 @@ class ConversationResponse(msgspec.Struct, frozen=True):
             position=str(record.last_position),
             stream_url=stream_url,
         )
+
+
+def _recording(record: Conversation) -> Literal["off", "running", "finished"]:
+    if not record.recorded:
+        return "off"
+    return "finished" if record.is_recording_finished else "running"
 
 
 class TurnAccepted(msgspec.Struct, frozen=True):

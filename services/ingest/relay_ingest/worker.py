@@ -319,12 +319,16 @@ class Worker:
         await owner.writer.drained()
         owner.stop()
         self._remove(owner)
+        settings = self._settings
+        keep_frames_s = settings.keep_ended_s
+        if owner.lease.conversation.recorded:
+            keep_frames_s = max(keep_frames_s, settings.keep_recorded_s)
         # On a failure the lease expires, and the next owner ends the conversation.
         with store_may_fail("finish"):
             await self._leases.finish(
                 owner.lease,
-                keep_frames_ms=int(self._settings.keep_ended_s * 1000),
-                keep_record_ms=int(self._settings.keep_record_s * 1000),
+                keep_frames_ms=int(keep_frames_s * 1000),
+                keep_record_ms=int(max(settings.keep_record_s, keep_frames_s) * 1000),
             )
         RELEASED.labels("ended").inc()
 

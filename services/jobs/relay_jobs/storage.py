@@ -224,5 +224,5 @@ def _link(temporary: str, path: str) -> None:
 
 
 def _modified_s(info: dict[str, Any]) -> float:
-    found = info.get("LastModified", info.get("mtime"))
+    found: Any = info.get("LastModified", info.get("mtime"))
     return found.timestamp() if isinstance(found, datetime) else float(found)

@@ -56,6 +56,31 @@ async def test_agents(open_rig, wishes: dict[str, str], agent: str, talk_over: s
         assert (shown["agent"], shown["talk_over"]) == (agent, talk_over)
 
 
+async def test_recording(open_rig) -> None:
+    """A recorded conversation is listed for the workers, and shows its progress; others are not."""
+    settings = {"jobs": True, "recordings_url": "/srv/recordings"}
+    async with open_rig(**settings) as rig:
+        _, plain, _ = await rig.call("POST", "/v1/conversations")
+        status, made, _ = await rig.call("POST", "/v1/conversations", json={"record": True})
+        assert (plain["recording"], made["recording"], status) == ("off", "running", 201)
+        keys = rig.store.keys.conversation(made["id"])
+        assert await rig.store.client.execute("ZSCORE", keys.recordings, made["id"]) is not None
+
+        await rig.store.client.execute("HSET", keys.meta, "rec_state", "finished")
+        _, shown, _ = await rig.call("GET", f"/v1/conversations/{made['id']}")
+        assert shown["recording"] == "finished"
+
+
+@pytest.mark.parametrize("settings", [{}, {"jobs": True}, {"recordings_url": "/srv/recordings"}])
+async def test_a_relay_that_does_not_record(open_rig, settings: dict[str, object]) -> None:
+    """It refuses, and names what is missing, rather than record nothing."""
+    async with open_rig(**settings) as rig:
+        status, problem, _ = await rig.call("POST", "/v1/conversations", json={"record": True})
+
+        assert (status, problem["field"]) == (422, "record")
+        assert "RELAY_JOBS and RELAY_RECORDINGS_URL" in problem["detail"]
+
+
 @pytest.mark.parametrize(
     ("body", "status", "problem"),
     [

@@ -44,7 +44,7 @@ def test_other_places_are_refused(url: str) -> None:
 def test_a_key_has_two_parts() -> None:
     """One of them alone is a mistake; the secret is masked."""
     with pytest.raises(ValidationError, match="go together"):
-        RecordingStorageSettings(recordings_s3_key_id="id")
+        RecordingStorageSettings.model_validate({"recordings_s3_key_id": "id"})
     both = RecordingStorageSettings.model_validate(
         {"recordings_s3_key_id": "id", "RELAY_RECORDINGS_S3_SECRET": "planted"}
     )

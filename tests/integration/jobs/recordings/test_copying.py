@@ -8,9 +8,11 @@ from tests.rigs.recorder import AUDIO, Recorder
 from relay_jobs.recordings import copying
 from relay_jobs.recordings.copying import copy
 from relay_jobs.recordings.metrics import BYTES, GAPS, PARTS
+from relay_streams.recordings import Claim
+from relay_wire.recording.contents import Gap
 
 
-async def finished(rig: Recorder, claim) -> list[bytes]:
+async def finished(rig: Recorder, claim: Claim) -> list[bytes | Gap]:
     """The frames of the finished file."""
     await rig.join(claim)
     return (await rig.read())[0]
@@ -25,10 +27,10 @@ async def test_turns_are_copied_in_one_or_several_runs(open_store, place, turns:
             await rig.turn(number)
             if number == 2:
                 await rig.change_owner(stack)
-            claim = await copy(await rig.take(), rig.recordings, rig.place.storage)
+            claim = await rig.copy(await rig.take())
             await rig.recordings.release(claim, next_ms=0)
         await rig.end()
-        claim = await copy(await rig.take(), rig.recordings, rig.place.storage)
+        claim = await rig.copy(await rig.take())
 
         assert await finished(rig, claim) == rig.published
 
@@ -43,7 +45,7 @@ async def test_jobs_that_were_away_for_several_turns_miss_nothing(open_store, pl
         parts, copied_bytes = PARTS._value.get(), BYTES._value.get()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(copying, "PART_BYTES", 8000)
-            claim = await copy(await rig.take(), rig.recordings, rig.place.storage)
+            claim = await rig.copy(await rig.take())
 
         assert len(await rig.stored()) == PARTS._value.get() - parts > 3
         assert BYTES._value.get() - copied_bytes == sum(map(len, rig.published))
@@ -62,7 +64,7 @@ async def test_a_copy_that_was_killed_before_the_cursor_moved(open_store, place)
         await rig.end()
         await rig.recordings.release(dead, next_ms=0)
 
-        claim = await copy(await rig.take("b"), rig.recordings, rig.place.storage)
+        claim = await rig.copy(await rig.take("b"))
 
         assert len(await rig.stored()) == 2
         assert await finished(rig, claim) == rig.published
@@ -77,7 +79,7 @@ async def test_two_workers_copy_the_same(open_store, place) -> None:
         await rig.turn(2)
         await rig.end()
         fast = await eventually_taken(rig)
-        fast = await copy(fast, rig.recordings, rig.place.storage)
+        fast = await rig.copy(fast)
 
         assert await copy(slow, rig.recordings, rig.place.storage) is None
 
@@ -98,12 +100,12 @@ async def test_what_the_byte_limit_removed_is_a_gap(open_store, place) -> None:
         rig = await Recorder.open(stack, open_store, place, retention=10_000)
         gaps = GAPS._value.get()
         await rig.turn(1)
-        claim = await copy(await rig.take(), rig.recordings, rig.place.storage)
+        claim = await rig.copy(await rig.take())
         await rig.recordings.release(claim, next_ms=0)
         for number in range(2, 9):
             await rig.turn(number)
         await rig.end()
-        claim = await copy(await rig.take(), rig.recordings, rig.place.storage)
+        claim = await rig.copy(await rig.take())
 
         items = await finished(rig, claim)
         index = (await rig.read())[1]
@@ -124,7 +126,7 @@ async def test_entries_of_other_programs_are_passed_over(open_store, place) -> N
         after = f"{rig.lease.generation}-{rig.writer.last_position.seq + 1}"
         await rig.store.client.execute("XADD", rig.lease.keys.down, after, "f", b"no frame", "x", "y")
 
-        claim = await copy(await rig.take(), rig.recordings, rig.place.storage)
+        claim = await rig.copy(await rig.take())
 
         assert str(claim.cursor) == after
         assert await finished(rig, claim) == rig.published

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 import pytest
 from tests.rigs.recorder import AUDIO, Recorder
 
-from relay_jobs.recordings.copying import copy
 from relay_jobs.recordings.joining import Stopped
 from relay_streams.recordings import Claim
 from relay_wire.recording.blocks import RecordingError
@@ -24,10 +23,10 @@ async def copied(stack: AsyncExitStack, open_store, place, turns: int = 3) -> tu
     claim = await rig.take()
     for number in range(1, turns + 1):
         await rig.turn(number)
-        claim = await copy(claim, rig.recordings, place.storage)
+        claim = await rig.copy(claim)
     await rig.end()
     await rig.recordings.release(claim, next_ms=0)
-    return rig, await copy(await rig.take(), rig.recordings, place.storage)
+    return rig, await rig.copy(await rig.take())
 
 
 def killed_after(calls: int):
@@ -119,11 +118,11 @@ async def test_frames_that_are_gone_at_the_end_are_a_gap(open_store, place) -> N
     async with AsyncExitStack() as stack:
         rig = await Recorder.open(stack, open_store, place)
         await rig.turn(1)
-        claim = await copy(await rig.take(), rig.recordings, place.storage)
+        claim = await rig.copy(await rig.take())
         await rig.recordings.release(claim, next_ms=0)
         await rig.end()
         await rig.store.client.execute("DEL", rig.lease.keys.down)
-        claim = await copy(await rig.take(), rig.recordings, place.storage)
+        claim = await rig.copy(await rig.take())
 
         index = await rig.join(claim)
 
