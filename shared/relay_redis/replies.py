@@ -111,5 +111,6 @@ BY_COMMAND: Final[Mapping[str | bytes | int, Check]] = {
     "WAIT": number,
     "XRANGE": entries,
     "XREAD": streams,
+    "ZRANGEBYSCORE": texts,
 }
 """Checks by command; each script carries its own."""

@@ -6,13 +6,16 @@ from pydantic import Field, model_validator
 
 from relay_settings.agents import AgentSettings
 from relay_settings.base import named
+from relay_settings.ended import EndedSettings
 from relay_settings.outbox import OutboxSettings
 from relay_settings.process import ProcessSettings
 from relay_settings.uplink import UplinkSettings
 from relay_settings.vendor import VendorAccountSettings
 
 
-class IngestSettings(ProcessSettings, UplinkSettings, OutboxSettings, VendorAccountSettings, AgentSettings):
+class IngestSettings(
+    ProcessSettings, UplinkSettings, OutboxSettings, VendorAccountSettings, AgentSettings, EndedSettings
+):
     """Ingest: owns conversations and their Motion sessions."""
 
     ingress_endpoint: str = named(
@@ -67,13 +70,6 @@ class IngestSettings(ProcessSettings, UplinkSettings, OutboxSettings, VendorAcco
     republish_s: float = Field(
         60.0, gt=0, description="How long they are kept: longer than a fail-over of Redis takes."
     )
-    keep_ended_s: float = Field(60.0, ge=0, description="How long frames stay after a conversation ended.")
-    keep_recorded_s: float = Field(
-        86_400.0,
-        ge=0,
-        description="How long frames that are not copied yet stay after a recorded conversation ended.",
-    )
-    keep_record_s: float = Field(86_400.0, ge=60, description="How long the record stays after that end.")
     backlog_bytes: int = Field(
         16 * 1024 * 1024,
         ge=1024 * 1024,

@@ -6,9 +6,11 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from relay_settings.base import named, reveal
 from relay_settings.process import ProcessSettings
+from relay_settings.reaper import ReaperSettings
 from relay_settings.recordings import RecordingStorageSettings
 from relay_settings.redis_url import RedisUrl, with_database
 from relay_settings.store import StoreSettings
+from relay_settings.usage import UsageSettings
 from relay_settings.webhooks import WebhookSettings
 
 KILL_S = 5.0
@@ -17,7 +19,9 @@ _REDELIVERY_S = 10.0
 """Time after that at which a task that nobody has acknowledged is delivered again."""
 
 
-class JobsSettings(ProcessSettings, StoreSettings, WebhookSettings, RecordingStorageSettings):
+class JobsSettings(
+    ProcessSettings, StoreSettings, WebhookSettings, RecordingStorageSettings, ReaperSettings, UsageSettings
+):
     """Jobs: dispatcher, workers and beat, which do what may take its time."""
 
     jobs_broker_url: SecretStr | None = named(

@@ -128,6 +128,12 @@ KINDS: Final[Mapping[str, KeyKind]] = MappingProxyType(
             "zset",
             "conversations by the time at which usage counts it, in ms since the epoch",
         ),
+        "reaper": KeyKind("reaper", "hash", "where the reaper's scan of a server continues; expires"),
+        "orphans": KeyKind(
+            "orphans",
+            "zset",
+            "conversations whose record is gone, by the time at which that was found, in ms",
+        ),
         "heartbeat": KeyKind(
             "heartbeat:{}", "hash", "the last heartbeat of one Redis client; also a channel; expires"
         ),
@@ -155,6 +161,11 @@ class ConversationKeys(NamedTuple):
     def made(self, creator: str) -> str:
         """The index that has the conversation until it ends."""
         return KINDS["made"].name(self.tagged_prefix, creator)
+
+    @property
+    def orphans(self) -> str:
+        """Since when the records of conversations are gone."""
+        return KINDS["orphans"].name(self.tagged_prefix)
 
     @property
     def account(self) -> str:
@@ -239,6 +250,11 @@ class PartitionKeys(NamedTuple):
     def usage_apps(self, day: str) -> str:
         """The API keys with usage in this partition on a day."""
         return KINDS["usage_apps"].name(self.tagged_prefix, day)
+
+    @property
+    def reaper(self) -> str:
+        """Where the reaper's scan of a server continues."""
+        return KINDS["reaper"].name(self.tagged_prefix)
 
     @property
     def accounts_due(self) -> str:

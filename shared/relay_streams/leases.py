@@ -255,7 +255,8 @@ class Leases:
         Returns how many. One with pending assignments stays until another worker has them.
         """
         own = self.owner if leaving else ""
-        return await run(self._client, reap(partition, leaving=own, idle_ms=int(gone_s * 1000)))
+        call = reap(partition.unowned, group=CONSUMER_GROUP, leaving=own, idle_ms=int(gone_s * 1000))
+        return await run(self._client, call)
 
 
 def submit_restore(

@@ -30,6 +30,8 @@ ELSEWHERE = {
     "integration/control/test_outside_text.py": "control.trace_context",
     "integration/control/test_posting.py": "control.api control.errors streams.turn_input",
     "integration/control/test_usage.py": "streams.usage",
+    "integration/jobs/usage/test_settle.py": "streams.accounts",
+    "integration/jobs/reaper/test_reap.py": "jobs.reaper.last_owner streams.reaping",
     "integration/control/test_speech_stream.py": "client.speech_stream",
     "integration/gateway/dialects/test_avatarkit_json.py": "gateway.avatarkit settings.avatarkit",
     "integration/gateway/fanout/test_turn_delivery.py": "gateway.fanout.write_times",
@@ -94,16 +96,21 @@ ELSEWHERE = {
     "unit/cli/test_main.py": "telemetry.version",
     "unit/ingest/test_failures.py": "ingest.motion.failures",
     "unit/redis/test_schema.py": "redis.script",
-    "unit/settings/test_base.py": "settings.control settings.ingest settings.tokens settings.uplink",
+    "unit/settings/test_base.py": """
+        settings.control settings.ended settings.ingest settings.reaper settings.tokens settings.uplink
+        settings.usage
+    """,
     "unit/settings/test_environment.py": """
         settings.agents settings.catalogue settings.flags settings.gateway settings.process settings.refusal
         settings.simulator settings.unused
     """,
     "unit/settings/test_redis_url.py": "settings.store",
     "unit/streams/test_scripts.py": """
-        streams.scripts.attend streams.scripts.call streams.scripts.claim streams.scripts.create
-        streams.scripts.defer streams.scripts.dequeue streams.scripts.expire streams.scripts.finish
-        streams.scripts.heartbeat streams.scripts.lua streams.scripts.publish streams.scripts.purge
+        streams.scripts.attend streams.scripts.begin_reaping streams.scripts.call streams.scripts.claim
+        streams.scripts.close_idle streams.scripts.create streams.scripts.defer streams.scripts.dequeue
+        streams.scripts.examine streams.scripts.expire streams.scripts.finish
+        streams.scripts.heartbeat streams.scripts.lua streams.scripts.prune_made streams.scripts.publish
+        streams.scripts.purge streams.scripts.remove_orphan streams.scripts.settle_account
         streams.scripts.reap streams.scripts.release streams.scripts.renew streams.scripts.repair
         streams.scripts.restore
     """,

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from opentelemetry.trace import SpanKind
 
-from relay_ingest.motion.billing import credits_of
 from relay_ingest.turn_timeline import NEVER, TurnTimeline
 from relay_telemetry import semconv
 from relay_telemetry.trace_context import Attribute, Context, Event
+from relay_wire.billing import credits_of
 
 
 class Span(NamedTuple):

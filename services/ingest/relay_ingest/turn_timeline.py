@@ -7,8 +7,8 @@ are wall times in milliseconds by the clock of Redis.
 import math
 from collections.abc import Mapping
 
-from relay_ingest.motion.billing import credits_of
 from relay_telemetry.trace_context import NO_TRACE, Context
+from relay_wire.billing import credits_of
 
 NEVER = math.inf
 """A moment that does not come."""

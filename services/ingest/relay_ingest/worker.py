@@ -25,7 +25,7 @@ from relay_redis.client import RedisClient
 from relay_redis.errors import StoreError
 from relay_runtime.tasks import TaskScope
 from relay_settings.ingest import IngestSettings
-from relay_streams import conversations
+from relay_streams import conversations, reaping
 from relay_streams.consumer import StreamConsumer
 from relay_streams.errors import Ended, Fenced, Missing, Unreadable
 from relay_streams.heartbeat import Heartbeat
@@ -64,7 +64,7 @@ ACTIVE = Gauge("relay_ingest_active_conversations", "Conversations of this worke
 ENDED = counter(
     "relay_ingest_ended_total",
     "Conversations that ended, by reason.",
-    reason=("deleted", "viewer_left", IDLE, CLOSED, DEFECT, UNREADABLE, "other"),
+    reason=("deleted", "viewer_left", IDLE, reaping.EXPIRED, CLOSED, DEFECT, UNREADABLE, "other"),
 )
 EXPIRED = Counter("relay_ingest_expired_total", "Expired leases found, of any worker.")
 
@@ -319,16 +319,13 @@ class Worker:
         await owner.writer.drained()
         owner.stop()
         self._remove(owner)
-        settings = self._settings
-        keep_frames_s = settings.keep_ended_s
-        if owner.lease.conversation.recorded:
-            keep_frames_s = max(keep_frames_s, settings.keep_recorded_s)
+        settings, recorded = self._settings, owner.lease.conversation.recorded
         # On a failure the lease expires, and the next owner ends the conversation.
         with store_may_fail("finish"):
             await self._leases.finish(
                 owner.lease,
-                keep_frames_ms=int(keep_frames_s * 1000),
-                keep_record_ms=int(max(settings.keep_record_s, keep_frames_s) * 1000),
+                keep_frames_ms=settings.keep_frames_ms(recorded=recorded),
+                keep_record_ms=settings.keep_record_ms(recorded=recorded),
             )
         RELEASED.labels("ended").inc()
 

@@ -10,8 +10,10 @@ from relay_streams.scripts.append_speech import APPEND_SPEECH
 from relay_streams.scripts.append_uplink import APPEND_UPLINK
 from relay_streams.scripts.attend import ATTEND
 from relay_streams.scripts.begin_delivery import BEGIN_DELIVERY
+from relay_streams.scripts.begin_reaping import BEGIN_REAPING
 from relay_streams.scripts.claim import CLAIM
 from relay_streams.scripts.claim_clip import CLAIM_CLIP
+from relay_streams.scripts.close_idle import CLOSE_IDLE
 from relay_streams.scripts.consume_outbox import CONSUME_OUTBOX
 from relay_streams.scripts.create import CREATE
 from relay_streams.scripts.create_clip import CREATE_CLIP
@@ -20,6 +22,7 @@ from relay_streams.scripts.delete_clip import DELETE_CLIP
 from relay_streams.scripts.dequeue import DEQUEUE
 from relay_streams.scripts.due_deliveries import DUE_DELIVERIES
 from relay_streams.scripts.enter_endpoint import ENTER_ENDPOINT
+from relay_streams.scripts.examine import EXAMINE
 from relay_streams.scripts.expire import EXPIRE
 from relay_streams.scripts.find_turn import FIND_TURN
 from relay_streams.scripts.finish import FINISH
@@ -29,6 +32,7 @@ from relay_streams.scripts.heartbeat import HEARTBEAT
 from relay_streams.scripts.hold_turn import HOLD_TURN
 from relay_streams.scripts.leave_endpoint import LEAVE_ENDPOINT
 from relay_streams.scripts.postpone_delivery import POSTPONE_DELIVERY
+from relay_streams.scripts.prune_made import PRUNE_MADE
 from relay_streams.scripts.publish import PUBLISH
 from relay_streams.scripts.purge import PURGE
 from relay_streams.scripts.read_outbox import READ_OUTBOX
@@ -36,20 +40,23 @@ from relay_streams.scripts.read_recording import READ_RECORDING
 from relay_streams.scripts.reap import REAP
 from relay_streams.scripts.release import RELEASE
 from relay_streams.scripts.release_recording import RELEASE_RECORDING
+from relay_streams.scripts.remove_orphan import REMOVE_ORPHAN
 from relay_streams.scripts.renew import RENEW
 from relay_streams.scripts.renew_clip import RENEW_CLIP
 from relay_streams.scripts.repair import REPAIR
 from relay_streams.scripts.restore import RESTORE
 from relay_streams.scripts.retry_delivery import RETRY_DELIVERY
+from relay_streams.scripts.settle_account import SETTLE_ACCOUNT
 from relay_streams.scripts.store_clip import STORE_CLIP
 from relay_streams.scripts.take_recording import TAKE_RECORDING
 
 ALL: Final = (
-    ADVANCE_RECORDING, APPEND_SPEECH, APPEND_UPLINK, ATTEND, BEGIN_DELIVERY, CLAIM, CLAIM_CLIP,
-    CONSUME_OUTBOX, CREATE, CREATE_CLIP, DEFER, DELETE_CLIP, DEQUEUE, DUE_DELIVERIES, ENTER_ENDPOINT,
-    EXPIRE, FIND_TURN, FINISH, FINISH_CLIP, FINISH_DELIVERY, HEARTBEAT, HOLD_TURN, LEAVE_ENDPOINT,
-    POSTPONE_DELIVERY, PUBLISH, PURGE, READ_OUTBOX, READ_RECORDING, REAP, RELEASE, RELEASE_RECORDING,
-    RENEW, RENEW_CLIP, REPAIR, RESTORE, RETRY_DELIVERY, STORE_CLIP, TAKE_RECORDING,
+    ADVANCE_RECORDING, APPEND_SPEECH, APPEND_UPLINK, ATTEND, BEGIN_DELIVERY, BEGIN_REAPING, CLAIM,
+    CLAIM_CLIP, CLOSE_IDLE, CONSUME_OUTBOX, CREATE, CREATE_CLIP, DEFER, DELETE_CLIP, DEQUEUE,
+    DUE_DELIVERIES, ENTER_ENDPOINT, EXAMINE, EXPIRE, FIND_TURN, FINISH, FINISH_CLIP, FINISH_DELIVERY,
+    HEARTBEAT, HOLD_TURN, LEAVE_ENDPOINT, POSTPONE_DELIVERY, PRUNE_MADE, PUBLISH, PURGE, READ_OUTBOX,
+    READ_RECORDING, REAP, RELEASE, RELEASE_RECORDING, REMOVE_ORPHAN, RENEW, RENEW_CLIP, REPAIR, RESTORE,
+    RETRY_DELIVERY, SETTLE_ACCOUNT, STORE_CLIP, TAKE_RECORDING,
 )  # fmt: skip
 
 SCHEMA: Final = Schema(ALL, purge=PURGE, type_of=type_of)
@@ -57,8 +64,8 @@ SCHEMA: Final = Schema(ALL, purge=PURGE, type_of=type_of)
 
 _CALLED = re.compile(r"(?:call\(|\{)'(?:(XINFO|XGROUP)', ')?([A-Z]+)'")
 _SENT = (
-    "DEL", "GET", "HGET", "HGETALL", "HMGET", "PTTL", "SCAN", "SCARD", "SET", "SMEMBERS", "XACK", "XLEN",
-    "XRANGE", "XREAD", "ZADD", "ZCARD", "ZCOUNT", "ZRANGEBYSCORE", "ZSCORE",
+    "DEL", "GET", "HGET", "HGETALL", "HMGET", "HSET", "PTTL", "SCAN", "SCARD", "SET", "SMEMBERS",
+    "SSCAN", "XACK", "XLEN", "XRANGE", "XREAD", "ZADD", "ZCARD", "ZCOUNT", "ZRANGEBYSCORE", "ZSCORE",
 )  # fmt: skip
 
 COMMANDS: Final = tuple(

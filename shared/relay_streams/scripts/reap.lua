@@ -1,8 +1,8 @@
--- Remove consumers of stopped workers from a queue's group.
+-- Remove consumers of stopped processes from a stream's group.
 --
--- KEYS  1 unowned
--- ARGV  1 group   2 a worker that stops now, or ''   3 ms of idleness after which another counts as stopped
--- Returns the number removed. A consumer with pending entries stays until another worker has them: removing it would
+-- KEYS  1 stream
+-- ARGV  1 group   2 a consumer that stops now, or ''   3 ms of idleness after which another counts as stopped
+-- Returns the number removed. A consumer with pending entries stays until another consumer has them: removing it would
 -- lose them.
 local removed = 0
 local consumers = redis.pcall('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])

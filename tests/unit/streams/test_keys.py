@@ -34,6 +34,8 @@ NAMES = {
     "usage_apps": SHARED.usage_apps("2026-01-31"),
     "account": KEYS.account,
     "accounts_due": SHARED.accounts_due,
+    "reaper": SHARED.reaper,
+    "orphans": KEYS.orphans,
     "heartbeat": SHARED.heartbeat("1f2e3d4c:gateway-read"),
 }
 

@@ -13,30 +13,36 @@ from relay_streams.keys import KeySpace
 from relay_streams.scripts.advance_recording import advance_recording
 from relay_streams.scripts.attend import Attendance, attend
 from relay_streams.scripts.begin_delivery import Begun, begin_delivery
+from relay_streams.scripts.begin_reaping import begin_reaping
 from relay_streams.scripts.call import Call
 from relay_streams.scripts.claim import Claimed, claim
+from relay_streams.scripts.close_idle import close_idle
 from relay_streams.scripts.consume_outbox import Write, consume_outbox
 from relay_streams.scripts.create import create
 from relay_streams.scripts.defer import defer
 from relay_streams.scripts.dequeue import dequeue
 from relay_streams.scripts.due_deliveries import due_deliveries
 from relay_streams.scripts.enter_endpoint import Entry, enter_endpoint
+from relay_streams.scripts.examine import Examination, examine
 from relay_streams.scripts.expire import Queue, expire
 from relay_streams.scripts.finish import finish
 from relay_streams.scripts.finish_delivery import finish_delivery
 from relay_streams.scripts.heartbeat import Beat, Denied, heartbeat
 from relay_streams.scripts.leave_endpoint import leave_endpoint
 from relay_streams.scripts.postpone_delivery import postpone_delivery
+from relay_streams.scripts.prune_made import prune_made
 from relay_streams.scripts.publish import FrameEvent, publish
 from relay_streams.scripts.read_outbox import read_outbox
 from relay_streams.scripts.read_recording import Page, read_recording
 from relay_streams.scripts.reap import reap
 from relay_streams.scripts.release import release
 from relay_streams.scripts.release_recording import release_recording
+from relay_streams.scripts.remove_orphan import remove_orphan
 from relay_streams.scripts.renew import Held, Unrenewed, renew
 from relay_streams.scripts.repair import repair
 from relay_streams.scripts.restore import restore
 from relay_streams.scripts.retry_delivery import retry_delivery
+from relay_streams.scripts.settle_account import Settled, settle_account
 from relay_streams.scripts.take_recording import take_recording
 from relay_wire.position import START, Position
 
@@ -66,7 +72,13 @@ FINISH = finish_delivery(
     most_dead=1,
 )  # fmt: skip
 WRITE = Write("ZADD", SHARED.leases, (1, "a"))
+SETTLED = Settled(
+    app="key", revision=1, counts={"2026-01-31": {"credits": 1}}, fields={"viewer_ms": 1}, removed=["view:1"],
+    due_ms=None, expire_ms=1, keep_ms=1,
+)  # fmt: skip
 CALLS: list[Call[Any]] = [
+    begin_reaping(SHARED, for_ms=1), close_idle(KEYS, idle_ms=1, reason="expired"), examine(KEYS),
+    prune_made(SHARED.made("key"), [KEYS]), remove_orphan(KEYS, gone_ms=1), settle_account(KEYS, SETTLED),
     attend(KEYS), CLAIM, consume_outbox(SHARED, entry="1-0", writes=[WRITE]),
     create(KEYS, creator="", fields=["state", "open"], started=b"{}", outbox_entries=100),
     defer(KEYS, entry="1-0", first_wait_ms=1, max_wait_ms=2),
@@ -76,7 +88,7 @@ CALLS: list[Call[Any]] = [
     advance_recording(KEYS, token="1", claim_ms=1, cursor=START, copied_bytes=0, removed_bytes=0),
     release_recording(KEYS, token="1", next_ms=None, keep_frames_ms=1),
     HEARTBEAT, PUBLISH, read_outbox(SHARED, consumer="worker", limit=1, reclaim_ms=1),
-    reap(SHARED, leaving="", idle_ms=1), release(KEYS, lease="worker 1"), RENEW,
+    reap(SHARED.unowned, group="g", leaving="", idle_ms=1), release(KEYS, lease="worker 1"), RENEW,
     repair(KEYS, creator="", lost_ms=1), RESTORE, BEGIN,
     due_deliveries(SHARED, limit=1, resend_ms=1, keep_dead_ms=1),
     ENTER, FINISH,
@@ -113,6 +125,10 @@ def test_every_script_has_a_module_beside_it() -> None:
         (READ, [12, b"1-2", FRAME, b"no frame"], Page(12, Position(1, 2), [FRAME])),
         (attend(KEYS), [b"ok", -1, 2000], Attendance(None, 2.0)),
         (attend(KEYS), [b"ok", 1000, 0], Attendance(1.0, 0.0)),
+        (begin_reaping(SHARED, for_ms=1), None, None),
+        (begin_reaping(SHARED, for_ms=1), b"7", b"7"),
+        (begin_reaping(SHARED, for_ms=1), b"damaged", b"0"),
+        (examine(KEYS), [b"open", 5, -1, 1, b"gone"], Examination("open", 5, -1, 1, "gone")),
         (CLAIM, [b"held"], None),
         *(
             (

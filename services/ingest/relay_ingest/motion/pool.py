@@ -13,10 +13,10 @@ from typing import Any, Protocol
 from prometheus_client import Counter, Gauge, Histogram
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from relay_ingest.motion.billing import credits_of
 from relay_ingest.motion.failures import MotionFailed
 from relay_ingest.motion.session import MotionConversation, MotionSession
 from relay_ingest.motion.vendor import Vendor
+from relay_wire.billing import credits_of
 
 SESSIONS = Gauge("relay_motion_sessions", "Motion sessions open or opening: seats in use.")
 OPENED = Counter("relay_motion_opened_total", "Motion sessions opened.")

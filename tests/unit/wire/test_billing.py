@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay_ingest.motion.billing import credits_of
+from relay_wire.billing import credits_of
 
 
 @pytest.mark.parametrize(
