@@ -83,6 +83,7 @@ ELSEWHERE = {
     "integration/streams/test_uplink.py": """
         streams.scripts.append_speech streams.scripts.append_uplink streams.scripts.uplink_rejection
     """,
+    "integration/streams/test_replays.py": "streams.scripts.append_replay streams.scripts.begin_replay",
     "integration/streams/test_recordings.py": """
         streams.scripts.advance_recording streams.scripts.read_recording streams.scripts.release_recording
         streams.scripts.take_recording

@@ -159,6 +159,30 @@ def tail(
 
 
 @app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="A recording: an .avrec file.", show_default=False)],
+    speed: Annotated[float, typer.Option(min=0.01, help="How many times as fast as recorded.")] = 1.0,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for a first viewer; 0: begin at once.")
+    ] = 60.0,
+    conversation: Annotated[
+        str, typer.Option(help="Id of the conversation that is created.", show_default="made of the recorded")
+    ] = "",
+) -> None:
+    """Play a recording through the gateways at RELAY_REDIS_URL, in a conversation of its own."""
+    from relay_cli.replay.command import ReplayError, run_replay  # noqa: PLC0415
+
+    try:
+        asyncio.run(
+            run_replay(file, speed=speed, wait_s=wait, conversation=conversation, show=open_console().print)
+        )
+    except ReplayError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+@app.command()
 def top(
     target: Annotated[
         list[str] | None,

@@ -6,11 +6,13 @@ from typing import Final
 from relay_redis.schema import Schema
 from relay_streams.keys import type_of
 from relay_streams.scripts.advance_recording import ADVANCE_RECORDING
+from relay_streams.scripts.append_replay import APPEND_REPLAY
 from relay_streams.scripts.append_speech import APPEND_SPEECH
 from relay_streams.scripts.append_uplink import APPEND_UPLINK
 from relay_streams.scripts.attend import ATTEND
 from relay_streams.scripts.begin_delivery import BEGIN_DELIVERY
 from relay_streams.scripts.begin_reaping import BEGIN_REAPING
+from relay_streams.scripts.begin_replay import BEGIN_REPLAY
 from relay_streams.scripts.claim import CLAIM
 from relay_streams.scripts.claim_clip import CLAIM_CLIP
 from relay_streams.scripts.close_idle import CLOSE_IDLE
@@ -51,12 +53,12 @@ from relay_streams.scripts.store_clip import STORE_CLIP
 from relay_streams.scripts.take_recording import TAKE_RECORDING
 
 ALL: Final = (
-    ADVANCE_RECORDING, APPEND_SPEECH, APPEND_UPLINK, ATTEND, BEGIN_DELIVERY, BEGIN_REAPING, CLAIM,
-    CLAIM_CLIP, CLOSE_IDLE, CONSUME_OUTBOX, CREATE, CREATE_CLIP, DEFER, DELETE_CLIP, DEQUEUE,
-    DUE_DELIVERIES, ENTER_ENDPOINT, EXAMINE, EXPIRE, FIND_TURN, FINISH, FINISH_CLIP, FINISH_DELIVERY,
-    HEARTBEAT, HOLD_TURN, LEAVE_ENDPOINT, POSTPONE_DELIVERY, PRUNE_MADE, PUBLISH, PURGE, READ_OUTBOX,
-    READ_RECORDING, REAP, RELEASE, RELEASE_RECORDING, REMOVE_ORPHAN, RENEW, RENEW_CLIP, REPAIR, RESTORE,
-    RETRY_DELIVERY, SETTLE_ACCOUNT, STORE_CLIP, TAKE_RECORDING,
+    ADVANCE_RECORDING, APPEND_REPLAY, APPEND_SPEECH, APPEND_UPLINK, ATTEND, BEGIN_DELIVERY, BEGIN_REAPING,
+    BEGIN_REPLAY, CLAIM, CLAIM_CLIP, CLOSE_IDLE, CONSUME_OUTBOX, CREATE, CREATE_CLIP, DEFER, DELETE_CLIP,
+    DEQUEUE, DUE_DELIVERIES, ENTER_ENDPOINT, EXAMINE, EXPIRE, FIND_TURN, FINISH, FINISH_CLIP,
+    FINISH_DELIVERY, HEARTBEAT, HOLD_TURN, LEAVE_ENDPOINT, POSTPONE_DELIVERY, PRUNE_MADE, PUBLISH, PURGE,
+    READ_OUTBOX, READ_RECORDING, REAP, RELEASE, RELEASE_RECORDING, REMOVE_ORPHAN, RENEW, RENEW_CLIP, REPAIR,
+    RESTORE, RETRY_DELIVERY, SETTLE_ACCOUNT, STORE_CLIP, TAKE_RECORDING,
 )  # fmt: skip
 
 SCHEMA: Final = Schema(ALL, purge=PURGE, type_of=type_of)

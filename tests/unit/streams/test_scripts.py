@@ -11,9 +11,11 @@ from relay_streams import scripts
 from relay_streams.errors import Fenced, Missing, TailLost, Unreadable
 from relay_streams.keys import KeySpace
 from relay_streams.scripts.advance_recording import advance_recording
+from relay_streams.scripts.append_replay import append_replay
 from relay_streams.scripts.attend import Attendance, attend
 from relay_streams.scripts.begin_delivery import Begun, begin_delivery
 from relay_streams.scripts.begin_reaping import begin_reaping
+from relay_streams.scripts.begin_replay import begin_replay
 from relay_streams.scripts.call import Call
 from relay_streams.scripts.claim import Claimed, claim
 from relay_streams.scripts.close_idle import close_idle
@@ -87,6 +89,10 @@ CALLS: list[Call[Any]] = [
     TAKE, READ,
     advance_recording(KEYS, token="1", claim_ms=1, cursor=START, copied_bytes=0, removed_bytes=0),
     release_recording(KEYS, token="1", next_ms=None, keep_frames_ms=1),
+    begin_replay(KEYS, lease="replay 0", expires_ms=1, fields=["state", "open"]),
+    append_replay(
+        KEYS, lease="replay 0", expires_ms=1, trim_to=Position(1, 1), fields={"turn": 1}, frames=[FRAME]
+    ),
     HEARTBEAT, PUBLISH, read_outbox(SHARED, consumer="worker", limit=1, reclaim_ms=1),
     reap(SHARED.unowned, group="g", leaving="", idle_ms=1), release(KEYS, lease="worker 1"), RENEW,
     repair(KEYS, creator="", lost_ms=1), RESTORE, BEGIN,

@@ -1,0 +1,1 @@
+"""``avatar-relay replay``: a recording, played through a gateway."""
