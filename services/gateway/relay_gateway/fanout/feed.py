@@ -7,7 +7,7 @@ that the feed has received: its cursor is the feed's.
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from relay_gateway.fanout.batch import Batch, SharedFrame
 from relay_gateway.fanout.entries import Entry, EntryDecoder
@@ -28,7 +28,7 @@ REPLAYED = FastCounters(
 )
 
 
-_EVENT = int(Kind.EVENT)
+_EVENT: Final = int(Kind.EVENT)
 
 
 class Joined(Enum):

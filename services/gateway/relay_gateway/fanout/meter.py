@@ -5,9 +5,10 @@ that write: so latency includes the time in which the sockets of the batch were 
 """
 
 from collections.abc import Sequence
+from typing import Final
 
+from relay_gateway.fanout import traffic
 from relay_gateway.fanout.batch import SharedFrame
-from relay_gateway.fanout.traffic import Traffic
 from relay_gateway.fanout.turn_delivery import TurnDelivery, trace_id_of
 from relay_telemetry.fast_histogram import FastHistogram
 from relay_wire import events, frame
@@ -19,7 +20,7 @@ LATENCY = FastHistogram(
     "viewers; once for each batch, of its oldest frame.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
-_LATENCY = LATENCY.series
+_LATENCY: Final = LATENCY.series
 
 
 class DeliveryMeter:
@@ -43,14 +44,14 @@ class DeliveryMeter:
 
     def count(self, frames: Sequence[SharedFrame], viewers: int) -> None:
         """Count a batch that was read, and delivered to so many live viewers."""
-        traffic = Traffic(frames, viewers)
+        events, size_bytes = traffic.count(frames, viewers)
         if viewers and self._oldest is None:
             self._oldest = frames[0]
         turn = self._turn
-        if traffic.events or turn is None:
+        if events or turn is None:
             self._follow(frames, viewers)
             return
-        turn.add(len(frames), traffic.size_bytes, viewers)
+        turn.add(len(frames), size_bytes, viewers)
         if not turn.complete:
             for each in frames:
                 turn.see(each, viewers)

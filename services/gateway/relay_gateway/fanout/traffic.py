@@ -1,6 +1,7 @@
 """Traffic: the frames and bytes that a gateway reads from streams and writes to live viewers, by kind."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from relay_gateway.fanout.batch import SharedFrame
 from relay_telemetry.fast_counter import FastCounters
@@ -20,8 +21,9 @@ DELIVERED_BYTES = FastCounters(
     _KINDS,
 )
 
-_AUDIO, _MOTION = int(Kind.AUDIO), int(Kind.MOTION)
-"""Plain ints, which compare faster."""
+_AUDIO: Final = int(Kind.AUDIO)
+"""A plain int, which compares faster."""
+_MOTION: Final = int(Kind.MOTION)
 
 
 class _Counters:
@@ -42,36 +44,34 @@ class _Counters:
             self.delivered_bytes.value += size_bytes * viewers
 
 
-_COUNTERS = {kind: _Counters(kind) for kind in Kind}
-_OF_AUDIO, _OF_MOTION, _OF_EVENTS = _COUNTERS[Kind.AUDIO], _COUNTERS[Kind.MOTION], _COUNTERS[Kind.EVENT]
+_OF_AUDIO: Final = _Counters(Kind.AUDIO)
+_OF_MOTION: Final = _Counters(Kind.MOTION)
+_OF_EVENTS: Final = _Counters(Kind.EVENT)
 
 
-class Traffic:
-    """What one batch has of each kind. It is counted in one pass, however many viewers receive it."""
+def count(frames: Sequence[SharedFrame], viewers: int) -> tuple[int, int]:
+    """Count a batch in one pass, however many live viewers it is delivered to.
 
-    __slots__ = ("audio", "events", "motion", "size_bytes")
-
-    def __init__(self, frames: Sequence[SharedFrame], viewers: int) -> None:
-        audio = motion = events = audio_bytes = motion_bytes = event_bytes = 0
-        for frame in frames:
-            data = frame.data
-            kind = data[1]
-            if kind == _AUDIO:
-                audio += 1
-                audio_bytes += len(data)
-            elif kind == _MOTION:
-                motion += 1
-                motion_bytes += len(data)
-            else:  # Streams have no microphone frames.
-                events += 1
-                event_bytes += len(data)
-        if audio:
-            _OF_AUDIO.add(audio, audio_bytes, viewers)
-        if motion:
-            _OF_MOTION.add(motion, motion_bytes, viewers)
-        if events:
-            _OF_EVENTS.add(events, event_bytes, viewers)
-        self.audio = audio
-        self.motion = motion
-        self.events = events
-        self.size_bytes = audio_bytes + motion_bytes + event_bytes
+    Returns:
+        How many of the frames are events, and the bytes of all.
+    """
+    audio = motion = events = audio_bytes = motion_bytes = event_bytes = 0
+    for frame in frames:
+        data = frame.data
+        kind = data[1]
+        if kind == _AUDIO:
+            audio += 1
+            audio_bytes += len(data)
+        elif kind == _MOTION:
+            motion += 1
+            motion_bytes += len(data)
+        else:  # Streams have no microphone frames.
+            events += 1
+            event_bytes += len(data)
+    if audio:
+        _OF_AUDIO.add(audio, audio_bytes, viewers)
+    if motion:
+        _OF_MOTION.add(motion, motion_bytes, viewers)
+    if events:
+        _OF_EVENTS.add(events, event_bytes, viewers)
+    return events, audio_bytes + motion_bytes + event_bytes

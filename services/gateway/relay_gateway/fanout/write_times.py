@@ -1,19 +1,17 @@
 """Write times: when the frames of one feed were written to its live viewers' sockets."""
 
-import time
+from time import time_ns
 
 from relay_gateway.fanout.meter import DeliveryMeter
 from relay_gateway.fanout.turn_delivery import TurnDelivery
-from relay_gateway.flush import WriteCoalescer
+from relay_gateway.flush import Timed, WriteCoalescer
 from relay_streams.keys import ConversationKeys
 from relay_telemetry import semconv, traces
 from relay_telemetry.traces import Context, Event, SpanKind
 
 
-class WriteTimes:
+class WriteTimes(Timed):
     """Passes the time of each write to the meter of one feed, and records a span for each turn.
-
-    It is flushed like a socket, after those that its feed has written to in the same tick.
 
     Args:
         keys: The conversation.
@@ -33,17 +31,17 @@ class WriteTimes:
         """Time the end of this loop tick, if the feed has delivered something."""
         if self._meter.due and not self._scheduled:
             self._scheduled = True
-            self._coalescer.add(self)
+            self._coalescer.time(self)
 
-    def flush(self) -> None:
-        """Part of ``Writable``: the sockets of this feed have been flushed."""
+    def written(self, now_ns: int) -> None:
+        """Part of ``Timed``."""
         self._scheduled = False
-        for turn in self._meter.written(time.time_ns()):
+        for turn in self._meter.written(now_ns):
             self._record(turn, "interrupted" if turn.interruption else "whole")
 
     def close(self) -> None:
         """Record the turn that has not ended: its other frames are not delivered here."""
-        self.flush()
+        self.written(time_ns())
         turn = self._meter.close()
         if turn is not None:
             self._record(turn, "unfinished")
