@@ -217,6 +217,7 @@ class Backend:
         key: str = "",
         sample_rate: int | None = None,
         traceparent: str = "",
+        tracestate: str = "",
         max_buffered_bytes: int = _MAX_BUFFERED_BYTES,
     ) -> SpeechStream:
         """A turn to be spoken as it is synthesised: ``async with backend.speech(id) as stream``.
@@ -229,12 +230,14 @@ class Backend:
             sample_rate: Sample rate of the audio, in Hz: control refuses another than the conversation's.
                 None leaves it unchecked.
             traceparent: W3C trace context of the turn.
+            tracestate: Its vendors' part.
             max_buffered_bytes: Most audio kept until it is acknowledged; ``send`` waits beyond.
         """
         turn = OutgoingTurn(
             key or _new_key(),
             barge_in=barge_in,
             traceparent=traceparent,
+            tracestate=tracestate,
             sample_rate=sample_rate,
             max_buffered_bytes=max_buffered_bytes,
         )

@@ -44,6 +44,7 @@ class OutgoingTurn:
             first byte: the bytes in the uplink are not sent again.
         barge_in: Cancel the turns that play or wait, when this turn opens.
         traceparent: W3C trace context of the turn.
+        tracestate: Its vendors' part.
         sample_rate: Sample rate of the audio, which control checks; None leaves it unchecked.
         max_buffered_bytes: Most audio kept until it is acknowledged.
     """
@@ -54,11 +55,16 @@ class OutgoingTurn:
         *,
         barge_in: bool = False,
         traceparent: str = "",
+        tracestate: str = "",
         sample_rate: int | None = None,
         max_buffered_bytes: int = 1024 * 1024,
     ) -> None:
         self._start = audio_socket.Start(
-            barge_in=barge_in, traceparent=traceparent, key=key, sample_rate=sample_rate
+            barge_in=barge_in,
+            traceparent=traceparent,
+            tracestate=tracestate,
+            key=key,
+            sample_rate=sample_rate,
         )
         self._max_buffered_bytes = max_buffered_bytes
         self._buffer = SendBuffer()

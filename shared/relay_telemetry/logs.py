@@ -86,14 +86,6 @@ def change_level(to: Level) -> None:
     _set_level(to)
 
 
-def bind_trace(trace_id: str) -> None:
-    """Add a trace's id to all further lines of this task, and of the tasks that it starts; empty: none."""
-    if trace_id:
-        structlog.contextvars.bind_contextvars(trace_id=trace_id)
-    else:
-        structlog.contextvars.unbind_contextvars("trace_id")
-
-
 def _set_level(level: Level) -> None:
     number = _NUMBERS[level]
     logging.getLogger().setLevel(number)

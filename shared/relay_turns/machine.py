@@ -107,6 +107,7 @@ class TurnMachine:
         barge_in: bool = False,
         may_begin: bool = True,
         received_at_ms: int = 0,
+        trace: str = "",
     ) -> list[Effect] | Deferred:
         """Audio of a turn arrived: it is published first, then sent to Motion Server.
 
@@ -125,6 +126,7 @@ class TurnMachine:
             may_begin: Whether a turn may begin now.
             received_at_ms: The wall time at which the audio was stored and the turn before was over; 0:
                 unknown.
+            trace: The encoded trace context of the audio, which a turn keeps that begins with it.
 
         Returns:
             The effects; or ``Deferred``, which has changed nothing, when the turn may not begin yet.
@@ -137,8 +139,14 @@ class TurnMachine:
             return self._append(now, pcm, offset=offset, end=end, motion=motion)
         if not may_begin or not (barge_in or self.phase == "idle"):
             return Deferred(turn)
-        rendered = motion is not None
-        begun = self._begin(now, turn, barge_in=barge_in, received_at_ms=received_at_ms, rendered=rendered)
+        begun = self._begin(
+            now,
+            turn,
+            barge_in=barge_in,
+            received_at_ms=received_at_ms,
+            rendered=motion is not None,
+            trace=trace,
+        )
         return begun + self._append(now, pcm, offset=offset, end=end, motion=motion)
 
     def request_opened(self, turn: int, req_id: str) -> None:
@@ -229,10 +237,10 @@ class TurnMachine:
     # --- the steps of a turn -----------------------------------------------------------------------
 
     def _begin(
-        self, now: float, turn: int, *, barge_in: bool, received_at_ms: int, rendered: bool
+        self, now: float, turn: int, *, barge_in: bool, received_at_ms: int, rendered: bool, trace: str
     ) -> list[Effect]:
         effects = self.interrupt(now, self.turn, BARGE_IN) if barge_in else []
-        self.state = self.state.begin(turn, rendered=rendered)
+        self.state = self.state.begin(turn, rendered=rendered, trace=trace)
         self._local = LocalState()
         self._expect_input(now)
         return [*effects, self._event(events.TurnStarted(received_at_ms))]

@@ -37,11 +37,18 @@ class TurnState(msgspec.Struct, frozen=True, omit_defaults=True):
     """Owners of the turn before the current one."""
     playing_ms: int = 0
     """How long viewers were still going to play when the turn ended."""
+    trace: str = ""
+    """The encoded trace context of the turn's first speech; empty: it came with none."""
 
-    def begin(self, turn: int, *, rendered: bool = False) -> "TurnState":
+    def begin(self, turn: int, *, rendered: bool = False, trace: str = "") -> "TurnState":
         """The state in which a turn begins."""
         return TurnState(
-            turn, "speaking", cancelled=self.cancelled, interrupted=self.interrupted, rendered=rendered
+            turn,
+            "speaking",
+            cancelled=self.cancelled,
+            interrupted=self.interrupted,
+            rendered=rendered,
+            trace=trace,
         )
 
     @property

@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import NamedTuple, get_args
 
 from prometheus_client import Counter
@@ -94,6 +93,8 @@ class ViewerCommands:
         self._speech_wait_s = speech_wait_s
         self._send_event = send_event
         self._reachable = reachable
+        self._speech: TurnInput | None = None
+        """Its own speech, once it speaks."""
         self._away = False
         """Whether Redis did not answer the last message."""
         self._connection = secrets.token_hex(4)
@@ -111,6 +112,11 @@ class ViewerCommands:
         else:
             self._reject("forbidden", "the token's role is to listen", retryable=False)
 
+    def close(self) -> None:
+        """Record the span of a turn that the viewer has begun and left before its end."""
+        if self._speech is not None:
+            self._speech.finish("ViewerLeft")
+
     def reject_message(self, reason: str) -> None:
         """Answer a malformed message with an ``error`` event."""
         self._send_event(events.Error("bad_message", reason, retryable=False))
@@ -118,6 +124,7 @@ class ViewerCommands:
     async def _append(self, message: Message | Utterance) -> None:
         try:
             if isinstance(message, Utterance):
+                self._speech = self._speech or self._new_speech()
                 await self._speech.append(message.pcm, end=message.end)
             else:
                 self._check_reachable()
@@ -142,8 +149,7 @@ class ViewerCommands:
             raise Unavailable("Redis is still away")
         self._away = False
 
-    @cached_property
-    def _speech(self) -> TurnInput:
+    def _new_speech(self) -> TurnInput:
         return TurnInput(
             uplink=self._uplink,
             keys=self._keys,

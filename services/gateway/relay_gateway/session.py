@@ -140,6 +140,7 @@ class ViewerSession:
             self._services.renewals.remove(self._renewal)
         self._services.presence.remove(self._keys, self._subscriber)
         self._services.hub.remove(self._subscriber)
+        self._commands.close()
         VIEWERS[self._dialect.protocol].value -= 1
 
     # --- messages ------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Callable
 
-import structlog
 from prometheus_client import Histogram
 
 from relay_ingest.agents import events as agent_events
@@ -50,8 +49,6 @@ _PAUSE_BYTES = 1024 * 1024
 """Unacknowledged frames at which the uplink is read no further; motion is published up to
 ``backlog_bytes``."""
 
-log = structlog.get_logger(__name__)
-
 
 class Owner:
     """Runs one conversation until it ends, is handed over, or is lost.
@@ -89,7 +86,6 @@ class Owner:
         self._on_lost = on_lost
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
-        self._log = log.bind(conversation=record.id, generation=lease.generation)
         self._rules = Rules(
             sample_rate=record.sample_rate,
             first_motion_timeout_s=settings.first_motion_timeout_s,
@@ -110,8 +106,6 @@ class Owner:
         )
         self._key = record.input_key if record.input_turn == record.turn else ""
         """The key that the turn was opened with."""
-        self._input_trace = record.input_trace.encode() if record.input_turn == record.turn else ""
-        """Its trace context."""
         age_s = (lease.generation - record.first_generation) / 1000
         is_new = age_s < settings.conversation_active_s or record.input_turn > record.turn
         self._active_at = self._loop.time() - (0.0 if is_new else settings.conversation_active_s)
@@ -149,13 +143,13 @@ class Owner:
                 # The former owner has published the last frame and could not finish.
                 self._loop.call_soon(self._on_closed, self, CLOSED)
             else:
-                self._trace.resume(self._machine.state, Context.decode(self._input_trace), self._loop.time())
+                self._trace.resume(self._machine.state, self._loop.time())
                 self._begin()
                 if self.lease.renewed_ms:
                     TAKEOVER_SECONDS.observe(max(time.time() - self.lease.renewed_ms / 1000, 0.0))
                 self.on_cancel(record.stopped, record.stop_reason)
                 if not self._state_readable:
-                    self._log.error("checkpoint unreadable, the conversation ends")
+                    self._trace.log.error("checkpoint unreadable, the conversation ends")
                 if self.lease.replaced or not self._state_readable:
                     self._close(UNREADABLE)
 
@@ -206,7 +200,7 @@ class Owner:
                 await self._turn_boundary.wait()
                 await self.writer.drained()
         except TimeoutError:
-            self._log.warning("handover in mid-turn", turn=self._machine.turn)
+            self._trace.log.warning("handover in mid-turn")
 
     # --- start and end -------------------------------------------------------------------------
 
@@ -256,6 +250,7 @@ class Owner:
             barge_in=speech.barge_in,
             may_begin=not self._retiring,
             received_at_ms=ready_ms,
+            trace=Context(speech.traceparent, speech.tracestate).encode(),
         )
         if isinstance(effects, Deferred):
             return effects
@@ -263,7 +258,6 @@ class Owner:
         begins = self._machine.turn != before
         if begins:
             self._key = speech.key
-            self._input_trace = Context(speech.traceparent, speech.tracestate).encode()
             self._trace.begin(speech, stored_ms, ready_ms, now)
             if speech.barge_in and not speech.key.startswith(speech_output.KEY_PREFIX):
                 self._agent.enqueue(agent_events.Interrupted(BARGE_IN))
@@ -302,7 +296,7 @@ class Owner:
     def _uplink_progress(self) -> UplinkProgress:
         state = self._machine.state
         return UplinkProgress(
-            self._uplink.last_read, state.turn, state.offset, state.input_state, self._key, self._input_trace
+            self._uplink.last_read, state.turn, state.offset, state.input_state, self._key, state.trace
         )
 
     # --- inputs: Motion Server -----------------------------------------------------------------
@@ -317,7 +311,7 @@ class Owner:
 
     def request_opened(self, turn: int, req_id: str) -> None:
         """Part of ``MotionListener``."""
-        self._log.debug("motion request", turn=turn, req_id=req_id)
+        self._trace.log.debug("motion request", req_id=req_id)
         self._machine.request_opened(turn, req_id)
 
     def motion(self, req_id: str, payload: bytes, *, last: bool) -> None:
@@ -330,6 +324,7 @@ class Owner:
 
     def motion_failed(self, failure: MotionFailure) -> None:
         """Part of ``MotionListener``."""
+        self._trace.log.warning("motion failed", code=failure.code, phase=failure.phase, error=failure.detail)
         if self._stopped:
             return
         error = events.Error(failure.code, failure.message, failure.retryable)
@@ -395,6 +390,6 @@ class Owner:
     # --- loss ----------------------------------------------------------------------------------
 
     def _lost(self, error: StoreError) -> None:
-        self._log.warning("conversation lost", error=str(error))
+        self._trace.log.warning("conversation lost", error=str(error))
         self.stop()
         self._on_lost(self, error)

@@ -75,13 +75,22 @@ class TurnTrace:
         self._conversation = conversation
         self._sample_rate = sample_rate
         self._slow_s = slow_s or NEVER
-        self._log = log.bind(conversation=conversation, generation=generation)
+        self._log: structlog.stdlib.BoundLogger = log.bind(conversation=conversation, generation=generation)
         wall_ns = time.time_ns() - int(now * 1e9)
         self._wall_ms = wall_ns / 1e6
         self._spans = TurnSpans(conversation, generation, sample_rate=sample_rate, wall_ns=wall_ns)
         self._turn = self._next = TurnTimeline(0, now)
         self._motion_bytes_per_s = float(MOTION_BYTES_PER_S)
         self._session, self._session_opened_at = "", NEVER
+
+    @property
+    def log(self) -> structlog.stdlib.BoundLogger:
+        """A logger whose lines have the conversation, and of a running turn its number and its trace's id."""
+        turn = self._turn
+        if not turn.is_running:
+            return self._log
+        trace_id = turn.context.trace_id or turn.parent.trace_id
+        return self._log.bind(turn=turn.turn, **({"trace_id": trace_id} if trace_id else {}))
 
     # --- input ---------------------------------------------------------------------------------
 
@@ -99,10 +108,10 @@ class TurnTrace:
         turn.stored_ms = turn.stored_last_ms = stored_ms
         turn.ready_ms = ready_ms
 
-    def resume(self, state: TurnState, parent: Context, now: float) -> None:
+    def resume(self, state: TurnState, now: float) -> None:
         """Record that this owner continues the turn of the former one, if that was spoken."""
         if state.phase == "speaking":
-            self._turn = _timeline(state.turn, now, parent)
+            self._turn = _timeline(state.turn, now, Context.decode(state.trace))
             self._turn.owner_changes = state.owner_changes + 1
 
     def further(self, speech: SpeechChunk, stored_ms: int) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import pytest
 from structlog.testing import capture_logs
 from tests.rigs import otlp
@@ -120,12 +121,18 @@ async def test_without_a_collector(bench) -> None:
 
 
 async def test_a_turn_without_motion_is_recorded(bench) -> None:
-    """In its own trace, although it was not sampled; its frames carry the flag from the switch on."""
+    """In its own trace, although it was not sampled; its frames carry the flag from the switch on.
+
+    The line of the failure names the turn and its trace.
+    """
     async with bench() as b, otlp.collector() as receiver:
         keys = await b.store.create()
         async with exporting(receiver), b.worker(SPATIUS_API_KEY="wrong"):
-            turn, _ = await speak(b, keys, UNSAMPLED)
-            assert await b.until_outcome(keys, turn) == "audio_only"
+            with capture_logs() as logs:
+                turn, _ = await speak(b, keys, UNSAMPLED)
+                assert await b.until_outcome(keys, turn) == "audio_only"
+            [line] = [entry for entry in logs if entry["event"] == "motion failed"]
+            assert (line["conversation"], line["turn"], line["trace_id"]) == (keys.id, turn, TRACE_ID)
             stored = await contexts(b, keys, turn)
 
         assert len(receiver.trace(TRACE_ID)) == len(receiver.spans) == 3
@@ -225,6 +232,31 @@ async def test_a_sampled_turn_that_is_handed_over(bench) -> None:
         assert former.attributes[semconv.GENERATION] < latter.attributes[semconv.GENERATION]
         assert {span.trace_id for span in receiver.spans} == {TRACE_ID}
         assert {former.parent_id, latter.parent_id} == {SAMPLED.span_id}
+
+
+async def test_a_turn_that_changes_its_owner_while_another_waits(bench) -> None:
+    """The record's input trace is that of the turn opened last; each turn continues its own trace."""
+    other = Context(f"00-{'a' * 32}-{'b' * 16}-01")
+    async with bench() as b, otlp.collector() as receiver, aiohttp.ClientSession() as http:
+        keys = await b.store.create()
+        fault = {"at": "session", "fault": "stall"}
+        async with http.post(f"{b.vendor}/admin/faults", json=fault) as armed:
+            assert armed.ok
+        async with exporting(receiver):
+            async with b.worker(drain_s=0.05):
+                turn, _ = await speak(b, keys, SAMPLED)
+                await eventually(lambda: b.audio(keys, turn), 5)
+                waiting, _ = await b.up.append_speech(
+                    keys, offset=0, pcm=SECOND, end=True, trace=other.encode()
+                )
+            async with b.worker():
+                assert await b.until_outcome(keys, turn) == "audio_only"
+                assert await b.until_outcome(keys, waiting) == "complete"
+
+        outcomes = [
+            (span.trace_id, span.attributes[semconv.OUTCOME]) for span in receiver.named("process up")
+        ]
+        assert outcomes == [(TRACE_ID, "left"), (TRACE_ID, "audio_only"), (other.trace_id, "complete")]
 
 
 async def test_barging_in(bench) -> None:

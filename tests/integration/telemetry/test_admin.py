@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-import structlog
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from tests.rigs.metrics import SERVICES, labelled_counters, metric
 
@@ -135,17 +134,3 @@ async def test_another_body_changes_nothing(as_json, body) -> None:
             assert response.status == 400
             assert (await response.json())["error"]
         assert await get(http, "/loglevel") == before
-
-
-async def test_a_bound_trace_is_in_every_line_of_the_task(as_json, capsys) -> None:
-    as_json()
-    log = structlog.get_logger(__name__)
-    logs.bind_trace(TRACE_ID)
-    log.error("within")
-    logs.bind_trace("")
-    log.error("behind")
-
-    await asyncio.to_thread(logs.flush)
-    lines = {line["event"]: line for line in map(json.loads, capsys.readouterr().err.splitlines())}
-    assert lines["within"]["trace_id"] == TRACE_ID
-    assert "trace_id" not in lines["behind"]

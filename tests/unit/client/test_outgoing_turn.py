@@ -45,6 +45,14 @@ def test_nothing_but_start_is_sent_before_its_answer() -> None:
     assert messages(turn) == [b"abcd"]
 
 
+def test_the_trace_context_is_sent_whole() -> None:
+    """Both parts, in the first message of each socket."""
+    turn = OutgoingTurn("k", traceparent="00-a-b-01", tracestate="vendor=1")
+    for _ in range(2):
+        turn.connect()
+        assert turn.next_message(100) == Start(traceparent="00-a-b-01", tracestate="vendor=1", key="k")
+
+
 def test_a_whole_turn() -> None:
     turn = opened(OutgoingTurn("k"))
     turn.append(b"abcdef")

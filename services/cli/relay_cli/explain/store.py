@@ -48,9 +48,14 @@ async def explain(client: RedisClient, keys: ConversationKeys, number: int | Non
         Turn(turn, frames, record.sample_rate, speech_stored_at(entries, turn)),
         conversation=keys.id,
         owner=record.owner,
-        traceparent=traceparent(entries, turn),
+        traceparent=traceparent(entries, turn) or _input_traceparent(record, turn),
         waiting=left,
     )
+
+
+def _input_traceparent(record: Conversation, turn: int) -> str:
+    """The trace context of a turn's input in the record, which has that of the turn opened last."""
+    return record.input_trace.traceparent if turn == record.input_turn else ""
 
 
 async def _record(client: RedisClient, keys: ConversationKeys) -> Conversation:

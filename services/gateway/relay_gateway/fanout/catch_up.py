@@ -46,10 +46,12 @@ class LaggingSubscriber(NamedTuple):
     """Waits until the feed has received more, or has failed."""
 
 
-def report_defect(conversation: str, error: Exception) -> None:
+def report_defect(conversation: str, feed: Feed, error: Exception) -> None:
     """Count and log a defect in the delivery to one viewer."""
     DEFECTS.inc()
-    log.error("delivery to a viewer failed", conversation=conversation, exc_info=error)
+    log.error(
+        "delivery to a viewer failed", conversation=conversation, exc_info=error, **feed.meter.log_fields()
+    )
 
 
 class CatchUp:
@@ -81,7 +83,7 @@ class CatchUp:
         except ConnectionError:
             pass  # The viewer left; its handler gets the same error.
         except Exception as error:  # noqa: BLE001  # the task's root: one viewer's defect must not stop the others
-            report_defect(lagging.keys.id, error)
+            report_defect(lagging.keys.id, lagging.feed, error)
             subscriber.end(INTERNAL_ERROR)
         finally:
             CATCHING_UP.dec()
@@ -91,7 +93,12 @@ class CatchUp:
         FALLEN_BEHIND.inc()
         subscriber = lagging.subscriber
         if not await subscriber.connection.drained(self._slow_s):
-            log.info("viewer is too slow", conversation=lagging.keys.id, unsent=subscriber.unsent_bytes)
+            log.info(
+                "viewer is too slow",
+                conversation=lagging.keys.id,
+                unsent=subscriber.unsent_bytes,
+                **lagging.feed.meter.log_fields(),
+            )
             lagging.feed.meter.interrupt("slow_consumer")
             subscriber.end(SLOW_CONSUMER)
 
@@ -104,7 +111,11 @@ class CatchUp:
                     await asyncio.sleep(RECONNECT_WAIT.compute(failures))
                     failures += 1
         except TimeoutError:
-            log.warning("redis was unavailable for too long", conversation=lagging.keys.id)
+            log.warning(
+                "redis was unavailable for too long",
+                conversation=lagging.keys.id,
+                **lagging.feed.meter.log_fields(),
+            )
             lagging.feed.meter.interrupt("store_unavailable")
             lagging.subscriber.end(STORE_UNAVAILABLE)
 

@@ -80,6 +80,14 @@ class DeliveryMeter:
             turn.end()
         return ended
 
+    def log_fields(self) -> dict[str, object]:
+        """The present turn, and the id of its trace, if they are known, for a line in the log."""
+        turn = self._turn
+        if turn is None:
+            return {}
+        trace_id = trace_id_of(turn.trace)
+        return {"turn": turn.number, "trace_id": trace_id} if trace_id else {"turn": turn.number}
+
     def interrupt(self, reason: str) -> None:
         """Note that a viewer of the present turn will not receive all of it."""
         if self._turn is not None:

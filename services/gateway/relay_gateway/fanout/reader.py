@@ -107,9 +107,10 @@ class FeedReader:
                 conversation=self.keys.id,
                 after=str(effect.cursor),
                 next=str(effect.next),
+                **self.feed.meter.log_fields(),
             )
         else:
-            report_defect(self.keys.id, effect.error)
+            report_defect(self.keys.id, self.feed, effect.error)
 
     def _start_catch_up(self, subscriber: Subscriber) -> None:
         lagging = LaggingSubscriber(self.keys, self.feed, subscriber, self._wait_for_progress)

@@ -263,7 +263,6 @@ class MotionClient:
 
     def _report(self, failure: MotionFailure) -> None:
         FAILURES.labels(failure.code, failure.phase).inc()
-        self._log.warning("motion failed", code=failure.code, phase=failure.phase, error=failure.detail)
         if not failure.retryable:
             self._held_until = asyncio.get_running_loop().time() + FINAL_HOLD_S
         self._listener.motion_failed(failure)

@@ -85,6 +85,16 @@ async def test_speech_that_waits(rig: GatewayRig) -> None:
     assert "4 bytes of speech of turn 1" in found.waiting
 
 
+async def test_the_trace_of_a_turn_whose_speech_is_gone_from_the_uplink(rig: GatewayRig) -> None:
+    """The record has that of the turn opened last, and no other."""
+    await rig.turn(1, frames=1)
+    await rig.turn(2, frames=1)
+    await rig.store.client.execute("HSET", rig.keys.meta, "in_turn", 2, "in_trace", TRACE)
+
+    assert (await explained(rig, 2)).trace_id == TRACE.split("-")[1]
+    assert (await explained(rig, 1)).trace_id == ""
+
+
 async def test_a_turn_whose_beginning_is_trimmed(rig: GatewayRig) -> None:
     """What is left is shown, with where it begins."""
     await rig.turn(1, frames=5)

@@ -9,10 +9,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.rigs import otlp
 from tests.rigs.eventually import eventually
 from tests.rigs.gateway import GatewayRig
 
 from relay_auth.viewer_tokens import Role
+from relay_telemetry import semconv, traces
 from relay_turns.effects import Effect, Publish
 from relay_turns.machine import TurnMachine
 from relay_turns.rules import Rules
@@ -81,6 +83,26 @@ async def test_a_turn(open_rig) -> None:
         assert socket.close_code == 1000
         assert b"".join(entry.pcm for entry in chunks) == PCM * 2
         assert chunks[-1].end
+
+
+async def test_a_viewer_that_leaves_in_the_middle_of_its_speech(open_rig) -> None:
+    """The span of its speech is recorded, with the reason that there is no more."""
+    async with otlp.collector() as receiver:
+        running = traces.exporting("gateway", url=f"{receiver.url}/v1/traces", ratio=1.0)
+        await asyncio.to_thread(running.__enter__)
+        async with (
+            open_rig(**OPTIONS) as rig,
+            rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}") as socket,
+        ):
+            await socket.send_json({"action": "start", "sample_rate": 16000})
+            await receive_message(socket)
+            await socket.send_bytes(b"\1\0" + PCM)
+            await eventually(rig.uplink, until=lambda found: found)
+        await asyncio.to_thread(running.__exit__, None, None, None)
+
+    [span] = receiver.named(semconv.SEND_UP)
+    assert span.error == "ViewerLeft"
+    assert (span.attributes[semconv.SOURCE], span.attributes[semconv.AUDIO_BYTES]) == ("viewer", len(PCM))
 
 
 async def test_a_wav_file_is_spoken_without_its_header(open_rig) -> None:

@@ -285,6 +285,19 @@ def test_a_turn_that_is_sampled_while_it_is_delivered() -> None:
     assert (turn.trace, list(turn.links)) == (TRACE, [OTHER])
 
 
+def test_what_a_log_line_has_of_the_present_turn() -> None:
+    """Its number, and the id of its trace once a frame has carried one; outside of turns nothing."""
+    meter, new = DeliveryMeter(), Frames()
+
+    assert meter.log_fields() == {}
+    meter.count([new.begin()], 1)
+    assert meter.log_fields() == {"turn": 1}
+    meter.count([new(Kind.AUDIO, trace=TRACE)], 1)
+    assert meter.log_fields() == {"turn": 1, "trace_id": "a" * 32}
+    meter.count([new.end()], 1)
+    assert meter.log_fields() == {}
+
+
 # --- the end -------------------------------------------------------------------------------------
 
 
