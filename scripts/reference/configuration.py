@@ -17,6 +17,7 @@ NEEDED: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "gateway": (("RELAY_TOKEN_SECRET", "RELAY_TOKEN_KEYS_DIR"),),
     "ingest": (("SPATIUS_API_KEY",),),
     "control": (("RELAY_API_KEYS",), ("RELAY_TOKEN_SECRET", "RELAY_TOKEN_KEYS_DIR")),
+    "jobs": (),
     "simulator": (),
 }
 """By service, the variables it does not start without; of each tuple one is enough."""

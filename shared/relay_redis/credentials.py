@@ -37,8 +37,8 @@ class ChangingCredentials(RedisProvider):
         self._fetch = fetch
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
-        """Never called: the connections are asynchronous."""
-        raise NotImplementedError
+        """The arguments of AUTH, for a connection that blocks its thread, as those of Celery."""
+        return asyncio.run(self.get_credentials_async())
 
     async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
         """The arguments of AUTH."""

@@ -162,19 +162,23 @@ def _open_standard_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
-def run(service: str, settings_type: type[S], main: Callable[[S, Process], Awaitable[None]]) -> None:
+def run(
+    service: str, settings_type: type[S], main: Callable[[S, Process], Awaitable[None]], *, program: str = ""
+) -> None:
     """Run a service to its end and exit.
 
     Args:
         service: Its name, in logs and metrics.
         settings_type: Its settings: read from flags and the environment, ``--help`` prints them.
         main: The service: starts, calls ``ready``, waits for ``stopping``, drains, returns.
+        program: Its name on the command line; empty: ``relay-<service>``.
     """
     _open_standard_streams()
+    program = program or f"relay-{service}"
     try:
-        settings = settings_type.from_command_line(f"relay-{service}")
+        settings = settings_type.from_command_line(program)
     except SettingsError as error:
-        print(f"relay-{service}: {error}", file=sys.stderr)  # noqa: T201  # logs are not set up yet
+        print(f"{program}: {error}", file=sys.stderr)  # noqa: T201  # logs are not set up yet
         sys.exit(2)
     logs.configure(
         service,

@@ -3,6 +3,7 @@
 from relay_settings.control import ControlSettings
 from relay_settings.gateway import GatewaySettings
 from relay_settings.ingest import IngestSettings
+from relay_settings.jobs import JobsSettings
 from relay_settings.process import ProcessSettings
 from relay_settings.simulator import SimulatorSettings
 
@@ -10,5 +11,6 @@ SERVICES: dict[str, type[ProcessSettings]] = {
     "gateway": GatewaySettings,
     "ingest": IngestSettings,
     "control": ControlSettings,
+    "jobs": JobsSettings,
     "simulator": SimulatorSettings,
 }

@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from relay_settings.base import named, reveal
+from relay_settings.outbox import OutboxSettings
 from relay_settings.process import ProcessSettings
 from relay_settings.reaper import ReaperSettings
 from relay_settings.recordings import RecordingStorageSettings
@@ -20,7 +21,13 @@ _REDELIVERY_S = 10.0
 
 
 class JobsSettings(
-    ProcessSettings, StoreSettings, WebhookSettings, RecordingStorageSettings, ReaperSettings, UsageSettings
+    ProcessSettings,
+    StoreSettings,
+    OutboxSettings,
+    WebhookSettings,
+    RecordingStorageSettings,
+    ReaperSettings,
+    UsageSettings,
 ):
     """Jobs: dispatcher, workers and beat, which do what may take its time."""
 
@@ -36,6 +43,9 @@ class JobsSettings(
         ge=2,
         description="Longest wait for a connection or a reply of the broker, in seconds. Tasks that are not"
         " sent in time are found in the store by the next tick of beat.",
+    )
+    jobs_poll_s: float = Field(
+        0.25, gt=0, description="How long a dispatcher waits after it has found the outbox empty."
     )
     jobs_queue_tasks: int = Field(
         10_000,

@@ -134,6 +134,7 @@ KINDS: Final[Mapping[str, KeyKind]] = MappingProxyType(
             "zset",
             "conversations whose record is gone, by the time at which that was found, in ms",
         ),
+        "tick": KeyKind("tick:{}", "string", "the beat that has sent a tick, in partition 0; expires"),
         "heartbeat": KeyKind(
             "heartbeat:{}", "hash", "the last heartbeat of one Redis client; also a channel; expires"
         ),
@@ -307,6 +308,10 @@ class PartitionKeys(NamedTuple):
     def meta_pattern(self) -> str:
         """A pattern of all records' keys, for SCAN."""
         return KINDS["meta"].name(self.tagged_prefix, "*")
+
+    def tick(self, name: str) -> str:
+        """The beat that has sent a tick in this interval."""
+        return KINDS["tick"].name(self.tagged_prefix, name)
 
     def heartbeat(self, name: str) -> str:
         """The heartbeat of one Redis client."""

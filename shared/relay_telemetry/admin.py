@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from aiohttp import web
-from prometheus_client import Gauge, Info
+from prometheus_client import CollectorRegistry, Gauge, Info
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from relay_telemetry import logs
@@ -34,8 +34,9 @@ class _State(NamedTuple):
 class Health:
     """What the admin port answers.
 
-    Liveness only asks whether the event loop runs: it must not fail with Redis, or an outage there
-    would restart every gateway and drop every socket. Readiness is the sum of what the parts answer.
+    Liveness only asks whether the event loop runs, and whether parts that only a restart can repair work: it
+    must not fail with Redis, or an outage there would restart every gateway and drop every socket. Readiness
+    is the sum of what the parts answer.
 
     Args:
         loop_runs: Whether the event loop has run a timer lately.
@@ -45,6 +46,9 @@ class Health:
         self._loop_runs = loop_runs
         self._parts: dict[str, Readiness] = {}
         self._degradable: dict[str, Readiness] = {}
+        self._vital: list[Readiness] = []
+        # It answers in OpenMetrics, which has exemplars, to a scraper that accepts that format.
+        self._metrics_of = make_aiohttp_handler()
         self._draining = False
         self._cached: _State | None = None
 
@@ -60,6 +64,14 @@ class Health:
         if degradation is not None:
             self._degradable[part] = degradation
         self._cached = None
+
+    def require(self, liveness: Readiness) -> None:
+        """Ask this part for liveness, too: it answers why only a new process can do its work."""
+        self._vital.append(liveness)
+
+    def expose(self, registry: CollectorRegistry) -> None:
+        """Answer ``/metrics`` from this registry instead of the process's own."""
+        self._metrics_of = make_aiohttp_handler(registry)
 
     @property
     def draining(self) -> bool:
@@ -97,10 +109,9 @@ class Health:
         return app
 
     async def _livez(self, _request: web.Request) -> web.Response:
-        alive = self._loop_runs()
-        return web.json_response(
-            {"status": "alive" if alive else "the event loop runs no timers"}, status=200 if alive else 503
-        )
+        reasons = [] if self._loop_runs() else ["the event loop runs no timers"]
+        reasons += filter(None, (liveness() for liveness in self._vital))
+        return web.json_response({"status": "; ".join(reasons) or "alive"}, status=503 if reasons else 200)
 
     async def _readyz(self, _request: web.Request) -> web.Response:
         _, reasons, degraded = self._state()
@@ -111,7 +122,7 @@ class Health:
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
         self._state()
-        return await _METRICS(request)
+        return await self._metrics_of(request)
 
 
 class _LevelBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -133,10 +144,6 @@ async def _change_level(request: web.Request) -> web.Response:
 
 def _answers(parts: dict[str, Readiness]) -> dict[str, str]:
     return {part: reason for part, ask in parts.items() if (reason := ask())}
-
-
-# It answers in OpenMetrics, which has exemplars, to a scraper that accepts that format.
-_METRICS = make_aiohttp_handler()
 
 
 def announce(service: str) -> None:

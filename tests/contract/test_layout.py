@@ -55,6 +55,9 @@ ELSEWHERE = {
         simulator.faults simulator.request_log simulator.session simulator.session_faults
     """,
     "integration/jobs/recordings/test_copying.py": "jobs.recordings.metrics",
+    "integration/jobs/test_worker.py": """
+        jobs.app jobs.celery_app jobs.child jobs.sender jobs.task_metrics jobs.task_runner
+    """,
     "integration/redis/test_client.py": """
         redis.endpoint redis.errors redis.local_server redis.metrics redis.reconnect
     """,
@@ -96,6 +99,7 @@ ELSEWHERE = {
     "security/test_tls.py": "runtime.tls",
     "unit/cli/test_main.py": "telemetry.version",
     "unit/ingest/test_failures.py": "ingest.motion.failures",
+    "unit/jobs/test_consequences.py": "jobs.parts",
     "unit/redis/test_schema.py": "redis.script",
     "unit/settings/test_base.py": """
         settings.control settings.ended settings.ingest settings.reaper settings.tokens settings.uplink

@@ -7,7 +7,7 @@ import aiohttp
 from prometheus_client import REGISTRY, Counter, Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
-SERVICES = ("relay_control", "relay_gateway", "relay_ingest", "relay_simulator")
+SERVICES = ("relay_control", "relay_gateway", "relay_ingest", "relay_jobs", "relay_simulator")
 _OPTIONAL = "livekit"
 """A part that not every installation has."""
 

@@ -40,6 +40,7 @@ class Service(StrEnum):
     GATEWAY = "gateway"
     INGEST = "ingest"
     CONTROL = "control"
+    JOBS = "jobs"
     SIMULATOR = "simulator"
 
 
@@ -114,7 +115,10 @@ def demo(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )
 def serve(context: typer.Context, service: Service) -> None:
-    """Run one service; its settings are RELAY_* variables or flags (try: serve gateway --help)."""
+    """Run one service; its settings are RELAY_* variables or flags (try: serve gateway --help).
+
+    Jobs are several processes: serve jobs dispatcher, serve jobs worker, serve jobs beat.
+    """
     try:
         module = importlib.import_module(f"relay_{service}.__main__")
     except ModuleNotFoundError as error:

@@ -20,7 +20,7 @@ EXPIRED = Counter(
     "relay_jobs_recording_files_removed_total", "Files removed since they were past their days."
 )
 UNFINISHED = Gauge(
-    "relay_jobs_recordings_unfinished",
+    "relay_jobs_unfinished_recordings",
     "Recordings that are not finished, those of running conversations included.",
     multiprocess_mode="mostrecent",
 )

@@ -1,0 +1,133 @@
+"""The processes of the jobs service: dispatcher, worker and beat, each with its connections."""
+
+import socket
+import sys
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from relay_jobs.beat import Beat
+from relay_jobs.celery_app import celery_app, pulse_queue
+from relay_jobs.dispatcher import Dispatcher
+from relay_jobs.metrics_files import MergedMetrics
+from relay_jobs.parts import consequences
+from relay_jobs.sender import TaskSender
+from relay_jobs.worker import Worker
+from relay_redis.client import RedisClient
+from relay_runtime.process import Process
+from relay_runtime.tasks import TaskScope
+from relay_settings.jobs import JobsSettings
+from relay_streams.heartbeat import Heartbeat
+from relay_streams.installation import Installation, installed
+from relay_streams.keys import KeySpace
+from relay_streams.outbox import OutboxConsumer
+from relay_streams.scripts import SCHEMA
+from relay_streams.ticks import Ticks
+
+log = structlog.get_logger(__name__)
+
+
+class Store(NamedTuple):
+    """A process's connection to the relay's Redis."""
+
+    client: RedisClient
+    keys: KeySpace
+    installation: Installation
+    heartbeat: Heartbeat
+
+
+@asynccontextmanager
+async def _store(settings: JobsSettings, process: Process) -> AsyncIterator[Store]:
+    keys, timeout_s = KeySpace.of(settings), settings.redis_timeout_s
+    async with (
+        RedisClient(settings.store_url, SCHEMA, name="jobs", timeout_s=timeout_s) as client,
+        installed(client, keys, timeout_s=timeout_s) as installation,
+        Heartbeat(keys, (client,), interval_s=settings.redis_heartbeat_s, timeout_s=timeout_s) as heartbeat,
+    ):
+        process.health.add("installation", installation.readiness)
+        process.health.add("redis", heartbeat.readiness, heartbeat.degradation)
+        await heartbeat.wait_first_beats()
+        yield Store(client, keys, installation, heartbeat)
+
+
+@asynccontextmanager
+async def _sender(settings: JobsSettings, *queues: str) -> AsyncIterator[TaskSender]:
+    sender = TaskSender(celery_app(settings), settings, map(pulse_queue, queues))
+    try:
+        yield sender
+    finally:
+        await sender.close()
+
+
+async def dispatch(settings: JobsSettings, process: Process) -> None:
+    """Dispatch events until the process has to stop."""
+    if not settings.jobs:
+        log.warning("RELAY_JOBS is off here; where it is off, nothing is stored for jobs")
+    name = _unique_name()
+    async with (
+        _store(settings, process) as store,
+        _sender(settings) as sender,
+        TaskScope() as tasks,
+    ):
+        consumer = OutboxConsumer(store.client, store.keys, consumer=name)
+        dispatcher = Dispatcher(settings, consumer, consequences(settings), sender)
+        process.health.add("outbox", dispatcher.readiness, dispatcher.degradation)
+        process.health.require(dispatcher.liveness)
+        await store.installation.agreed.wait()
+        tasks.spawn(dispatcher.run(), name="dispatcher")
+        process.ready(dispatcher=name)
+        await process.stopping()
+
+
+async def beat(settings: JobsSettings, process: Process) -> None:
+    """Send ticks until the process has to stop."""
+    name = _unique_name()
+    async with (
+        _store(settings, process) as store,
+        _sender(settings) as sender,
+        TaskScope() as tasks,
+    ):
+        sends = Beat(settings, Ticks(store.client, store.keys, beat=name), sender)
+        process.health.add("broker", sends.readiness)
+        process.health.require(sends.liveness)
+        await store.installation.agreed.wait()
+        tasks.spawn(sends.run(), name="beat")
+        process.ready(beat=name)
+        await process.stopping()
+
+
+async def work(settings: JobsSettings, process: Process) -> None:
+    """Run tasks until the process has to stop."""
+    name = _unique_name()
+    with _folder() as activity, _folder() as metrics:
+        registry = CollectorRegistry()
+        registry.register(MergedMetrics(REGISTRY, metrics))
+        process.health.expose(registry)
+        async with _store(settings, process) as store, _sender(settings, name) as sender:
+            worker = Worker(
+                settings, flags=sys.argv[1:], name=name, sender=sender, activity=activity, metrics=metrics
+            )
+            process.health.add("tasks", worker.readiness)
+            process.health.require(worker.liveness)
+            await store.installation.agreed.wait()
+            async with TaskScope() as tasks:
+                tasks.spawn(worker.run(), name="worker")
+                process.ready(worker=name)
+                await process.stopping()
+            await worker.drain()
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="relay-jobs-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def _unique_name() -> str:
+    return f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"

@@ -1,0 +1,108 @@
+"""The task runner: one process that runs tasks, on an event loop of its own thread, with its resources.
+
+Made after the fork, since neither threads nor connections survive one.
+"""
+
+import asyncio
+import threading
+import time
+from contextlib import AsyncExitStack
+
+import structlog
+import uvloop
+
+from relay_jobs.job import JOBS, Job, Resources
+from relay_jobs.task_metrics import ENDED, SECONDS, STARTED
+from relay_redis.client import RedisClient
+from relay_settings.jobs import JobsSettings
+from relay_streams.keys import KeySpace
+from relay_streams.scripts import SCHEMA
+from relay_telemetry import semconv, traces
+from relay_telemetry.trace_context import Context
+
+log = structlog.get_logger(__name__)
+
+Argument = str | int
+
+
+class TaskRunner:
+    """Runs the tasks of one process, one after the other. ``start``, ``run``, then ``close``.
+
+    Args:
+        settings: The settings.
+    """
+
+    def __init__(self, settings: JobsSettings) -> None:
+        self._settings = settings
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._resources: Resources | None = None
+        self._stack = AsyncExitStack()
+
+    def start(self) -> None:
+        """Start the thread of the event loop."""
+        self._loop = uvloop.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True).start()
+
+    def run(self, name: str, trace: Context, arguments: tuple[Argument, ...], *, again: bool) -> None:
+        """Run a task to its end. Raises nothing: how it ended is logged and counted.
+
+        Args:
+            name: The job's.
+            trace: What the task continues.
+            arguments: Its arguments.
+            again: Whether the broker has delivered the task before.
+        """
+        assert self._loop is not None  # noqa: S101  # start was called
+        asyncio.run_coroutine_threadsafe(self._run(JOBS[name], trace, arguments, again), self._loop).result()
+
+    def close(self) -> None:
+        """Close the resources and end the thread."""
+        if self._loop is not None:
+            asyncio.run_coroutine_threadsafe(self._stack.aclose(), self._loop).result(
+                self._settings.redis_timeout_s
+            )
+            self._loop.call_soon_threadsafe(self._loop.stop)
+
+    async def _run(self, job: Job, trace: Context, arguments: tuple[Argument, ...], again: bool) -> None:  # noqa: FBT001  # by position: it crosses threads
+        context = traces.child(trace) if trace else trace
+        structlog.contextvars.bind_contextvars(
+            task=job.name, **({"trace_id": context.trace_id} if context.sampled else {})
+        )
+        STARTED.labels(job.name, "again" if again else "first").inc()
+        start_ns, start_s = time.time_ns(), time.monotonic()
+        limit_s = min(job.limit_s, self._settings.jobs_limit_s)
+        outcome, error = "done", ""
+        limit = asyncio.timeout(limit_s)
+        try:
+            async with limit:
+                await job.run(await self._opened(), *arguments)
+        except TimeoutError as failure:
+            outcome, error = ("timeout" if limit.expired() else "failed"), type(failure).__name__
+            log.warning("task has exceeded its time limit", limit_s=limit_s)
+        except Exception as failure:  # the root of a task
+            outcome, error = "failed", type(failure).__name__
+            log.exception("task failed")
+        seconds = time.monotonic() - start_s
+        ENDED.labels(job.name, outcome).inc()
+        SECONDS.labels(job.name).observe(seconds)
+        log.debug("task ended", outcome=outcome, seconds=round(seconds, 3))
+        if context:
+            traces.record(
+                semconv.PROCESS_TASK,
+                kind=traces.SpanKind.CONSUMER,
+                parent=trace,
+                context=context,
+                start_ns=start_ns,
+                end_ns=time.time_ns(),
+                attributes={**semconv.processes("tasks"), semconv.TASK: job.name},
+                error=error,
+            )
+
+    async def _opened(self) -> Resources:
+        if self._resources is None:
+            settings = self._settings
+            client = await self._stack.enter_async_context(
+                RedisClient(settings.store_url, SCHEMA, name="jobs-task", timeout_s=settings.redis_timeout_s)
+            )
+            self._resources = Resources(settings, client, KeySpace.of(settings), self._stack)
+        return self._resources

@@ -1,0 +1,192 @@
+"""Workers: what they do with tasks that end badly, with a broker that cuts them off, and with signals."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tests.rigs.eventually import eventually
+from tests.rigs.jobs_service import JobsRig
+
+Opened = Callable[..., AbstractAsyncContextManager[JobsRig]]
+
+pytestmark = pytest.mark.timeout(150)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("attempt", range(3))
+async def test_cut_connections_are_consumed_from_again(jobs: Opened, attempt: int) -> None:
+    """Each connection of the broker is closed three times within two seconds: a task runs within 30 s.
+
+    A worker of Celery that keeps its process and consumes nothing after that is the classic failure.
+    """
+    async with jobs() as rig:
+        worker = await rig.worker()
+        await rig.send("test.note", "before")
+        await rig.until_notes("before")
+        for _ in range(3):
+            await rig.broker.execute("CLIENT", "KILL", "TYPE", "normal", key="")
+            await asyncio.sleep(0.6 + 0.1 * attempt)
+
+        await rig.send("test.note", "after")
+        await rig.until_notes("after", within_s=30)
+
+        await rig.until_ready(worker)
+        assert await rig.status(worker, "livez") == 200
+
+
+async def test_a_task_whose_process_is_killed_runs_again(jobs: Opened) -> None:
+    """The worker returns it to the broker at once, and continues with another process."""
+    async with jobs() as rig:
+        worker = await rig.worker()
+        await rig.send("test.hold", "go")
+        os.kill(await rig.until_began("go"), signal.SIGKILL)
+
+        await rig.until_began("go", 2)
+        await rig.store.client.execute("SET", "go", 1)
+        await _until_ended(rig, "go")
+
+        assert (
+            await rig.metric(worker, "relay_jobs_tasks_started_total", task="test.hold", delivery="again")
+            == 1
+        )
+        assert await rig.metric(worker, "relay_jobs_worker_restarts_total") == 0
+
+
+async def test_a_task_whose_worker_is_killed_runs_again(jobs: Opened) -> None:
+    """Another worker has it once its time limit is over."""
+    async with jobs(jobs_limit_s=1) as rig:
+        worker = await rig.worker()
+        await rig.send("test.hold", "go")
+        process = await rig.until_began("go")
+        celery = _parent(process)
+        worker.signal(signal.SIGKILL)
+        os.killpg(celery, signal.SIGKILL)
+        await worker.wait()
+        await rig.worker()
+
+        await rig.until_began("go", 2, within_s=40)
+
+        assert not _lives(process)
+
+
+async def test_nothing_of_a_worker_outlives_its_supervisor(jobs: Opened) -> None:
+    """Celery's processes end with the process that started them, also when that is killed."""
+    async with jobs(jobs_limit_s=2) as rig:
+        worker = await rig.worker()
+        await rig.send("test.hold", "go")
+        process = await rig.until_began("go")
+        celery = _parent(process)
+        worker.signal(signal.SIGKILL)
+
+        await eventually(lambda: not _lives(process) and not _lives(celery), 20)
+
+
+async def _sent_again(rig: JobsRig) -> bool:
+    await rig.send("test.note", "after")
+    await asyncio.sleep(0.5)
+    return "after" in await rig.notes()
+
+
+async def _until_ended(rig: JobsRig, key: str) -> None:
+    from tests.rigs.eventually import eventually
+
+    await eventually(lambda: rig.notes(f"{key}:ended"))
+
+
+async def test_a_worker_that_makes_no_progress_is_started_anew(jobs: Opened) -> None:
+    """Its processes live and its connections stand, but no pulse returns; tasks run after that."""
+    async with jobs(jobs_stalled_s=2) as rig:
+        worker = await rig.worker()
+        await rig.send("test.hold", "go")
+        process = await rig.until_began("go")
+        await rig.store.client.execute("SET", "go", 1)
+        await _until_ended(rig, "go")
+        celery = _parent(process)
+        os.kill(celery, signal.SIGSTOP)
+
+        # What the broker hands to a stopped process at first is lost with it: tasks are hints.
+        await eventually(partial(_sent_again, rig), 40)
+
+        assert not _lives(celery)
+        assert await rig.metric(worker, "relay_jobs_worker_restarts_total", reason="stalled") == 1
+        await rig.until_ready(worker)
+        assert await rig.status(worker, "livez") == 200
+
+
+async def test_a_worker_whose_processes_are_all_busy_makes_progress(jobs: Opened) -> None:
+    """A pulse that waits for them shows nothing: they are not killed for it."""
+    async with jobs(jobs_stalled_s=1, jobs_limit_s=60) as rig:
+        worker = await rig.worker()
+        for key in ("one", "two"):
+            await rig.send("test.hold", key)
+            await rig.until_began(key)
+        await asyncio.sleep(2.5)
+        for key in ("one", "two"):
+            await rig.store.client.execute("SET", key, 1)
+            await _until_ended(rig, key)
+            assert len(await rig.notes(f"{key}:began")) == 1
+
+        assert await rig.metric(worker, "relay_jobs_worker_restarts_total") == 0
+
+
+async def test_sigterm_lets_tasks_end(jobs: Opened) -> None:
+    """What runs ends within the time of the drain, what waits stays in the broker, and the exit is clean."""
+    async with jobs(jobs_concurrency=1) as rig:
+        worker = await rig.worker()
+        await rig.send("test.hold", "go")
+        await rig.until_began("go")
+        worker.signal(signal.SIGTERM)
+        await rig.send("test.note", "later")
+        await rig.store.client.execute("SET", "go", 1)
+
+        assert await worker.wait() == 0
+        assert len(await rig.notes("go:ended")) == 1
+        await rig.worker()
+        await rig.until_notes("later")
+
+
+async def test_a_task_that_outlasts_the_drain_returns_to_the_broker(jobs: Opened) -> None:
+    """It is ended with its worker, and the next worker has it at once."""
+    async with jobs(drain_s=0.5, jobs_limit_s=60) as rig:
+        worker = await rig.worker()
+        await rig.send("test.hold", "go")
+        process = await rig.until_began("go")
+        worker.signal(signal.SIGTERM)
+
+        assert await worker.wait() == 0
+        assert not _lives(process)
+        await rig.worker()
+        await rig.until_began("go", 2)
+
+
+async def test_tasks_that_fail_and_tasks_that_block(jobs: Opened) -> None:
+    """Both are counted, neither is repeated, and the tasks after them run."""
+    async with jobs(jobs_concurrency=1) as rig:
+        worker = await rig.worker()
+        await rig.send("test.fail")
+        await rig.send("test.block", "wall")
+        await rig.until_began("wall")
+        await rig.send("test.note", "after")
+        await rig.until_notes("after")
+
+        for task, outcome in (("test.fail", "failed"), ("test.block", "lost"), ("test.note", "done")):
+            ended = await rig.metric(worker, "relay_jobs_tasks_ended_total", task=task, outcome=outcome)
+            assert ended == 1, task
+        assert len(await rig.notes("wall:began")) == 1
+        assert "as planned" in worker.log_tail(100_000)
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
