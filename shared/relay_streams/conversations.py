@@ -90,6 +90,9 @@ class Conversation(NamedTuple):
     """How many public events of it the outbox has got."""
     viewer_ms: int = 0
     """For how long viewers have watched it, summed over them; counted only for jobs."""
+    motion: str = ""
+    """When its last Motion session was opened, in ms since the epoch, and the session's id; 0 once that is
+    closed. Recorded only for jobs."""
 
     def is_turn_current(self, now_ms: int) -> bool:
         """Whether the last turn is being published, or still plays, at a wall time."""
@@ -300,6 +303,7 @@ _FIELDS: dict[str, _Field] = {
     "stop_reason": _Field(b"in_stop_reason", bytes.decode, b""),
     "events": _Field(b"events", _count, b"0"),
     "viewer_ms": _Field(b"viewer_ms", _count, b"0"),
+    "motion": _Field(b"motion", bytes.decode, b""),
 }
 """By attribute of ``Conversation``."""
 RECORD_FIELDS = tuple(field.name for field in _FIELDS.values())

@@ -39,6 +39,12 @@ class TurnState(msgspec.Struct, frozen=True, omit_defaults=True):
     """How long viewers were still going to play when the turn ended."""
     trace: str = ""
     """The encoded trace context of the turn's first speech; empty: it came with none."""
+    frames: int = 0
+    """Frames of the turn; counted only for jobs."""
+    motion_bytes: int = 0
+    """Published motion of the turn; likewise."""
+    degraded: bool = False
+    """Motion was lost and has not come back since; recorded only for jobs. Carried over."""
 
     def begin(self, turn: int, *, rendered: bool = False, trace: str = "") -> "TurnState":
         """The state in which a turn begins."""
@@ -49,6 +55,7 @@ class TurnState(msgspec.Struct, frozen=True, omit_defaults=True):
             interrupted=self.interrupted,
             rendered=rendered,
             trace=trace,
+            degraded=self.degraded,
         )
 
     @property

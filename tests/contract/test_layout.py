@@ -50,6 +50,7 @@ ELSEWHERE = {
         ingest.agents.session
     """,
     "integration/ingest/test_containment.py": "ingest.discards ingest.end_reasons ingest.worker",
+    "integration/ingest/test_conversation_events.py": "ingest.motion.session_records",
     "integration/ingest/test_motion.py": """
         ingest.motion.client ingest.motion.pool ingest.motion.session settings.vendor
         simulator.faults simulator.request_log simulator.session simulator.session_faults
@@ -77,6 +78,7 @@ ELSEWHERE = {
     """,
     "integration/streams/test_outbox.py": "settings.outbox streams.scripts.read_outbox",
     "integration/streams/test_publisher.py": "streams.writer",
+    "integration/streams/test_record_motion.py": "streams.scripts.record_motion",
     "integration/streams/test_turn_keys.py": "streams.scripts.find_turn",
     "integration/streams/test_webhooks.py": """
         streams.scripts.begin_delivery streams.scripts.due_deliveries streams.scripts.enter_endpoint

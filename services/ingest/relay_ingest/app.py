@@ -40,6 +40,7 @@ async def worker(settings: IngestSettings) -> AsyncIterator[Worker]:
             timeout_s=timeout_s,
             retention_bytes=settings.retention_bytes,
             republish_bytes=settings.republish_bytes,
+            outbox_entries=settings.outbox_entries,
         ) as publisher,
         StreamConsumer(url, name="ingest", timeout_s=timeout_s) as consumer,
         Heartbeat(

@@ -16,6 +16,8 @@ from relay_ingest.agents import events as agent_events
 from relay_ingest.agents import speech_output
 from relay_ingest.agents.registry import AgentRegistry
 from relay_ingest.agents.runner import AgentRunner
+from relay_ingest.conversation_events import ConversationEvents
+from relay_ingest.deadline_timer import DeadlineTimer
 from relay_ingest.discards import DISCARDED
 from relay_ingest.end_reasons import CLOSED, DEFECT, UNREADABLE
 from relay_ingest.error_boundary import ErrorBoundary, Spawn
@@ -23,7 +25,8 @@ from relay_ingest.motion.client import MotionClient, MotionLimits
 from relay_ingest.motion.failures import MotionFailure
 from relay_ingest.motion.pool import MotionPool
 from relay_ingest.motion.session import MotionConversation
-from relay_ingest.turn_boundary import TurnBoundary
+from relay_ingest.motion.session_records import SessionRecords
+from relay_ingest.turn_boundary import TurnBoundary, wall_ms
 from relay_ingest.turn_trace import TurnTrace
 from relay_ingest.uplink_reader import Accepted, UplinkReader
 from relay_redis.errors import StoreError
@@ -104,6 +107,9 @@ class Owner:
             limits=MotionLimits.of(settings),
             spawn=self._boundary.spawn,
         )
+        self.sessions = SessionRecords(
+            lease, client=publisher.client, spawn=self._boundary.spawn, outbox_entries=settings.outbox_bound
+        )
         self._key = record.input_key if record.input_turn == record.turn else ""
         """The key that the turn was opened with."""
         age_s = (lease.generation - record.first_generation) / 1000
@@ -111,13 +117,16 @@ class Owner:
         self._active_at = self._loop.time() - (0.0 if is_new else settings.conversation_active_s)
         self._retiring = False
         self._turn_boundary = TurnBoundary(self._machine.phase)
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = DeadlineTimer(self._on_time)
         self._trace = TurnTrace(
             record.id,
             lease.generation,
             sample_rate=record.sample_rate,
             slow_s=settings.trace_slow_s,
             now=self._loop.time(),
+        )
+        self._events = ConversationEvents(
+            self._machine.state, sample_rate=record.sample_rate, enabled=settings.jobs
         )
         self._stopped = False
         self._failed = False
@@ -138,6 +147,7 @@ class Owner:
         record = self.lease.conversation
         self._agent.start()
         self._uplink.start()
+        self.sessions.start()
         with self._boundary("start"):
             if self._machine.phase == "closed":
                 # The former owner has published the last frame and could not finish.
@@ -184,8 +194,8 @@ class Owner:
         self._agent.stop()
         self.writer.close()
         self._turn_boundary.release()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.close()
+        self.sessions.stop()
         self._trace.leave(self._loop.time())
 
     async def retire(self, within_s: float) -> None:
@@ -304,10 +314,12 @@ class Owner:
     def session_opened(self, session: str, at: float) -> None:
         """Part of ``MotionListener``."""
         self._trace.session_opened(session, at)
+        self.sessions.opened(session, at)
 
     def session_closed(self) -> None:
         """Part of ``MotionListener``."""
         self._trace.session_closed(self._loop.time())
+        self.sessions.closed()
 
     def request_opened(self, turn: int, req_id: str) -> None:
         """Part of ``MotionListener``."""
@@ -344,13 +356,16 @@ class Owner:
         """Write the state with the frames to publish, and carry out the rest. Part of ``UplinkHandler``."""
         publishes = [effect for effect in effects if isinstance(effect, Publish)]
         now = self._loop.time()
+        traces = self._trace.published(publishes, now)
+        state, events = self._events.record(self._machine.state, publishes, self._trace.ended)
         self.writer.append(
             publishes,
-            checkpoint=self._machine.state.encode(),
+            checkpoint=state.encode(),
             turn_phase=self._machine.phase,
-            turn_ends_at_ms=self._turn_ends_at_ms(),
+            turn_ends_at_ms=wall_ms(self._machine.plays_until),
             uplink_cursor=self._uplink.cursor,
-            traces=self._trace.published(publishes, now),
+            traces=traces,
+            events=events,
         )
         for effect in effects:
             match effect:
@@ -364,25 +379,9 @@ class Owner:
                 case Discard(what, reason):
                     DISCARDED.labels(what, reason).inc()
         self._turn_boundary.follow(self._machine.phase)
-        self._set_timer()
-
-    def _turn_ends_at_ms(self) -> int:
-        """The wall time at which the turn has played, while it is playing; else 0."""
-        plays_until = self._machine.plays_until
-        if plays_until is None:
-            return 0
-        return int((time.time() + plays_until - self._loop.time()) * 1000)
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        deadline = self._machine.deadline
-        if deadline is not None and not self._stopped:
-            self._timer = self._loop.call_at(deadline, self._on_time)
+        self._timer.set(self._machine.deadline)
 
     def _on_time(self) -> None:
-        self._timer = None
         with self._boundary("timer"):
             self.perform(self._machine.tick(self._loop.time()))
             self._uplink.resume()

@@ -41,3 +41,10 @@ class TurnBoundary:
     def release(self) -> None:
         """End every wait: the owner has stopped."""
         self._reached.set()
+
+
+def wall_ms(moment: float | None) -> int:
+    """The wall time of a moment on the event loop's clock, in ms since the epoch; 0 for none."""
+    if moment is None:
+        return 0
+    return int((time.time() + moment - asyncio.get_running_loop().time()) * 1000)

@@ -6,7 +6,7 @@ its frames carry the sampled flag from that moment on.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import get_args
 
 import structlog
@@ -82,6 +82,8 @@ class TurnTrace:
         self._turn = self._next = TurnTimeline(0, now)
         self._motion_bytes_per_s = float(MOTION_BYTES_PER_S)
         self._session, self._session_opened_at = "", NEVER
+        self.ended: dict[int, Mapping[str, object]] = {}
+        """By turn, the fields of those that ended with the frames recorded last."""
 
     @property
     def log(self) -> structlog.stdlib.BoundLogger:
@@ -155,6 +157,8 @@ class TurnTrace:
             By frame, the trace context to store with it; empty when that is none for all of them.
         """
         contexts: list[str] | None = None
+        if self.ended:
+            self.ended = {}
         for index, publish in enumerate(publishes):
             turn = self._turn
             if not publish.turn:
@@ -240,12 +244,10 @@ class TurnTrace:
             TURN_SECONDS[outcome].observe(now - turn.started_at, turn.trace_id)
         if outcome == "complete" and turn.motion_bytes and not turn.owner_changes:
             self._motion_bytes_per_s = turn.motion_bytes * 2 * self._sample_rate / turn.audio_bytes
-        self._log.info(
-            "turn ended",
-            **turn.line(
-                conversation=self._conversation, sample_rate=self._sample_rate, wall_ms=self._wall_ms
-            ),
+        line = self.ended[turn.turn] = turn.line(
+            conversation=self._conversation, sample_rate=self._sample_rate, wall_ms=self._wall_ms
         )
+        self._log.info("turn ended", **line)
         self._record_spans(turn)
 
     def _record_spans(self, turn: TurnTimeline) -> None:

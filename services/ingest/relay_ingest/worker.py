@@ -305,6 +305,9 @@ class Worker:
         self._remove(owner)
         with store_may_fail("release"):
             await self._leases.release(owner.lease)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.redis_timeout_s):
+                await owner.sessions.drained()
         RELEASED.labels("handed_over").inc()
 
     def _lost(self, owner: Owner, error: StoreError) -> None:

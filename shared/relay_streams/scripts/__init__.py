@@ -40,6 +40,7 @@ from relay_streams.scripts.purge import PURGE
 from relay_streams.scripts.read_outbox import READ_OUTBOX
 from relay_streams.scripts.read_recording import READ_RECORDING
 from relay_streams.scripts.reap import REAP
+from relay_streams.scripts.record_motion import RECORD_MOTION
 from relay_streams.scripts.release import RELEASE
 from relay_streams.scripts.release_recording import RELEASE_RECORDING
 from relay_streams.scripts.remove_orphan import REMOVE_ORPHAN
@@ -57,8 +58,8 @@ ALL: Final = (
     BEGIN_REPLAY, CLAIM, CLAIM_CLIP, CLOSE_IDLE, CONSUME_OUTBOX, CREATE, CREATE_CLIP, DEFER, DELETE_CLIP,
     DEQUEUE, DUE_DELIVERIES, ENTER_ENDPOINT, EXAMINE, EXPIRE, FIND_TURN, FINISH, FINISH_CLIP,
     FINISH_DELIVERY, HEARTBEAT, HOLD_TURN, LEAVE_ENDPOINT, POSTPONE_DELIVERY, PRUNE_MADE, PUBLISH, PURGE,
-    READ_OUTBOX, READ_RECORDING, REAP, RELEASE, RELEASE_RECORDING, REMOVE_ORPHAN, RENEW, RENEW_CLIP, REPAIR,
-    RESTORE, RETRY_DELIVERY, SETTLE_ACCOUNT, STORE_CLIP, TAKE_RECORDING,
+    READ_OUTBOX, READ_RECORDING, REAP, RECORD_MOTION, RELEASE, RELEASE_RECORDING, REMOVE_ORPHAN, RENEW,
+    RENEW_CLIP, REPAIR, RESTORE, RETRY_DELIVERY, SETTLE_ACCOUNT, STORE_CLIP, TAKE_RECORDING,
 )  # fmt: skip
 
 SCHEMA: Final = Schema(ALL, purge=PURGE, type_of=type_of)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from relay_ingest.turn_boundary import TurnBoundary
+from relay_ingest.turn_boundary import TurnBoundary, wall_ms
 
 
 @pytest.fixture
@@ -48,3 +48,10 @@ async def test_a_wait_ends_when_no_turn_is_spoken(phase) -> None:
     boundary.follow("speaking")
     boundary.release()
     await boundary.wait()
+
+
+async def test_the_wall_time_of_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far ahead as the moment is on the loop's clock; none has none."""
+    monkeypatch.setattr("time.time", lambda: 1000.0)
+    assert wall_ms(None) == 0
+    assert 1_001_900 <= wall_ms(asyncio.get_running_loop().time() + 2) <= 1_002_000

@@ -37,6 +37,7 @@ from relay_streams.scripts.publish import FrameEvent, publish
 from relay_streams.scripts.read_outbox import read_outbox
 from relay_streams.scripts.read_recording import Page, read_recording
 from relay_streams.scripts.reap import reap
+from relay_streams.scripts.record_motion import record_motion
 from relay_streams.scripts.release import release
 from relay_streams.scripts.release_recording import release_recording
 from relay_streams.scripts.remove_orphan import remove_orphan
@@ -73,6 +74,7 @@ FINISH = finish_delivery(
     SHARED, "msg_1_crm", attempt=1, state="due", wait_ms=1, outcome="failed", status=500, keep_delivered_ms=1,
     most_dead=1,
 )  # fmt: skip
+MOTION = record_motion(KEYS, "closed", generation=1, session="s", opened_ms=1, data=b"{}", outbox_entries=100)
 WRITE = Write("ZADD", SHARED.leases, (1, "a"))
 SETTLED = Settled(
     app="key", revision=1, counts={"2026-01-31": {"credits": 1}}, fields={"viewer_ms": 1}, removed=["view:1"],
@@ -93,7 +95,7 @@ CALLS: list[Call[Any]] = [
     append_replay(
         KEYS, lease="replay 0", expires_ms=1, trim_to=Position(1, 1), fields={"turn": 1}, frames=[FRAME]
     ),
-    HEARTBEAT, PUBLISH, read_outbox(SHARED, consumer="worker", limit=1, reclaim_ms=1),
+    HEARTBEAT, MOTION, PUBLISH, read_outbox(SHARED, consumer="worker", limit=1, reclaim_ms=1),
     reap(SHARED.unowned, group="g", leaving="", idle_ms=1), release(KEYS, lease="worker 1"), RENEW,
     repair(KEYS, creator="", lost_ms=1), RESTORE, BEGIN,
     due_deliveries(SHARED, limit=1, resend_ms=1, keep_dead_ms=1),
@@ -148,6 +150,7 @@ def test_every_script_has_a_module_beside_it() -> None:
         (expire(SHARED, limit=1), [1, 2, 3000], Queue(1, 2, 3.0)),
         (HEARTBEAT, [b"ok", b"1", 2], Beat(b"1", 2)),
         (HEARTBEAT, [b"denied", b"GET, SET"], Denied("GET, SET")),
+        (MOTION, [b"ok", 0], False),
         (PUBLISH, [b"ok", 3], 3),
         (
             read_outbox(SHARED, consumer="w", limit=1, reclaim_ms=1),
@@ -180,6 +183,7 @@ def test_what_a_reply_means(call: Call[Any], reply: Any, result: object) -> None
         (CLAIM, [b"later"], Unreadable),
         (PUBLISH, [b"fenced", b"9"], Fenced),
         (PUBLISH, [b"behind", 2], TailLost),
+        (MOTION, [b"missing"], Missing),
         (PUBLISH, [b"missing"], Missing),
         (RESTORE, [b"fenced", b"9"], Fenced),
     ],

@@ -19,11 +19,14 @@ ALL = TurnState(
     failed=True,
     playing_ms=20,
     trace="00-a-b-01",
+    frames=9,
+    motion_bytes=90,
+    degraded=True,
 )
 JSON = (
     b'{"turn":3,"phase":"playing","cancelled":1,"interrupted":2,"audio_bytes":640,"offset":700,'
     b'"audio_ended":true,"motion_ended":true,"audio_only":true,"switch_due":"motion_timeout","failed":true,'
-    b'"playing_ms":20,"trace":"00-a-b-01"}'
+    b'"playing_ms":20,"trace":"00-a-b-01","frames":9,"motion_bytes":90,"degraded":true}'
 )
 
 
@@ -47,14 +50,14 @@ def test_what_is_not_a_checkpoint(junk: bytes) -> None:
 
 
 def test_a_turn_begins_with_defaults() -> None:
-    """Of the turn before nothing is left but what was cancelled and which interrupt was published."""
+    """What was cancelled, which interrupt was published and that motion is lost are left, nothing else."""
     begun = ALL.begin(4)
     assert ALL.begin(4, trace="00-c-d-01").trace == "00-c-d-01"
 
     changed = {
         name for name in TurnState.__struct_fields__ if getattr(begun, name) != getattr(TurnState(), name)
     }
-    assert changed == {"turn", "phase", "cancelled", "interrupted"}
+    assert changed == {"turn", "phase", "cancelled", "interrupted", "degraded"}
     assert (begun.turn, begun.phase, begun.cancelled, begun.interrupted) == (4, "speaking", 1, 2)
 
 

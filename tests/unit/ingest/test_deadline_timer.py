@@ -1,0 +1,30 @@
+"""The deadline timer: one callback, at the moment set last."""
+
+import asyncio
+
+from relay_ingest.deadline_timer import DeadlineTimer
+
+
+async def test_the_moment_set_last_counts() -> None:
+    """A later one replaces an earlier one, and none cancels it."""
+    loop, calls = asyncio.get_running_loop(), asyncio.Queue[float]()
+    timer = DeadlineTimer(lambda: calls.put_nowait(loop.time()))
+    late = loop.time() + 0.05
+    timer.set(loop.time())
+    timer.set(late)
+    assert await asyncio.wait_for(calls.get(), 5) >= late - 0.002
+    timer.set(loop.time())
+    timer.set(None)
+    await asyncio.sleep(0.01)
+    assert calls.empty()
+
+
+async def test_a_closed_timer() -> None:
+    """It never calls back, whatever is set."""
+    loop, calls = asyncio.get_running_loop(), list[None]()
+    timer = DeadlineTimer(lambda: calls.append(None))
+    timer.set(loop.time())
+    timer.close()
+    timer.set(loop.time())
+    await asyncio.sleep(0.01)
+    assert calls == []
