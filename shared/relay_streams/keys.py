@@ -134,6 +134,11 @@ KINDS: Final[Mapping[str, KeyKind]] = MappingProxyType(
             "zset",
             "conversations whose record is gone, by the time at which that was found, in ms",
         ),
+        "job_role": KeyKind(
+            "job_role:{}",
+            "string",
+            "the process of the jobs service that last did the work of a role, in partition 0; expires",
+        ),
         "tick": KeyKind("tick:{}", "string", "the beat that has sent a tick, in partition 0; expires"),
         "heartbeat": KeyKind(
             "heartbeat:{}", "hash", "the last heartbeat of one Redis client; also a channel; expires"
@@ -308,6 +313,10 @@ class PartitionKeys(NamedTuple):
     def meta_pattern(self) -> str:
         """A pattern of all records' keys, for SCAN."""
         return KINDS["meta"].name(self.tagged_prefix, "*")
+
+    def job_role(self, role: str) -> str:
+        """The process that last did the work of a role of the jobs service."""
+        return KINDS["job_role"].name(self.tagged_prefix, role)
 
     def tick(self, name: str) -> str:
         """The beat that has sent a tick in this interval."""

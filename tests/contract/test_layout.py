@@ -56,6 +56,7 @@ ELSEWHERE = {
         simulator.faults simulator.request_log simulator.session simulator.session_faults
     """,
     "integration/jobs/recordings/test_copying.py": "jobs.recordings.metrics",
+    "integration/cli/test_doctor.py": "streams.job_roles",
     "integration/jobs/test_worker.py": """
         jobs.app jobs.celery_app jobs.child jobs.sender jobs.task_metrics jobs.task_runner
     """,

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from relay_redis.local_server import LocalServer
+from relay_streams.job_roles import ROLES
 
 ROOT = Path(__file__).parents[2]
 SERVICES = {
     "gateway": ["spatius", "celery", "typer"],
     "ingest": ["celery", "typer", "jwt"],
     "control": ["spatius", "celery", "typer"],
+    "jobs": ["spatius", "typer", "jwt"],
     "simulator": ["celery", "typer", "livekit"],
 }
 """Each service, and what must not come along with it."""
@@ -82,8 +84,11 @@ def test_what_is_in_it(wheel: Path) -> None:
     assert "relay_cli/data/speech.wav" in names
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_a_service_alone(service: str, environments: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("service", "role"),
+    [*((service, "") for service in SERVICES if service != "jobs"), *(("jobs", role) for role in ROLES)],
+)
+def test_a_service_alone(service: str, role: str, environments: dict[str, Path], tmp_path: Path) -> None:
     """With its extra and nothing else it starts, is ready, and ends with status 0."""
     python = environments[service]
     for module in SERVICES[service]:
@@ -94,13 +99,14 @@ def test_a_service_alone(service: str, environments: dict[str, Path], tmp_path: 
 
     with LocalServer() as redis:
         process = subprocess.Popen(
-            [str(python.parent / f"relay-{service}")], stdout=subprocess.PIPE, cwd=tmp_path,
+            [str(python.parent / f"relay-{service}"), *filter(None, [role])],
+            stdout=subprocess.PIPE, cwd=tmp_path,
             env={**os.environ, **SETTINGS, "RELAY_REDIS_URL": redis.url},
         )  # fmt: skip
         try:
             assert process.stdout is not None
             ready = json.loads(process.stdout.readline())
-            assert ready["ready"] == service
+            assert ready["ready"] == (f"{service}-{role}" if role else service)
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0
         finally:

@@ -19,9 +19,12 @@ from relay_settings.base import Settings, SettingsError
 from relay_settings.catalogue import SERVICES
 from relay_settings.environment import variable
 from relay_settings.host import is_ipv6
+from relay_settings.jobs import JobsSettings
+from relay_settings.outbox import OutboxSettings
 from relay_settings.redis_url import RedisUrl
 from relay_settings.store import StoreSettings
 from relay_settings.unused import unused
+from relay_streams import job_roles
 from relay_streams.installation import Disagreement, Installation
 from relay_streams.keys import KeySpace
 from relay_streams.scripts import SCHEMA
@@ -47,9 +50,10 @@ class Finding(NamedTuple):
 
 async def examine() -> list[Finding]:
     """Run all checks. Never raises: a check that cannot run is a finding."""
-    findings = [_settings_of(service, SERVICES[service]) for service in _SERVICES]
+    findings = [_settings_of(service, SERVICES[service]) for service in _services()]
     findings += _variables()
     findings += await _redis()
+    findings += await _jobs()
     findings += [await _reachable(*host) for host in _vendor_hosts()]
     findings += [
         _port_free("gateway"),
@@ -84,12 +88,62 @@ def _settings_of(service: str, kind: type[Settings]) -> Finding:
 def _variables() -> list[Finding]:
     """Find variables without an effect. Each is reported once, also when two services read it."""
     try:
-        sentences = dict.fromkeys(sentence for service in _SERVICES for sentence in unused(SERVICES[service]))
+        sentences = dict.fromkeys(
+            sentence for service in _services() for sentence in unused(SERVICES[service])
+        )
     except SettingsError as error:
         return [Finding("variables", "fail", str(error), "correct the file or its permissions")]
     return [
         Finding("variables", "warn", sentence, "correct or remove the variable") for sentence in sentences
     ] or [Finding("variables", "ok", "all have an effect")]
+
+
+def _services() -> tuple[str, ...]:
+    """The services whose settings are checked: jobs only where they are on, since they may need a broker."""
+    return (*_SERVICES, "jobs") if _jobs_are_on() else _SERVICES
+
+
+def _jobs_are_on() -> bool:
+    try:
+        return OutboxSettings.load().jobs
+    except SettingsError:
+        return False  # a finding of every service's settings
+
+
+async def _jobs() -> list[Finding]:
+    """Look for the broker, and for processes that do the work."""
+    if not _jobs_are_on():
+        return [Finding("jobs", "ok", "off")]
+    try:
+        settings = JobsSettings.load()
+    except SettingsError:
+        return []  # a finding of its own
+    return [await _broker(settings), await _job_roles(settings)]
+
+
+async def _broker(settings: JobsSettings) -> Finding:
+    where = RedisUrl.parse(settings.broker_url).where
+    async with RedisClient(settings.broker_url, SCHEMA, name="doctor", timeout_s=_TIMEOUT_S) as client:
+        try:
+            await client.execute("GET", "nothing")
+        except StoreError as error:
+            fix = "start it, or correct RELAY_JOBS_BROKER_URL; without it jobs wait in the store"
+            return Finding("jobs broker", "fail", f"{where}: {error}", fix)
+    return Finding("jobs broker", "ok", f"{where} answers")
+
+
+async def _job_roles(settings: JobsSettings) -> Finding:
+    async with RedisClient(settings.store_url, SCHEMA, name="doctor", timeout_s=_TIMEOUT_S) as client:
+        try:
+            missing = await job_roles.missing(client, KeySpace.of(settings))
+        except StoreError as error:
+            return Finding("jobs processes", "fail", str(error), "see Redis")
+    if not missing:
+        return Finding("jobs processes", "ok", "dispatcher, worker and beat do their work")
+    fix = (
+        f"start {', '.join(f'relay-jobs {role}' for role in missing)}, or see /readyz: the outbox only fills"
+    )
+    return Finding("jobs processes", "fail", f"none of: {', '.join(missing)}", fix)
 
 
 async def _redis() -> list[Finding]:

@@ -16,6 +16,7 @@ from relay_auth.api_keys import Scope, new_key
 from relay_redis.local_server import LocalServer
 from relay_runtime.parent import end_with_parent
 from relay_settings.environment import child_environment
+from relay_streams import job_roles
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
@@ -30,7 +31,7 @@ class Child:
 
     Args:
         name: Unique name in the stack; also of the log file.
-        service: ``gateway``, ``ingest``, ``control`` or ``simulator``.
+        service: ``gateway``, ``ingest``, ``control`` or ``simulator``; ``jobs`` with its role behind it.
         environment: The settings.
         directory: The directory of the log file.
     """
@@ -123,7 +124,7 @@ class Child:
 
     @property
     def _command(self) -> list[str]:
-        return [sys.executable, "-m", f"relay_{self._service}"]
+        return [sys.executable, "-m", *f"relay_{self._service}".split()]
 
     @property
     def _running(self) -> asyncio.subprocess.Process:
@@ -146,6 +147,7 @@ class Stack:
         redis_binary: The server to start; None finds one.
         gateways: Number of gateways.
         workers: Number of ingest workers.
+        jobs: Start the jobs service, too; the database after that of Redis is its broker.
         real: Use the vendor's cloud, with the ``SPATIUS_*`` variables of the environment.
         speed: Speed of the simulator.
         seed: Seed of the simulator.
@@ -159,6 +161,7 @@ class Stack:
         redis_binary: str | None = None,
         gateways: int = 2,
         workers: int = 2,
+        jobs: bool = False,
         real: bool = False,
         speed: float = 1.0,
         seed: int = 1,
@@ -172,9 +175,12 @@ class Stack:
         self.control: Child
         self.gateways: list[Child] = []
         self.workers: list[Child] = []
+        self.jobs: list[Child] = []
+        """Beat, dispatcher and worker."""
         self._first_gateways = gateways
         self._first_workers = workers
         self._gateway_count = self._worker_count = 0
+        self._jobs = jobs
         self._real = real
         self._speed = speed
         self._stack = AsyncExitStack()
@@ -190,6 +196,7 @@ class Stack:
             "RELAY_SIMULATOR_SESSION_S": "0",
             "RELAY_LOG_FORMAT": "json",
             "RELAY_DRAIN_ACCEPT_S": "0",  # there is no balancer
+            "RELAY_JOBS": str(jobs).lower(),
             **(settings or {}),
         }
 
@@ -214,7 +221,13 @@ class Stack:
     @property
     def children(self) -> list[Child]:
         """Every process but Redis."""
-        return [*self.gateways, *self.workers, self.control, *([self.simulator] if self.simulator else [])]
+        return [
+            *self.gateways,
+            *self.workers,
+            *self.jobs,
+            self.control,
+            *([self.simulator] if self.simulator else []),
+        ]
 
     async def add_worker(self, **settings: str) -> Child:
         """Start one more ingest worker, with settings of its own."""
@@ -259,9 +272,15 @@ class Stack:
                 start.create_task(self.add_gateway())
             for _ in range(self._first_workers):
                 start.create_task(self.add_worker())
+            for role in job_roles.ROLES if self._jobs else ():
+                start.create_task(self._add_job_process(role))
         self.gateways.sort(key=lambda child: child.name)
         self.workers.sort(key=lambda child: child.name)
+        self.jobs.sort(key=lambda child: child.name)
         self.control = await self._child("control", "control", RELAY_GATEWAY_URL=self.gateway_urls[0])
+
+    async def _add_job_process(self, role: str) -> None:
+        self.jobs.append(await self._child(role, f"jobs {role}"))
 
     async def _child(self, name: str, service: str, **settings: str) -> Child:
         child = self._new_child(name, service, {**self._environment, **settings})

@@ -1,5 +1,6 @@
 """The processes of the jobs service: dispatcher, worker and beat, each with its connections."""
 
+import asyncio
 import socket
 import sys
 import tempfile
@@ -20,15 +21,20 @@ from relay_jobs.parts import consequences
 from relay_jobs.sender import TaskSender
 from relay_jobs.worker import Worker
 from relay_redis.client import RedisClient
+from relay_redis.errors import StoreError
 from relay_runtime.process import Process
 from relay_runtime.tasks import TaskScope
 from relay_settings.jobs import JobsSettings
+from relay_streams import job_roles
 from relay_streams.heartbeat import Heartbeat
 from relay_streams.installation import Installation, installed
 from relay_streams.keys import KeySpace
 from relay_streams.outbox import OutboxConsumer
 from relay_streams.scripts import SCHEMA
 from relay_streams.ticks import Ticks
+
+_UNREADY_S = 0.5
+"""The time between two looks at a process that does not do its work yet."""
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +62,19 @@ async def _store(settings: JobsSettings, process: Process) -> AsyncIterator[Stor
         yield Store(client, keys, installation, heartbeat)
 
 
+async def _announce(store: Store, process: Process, role: str, name: str) -> None:
+    """Store periodically that this process does its work, while it does. Runs until cancelled."""
+    while True:
+        wait_s = _UNREADY_S
+        if not process.health.reasons():
+            wait_s = job_roles.ANNOUNCE_S
+            try:
+                await job_roles.announce(store.client, store.keys, role, name)
+            except StoreError as error:
+                log.debug("role not announced", role=role, error=str(error))
+        await asyncio.sleep(wait_s)
+
+
 @asynccontextmanager
 async def _sender(settings: JobsSettings, *queues: str) -> AsyncIterator[TaskSender]:
     sender = TaskSender(celery_app(settings), settings, map(pulse_queue, queues))
@@ -81,6 +100,7 @@ async def dispatch(settings: JobsSettings, process: Process) -> None:
         process.health.require(dispatcher.liveness)
         await store.installation.agreed.wait()
         tasks.spawn(dispatcher.run(), name="dispatcher")
+        tasks.spawn(_announce(store, process, "dispatcher", name), name="announce")
         process.ready(dispatcher=name)
         await process.stopping()
 
@@ -98,6 +118,7 @@ async def beat(settings: JobsSettings, process: Process) -> None:
         process.health.require(sends.liveness)
         await store.installation.agreed.wait()
         tasks.spawn(sends.run(), name="beat")
+        tasks.spawn(_announce(store, process, "beat", name), name="announce")
         process.ready(beat=name)
         await process.stopping()
 
@@ -118,6 +139,7 @@ async def work(settings: JobsSettings, process: Process) -> None:
             await store.installation.agreed.wait()
             async with TaskScope() as tasks:
                 tasks.spawn(worker.run(), name="worker")
+                tasks.spawn(_announce(store, process, "worker", name), name="announce")
                 process.ready(worker=name)
                 await process.stopping()
             await worker.drain()

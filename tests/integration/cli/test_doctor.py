@@ -6,6 +6,7 @@ from contextlib import closing
 import pytest
 
 from relay_cli.doctor import Finding, examine
+from relay_streams import job_roles
 
 
 @pytest.fixture(autouse=True)
@@ -63,3 +64,48 @@ async def test_what_an_operator_should_change_in_redis(open_store, monkeypatch: 
 
     assert (eviction.state, eviction.found) == ("fail", "allkeys-lru")
     assert (persistence.state, persistence.found) == ("warn", "off")
+
+
+async def test_jobs_that_are_off(open_store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing more is asked, also where Celery could not use the relay's Redis as its broker."""
+    monkeypatch.setenv("RELAY_REDIS_URL", "redis+cluster://127.0.0.1:1")
+
+    [finding] = await found("jobs")
+
+    assert (finding.state, finding.found) == ("ok", "off")
+
+
+async def test_jobs_without_a_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a cluster one must be named; one that does not answer is a failure with its address."""
+    monkeypatch.setenv("RELAY_JOBS", "true")
+    monkeypatch.setenv("RELAY_REDIS_URL", "redis+cluster://127.0.0.1:1")
+    [settings] = await found("settings of jobs")
+    assert settings.state == "fail"
+    assert "RELAY_JOBS_BROKER_URL is missing" in settings.found
+
+    monkeypatch.setenv("RELAY_REDIS_URL", "redis://127.0.0.1:1")
+    monkeypatch.setenv("RELAY_JOBS_BROKER_URL", "redis://127.0.0.1:2")
+    monkeypatch.setattr("relay_cli.doctor._TIMEOUT_S", 0.2)
+    [broker] = await found("jobs broker")
+    assert broker.state == "fail"
+    assert "127.0.0.1" in broker.found
+    assert "RELAY_JOBS_BROKER_URL" in broker.fix
+
+
+async def test_jobs_that_nobody_does(open_store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each role without a process that has done its work lately is named with its command."""
+    async with open_store() as store:
+        monkeypatch.setenv("RELAY_REDIS_URL", store.url)
+        monkeypatch.setenv("RELAY_JOBS", "true")
+        await job_roles.announce(store.client, store.keys, "beat", "one")
+
+        broker, processes = await found("jobs broker", "jobs processes")
+        assert broker.state == "ok"
+        assert processes.state == "fail"
+        assert processes.found == "none of: dispatcher, worker"
+        assert "relay-jobs dispatcher, relay-jobs worker" in processes.fix
+
+        for role in job_roles.ROLES:
+            await job_roles.announce(store.client, store.keys, role, "one")
+        [processes] = await found("jobs processes")
+        assert processes.state == "ok"

@@ -36,6 +36,7 @@ NAMES = {
     "accounts_due": SHARED.accounts_due,
     "reaper": SHARED.reaper,
     "orphans": KEYS.orphans,
+    "job_role": SHARED.job_role("worker"),
     "tick": SHARED.tick("webhooks.due"),
     "heartbeat": SHARED.heartbeat("1f2e3d4c:gateway-read"),
 }
