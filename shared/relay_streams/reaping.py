@@ -30,7 +30,7 @@ class Found(NamedTuple):
     creators: Sequence[tuple[PartitionKeys, str]]
     """Indexes of creators' conversations."""
     keys: int
-    """How many keys the step looked at."""
+    """How many keys of the relay the step looked at."""
 
 
 class Scan:
@@ -96,7 +96,7 @@ class Scan:
                 number = tagged.rpartition("{p")[2]
                 if number.isdigit() and int(number) < self._space.partitions:
                     creators.append((self._space.shared(int(number)), subject))
-        return Found(list(conversations), creators, _SCANNED_AT_ONCE)
+        return Found(list(conversations), creators, len(names))
 
 
 def scans(client: RedisClient, space: KeySpace) -> list[Scan]:

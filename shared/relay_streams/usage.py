@@ -26,7 +26,7 @@ MOTION_MS = "motion_ms"
 """Of Motion sessions whose owner has reported their end."""
 CREDITS = "credits"
 ESTIMATED_MOTION_MS = "estimated_motion_ms"
-"""Of Motion sessions without such a report: their owner was killed."""
+"""Of Motion sessions whose owner was killed before it could report their end."""
 ESTIMATED_CREDITS = "estimated_credits"
 VIEWER_MS = "viewer_ms"
 

@@ -105,7 +105,7 @@ ELSEWHERE = {
     "unit/jobs/test_consequences.py": "jobs.parts",
     "unit/redis/test_schema.py": "redis.script",
     "unit/settings/test_base.py": """
-        settings.control settings.ended settings.ingest settings.reaper settings.tokens settings.uplink
+        settings.control settings.ingest settings.reaper settings.tokens settings.uplink
         settings.usage
     """,
     "unit/settings/test_environment.py": """

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 from tests.faults.monitor import Monitor
+from tests.faults.reaper import PRESENCE, Reaper, reaping
 from tests.faults.recording_viewer import RecordingViewer
 from tests.faults.relay import LabStack
 from tests.faults.speaker import Speaker
@@ -45,6 +46,7 @@ class Setup:
         monitored: Whether frames are recorded as they are written, since they may be deleted at once.
         files: By service, how many descriptors each of its processes may have.
         unread_logs: Whether the standard error of the processes has no reader.
+        reaped: Whether the reaper runs, with times that are far too short.
         settings: Variables for every process.
     """
 
@@ -65,6 +67,7 @@ class Setup:
     monitored: bool = False
     files: Mapping[str, int] = field(default_factory=dict)
     unread_logs: bool = False
+    reaped: bool = True
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -108,6 +111,7 @@ class Lab:
         backend: Backend,
         http: aiohttp.ClientSession,
         tap: Tap,
+        reaper: Reaper | None = None,
     ) -> None:
         self.setup = setup
         self.store = store
@@ -115,6 +119,7 @@ class Lab:
         self.backend = backend
         self.http = http
         self.tap = tap
+        self._reaper = reaper
         self.talks: list[Talk] = []
         self.problems: list[str] = []
         """What was promised and did not hold, beside the frames."""
@@ -276,6 +281,14 @@ class Lab:
             await self.backend.end(talk.id)
         await self._wait(self._watchers, "the viewers to see the end", timeout_s)
         await self.tap.read_again()
+        if self._reaper is not None:
+            await self._judge_reaper(self._reaper)
+
+    async def _judge_reaper(self, reaper: Reaper) -> None:
+        """Every conversation was in use: it looked at them all, and ended none."""
+        self.notes["reaped"] = reaped = await reaper.stop()
+        self.check(reaped["keys"], "the reaper looked at nothing")
+        self.check(not (reaped["closed"] or reaped["ended"]), f"the reaper ended what was in use: {reaped}")
 
     async def _wait(self, tasks: list["asyncio.Task[None]"], what: str, timeout_s: float) -> None:
         if not tasks:
@@ -317,11 +330,12 @@ async def open_lab(setup: Setup) -> AsyncIterator[Lab]:
     async with AsyncExitStack() as parts:
         store = await parts.enter_async_context(open_store(setup.topology, credentials=setup.credentials))
         login = store.credentials.settings if store.credentials else {}
+        settings = {"RELAY_LOG_LEVEL": "warning", "RELAY_DRAIN_S": "3", **PRESENCE, **login, **setup.settings}
         stack = await parts.enter_async_context(
             LabStack(
                 files=setup.files, unread_logs=setup.unread_logs,
                 redis_url=store.url, workers=setup.workers, gateways=setup.gateways, speed=setup.speed,
-                settings={"RELAY_LOG_LEVEL": "warning", "RELAY_DRAIN_S": "3", **login, **setup.settings},
+                settings=settings,
             )
         )  # fmt: skip
         backend = await parts.enter_async_context(Backend(stack.control.url, stack.api_key))
@@ -331,7 +345,10 @@ async def open_lab(setup: Setup) -> AsyncIterator[Lab]:
         if setup.monitored:
             ports = await store.primary_ports()
             await parts.enter_async_context(Monitor(ports, tap.tapes, keep=setup.content))
-        lab = Lab(setup, store, stack, backend, http, tap)
+        reaper = None
+        if setup.reaped:
+            reaper = await parts.enter_async_context(reaping({**settings, "RELAY_REDIS_URL": store.url}))
+        lab = Lab(setup, store, stack, backend, http, tap, reaper)
         lab.tasks = await parts.enter_async_context(TaskScope())
         for _ in range(setup.conversations):
             await lab.converse()

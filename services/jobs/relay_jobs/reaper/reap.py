@@ -49,7 +49,12 @@ log = structlog.get_logger(__name__)
 
 @job("reaper.reap", limit_s=300)
 async def reap(resources: Resources) -> None:
-    """End and remove what nobody uses any more. Safe to repeat, to cancel, and beside itself."""
+    """End and remove what nobody uses any more. Safe to repeat, to cancel, and beside itself.
+
+    Nothing is judged until this process has been connected to Redis for ``RELAY_REAPER_GONE_S``.
+    """
+    if not is_steady(resources):
+        return
     for scan in scans(resources.client, resources.keys):
         try:
             await _reap_server(resources, scan)
@@ -131,3 +136,14 @@ def limits_of(settings: JobsSettings) -> Limits:
     return Limits(
         idle_ms=round(settings.conversation_ttl_s * 1000), gone_ms=round(settings.reaper_gone_s * 1000)
     )
+
+
+def is_steady(resources: Resources) -> bool:
+    """Whether Redis has been reachable for long enough to judge by it.
+
+    After an outage, conversations look idle until their viewers are noted again, and unowned until workers
+    are back.
+    """
+    settings = resources.settings
+    needed_s = min(settings.conversation_ttl_s or settings.reaper_gone_s, settings.reaper_gone_s)
+    return resources.client.connected_for_s >= needed_s

@@ -9,7 +9,8 @@ from tests.rigs.eventually import eventually
 from tests.rigs.ingest import open_workers
 from tests.rigs.job_resources import job_resources
 
-from relay_jobs.reaper.reap import REAPED, reap
+from relay_jobs.job import Resources
+from relay_jobs.reaper.reap import REAPED, is_steady, reap
 from relay_streams import conversations, reaping
 from relay_streams.keys import JOBS_GROUP, ConversationKeys, KeySpace
 from relay_streams.scripts.call import run
@@ -30,6 +31,12 @@ async def state(store: Any, keys: ConversationKeys) -> str:
     return (await conversations.read(store.client, keys)).state
 
 
+async def steadily(resources: Resources) -> None:
+    """Run the reaper once it has been connected for long enough."""
+    await eventually(lambda: is_steady(resources), 10)
+    await reap(resources)
+
+
 def reaped(kind: str) -> float:
     return REAPED.labels(kind)._value.get()
 
@@ -40,7 +47,7 @@ async def test_an_idle_conversation_ends_through_its_owner(open_store) -> None:
         open_store() as store,
         open_workers(store, conversation_idle_s=0) as rig,
         rig.worker(),
-        job_resources(store, conversation_ttl_s=60) as resources,
+        job_resources(store, conversation_ttl_s=60, reaper_gone_s=0.01) as resources,
     ):
         idle, live = await store.create(creator="key"), await store.create(creator="key")
 
@@ -51,7 +58,7 @@ async def test_an_idle_conversation_ends_through_its_owner(open_store) -> None:
         await eventually(owned, 10)
         await store.client.execute("HSET", live.meta, "created", time.time_ns() // 1_000_000)
         await age(store, idle)
-        await asyncio.gather(*(reap(resources) for _ in range(3)))
+        await asyncio.gather(*(steadily(resources) for _ in range(3)))
         await rig.until(idle, events.ConversationEnded(reaping.EXPIRED))
 
         async def ended() -> bool:
@@ -76,12 +83,12 @@ async def test_a_conversation_without_a_worker_is_ended_by_the_reaper(open_store
         await store.registry().release(stale)
         await age(store, keys)
 
-        await reap(resources)
+        await steadily(resources)
         assert await state(store, keys) == "closing"
         assert await store.uplink(keys) == [Close(reaping.EXPIRED)]
 
         async def ended() -> bool:
-            await reap(resources)
+            await steadily(resources)
             return await state(store, keys) == "ended"
 
         await eventually(ended, 10)
@@ -106,7 +113,10 @@ async def queue_is_empty(store: Any, keys: ConversationKeys) -> bool:
 @pytest.mark.parametrize("used", ["viewers", "speech", "playback", "young"])
 async def test_a_conversation_in_use_stays(open_store, used: str) -> None:
     """With an owner or without: viewers, traffic, a turn that plays, or its youth keep it."""
-    async with open_store() as store, job_resources(store, conversation_ttl_s=60) as resources:
+    async with (
+        open_store() as store,
+        job_resources(store, conversation_ttl_s=60, reaper_gone_s=0.01) as resources,
+    ):
         keys = await store.create()
         now_ms = time.time_ns() // 1_000_000
         await age(store, keys)
@@ -119,13 +129,13 @@ async def test_a_conversation_in_use_stays(open_store, used: str) -> None:
                 await store.client.execute("HSET", keys.meta, "turn_ends_at_ms", now_ms + 1000)
             case "young":
                 await store.client.execute("HSET", keys.meta, "created", now_ms)
-        await reap(resources)
+        await steadily(resources)
         assert await state(store, keys) == "open"
 
         await store.client.execute("DEL", keys.up)
         await store.client.execute("HSET", keys.meta, "turn_ends_at_ms", 0)
         await age(store, keys)
-        await reap(resources)
+        await steadily(resources)
         assert await state(store, keys) == "closing"
 
 
@@ -143,10 +153,13 @@ async def test_viewers_that_come_at_the_last_moment(open_store) -> None:
 
 async def test_no_conversation_expires_without_a_time_to_live(open_store) -> None:
     """0 stands for ever."""
-    async with open_store() as store, job_resources(store, conversation_ttl_s=0) as resources:
+    async with (
+        open_store() as store,
+        job_resources(store, conversation_ttl_s=0, reaper_gone_s=0.01) as resources,
+    ):
         keys = await store.create()
         await age(store, keys)
-        await reap(resources)
+        await steadily(resources)
         assert await state(store, keys) == "open"
 
 
@@ -162,7 +175,7 @@ async def test_an_end_that_was_requested_keeps_its_reason(open_store) -> None:
         await age(store, keys)
 
         async def ended() -> bool:
-            await reap(resources)
+            await steadily(resources)
             return await state(store, keys) == "ended"
 
         await eventually(ended, 10)
@@ -180,12 +193,12 @@ async def test_streams_without_a_record_go_when_it_stays_away(open_store) -> Non
         await store.client.execute("DEL", lost.meta)
         await store.client.execute("DEL", back.meta)
         before = reaped("stream")
-        await reap(resources)
+        await steadily(resources)
         assert await store.client.execute("EXISTS", lost.down, lost.up) == 2
         await store.client.execute("HSET", back.meta, *fields)
 
         async def removed() -> bool:
-            await reap(resources)
+            await steadily(resources)
             return await store.client.execute("EXISTS", lost.down, lost.up) == 0
 
         await eventually(removed, 10)
@@ -204,7 +217,7 @@ async def test_what_a_living_owner_has_is_no_orphan(open_store) -> None:
             await store.client.execute("DEL", keys.meta)
         await store.client.execute("PEXPIRE", expiring.down, 60_000)
         for _ in range(3):
-            await reap(resources)
+            await steadily(resources)
             await asyncio.sleep(0.01)
         assert await store.client.execute("EXISTS", owned.down) == 1
         assert await store.client.execute("EXISTS", expiring.down) == 1
@@ -212,12 +225,12 @@ async def test_what_a_living_owner_has_is_no_orphan(open_store) -> None:
 
 async def test_a_lease_that_cannot_expire_goes(open_store) -> None:
     """It counts as none, and would keep nobody from claiming; one that expires stays."""
-    async with open_store() as store, job_resources(store) as resources:
+    async with open_store() as store, job_resources(store, reaper_gone_s=0.01) as resources:
         stuck, owned = await store.create(), await store.create()
         await store.client.execute("SET", stuck.lease, "nobody 1")
         await store.claim(owned, lease_ms=60_000)
         before = reaped("lease")
-        await reap(resources)
+        await steadily(resources)
         assert await store.client.execute("EXISTS", stuck.lease) == 0
         assert await store.client.execute("EXISTS", owned.lease) == 1
         assert reaped("lease") == before + 1
@@ -225,12 +238,12 @@ async def test_a_lease_that_cannot_expire_goes(open_store) -> None:
 
 async def test_a_creators_index_loses_what_is_not_there(open_store) -> None:
     """Conversations that have ended, or that Redis has lost; the limit of its key counts the rest."""
-    async with open_store() as store, job_resources(store) as resources:
+    async with open_store() as store, job_resources(store, reaper_gone_s=0.01) as resources:
         live, gone, over = [await store.create(creator="key") for _ in range(3)]
         await store.client.execute("DEL", gone.meta)
         await store.client.execute("HSET", over.meta, "state", "ended")
         before = reaped("index")
-        await reap(resources)
+        await steadily(resources)
         assert await conversations.count_live(store.client, store.keys, "key") == 1
         assert await store.client.execute("SMEMBERS", live.made("key")) == [live.id.encode()]
         assert reaped("index") == before + 2
@@ -246,7 +259,7 @@ async def test_dispatchers_that_are_gone_leave_the_group(open_store) -> None:
         await store.client.execute("XGROUP", "CREATECONSUMER", outbox, JOBS_GROUP, "gone")
 
         async def names() -> list[bytes]:
-            await reap(resources)
+            await steadily(resources)
             return [
                 consumer[1]
                 for consumer in await store.client.execute("XINFO", "CONSUMERS", outbox, JOBS_GROUP)
@@ -289,7 +302,17 @@ async def test_keys_of_another_number_of_partitions(open_store) -> None:
         await store.client.execute("XADD", other.down, "1-1", "f", "x")
         await store.client.execute("SADD", KeySpace(97).shared(96).made("key"), "x")
         for _ in range(3):
-            await reap(resources)
+            await steadily(resources)
             await asyncio.sleep(0.005)
         assert await store.client.execute("EXISTS", other.down) == 1
         assert await store.client.execute("EXISTS", KeySpace(97).shared(96).made("key")) == 1
+
+
+async def test_nothing_is_judged_soon_after_an_outage(open_store) -> None:
+    """What looks idle may be in use: viewers are noted again, and workers are back, after some time."""
+    async with open_store() as store, job_resources(store, conversation_ttl_s=60) as resources:
+        keys = await store.create()
+        await age(store, keys)
+        await reap(resources)
+        assert await state(store, keys) == "open"
+        assert not is_steady(resources)
