@@ -11,9 +11,10 @@ import relay_jobs.usage.settle
 import relay_jobs.webhooks.endpoint_file  # noqa: F401  # they register jobs, and what they measure
 from relay_jobs.consequences import Consequence, ConsequenceOf
 from relay_jobs.job import JOBS
+from relay_jobs.usage import plan as usage
 from relay_settings.jobs import JobsSettings
 
-CONSEQUENCES: Final[tuple[ConsequenceOf, ...]] = ()
+CONSEQUENCES: Final[tuple[ConsequenceOf, ...]] = (usage.consequence_of,)
 """What makes each part's consequence from the settings."""
 
 
