@@ -192,19 +192,29 @@ async def create(
     return await run(client, call)
 
 
-async def attendance(client: RedisClient, keys: ConversationKeys, *, watched: bool = False) -> Attendance:
+async def attendance(
+    client: RedisClient,
+    keys: ConversationKeys,
+    *,
+    watched: bool = False,
+    watched_ms: int = 0,
+    outbox_entries: int = 0,
+) -> Attendance:
     """Read who attends to a conversation.
 
     Args:
         client: Runs the script.
         keys: The conversation.
         watched: Note that viewers watch it at the caller.
+        watched_ms: Add this to the time for which viewers have watched it.
+        outbox_entries: Most entries of the outbox, if there is such time.
 
     Raises:
         Missing: There is no such conversation.
         Unavailable: Redis cannot run it now.
     """
-    return await run(client, attend(keys, watched=watched))
+    call = attend(keys, watched=watched, watched_ms=watched_ms, outbox_entries=outbox_entries)
+    return await run(client, call)
 
 
 async def count_live(client: RedisClient, space: KeySpace, creator: str) -> int:

@@ -99,7 +99,12 @@ class Gateway:
             feeds=self.feeds,
             replay=replay,
             uplink=Uplink(client, UplinkLimits.of(settings)),
-            presence=Presence(client, interval_s=settings.presence_s, owner_wait_s=settings.owner_wait_s),
+            presence=Presence(
+                client,
+                interval_s=settings.presence_s,
+                owner_wait_s=settings.owner_wait_s,
+                outbox_entries=settings.outbox_bound,
+            ),
             renewals=self.renewals,
             is_connected=lambda: client.connected,
         )
@@ -127,6 +132,7 @@ class Gateway:
         """Refuse further viewers, and close the sockets of the present ones at once."""
         self.acceptor.close()
         await self.hub.close()
+        await self._services.presence.flush()
         self.feeds.close()
 
     def readiness(self) -> str:

@@ -83,7 +83,8 @@ SETTLED = Settled(
 CALLS: list[Call[Any]] = [
     begin_reaping(SHARED, for_ms=1), close_idle(KEYS, idle_ms=1, reason="expired"), examine(KEYS),
     prune_made(SHARED.made("key"), [KEYS]), remove_orphan(KEYS, gone_ms=1), settle_account(KEYS, SETTLED),
-    attend(KEYS), CLAIM, consume_outbox(SHARED, entry="1-0", writes=[WRITE]),
+    attend(KEYS, watched_ms=1, outbox_entries=100), CLAIM,
+    consume_outbox(SHARED, entry="1-0", writes=[WRITE]),
     create(KEYS, creator="", fields=["state", "open"], started=b"{}", outbox_entries=100),
     defer(KEYS, entry="1-0", first_wait_ms=1, max_wait_ms=2),
     dequeue(SHARED, consumer="worker", limit=1, reclaim_ms=1), expire(SHARED, limit=1),
