@@ -54,7 +54,7 @@ def main() -> None:
     from relay_jobs import __main__, child, worker
 
     # The child must know these jobs, too.
-    worker.CHILD = (sys.executable, str(Path(__file__).resolve()), "child")
+    worker.CHILD = (sys.executable, str(Path(__file__).resolve()), os.environ.get("RIG_CHILD", "child"))
     if sys.argv[1] == "child":
         del sys.argv[1]
         child.main()

@@ -6,7 +6,7 @@ Made after the fork, since neither threads nor connections survive one.
 import asyncio
 import threading
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import structlog
 import uvloop
@@ -58,9 +58,9 @@ class TaskRunner:
     def close(self) -> None:
         """Close the resources and end the thread."""
         if self._loop is not None:
-            asyncio.run_coroutine_threadsafe(self._stack.aclose(), self._loop).result(
-                self._settings.redis_timeout_s
-            )
+            closing = asyncio.run_coroutine_threadsafe(self._stack.aclose(), self._loop)
+            with suppress(TimeoutError):
+                closing.result(self._settings.redis_timeout_s)
             self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def _run(self, job: Job, trace: Context, arguments: tuple[Argument, ...], again: bool) -> None:  # noqa: FBT001  # by position: it crosses threads

@@ -93,6 +93,35 @@ async def test_nothing_of_a_worker_outlives_its_supervisor(jobs: Opened) -> None
         await eventually(lambda: not _lives(process) and not _lives(celery), 20)
 
 
+async def test_a_worker_that_no_restart_helps_is_not_alive(
+    jobs: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its Celery processes cannot start: it is not ready, and after three attempts it is not alive."""
+    monkeypatch.setenv("RIG_CHILD", "no role")
+    async with jobs() as rig:
+        worker = await rig.start("worker")
+        assert await rig.status(worker, "livez") == 200
+        assert await rig.status(worker, "readyz") == 503
+        await eventually(lambda: rig.status(worker, "livez"), 40, until=lambda status: status == 503)
+
+        assert await rig.metric(worker, "relay_jobs_worker_restarts_total", reason="ended") >= 3
+
+
+async def test_a_task_is_cancelled_at_its_time_limit(jobs: Opened) -> None:
+    """It is counted, it is not delivered again, and its process goes on."""
+    async with jobs(jobs_limit_s=1, jobs_concurrency=1) as rig:
+        worker = await rig.worker()
+        await rig.send("test.hold", "never")
+        process = await rig.until_began("never")
+        await rig.send("test.note", "after")
+        await rig.until_notes("after")
+
+        ended = {"task": "test.hold", "outcome": "timeout"}
+        assert await rig.metric(worker, "relay_jobs_tasks_ended_total", **ended) == 1
+        assert len(await rig.notes("never:began")) == 1
+        assert _lives(process)
+
+
 async def _sent_again(rig: JobsRig) -> bool:
     await rig.send("test.note", "after")
     await asyncio.sleep(0.5)
