@@ -3,9 +3,12 @@
 import re
 
 import pytest
+from scripts.dashboards.saved import boards
 from tests.rigs import rules
 from tests.rigs.imports import ROOT
 from tests.rigs.metrics_page import rows
+
+from relay_ingest import turn_trace
 
 RUNBOOK_URL = "docs/operations/alerts.md"
 """The base of every ``runbook_url``: who publishes the page elsewhere replaces it."""
@@ -117,6 +120,23 @@ def test_an_objective_has_four_burn_rates_with_two_windows_each(alert) -> None:
 def test_every_metric_exists() -> None:
     """In the reference page, which is as the code is."""
     assert named() - METRICS.keys() - NOT_REGISTERED == set()
+
+
+def test_every_series_of_a_histogram_exists() -> None:
+    """One with a bucket below 0 has no ``_count`` and no ``_sum``: an expression with them has no value."""
+    [lead] = turn_trace.LEAD_SECONDS.collect()
+    series = {sample.name for sample in lead.samples}
+    cases = [
+        given["series"]
+        for file in rules.case_files().values()
+        for case in file.tests
+        for given in case.input_series
+    ]
+    texts = [*EXPRESSIONS, PAGE, *cases]
+    texts += [query.expr for board in boards() for panel in board.panels for query in panel.queries]
+
+    used = {metric.name for text in texts for metric in rules.metrics(text)}
+    assert {name for name in used if name.startswith(lead.name)} <= series
 
 
 def test_every_label_and_every_value_exists() -> None:
