@@ -1,6 +1,7 @@
 """The publisher: owns conversations and publishes traffic into them, on the path that ingest uses."""
 
 import asyncio
+import random
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -35,10 +36,16 @@ class Owner:
         self._publisher: Publisher
         self._writers: list[Writer] = []
         self._numbers: list[int] = []
+        self._traces: list[str] = []
+        """By conversation, the context of its turn; empty: the turn is not sampled."""
+        self._trace_ratio = 0.0
+        self._random = random.Random(1)  # ids of traces, no secrets
         self.pacer = Pacer(self._publish)
 
-    async def own(self, redis_url: str, ids: list[str]) -> None:
-        """Create these conversations and claim them."""
+    async def own(self, redis_url: str, ids: list[str], trace_ratio: float) -> None:
+        """Create these conversations and claim them. This share of their turns is sampled."""
+        self._trace_ratio = trace_ratio
+        self._traces = [""] * len(ids)
         self._publisher = await self._stack.enter_async_context(
             Publisher(redis_url, republish_bytes=_LINK_REPLAY_BYTES)
         )
@@ -90,7 +97,15 @@ class Owner:
         publishes = [Publish(kind, turn + 1, payload, 0, end=place == FRAMES_PER_TURN - 1)]
         if place == 0 and turn > 0:
             publishes.insert(0, Publish(Kind.EVENT, turn + 1, events.encode(events.TurnStarted()), 0))
-        self._writers[conversation].append(publishes, checkpoint=b"")
+            self._traces[conversation] = self._new_trace()
+        trace = self._traces[conversation]
+        traces = [trace] * len(publishes) if trace else ()
+        self._writers[conversation].append(publishes, checkpoint=b"", traces=traces)
+
+    def _new_trace(self) -> str:
+        if self._random.random() >= self._trace_ratio:
+            return ""
+        return f"00-{self._random.getrandbits(128):032x}-{self._random.getrandbits(64):016x}-01"
 
 
 def _no_progress() -> UplinkProgress:

@@ -39,6 +39,7 @@ class Relay(Target):
         gateways: How many.
         redis_nodes: How many; more than one make a cluster.
         settings: Variables for the gateways.
+        trace_ratio: Share of the turns whose frames carry a trace context.
     """
 
     name = "relay"
@@ -51,8 +52,10 @@ class Relay(Target):
         gateways: int = 1,
         redis_nodes: int = 1,
         settings: dict[str, str] | None = None,
+        trace_ratio: float = 0.0,
     ) -> None:
         super().__init__(conversations, viewers)
+        self._trace_ratio = trace_ratio
         self.publisher = Worker.module("publisher")
         self.gateways: list[Child] = []
         self._count = gateways
@@ -67,7 +70,7 @@ class Relay(Target):
         for number in range(self._count):
             self.gateways.append(await self._start_gateway(f"gateway-{number}", redis_url, logs))
         await self.stack.enter_async_context(self.publisher)
-        await self.publisher.ask("own", redis_url=redis_url, ids=self.ids)
+        await self.publisher.ask("own", redis_url=redis_url, ids=self.ids, trace_ratio=self._trace_ratio)
         self.pids["server"] = [gateway.pid for gateway in self.gateways]
         self.pids["publisher"] = [self.publisher.pid]
 

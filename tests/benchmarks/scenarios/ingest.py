@@ -3,18 +3,20 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Self
 
 import aiohttp
-from tests.benchmarks.cpu import Meter
+from tests.benchmarks.cpu import Meter, Usage
 from tests.benchmarks.load import percentiles
 from tests.benchmarks.report import Report
 from tests.benchmarks.scenario import Options, scenario
 
 from relay_cli.stack import Stack
 from relay_client import Backend, Viewer
+from relay_runtime.tasks import TaskScope
 from relay_wire.frame import Frame, Kind
 from relay_wire.pcm import chunk_bytes
 
@@ -32,6 +34,10 @@ class Received:
     frames: int = 0
     counting: bool = False
 
+    def begin(self) -> None:
+        """Count from zero."""
+        self.motion_ns, self.audio_ns, self.frames, self.counting = [], [], 0, True
+
     def add(self, frame: Frame) -> None:
         """One frame of a stream, just received."""
         if frame.seq and self.counting:
@@ -41,53 +47,91 @@ class Received:
                 (self.motion_ns if frame.kind is Kind.MOTION else self.audio_ns).append(latency_ns)
 
 
+class Speech:
+    """Conversations that never fall silent, one viewer each, one worker, one gateway. Enter it to begin.
+
+    Args:
+        conversations: How many.
+        settings: Variables for all processes.
+    """
+
+    def __init__(self, conversations: int, settings: Mapping[str, str] | None = None) -> None:
+        self.conversations = conversations
+        self._settings = {
+            "RELAY_MAX_CONVERSATIONS": str(conversations),
+            "RELAY_LOG_LEVEL": "warning",
+            **(settings or {}),
+        }
+        self._received = Received()
+        self._viewers: list[Viewer] = []
+        self._open = AsyncExitStack()
+        self._stack: Stack
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._begin()
+        except BaseException:
+            await self._open.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._open.aclose()
+
+    async def _begin(self) -> None:
+        enter = self._open.enter_async_context
+        self._stack = await enter(Stack(gateways=1, workers=1, settings=self._settings))
+        backend = await enter(Backend(self._stack.control.url, self._stack.api_key))
+        http = await enter(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
+        tasks = await enter(TaskScope())
+        pcm = os.urandom(chunk_bytes(TURN_S * 1000, SAMPLE_RATE))
+        for start_s in _spread(self.conversations):
+            conversation = (await backend.create()).id
+            token = (await backend.token(conversation, ttl_s=3600)).token
+            viewer = await enter(Viewer(self._stack.gateway_urls[0], conversation, token, session=http))
+            self._viewers.append(viewer)
+            tasks.spawn(_watch(viewer, self._received), name="watch")
+            tasks.spawn(_talk(backend, conversation, pcm, start_s), name="talk")
+
+    async def measure(self, seconds: float) -> tuple[Received, Usage, float]:
+        """What viewers received from now on, the CPU that it took, and the seconds."""
+        received = self._received
+        received.begin()
+        meter, start = Meter(dict(_processes(self._stack))), time.monotonic()
+        await asyncio.sleep(seconds)
+        spent_s = time.monotonic() - start
+        received.counting = False
+        return received, meter.read(spent_s), spent_s
+
+    @property
+    def faults(self) -> int:
+        """Frames lost, repeated or out of order."""
+        reports = [viewer.report for viewer in self._viewers]
+        return sum(each.gaps + each.duplicates + each.out_of_order for each in reports)
+
+
 @scenario(
     "ingest",
     "speech through the real SDK and the simulator: CPU per frame, conversations per core",
     peers=False,
 )
 async def ingest(options: Options) -> Report:
-    """Conversations that never fall silent, one viewer each, one worker, one gateway."""
+    """CPU of each process, once all conversations speak."""
     conversations = options.conversations or CONVERSATIONS
     seconds = options.seconds or (12.0 if options.quick else 40.0)
-    report, received = Report("ingest"), Received()
-    settings = {"RELAY_MAX_CONVERSATIONS": str(conversations), "RELAY_LOG_LEVEL": "warning"}
-    pcm = os.urandom(chunk_bytes(TURN_S * 1000, SAMPLE_RATE))
-    async with AsyncExitStack() as open_:
-        stack = await open_.enter_async_context(Stack(gateways=1, workers=1, settings=settings))
-        backend = await open_.enter_async_context(Backend(stack.control.url, stack.api_key))
-        http = await open_.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
-        ids = [(await backend.create()).id for _ in range(conversations)]
-        viewers = []
-        for one in ids:
-            token = (await backend.token(one, ttl_s=3600)).token
-            viewers.append(
-                await open_.enter_async_context(Viewer(stack.gateway_urls[0], one, token, session=http))
-            )
-        until = time.monotonic() + TURN_S + seconds
-        async with asyncio.TaskGroup() as tasks:
-            for viewer in viewers:
-                tasks.create_task(_watch(viewer, received))
-            for one, start_s in zip(ids, _spread(conversations), strict=True):
-                tasks.create_task(_talk(backend, one, pcm, start_s, until))
-            options.progress(f"{conversations} conversations begin to speak")
-            await asyncio.sleep(TURN_S)
-            options.progress(f"{conversations} conversations speak")
-            received.counting = True
-            meter, start = Meter(dict(_processes(stack))), time.monotonic()
-            await asyncio.sleep(seconds)
-            spent_s = time.monotonic() - start
-            usage = meter.read(spent_s)
-            received.counting = False
-            options.progress("ending")
-            for one in ids:
-                await backend.end(one)
+    report = Report("ingest")
+    async with Speech(conversations) as speech:
+        options.progress(f"{conversations} conversations begin to speak")
+        await asyncio.sleep(TURN_S)
+        options.progress(f"{conversations} conversations speak")
+        received, usage, spent_s = await speech.measure(seconds)
+        options.progress("ending")
     frames = max(received.frames, 1)
     us = {role: round(cpu_s / frames * 1e6, 1) for role, cpu_s in usage.cpu_s.items()}
     report.extra |= {
         "conversations": conversations,
         "frames": received.frames,
-        "faults": sum(v.report.gaps + v.report.duplicates + v.report.out_of_order for v in viewers),
+        "faults": speech.faults,
         "relay_latency_ms": percentiles(received.motion_ns),
         "audio_latency_ms": percentiles(received.audio_ns),
         "gateway_us": us["gateway"],
@@ -106,10 +150,10 @@ async def _watch(viewer: Viewer, received: Received) -> None:
         received.add(frame)
 
 
-async def _talk(backend: Backend, conversation: str, pcm: bytes, start_s: float, until: float) -> None:
+async def _talk(backend: Backend, conversation: str, pcm: bytes, start_s: float) -> None:
     """Speak turn after turn in real time, so that the avatar never falls silent."""
     await asyncio.sleep(start_s)
-    while time.monotonic() < until:
+    while True:
         await backend.post_turn(conversation, pcm)
         await asyncio.sleep(TURN_S)
 
