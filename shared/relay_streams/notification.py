@@ -34,15 +34,17 @@ def inline_entries(notification: bytes, cursor: bytes) -> Sequence[Entry]:
             trace = start + id_bytes
             frame = trace + trace_bytes
             at = frame + frame_bytes
-            fields: Sequence[bytes] = (b"f", notification[frame:at])
-            if trace_bytes:
-                fields = (*fields, *_trace_fields(notification[trace:frame]))
+            data = notification[frame:at]
+            fields = _traced(data, notification[trace:frame]) if trace_bytes else (b"f", data)
             entries.append((notification[start:trace], fields))
     except struct.error:
         return ()  # Not written by our script.
     return entries if at == len(notification) else ()
 
 
-def _trace_fields(trace: bytes) -> Sequence[bytes]:
+def _traced(frame: bytes, trace: bytes) -> Sequence[bytes]:
+    """The fields of a sampled frame."""
+    if b" " not in trace:
+        return (b"f", frame, b"traceparent", trace)
     traceparent, _, state = trace.partition(b" ")
-    return (b"traceparent", traceparent, b"tracestate", state) if state else (b"traceparent", traceparent)
+    return (b"f", frame, b"traceparent", traceparent, *((b"tracestate", state) if state else ()))

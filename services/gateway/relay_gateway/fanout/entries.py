@@ -52,6 +52,11 @@ class EntryDecoder:
 
 def _trace(fields: Sequence[bytes]) -> Trace | None:
     """The context in the fields of an entry, if it has one."""
-    values = dict(zip(fields[::2], fields[1::2], strict=False))
-    traceparent = values.get(b"traceparent", b"")
-    return (traceparent, values.get(b"tracestate", b"")) if traceparent else None
+    traceparent = tracestate = b""
+    for place in range(2, len(fields) - 1, 2):
+        name = fields[place]
+        if name == b"traceparent":
+            traceparent = fields[place + 1]
+        elif name == b"tracestate":
+            tracestate = fields[place + 1]
+    return (traceparent, tracestate) if traceparent else None
