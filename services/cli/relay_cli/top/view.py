@@ -190,7 +190,7 @@ def _viewers(intervals: list[Interval]) -> Viewers:
             protocols[protocol] = protocols.get(protocol, 0.0) + count
     return Viewers(
         open=_total(intervals, "relay_gateway_viewers"),
-        protocols={protocol: count for protocol, count in protocols.items() if protocol},
+        protocols={protocol: count for protocol, count in protocols.items() if protocol and count},
         catching_up=_total(intervals, "relay_gateway_catching_up"),
         closed_slow=_sum(
             interval.increase("relay_gateway_closes_total", code="slow_consumer") for interval in intervals

@@ -101,7 +101,7 @@ def test_motion_sessions(two_rounds: View) -> None:
 
 
 def test_viewers(two_rounds: View) -> None:
-    """Of closes only the slow ones."""
+    """Of closes only the slow ones, of protocols those that have viewers."""
     found = two_rounds.viewers
 
     assert (found.open, found.catching_up, found.unsent_bytes) == (6, 1, 4096)
