@@ -47,6 +47,7 @@ class Setup:
         files: By service, how many descriptors each of its processes may have.
         unread_logs: Whether the standard error of the processes has no reader.
         reaped: Whether the reaper runs, with times that are far too short.
+        jobs: Whether the jobs service runs.
         settings: Variables for every process.
     """
 
@@ -68,6 +69,7 @@ class Setup:
     files: Mapping[str, int] = field(default_factory=dict)
     unread_logs: bool = False
     reaped: bool = True
+    jobs: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -335,7 +337,7 @@ async def open_lab(setup: Setup) -> AsyncIterator[Lab]:
             LabStack(
                 files=setup.files, unread_logs=setup.unread_logs,
                 redis_url=store.url, workers=setup.workers, gateways=setup.gateways, speed=setup.speed,
-                settings=settings,
+                jobs=setup.jobs, settings=settings,
             )
         )  # fmt: skip
         backend = await parts.enter_async_context(Backend(stack.control.url, stack.api_key))

@@ -14,5 +14,5 @@ from relay_settings.jobs import JobsSettings
 async def job_resources(store: Store, **settings: Any) -> AsyncIterator[Resources]:
     """Resources at a store, which jobs can be called with."""
     async with AsyncExitStack() as stack:
-        values = {"redis_url": store.url, "partitions": store.keys.partitions, **settings}
+        values = {"redis_url": store.url, "partitions": store.keys.partitions, "jobs": True, **settings}
         yield Resources(JobsSettings.load(**values), store.client, store.keys, stack)

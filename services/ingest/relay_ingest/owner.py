@@ -16,7 +16,6 @@ from relay_ingest.agents import events as agent_events
 from relay_ingest.agents import speech_output
 from relay_ingest.agents.registry import AgentRegistry
 from relay_ingest.agents.runner import AgentRunner
-from relay_ingest.conversation_events import ConversationEvents
 from relay_ingest.deadline_timer import DeadlineTimer
 from relay_ingest.discards import DISCARDED
 from relay_ingest.end_reasons import CLOSED, DEFECT, UNREADABLE
@@ -36,6 +35,7 @@ from relay_streams.leases import Lease, UplinkProgress
 from relay_streams.publisher import Publisher
 from relay_streams.uplink import Uplink
 from relay_telemetry.trace_context import Context
+from relay_turns.conversation_events import ConversationEvents
 from relay_turns.effects import Abandon, Deferred, Discard, Effect, Publish, SendAudio
 from relay_turns.machine import BARGE_IN, TurnMachine
 from relay_turns.rules import Rules

@@ -15,6 +15,7 @@ from relay_streams.conversations import Conversation
 from relay_streams.keys import ConversationKeys
 from relay_streams.leases import Assignment, Lease, Leases, UplinkProgress
 from relay_streams.publisher import Publisher
+from relay_turns.conversation_events import ConversationEvents
 from relay_turns.effects import Publish
 from relay_turns.machine import TurnMachine
 from relay_turns.rules import Rules
@@ -65,13 +66,14 @@ async def _publish(resources: Resources, lease: Lease, reason: str) -> bool:
     lost: list[StoreError] = []
     publisher = await resources.opened(_publisher)
     writer = publisher.open(lease, progress=lambda: _progress(record), on_lost=lost.append)
+    events = ConversationEvents(
+        machine.state, sample_rate=record.sample_rate, enabled=resources.settings.jobs
+    )
     now = time.monotonic()
     effects = machine.start(now, record.last_position) + machine.close(now, reason)
-    writer.append(
-        [effect for effect in effects if isinstance(effect, Publish)],
-        checkpoint=machine.state.encode(),
-        turn_phase=machine.phase,
-    )
+    publishes = [effect for effect in effects if isinstance(effect, Publish)]
+    state, found = events.record(machine.state, publishes, {})
+    writer.append(publishes, checkpoint=state.encode(), turn_phase=machine.phase, events=found)
     try:
         async with asyncio.timeout(_PUBLISH_S):
             await writer.drained()
@@ -92,5 +94,9 @@ def _progress(record: Conversation) -> UplinkProgress:
 @asynccontextmanager
 async def _publisher(resources: Resources) -> AsyncIterator[Publisher]:
     settings = resources.settings
-    async with Publisher(settings.store_url, timeout_s=settings.redis_timeout_s) as publisher:
+    async with Publisher(
+        settings.store_url,
+        timeout_s=settings.redis_timeout_s,
+        outbox_entries=settings.outbox_entries,
+    ) as publisher:
         yield publisher

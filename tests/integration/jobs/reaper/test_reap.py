@@ -1,6 +1,7 @@
 """The reaper at a real server: what nobody uses ends, what lives stays, and what is left behind goes."""
 
 import asyncio
+import json
 import time
 from typing import Any
 
@@ -66,9 +67,9 @@ async def test_an_idle_conversation_ends_through_its_owner(open_store) -> None:
 
         await eventually(ended, 10)
         assert await state(store, live) == "open"
-        assert await store.client.execute("SMEMBERS", live.made("key")) == [
-            keys.id.encode() for keys in (idle, live) if keys is live
-        ]
+        found = {idle.id: await store.client.execute("SISMEMBER", idle.made("key"), idle.id)}
+        found[live.id] = await store.client.execute("SISMEMBER", live.made("key"), live.id)
+        assert found == {idle.id: 0, live.id: 1}
 
 
 async def test_a_conversation_without_a_worker_is_ended_by_the_reaper(open_store) -> None:
@@ -96,6 +97,7 @@ async def test_a_conversation_without_a_worker_is_ended_by_the_reaper(open_store
             events.OwnerChanged, events.ConversationEnded,
         ]  # fmt: skip
         assert (await rig.events_of(keys))[1].reason == reaping.EXPIRED
+        assert await outbox(store, keys) == [("conversation.ended", {"reason": "expired", "turns": 0})]
         assert await store.client.execute("EXISTS", keys.lease, keys.up) == 0
         assert await store.client.execute("SCARD", keys.made("key")) == 0
         assert 0 < await store.client.execute("PTTL", keys.down) <= 60_000
@@ -104,6 +106,40 @@ async def test_a_conversation_without_a_worker_is_ended_by_the_reaper(open_store
         async with rig.worker():
             await eventually(lambda: queue_is_empty(store, keys), 10)
         assert await state(store, keys) == "ended"
+
+
+async def test_a_turn_that_its_last_owner_left(open_store) -> None:
+    """It ends as interrupted, with the bytes of all its owners, before the conversation does."""
+    async with (
+        open_store() as store,
+        open_workers(store, jobs=True, drain_s=0.05) as rig,
+        job_resources(store, conversation_ttl_s=60, reaper_gone_s=0.001) as resources,
+    ):
+        keys = await store.create()
+        async with rig.worker():
+            await rig.up.append_speech(keys, offset=0, pcm=bytes(6400), end=False)
+            await eventually(lambda: rig.audio(keys, 1), 10)
+        await age(store, keys)
+        await store.client.execute("DEL", keys.up)
+
+        async def ended() -> bool:
+            await steadily(resources)
+            return await state(store, keys) == "ended"
+
+        await eventually(ended, 10)
+        assert [type(event) for event in await rig.events_of(keys)][-3:] == [
+            events.Interrupted, events.TurnEnded, events.ConversationEnded,
+        ]  # fmt: skip
+        happened = dict(await outbox(store, keys))
+        assert happened["turn.ended"]["outcome"] == "interrupted"
+        assert happened["turn.ended"]["audio_bytes"] == 6400
+        assert happened["conversation.ended"] == {"reason": "expired", "turns": 1}
+
+
+async def outbox(store: Any, keys: ConversationKeys) -> list[tuple[str, Any]]:
+    """What has happened, of what jobs are for."""
+    entries = await store.entries(keys.outbox)
+    return [(fields[b"k"].decode(), json.loads(fields[b"d"])) for _, fields in entries]
 
 
 async def queue_is_empty(store: Any, keys: ConversationKeys) -> bool:

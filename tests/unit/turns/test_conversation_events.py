@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from relay_ingest.conversation_events import ConversationEvents
+from relay_turns.conversation_events import ConversationEvents
 from relay_turns.effects import Publish
 from relay_turns.state import TurnState
 from relay_wire import events
