@@ -11,7 +11,7 @@ field                meaning
 ===================  =================================================================
 app                  id of the API key
 revision             grows by every change
-view:<order>         ``<viewer ms so far> <wall time in ms>``, of an event by its order
+view:<order>         ``<viewer ms so far> <wall time in ms>``, of an event by its order, or by its entry
 viewer_ms            viewer time that is counted
 opened:<session>     wall time in ms at which a Motion session opened
 closed:<session>     ``1``: its end was reported, and is counted
@@ -96,9 +96,9 @@ class Account(NamedTuple):
         )  # fmt: skip
 
 
-def note_view(order: int, viewer_ms: int, at_ms: int) -> dict[str, str | int]:
-    """The field that notes the viewer time of an event."""
-    return {f"view:{order}": f"{viewer_ms} {at_ms}"}
+def note_view(event: int | str, viewer_ms: int, at_ms: int) -> dict[str, str | int]:
+    """The field that notes the viewer time of an event, by its order or its entry."""
+    return {f"view:{event}": f"{viewer_ms} {at_ms}"}
 
 
 def note_opened(session: str, at_ms: int) -> dict[str, str | int]:

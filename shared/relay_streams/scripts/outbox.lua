@@ -38,5 +38,4 @@ local function append_events(outbox, discarded, meta, conversation, most, events
   if lost > 0 and type(redis.pcall('INCRBY', discarded, lost)) == 'table' then
     redis.call('SET', discarded, lost)
   end
-  redis.call('SPUBLISH', outbox, '')
 end

@@ -11,10 +11,16 @@ from tests.rigs.store import Store
 
 from relay_redis.client import RedisClient
 from relay_redis.local_server import distribution_binary
-from relay_streams.keys import PartitionKeys
+from relay_streams import conversations
+from relay_streams.keys import KeySpace, PartitionKeys
 from relay_streams.outbox import OutboxConsumer, OutboxEvent, Write
+from relay_streams.publisher import Publisher
 from relay_streams.scripts import SCHEMA
+from relay_streams.scripts.call import run
 from relay_streams.scripts.consume_outbox import CONSUME_OUTBOX
+from relay_streams.scripts.record_motion import record_motion
+from relay_turns.effects import Publish
+from relay_wire.frame import Kind
 
 PARTITION = 3
 
@@ -187,6 +193,36 @@ def open_cluster(cluster: ClusterTopology) -> Callable[[], object]:
             yield Store(cluster.url, client)
 
     return opened
+
+
+async def test_events_on_a_cluster(open_cluster) -> None:
+    """They are appended where their conversation is: from its start on, with frames, sessions and viewers."""
+    async with open_cluster() as store, Publisher(store.url, outbox_entries=100) as publisher:
+        store.keys = KeySpace(prefix="events")
+        one = consumer(store)
+        for _ in range(4):
+            keys = await store.create(outbox_entries=100)
+            lease = await store.claim(keys)
+            writer = store.writer(publisher, lease)
+            writer.append([Publish(Kind.AUDIO, 1, b"x", 0)], checkpoint=b"{}", events=[(0, "a", b"{}")])
+            await writer.drained()
+            opened = record_motion(
+                keys, "opened", generation=lease.generation, session="s", opened_ms=1, data=b"{}",
+                outbox_entries=100,
+            )  # fmt: skip
+            assert await run(store.client, opened)
+            await conversations.attendance(store.client, keys, watched_ms=5, outbox_entries=100)
+            await store.client.execute("HSET", keys.meta, "state", "ended")
+            await conversations.attendance(store.client, keys, watched_ms=5, outbox_entries=100)
+
+            events = await one.read()
+
+            assert [(event.type, event.order, event.viewer_ms) for event in events] == [
+                ("conversation.started", 1, 0), ("a", 2, 0), ("motion.opened", 0, 0),
+                ("viewers.watched", 0, 10),
+            ]  # fmt: skip
+            for event in events:
+                assert await one.consume(event)
 
 
 async def test_a_cluster(open_cluster) -> None:

@@ -1,12 +1,10 @@
 """Appending to the outbox: with the frame it tells of, once, in order, and within the bound."""
 
-import asyncio
 from typing import Any
 
 import pytest
 from tests.rigs.store import Store
 
-from relay_redis.pubsub import PubSub
 from relay_streams.conversations import read
 from relay_streams.errors import Fenced
 from relay_streams.leases import Lease
@@ -202,16 +200,3 @@ async def test_an_outbox_that_is_damaged(open_store) -> None:
         assert await store.client.execute("GET", keys.outbox_discarded) == b"1"
         assert len(await store.entries(keys.down)) == 2
         assert not store.lost
-
-
-async def test_consumers_are_notified(open_store) -> None:
-    """The outbox's key is a channel, too."""
-    async with open_store() as store:
-        lease = await store.claim(await store.create())
-        notified = asyncio.Event()
-        async with PubSub(store.url, lambda *_: notified.set(), name="test") as pubsub, asyncio.timeout(10):
-            pubsub.subscribe(lease.keys.outbox)
-            await notified.wait()
-            notified.clear()
-            await repeatable(store, lease)
-            await notified.wait()

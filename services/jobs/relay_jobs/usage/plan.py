@@ -21,6 +21,8 @@ from relay_wire.events import Outcome
 
 UNREADABLE = "unreadable_events"
 """The counter of events whose data is damaged."""
+VIEWERS_WATCHED = "viewers.watched"
+"""The internal event with the viewer time of a conversation that has ended."""
 _DAY_MS = 86_400_000
 
 
@@ -57,8 +59,8 @@ def plan(event: OutboxEvent, *, keys: KeySpace, keep_ms: int) -> Plan:
         keep_ms: How long counts are kept.
     """
     counts, notes = _read(event)
-    if event.viewer_ms and event.order:
-        notes |= note_view(event.order, event.viewer_ms, event.at_ms)
+    if event.viewer_ms and (event.order or event.type == VIEWERS_WATCHED):
+        notes |= note_view(event.order or event.entry_id, event.viewer_ms, event.at_ms)
     writes = _count(event, counts, keys, keep_ms) if counts else ()
     if notes:
         writes += _note(event, notes, keys, keep_ms)

@@ -80,6 +80,7 @@ def noted(*fields: str | int) -> tuple[Write, ...]:
             counted(conversations=1) + noted("view:3", f"50 {AT_MS}"),
         ),
         (event("conversation.degraded", viewer_ms=50), noted("view:3", f"50 {AT_MS}")),
+        (event("viewers.watched", viewer_ms=50, order=0), noted(f"view:{AT_MS}-0", f"50 {AT_MS}")),
     ],
 )  # fmt: skip
 def test_what_follows(given: OutboxEvent, writes: tuple[Write, ...]) -> None:
