@@ -17,7 +17,9 @@ ELSEWHERE = {
     "contract/test_public_names.py": "client.resources wire.problems",
     "contract/test_vendor_bytes.py": "simulator.messages",
     "contract/test_vendor_service.py": "simulator.console simulator.handshake simulator.motion_server",
-    "e2e/test_commands.py": "cli.capacity_table cli.console cli.demo cli.recording cli.stack",
+    "e2e/test_commands.py": """
+        cli.capacity_table cli.console cli.demo cli.recording cli.stack
+    """,
     "e2e/test_relay.py": "runtime.process",
     "e2e/test_traces.py": "settings.tracing",
     "integration/cli/webhooks/test_commands.py": "cli.webhooks.actions cli.webhooks.text",

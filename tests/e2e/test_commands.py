@@ -58,6 +58,7 @@ def test_the_demo(redis_server: LocalServer) -> None:
     assert report["ok"] is True
     assert report["turns"] == 3
     assert report["motion_payloads"] == 12
+    assert report["webhooks"] == ["conversation.started", *["turn.ended"] * 3, "conversation.ended"]
     viewers = report["viewers"]
     assert isinstance(viewers, list)
     assert len(viewers) == 3

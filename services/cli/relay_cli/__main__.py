@@ -92,8 +92,9 @@ def demo(
 ) -> None:
     """Run a whole relay on this machine: speech in, viewers on two gateways, one disconnected in mid-turn.
 
-    Starts Redis, the simulator, control, two ingest workers and two gateways as processes on free loopback
-    ports. Exit status 0 only if every viewer received the same audio and motion, byte for byte.
+    Starts Redis, the simulator, control, two ingest workers, two gateways and the jobs service as processes
+    on free loopback ports. Exit status 0 only if every viewer received the same audio and motion, byte for
+    byte, and if a receiver got every webhook of the conversation.
     """
     from relay_cli.demo import Demo, DemoError, DemoOptions  # noqa: PLC0415
     from relay_cli.stack import StackError  # noqa: PLC0415

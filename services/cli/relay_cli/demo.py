@@ -2,11 +2,13 @@
 
 import asyncio
 import hashlib
+import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,11 @@ from rich.table import Table
 
 from relay_cli.recording import Recording, percentile
 from relay_cli.stack import Stack
+from relay_cli.webhook_receiver import WebhookReceiver
 from relay_client import Backend, Viewer
 from relay_redis.client import RedisClient
 from relay_settings.environment import variable
+from relay_settings.redis_url import RedisUrl
 from relay_settings.store import StoreSettings
 from relay_simulator.motion import expected_payloads
 from relay_streams.keys import KeySpace
@@ -31,6 +35,8 @@ from relay_wire.pcm import AudioError, chunk_bytes, chunks, duration_ms
 
 TURN_TIMEOUT_S = 120.0
 """Longest wait for a turn to reach every viewer, beyond its own length."""
+WEBHOOKS_TIMEOUT_S = 30.0
+"""Longest wait for the webhooks of the conversation after its end."""
 _LIVE_CHUNK_MS = 40
 _CLIP = Path(str(files("relay_cli").joinpath("data/speech.wav")))
 
@@ -91,10 +97,11 @@ class Demo:
         self._console = console
         self._clip = _Clip.load(options.wav)
         self._recordings: list[Recording] = []
-        self._status = "starting Redis, simulator, control, 2 ingest workers and 2 gateways"
+        self._status = "starting Redis, simulator, control, 2 ingest workers, 2 gateways and jobs"
         self._spoken_at = 0.0
         self._conversation = ""
         self._failures: list[str] = []
+        self._receiver: WebhookReceiver | None = None
 
     async def run(self) -> dict[str, Any]:
         """Run the demo and return its report; ``ok`` is whether every check passed.
@@ -106,14 +113,29 @@ class Demo:
         options = self._options
         if options.real and not variable("SPATIUS_API_KEY"):
             raise DemoError("--real: set SPATIUS_API_KEY, SPATIUS_APP_ID and SPATIUS_AVATAR_ID")
+        redis_url = variable("RELAY_REDIS_URL")
+        with tempfile.TemporaryDirectory(prefix="avatar-relay-demo-") as directory:
+            async with WebhookReceiver(Path(directory)) as receiver:
+                self._receiver = receiver if _can_run_jobs(redis_url) else None
+                return await self._run(redis_url)
+
+    async def _run(self, redis_url: str | None) -> dict[str, Any]:
+        options, receiver = self._options, self._receiver
         async with self._live_view():
-            stack = Stack(redis_url=variable("RELAY_REDIS_URL"), real=options.real)
+            stack = Stack(
+                redis_url=redis_url,
+                real=options.real,
+                jobs=receiver is not None,
+                settings=receiver.settings if receiver else None,
+            )
             await stack.__aenter__()
         try:
             async with Backend(stack.control.url, stack.api_key) as backend:
                 async with self._live_view():
                     await self._run_conversation(stack, backend)
-                    report = self._report(await self._expect(stack))
+                    expected = await self._expect(stack)
+                    await self._wait_for_webhooks()
+                report = self._report(expected)
                 self._print_summary(report)
                 if options.keep:
                     await self._keep(stack, backend)
@@ -162,6 +184,14 @@ class Demo:
         except TimeoutError:
             raise DemoError(f"turn {turn} did not reach every viewer within {timeout_s:.0f} s") from None
 
+    async def _wait_for_webhooks(self) -> None:
+        if self._receiver is None:
+            return
+        self._status = "waiting for the webhooks of the conversation"
+        with suppress(TimeoutError):  # what is missing is a failure of the comparison
+            async with asyncio.timeout(WEBHOOKS_TIMEOUT_S):
+                await self._receiver.until_complete(self._conversation)
+
     # --- the comparison ------------------------------------------------------------------------
 
     async def _expect(self, stack: Stack) -> _Expected:
@@ -207,6 +237,7 @@ class Demo:
             self._recordings[-1].viewer.report.resumes > 0, "the last viewer was not cut, or did not resume"
         )
         self._check(expected.payloads > 0, "there was no motion")
+        webhooks = self._compare_webhooks()
         latencies = [latency for recording in self._recordings for latency in recording.latencies_ms]
         return {
             "ok": not self._failures,
@@ -216,6 +247,7 @@ class Demo:
             "frames_published": expected.frames,
             "motion_payloads": expected.payloads,
             "viewers": [recording.summary() for recording in self._recordings],
+            "webhooks": webhooks,
             "expected_audio_sha256": expected.audio_sha256,
             "expected_motion_sha256": expected.motion_sha256,
             "relay_latency_ms": {
@@ -229,6 +261,22 @@ class Demo:
                 [recording.first_motion_at for recording in self._recordings]
             ),
         }
+
+    def _compare_webhooks(self) -> list[str] | None:
+        """The types of the webhooks that were received, by their order numbers; None without jobs."""
+        if self._receiver is None:
+            return None
+        webhooks = self._receiver.of(self._conversation)
+        types = [webhook["type"] for webhook in webhooks]
+        numbers = [webhook["data"]["order"] for webhook in webhooks]
+        self._check(numbers == list(range(1, len(numbers) + 1)), f"webhooks: {numbers} were received")
+        self._check(
+            types[:1] == ["conversation.started"] and types[-1:] == ["conversation.ended"],
+            f"webhooks: {types} were received",
+        )
+        self._check(types.count("turn.ended") == self._options.turns, f"webhooks: {types} were received")
+        self._check(self._receiver.rejected == 0, f"{self._receiver.rejected} webhooks are not signed")
+        return types
 
     def _since_spoken(self, moments: list[float | None]) -> float:
         return round((min(filter(None, moments), default=self._spoken_at) - self._spoken_at) * 1000, 1)
@@ -269,6 +317,10 @@ class Demo:
             f" first audio after {report['first_audio_ms']} ms, first motion after"
             f" {report['first_motion_ms']} ms; relay latency p50 {latency['p50']} ms, p99 {latency['p99']} ms"
         )
+        if report["webhooks"] is None:
+            console.print("no webhooks: jobs need avatar-relay[jobs], and a broker where Redis is a cluster")
+        else:
+            console.print(f"webhooks received, in order and signed: {', '.join(report['webhooks'])}")
         if report["ok"]:
             console.print("[bold green]ok[/]: every viewer has the same audio and motion, byte for byte")
         for failure in report["failures"]:
@@ -319,6 +371,14 @@ def _cut_once() -> Any:
             recording.viewer.cut()
 
     return on_frame
+
+
+def _can_run_jobs(redis_url: str | None) -> bool:
+    """Whether Celery is installed and has a broker."""
+    has_broker = bool(variable("RELAY_JOBS_BROKER_URL"))
+    return find_spec("celery") is not None and (
+        has_broker or redis_url is None or RedisUrl.parse(redis_url).topology != "cluster"
+    )
 
 
 async def _requests(simulator: str) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from tests.rigs.metrics import SERVICES, labelled_counters, metric
 
@@ -41,6 +42,30 @@ async def test_a_process_lives_while_its_loop_runs_timers_whatever_its_parts_ans
         assert await get(http, "/livez") == (200, {"status": "alive"})
         runs = False
         assert await get(http, "/livez") == (503, {"status": "the event loop runs no timers"})
+
+
+async def test_a_part_that_only_a_new_process_repairs_decides_liveness() -> None:
+    """Its reason is the answer, beside that of the loop; one that a restart cannot repair is not asked."""
+    fault = ""
+    health = Health()
+    health.require(lambda: fault)
+    async with serving(health) as http:
+        assert await get(http, "/livez") == (200, {"status": "alive"})
+        fault = "consumes nothing"
+        assert await get(http, "/livez") == (503, {"status": "consumes nothing"})
+
+
+async def test_metrics_may_come_from_another_registry() -> None:
+    """Such as one that adds the counts of child processes."""
+    registry = CollectorRegistry()
+    Counter("children_total", "Of other processes.", registry=registry).inc(3)
+    health = Health()
+    health.expose(registry)
+    async with serving(health) as http, http.get("/metrics") as response:
+        text = await response.text()
+
+    assert "children_total 3.0" in text
+    assert "relay_ready" not in text
 
 
 async def test_parts_are_asked_once_while_an_answer_is_fresh(monkeypatch) -> None:
