@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from scripts.dashboards import gateways, grafana, ingest, overview, redis, runtime, turn
+from scripts.dashboards import gateways, grafana, ingest, jobs, overview, redis, runtime, turn
 
-_BOARDS = (overview.board, turn.board, gateways.board, ingest.board, redis.board, runtime.board)
+_BOARDS = (overview.board, turn.board, gateways.board, ingest.board, redis.board, runtime.board, jobs.board)
 
 
 def generated() -> dict[str, str]:

@@ -22,6 +22,8 @@ WITHOUT_DATA = {
     "Cluster: commands redirected, and requests for the slot map": "there is no cluster",
 }
 """Panels that have no data after the session, and why that is right."""
+NOT_RUNNING = {"relay-jobs"}
+"""Dashboards of processes that the session does not have; their expressions are evaluated all the same."""
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
 
@@ -39,13 +41,13 @@ async def ran(redis_server: LocalServer) -> AsyncIterator[Session]:
 async def test_every_panel_answers_and_has_the_data_it_should(ran: Session) -> None:
     """Each query of each panel over the session, as Grafana sends it."""
     empty = {
-        (panel.title, query.expr)
+        (board.uid, panel.title)
         for board in boards()
         for panel in board.panels
         for query in panel.queries
         if not await _has_data(ran, query)
     }
-    assert {title for title, _ in empty} == WITHOUT_DATA.keys()
+    assert {title for uid, title in empty if uid not in NOT_RUNNING} == WITHOUT_DATA.keys()
 
 
 async def test_every_rule_is_evaluated(ran: Session) -> None:

@@ -13,7 +13,15 @@ from tests.rigs.need import need
 from tests.rigs.rules import RULES
 
 METRICS = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
-UIDS = {"relay-overview", "relay-turn", "relay-gateways", "relay-ingest", "relay-redis", "relay-runtime"}
+UIDS = {
+    "relay-overview",
+    "relay-turn",
+    "relay-gateways",
+    "relay-ingest",
+    "relay-redis",
+    "relay-runtime",
+    "relay-jobs",
+}
 UNITS = {unit for name, unit in vars(Unit).items() if name.isupper()}
 OF_THE_CLIENT = {
     "process_cpu_seconds_total", "process_max_fds", "process_open_fds", "process_resident_memory_bytes",
