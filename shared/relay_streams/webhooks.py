@@ -8,7 +8,7 @@ The clock is that of Redis.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Final, Literal, NamedTuple, Self
 
 import msgspec
@@ -26,7 +26,18 @@ from relay_streams.scripts.leave_endpoint import Finding, leave_endpoint
 from relay_streams.scripts.postpone_delivery import postpone_delivery
 from relay_streams.scripts.retry_delivery import retry_delivery
 
-__all__ = ["Attempt", "Backlog", "Deliveries", "Delivery", "Entry", "Facts", "Finding", "Place", "planned"]
+__all__ = [
+    "Attempt",
+    "Backlog",
+    "Deliveries",
+    "Delivery",
+    "Entry",
+    "Facts",
+    "Finding",
+    "Place",
+    "Standing",
+    "planned",
+]
 
 State = Literal["due", "delivered", "dead"]
 
@@ -69,6 +80,15 @@ class Place(NamedTuple):
 
     partition: int
     delivery: str
+
+
+class Standing(NamedTuple):
+    """What the last attempts have shown of an endpoint."""
+
+    failures: int
+    """Since its last answer."""
+    rest_s: float
+    """For how long no attempt begins; 0: one may."""
 
 
 class Backlog(NamedTuple):
@@ -249,6 +269,12 @@ class Deliveries:
         )
         return await run(self._client, call) / 1000
 
+    async def standings(self, endpoints: Iterable[str]) -> dict[str, Standing]:
+        """What is known of endpoints, by name; those whose last attempt was answered are left out."""
+        names = list(endpoints)
+        found = await asyncio.gather(*map(self._standing, names))
+        return {name: standing for name, standing in zip(names, found, strict=True) if standing.failures}
+
     async def backlog(self) -> Backlog:
         """Count deliveries, of all partitions."""
         counts = await asyncio.gather(*map(self._backlog, self._partitions))
@@ -310,6 +336,13 @@ class Deliveries:
             client.execute("ZCARD", keys.webhooks_dead),
         )
         return Backlog(pending, due, int(float(first[1])) if first else 0, dead)
+
+    async def _standing(self, endpoint: str) -> Standing:
+        fields = fields_of(
+            await self._client.execute("HGETALL", self._at(endpoint).webhook_endpoint(endpoint))
+        )
+        rest_s = _number(fields, b"rests") / 1000 - time.time()
+        return Standing(_number(fields, b"failures"), max(0.0, rest_s))
 
     def _of(self, place: Place) -> PartitionKeys:
         return self._partitions[place.partition]

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +16,9 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from relay_jobs.beat import Beat
 from relay_jobs.celery_app import celery_app, pulse_queue
 from relay_jobs.dispatcher import Dispatcher
+from relay_jobs.job import Resources
 from relay_jobs.metrics_files import MergedMetrics
-from relay_jobs.parts import consequences
+from relay_jobs.parts import check, open_consequences
 from relay_jobs.sender import TaskSender
 from relay_jobs.worker import Worker
 from relay_redis.client import RedisClient
@@ -92,10 +93,12 @@ async def dispatch(settings: JobsSettings, process: Process) -> None:
     async with (
         _store(settings, process) as store,
         _sender(settings) as sender,
+        AsyncExitStack() as stack,
         TaskScope() as tasks,
     ):
         consumer = OutboxConsumer(store.client, store.keys, consumer=name)
-        dispatcher = Dispatcher(settings, consumer, consequences(settings), sender)
+        opened = await open_consequences(Resources(settings, store.client, store.keys, stack), stack)
+        dispatcher = Dispatcher(settings, consumer, opened, sender)
         process.health.add("outbox", dispatcher.readiness, dispatcher.degradation)
         process.health.require(dispatcher.liveness)
         await store.installation.agreed.wait()
@@ -125,6 +128,7 @@ async def beat(settings: JobsSettings, process: Process) -> None:
 
 async def work(settings: JobsSettings, process: Process) -> None:
     """Run tasks until the process has to stop."""
+    await check(settings)
     name = _unique_name()
     with _folder() as activity, _folder() as metrics:
         registry = CollectorRegistry()

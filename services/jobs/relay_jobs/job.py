@@ -1,15 +1,24 @@
 """Jobs: what runs as a task, by name, and the ticks of beat that start it. Knows nothing of Celery."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
+from relay_jobs.consequences import TaskCall
 from relay_redis.client import RedisClient
 from relay_settings.jobs import JobsSettings
 from relay_streams.keys import KeySpace
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+
+Send = Callable[[Sequence[TaskCall]], Awaitable[object]]
+"""Sends tasks, as far as the broker takes them; raises nothing."""
+
+
+async def send_nothing(_calls: Sequence[TaskCall]) -> None:
+    """Send no task: where there is no broker. The store has the work, and the next tick finds it."""
 
 
 class Resources:
@@ -20,14 +29,21 @@ class Resources:
         client: For the relay's Redis.
         keys: The names of its keys.
         stack: Closes what ``opened`` has opened.
+        send: Sends tasks: of work that a tick has found.
     """
 
     def __init__(
-        self, settings: JobsSettings, client: RedisClient, keys: KeySpace, stack: AsyncExitStack
+        self,
+        settings: JobsSettings,
+        client: RedisClient,
+        keys: KeySpace,
+        stack: AsyncExitStack,
+        send: Send = send_nothing,
     ) -> None:
         self.settings = settings
         self.client = client
         self.keys = keys
+        self.send = send
         self._stack = stack
         self._opened: dict[Any, Any] = {}
 

@@ -6,12 +6,16 @@ Made after the fork, since neither threads nor connections survive one.
 import asyncio
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 
 import structlog
 import uvloop
 
+from relay_jobs.celery_app import celery_app
+from relay_jobs.consequences import TaskCall
 from relay_jobs.job import JOBS, Job, Resources
+from relay_jobs.sender import Message, TaskSender
 from relay_jobs.task_metrics import ENDED, SECONDS, STARTED
 from relay_redis.client import RedisClient
 from relay_settings.jobs import JobsSettings
@@ -104,5 +108,11 @@ class TaskRunner:
             client = await self._stack.enter_async_context(
                 RedisClient(settings.store_url, SCHEMA, name="jobs-task", timeout_s=settings.redis_timeout_s)
             )
-            self._resources = Resources(settings, client, KeySpace.of(settings), self._stack)
+            sender = TaskSender(celery_app(settings), settings)
+            self._stack.push_async_callback(sender.close)
+
+            async def send(calls: Sequence[TaskCall]) -> None:
+                await sender.send([Message(call.name, call.args) for call in calls])
+
+            self._resources = Resources(settings, client, KeySpace.of(settings), self._stack, send)
         return self._resources

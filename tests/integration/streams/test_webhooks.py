@@ -273,6 +273,9 @@ async def test_a_failing_endpoint_rests(open_store) -> None:
             "entered", "busy"
         ]  # fmt: skip
         assert [await fault() for _ in range(6)] == [0, 0, 0, 1, 2, 3]
+        [(name, standing)] = (await deliveries.standings(["crm", "other"])).items()
+        assert (name, standing.failures) == ("crm", 7)
+        assert 2 < standing.rest_s <= 3
         entry = await deliveries.enter("crm", "a", most=9, hold_s=LONG_S)
         assert entry.state == "resting"
         assert 2000 < entry.rest_ms <= 3000

@@ -1,4 +1,4 @@
-"""The code of docs/guide/webhooks.md, as it stands there: it accepts what the relay signs, and nothing else."""
+"""The code of docs/guide/webhooks.md, as it stands there, accepts what the relay signs and nothing else."""
 
 import json
 import re
