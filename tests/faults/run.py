@@ -23,7 +23,7 @@ from tests.faults import (
     owners,
 )
 from tests.faults.guarantees import write
-from tests.faults.scenario import SCENARIOS, Outcome, Scenario, lengthened, run
+from tests.faults.scenario import SCENARIOS, Outcome, Scenario, lengthened, run, unreaped
 
 from relay_cli.console import open_console
 from relay_telemetry import logs
@@ -37,6 +37,7 @@ def main(
     list_: Annotated[bool, typer.Option("--list", help="List the faults and what is promised.")] = False,  # noqa: FBT002
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,  # noqa: FBT002
     long: Annotated[bool, typer.Option("--long", help="Let the jitter last three minutes.")] = False,  # noqa: FBT002
+    reaper: Annotated[bool, typer.Option(help="Run the reaper beside each fault.")] = True,  # noqa: FBT002
 ) -> None:
     """Break the relay in every way there is, and compare what every viewer got with what was published."""
     console = open_console(stderr=as_json)
@@ -45,6 +46,7 @@ def main(
         console.print(_list())
         return
     chosen = [lengthened(one) if long else one for one in _chosen(only)]
+    chosen = chosen if reaper else [unreaped(one) for one in chosen]
     outcomes = [_run(one, console) for one in chosen]
     console.print(_table(outcomes))
     for outcome in outcomes:

@@ -136,6 +136,11 @@ def lengthened(one: Scenario) -> Scenario:
     return one._replace(setup=replace(one.setup, lasts_s=LONG_S)) if one.setup.lasts_s else one
 
 
+def unreaped(one: Scenario) -> Scenario:
+    """The same without the reaper."""
+    return one._replace(setup=replace(one.setup, reaped=False))
+
+
 async def run(one: Scenario, limit_s: float = LIMIT_S) -> Outcome:
     """Run a scenario to its verdict. Never raises: what goes wrong is in the outcome."""
     outcome = Outcome(one)
