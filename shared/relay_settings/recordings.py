@@ -45,6 +45,12 @@ class RecordingStorageSettings(RecordingSettings):
         description="How often the frames of a turn that lasts longer are copied; those of an ended turn are"
         " copied at once.",
     )
+    recordings_claim_s: float = Field(
+        60.0,
+        ge=1,
+        description="How long a recording waits for another worker when an attempt at it failed or its worker"
+        " died.",
+    )
     recordings_s3_endpoint: str = Field(
         "", description="URL of a server that is compatible with S3, such as MinIO; empty: Amazon's."
     )

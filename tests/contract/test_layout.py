@@ -59,6 +59,7 @@ ELSEWHERE = {
     """,
     "integration/jobs/recordings/test_copying.py": "jobs.recordings.metrics",
     "integration/cli/test_doctor.py": "streams.job_roles",
+    "integration/jobs/recordings/test_tasks.py": "jobs.recordings.measuring",
     "integration/jobs/test_worker.py": """
         jobs.app jobs.celery_app jobs.child jobs.sender jobs.task_metrics jobs.task_runner
     """,

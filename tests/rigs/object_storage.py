@@ -30,15 +30,15 @@ class Place:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The variables of a process."""
+        """The settings of a process, by field."""
         if not self.endpoint:
-            return {"RELAY_RECORDINGS_URL": self.url}
+            return {"recordings_url": self.url}
         return {
-            "RELAY_RECORDINGS_URL": self.url,
-            "RELAY_RECORDINGS_S3_ENDPOINT": self.endpoint,
-            "RELAY_RECORDINGS_S3_REGION": "us-east-1",
-            "RELAY_RECORDINGS_S3_KEY_ID": KEY_ID,
-            "RELAY_RECORDINGS_S3_SECRET": SECRET,
+            "recordings_url": self.url,
+            "recordings_s3_endpoint": self.endpoint,
+            "recordings_s3_region": "us-east-1",
+            "recordings_s3_key_id": KEY_ID,
+            "recordings_s3_secret": SECRET,
         }
 
 

@@ -23,6 +23,8 @@ from relay_wire.recording.contents import Gap, Index
 from relay_wire.recording.decoder import RecordingDecoder
 
 AUDIO = bytes(range(200)) * 16
+_LEASE_MS = 600_000
+"""Longer than any test: nothing renews it."""
 
 
 @dataclass
@@ -50,7 +52,7 @@ class Recorder:
         """A conversation with its first owner."""
         store = await stack.enter_async_context(open_store())
         publisher = await stack.enter_async_context(Publisher(store.url, retention_bytes=retention))
-        lease = await store.claim(await store.create(recorded=True))
+        lease = await store.claim(await store.create(recorded=True), lease_ms=_LEASE_MS)
         recordings = Recordings(store.client, store.keys, claim_ms=claim_ms)
         rig = cls(store, place, lease, store.writer(publisher, lease), recordings)
         await rig.publish(Publish(Kind.EVENT, 0, events.encode(events.OwnerChanged(str(START))), 0))
@@ -86,14 +88,16 @@ class Recorder:
         last = self.writer.last_position
         await self.store.registry().release(self.lease)
         publisher = await stack.enter_async_context(Publisher(self.store.url, retention_bytes=retention))
-        self.lease = await self.store.claim(self.lease.keys, "second")
+        self.lease = await self.store.claim(self.lease.keys, "second", lease_ms=_LEASE_MS)
         self.writer = self.store.writer(publisher, self.lease)
         await self.publish(Publish(Kind.EVENT, 0, events.encode(events.OwnerChanged(str(last))), 0))
 
     async def end(self) -> None:
         """End the conversation."""
         await self.publish(Publish(Kind.EVENT, 0, events.encode(events.ConversationEnded("over")), 0))
-        await self.store.registry().finish(self.lease, keep_frames_ms=3_600_000, keep_record_ms=3_600_000)
+        assert await self.store.registry().finish(
+            self.lease, keep_frames_ms=3_600_000, keep_record_ms=3_600_000
+        )
 
     async def take(self, token: str = "a") -> Claim:  # noqa: S107  # of a claim
         """Claim the recording."""

@@ -8,10 +8,11 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Final
 
 import relay_jobs.reaper.reap
-import relay_jobs.recordings.metrics
+import relay_jobs.recordings.tasks
 import relay_jobs.usage.settle  # noqa: F401  # they register jobs, and what they measure
 from relay_jobs.consequences import Consequence, ConsequenceOf
 from relay_jobs.job import JOBS, Resources
+from relay_jobs.recordings import measuring as recordings
 from relay_jobs.usage import plan as usage
 from relay_jobs.webhooks import jobs as webhooks
 from relay_settings.jobs import JobsSettings
@@ -19,6 +20,7 @@ from relay_settings.jobs import JobsSettings
 CONSEQUENCES: Final[tuple[ConsequenceOf, ...]] = (usage.consequence_of,)
 """What makes each part's consequence from the settings."""
 OPENED: Final[tuple[Callable[[Resources], AbstractAsyncContextManager[Consequence]], ...]] = (
+    recordings.open_consequence,
     webhooks.open_consequence,
 )
 """What opens the consequence of a part that follows a file or measures its work while a dispatcher runs."""

@@ -21,11 +21,11 @@ EXPIRED = Counter(
 )
 UNFINISHED = Gauge(
     "relay_jobs_unfinished_recordings",
-    "Recordings that are not finished, those of running conversations included.",
-    multiprocess_mode="mostrecent",
+    "Recordings that are not finished, those of running conversations included; the same at every"
+    " dispatcher.",
 )
 OVERDUE_SECONDS = Gauge(
     "relay_jobs_recordings_overdue_seconds",
-    "How long the recording that has waited longest for a worker is overdue; 0 when none is.",
-    multiprocess_mode="mostrecent",
+    "How long the recording that has waited longest for a worker is overdue, 0 without any; the same at every"
+    " dispatcher.",
 )

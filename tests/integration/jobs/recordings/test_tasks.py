@@ -1,0 +1,226 @@
+"""The jobs of recordings, run by real workers that are killed, late and away."""
+
+import asyncio
+import os
+import signal
+import time
+from contextlib import AsyncExitStack, nullcontext
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tests.rigs import object_storage
+from tests.rigs.eventually import eventually
+from tests.rigs.jobs_service import JobsChild, JobsRig
+from tests.rigs.object_storage import Place
+from tests.rigs.recorder import Recorder
+
+pytestmark = pytest.mark.timeout(150)
+
+SETTINGS = {"recordings_claim_s": 1.0, "recordings_interval_s": 0.5, "jobs_limit_s": 60.0}
+BIG = bytes(range(256)) * 2500
+"""Audio of a turn whose two frames are 312 KiB each."""
+
+
+async def recorder(stack: AsyncExitStack, rig: JobsRig, place: Place, retention: int = 64 << 20) -> Recorder:
+    """A conversation at the rig's store that is listed for the workers."""
+    found = await Recorder.open(stack, lambda: nullcontext(rig.store), place, retention=retention)
+    await found.recordings.register(found.lease.keys.id, within_ms=0)
+    return found
+
+
+async def is_finished(found: Recorder) -> bool:
+    return await found.store.client.execute("HGET", found.lease.keys.meta, "rec_state") == b"finished"
+
+
+async def cursor(found: Recorder) -> str:
+    return (await found.store.client.execute("HGET", found.lease.keys.meta, "rec_cursor") or b"").decode()
+
+
+def kill(worker: JobsChild) -> None:
+    """Kill a worker with all of its processes, at once."""
+    children = [
+        int(pid) for pid in Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
+    ]
+    worker.signal(signal.SIGKILL)
+    for child in children:
+        os.killpg(child, signal.SIGKILL)
+
+
+async def test_a_conversation_becomes_its_files_without_any_hint(jobs, place: Place) -> None:
+    """Events that were discarded and tasks that were lost delay a recording, nothing else."""
+    async with jobs(**SETTINGS, **place.settings) as rig, AsyncExitStack() as stack:
+        found = await recorder(stack, rig, place)
+        await rig.worker()
+        beat = await rig.start("beat")
+        await found.turn(1)
+        await eventually(lambda: cursor(found), 30, until=lambda at: at.endswith("-6"))
+        await found.turn(2)
+        await found.end()
+        await eventually(lambda: is_finished(found), 30)
+
+        assert (await found.read())[0] == found.published
+        assert await found.stored() == [found.names.recording, found.names.speech]
+        assert beat.alive
+
+
+async def test_hints_are_followed_at_once(jobs, tmp_path: Path, place: Place) -> None:
+    """Without beat: each task does what its event asks for, and repeats of it nothing."""
+    async with jobs(**SETTINGS, **place.settings) as rig, AsyncExitStack() as stack:
+        found = await recorder(stack, rig, place)
+        worker = await rig.worker()
+        name, partition = found.lease.keys.id, found.lease.keys.partition
+        await found.turn(1)
+        for _ in range(3):
+            await rig.send("recordings.copy", partition, name)
+        await eventually(lambda: cursor(found), 30, until=lambda at: at.endswith("-6"))
+        await found.end()
+        await eventually(lambda: _finish(rig, found), 30)
+        await rig.send("recordings.finish", partition, name)
+        await rig.send("recordings.copy", partition, name)
+        await rig.send("recordings.copy", 0, "unknown")
+
+        assert (await found.read())[0] == found.published
+        await eventually(
+            lambda: rig.metric(
+                worker, "relay_jobs_tasks_ended_total", task="recordings.copy", outcome="done"
+            ),
+            20,
+            until=lambda done: done >= 5,
+        )
+        assert await rig.metric(worker, "relay_jobs_recordings_finished_total") == 1
+        assert await rig.metric(worker, "relay_jobs_recording_failures_total") == 0
+
+
+async def _finish(rig: JobsRig, found: Recorder) -> bool:
+    await rig.send("recordings.finish", found.lease.keys.partition, found.lease.keys.id)
+    return await is_finished(found)
+
+
+async def test_a_worker_that_is_killed_while_it_copies(jobs, place: Place) -> None:
+    """Another one continues: no frame is lost, none is there twice."""
+    async with jobs(**SETTINGS, **place.settings) as rig, AsyncExitStack() as stack:
+        found = await recorder(stack, rig, place)
+        for number in range(1, 31):
+            await found.turn(number, BIG)
+        await found.end()
+        await rig.start("beat")
+        for _ in range(3):
+            worker = await rig.worker()
+            before = await cursor(found)
+            await eventually(partial(_moved, found, before), 30)
+            await asyncio.to_thread(kill, worker)
+            await worker.wait()
+        await rig.worker()
+        await eventually(lambda: is_finished(found), 60)
+
+        items, index = await found.read()
+        assert (items, index.gaps) == (found.published, [])
+
+
+async def _moved(found: Recorder, before: str) -> bool:
+    return await cursor(found) != before or await is_finished(found)
+
+
+async def test_a_worker_that_is_killed_while_it_finishes(jobs, tmp_path: Path) -> None:
+    """The file appears whole, and its parts are there until then."""
+    place = object_storage.folder(tmp_path)
+    async with jobs(**SETTINGS, **place.settings) as rig, AsyncExitStack() as stack:
+        found = await recorder(stack, rig, place)
+        for number in range(1, 41):
+            await found.turn(number, BIG)
+        await found.end()
+        await rig.start("beat")
+        worker = await rig.worker()
+        folder = Path(place.url) / found.names.folder.partition("/")[0]
+
+        def kill_in_the_middle() -> bool:
+            until = time.monotonic() + 40
+            while time.monotonic() < until:
+                if list(folder.glob(".writing-*.avrec.*")):
+                    kill(worker)
+                    return True
+                time.sleep(0.001)
+            return False
+
+        assert await asyncio.to_thread(kill_in_the_middle)
+        await worker.wait()
+        await rig.worker()
+        await eventually(lambda: is_finished(found), 60)
+
+        assert (await found.read())[0] == found.published
+        assert [name for name in await found.stored() if ".parts/" in name] == []
+
+
+async def test_a_storage_that_is_away(jobs, tmp_path: Path) -> None:
+    """Each attempt that fails is counted; when it is back, nothing is missing."""
+    place = Place(str(tmp_path / "away" / "recordings"))
+    (tmp_path / "away").write_text("a file where the folder should be")
+    async with jobs(**SETTINGS, **place.settings) as rig, AsyncExitStack() as stack:
+        found = await recorder(stack, rig, place)
+        worker = await rig.worker()
+        await rig.start("beat")
+        await found.turn(1)
+        await eventually(
+            lambda: rig.metric(worker, "relay_jobs_recording_failures_total", step="copy"),
+            30,
+            until=lambda failures: failures >= 2,
+        )
+        dispatcher = await rig.start("dispatcher")
+        for name in ("relay_jobs_unfinished_recordings", "relay_jobs_recordings_overdue_seconds"):
+            await eventually(partial(rig.metric, dispatcher, name), 20)
+        (tmp_path / "away").unlink()
+        await found.end()
+        await eventually(lambda: is_finished(found), 30)
+
+        assert (await found.read())[0] == found.published
+
+
+async def test_files_past_their_days_are_removed(jobs, tmp_path: Path) -> None:
+    """By the task of beat; those of an unfinished recording and those of others stay."""
+    place = object_storage.folder(tmp_path)
+    async with jobs(**SETTINGS, **place.settings, recordings_keep_days=1.0) as rig, AsyncExitStack() as stack:
+        found = await recorder(stack, rig, place)
+        worker = await rig.worker()
+        storage = place.storage
+
+        def arrange() -> None:
+            old = time.time() - 2 * 86_400
+            for name in (
+                "2020-01-01/a.avrec",
+                "2020-01-01/a.wav",
+                "2020-01-01/notes.txt",
+                f"{found.names.parts}/1-1_1-2",
+            ):
+                storage.put(name, b"1")
+                os.utime(f"{place.url}/{name}", (old, old))
+            storage.put("2020-01-01/young.avrec", b"1")
+
+        await asyncio.to_thread(arrange)
+        await rig.send("recordings.expire")
+        await eventually(
+            lambda: rig.metric(worker, "relay_jobs_recording_files_removed_total"),
+            20,
+            until=lambda count: count == 2,
+        )
+
+        assert await found.stored() == [
+            f"{found.names.parts}/1-1_1-2",
+            "2020-01-01/notes.txt",
+            "2020-01-01/young.avrec",
+        ]
+
+
+async def test_a_worker_without_a_place(jobs) -> None:
+    """A relay whose control records and whose workers do not know where: counted, and nothing is lost."""
+    async with jobs(**SETTINGS) as rig, AsyncExitStack() as stack:
+        found = await recorder(stack, rig, Place(""))
+        worker = await rig.worker()
+        await rig.send("recordings.copy", found.lease.keys.partition, found.lease.keys.id)
+
+        await eventually(
+            lambda: rig.metric(worker, "relay_jobs_recording_failures_total", step="copy"),
+            20,
+            until=lambda n: n == 1,
+        )
+        assert await found.recordings.is_pending(found.lease.keys.id)
