@@ -33,19 +33,21 @@ class ReplayConversation:
     def __init__(self, client: RedisClient, keys: ConversationKeys) -> None:
         self.keys = keys
         self._client = client
+        self._began_ms = 0
         self._lease = f"replay-{secrets.token_hex(8)} 0"
 
     async def begin(self, record: Conversation) -> bool:
         """Create it. False when there is a conversation of this id; nothing was written then."""
         fields = record._replace(recorded=False).founding_fields()
         call = begin_replay(self.keys, lease=self._lease, expires_ms=KEEP_MS, fields=fields)
-        return await run(self._client, call)
+        self._began_ms = await run(self._client, call)
+        return self._began_ms > 0
 
     async def is_watched(self) -> bool:
         """Whether a viewer has come."""
         await self.append([])
         seen: bytes | None = await self._client.execute("HGET", self.keys.meta, "seen")
-        return seen != b"0"
+        return seen != str(self._began_ms).encode()
 
     async def append(
         self,

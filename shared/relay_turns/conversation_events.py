@@ -46,10 +46,12 @@ class ConversationEvents:
         state: The former owner's.
         sample_rate: Of the audio.
         enabled: Whether there are any: without jobs there are none, and the state stays as it is.
+        recorded: Whether the conversation is recorded: its ends of turns, and its own, carry that.
     """
 
-    def __init__(self, state: TurnState, *, sample_rate: int, enabled: bool) -> None:
+    def __init__(self, state: TurnState, *, sample_rate: int, enabled: bool, recorded: bool = False) -> None:
         self._enabled = enabled
+        self._recorded = {"recorded": True} if recorded else {}
         self._sample_rate = sample_rate
         self._turn = state.turn
         self._frames = state.frames
@@ -109,7 +111,11 @@ class ConversationEvents:
                 self._degraded = True
                 return (_event(index, "conversation.degraded", {"turn": publish.turn, "reason": reason}),)
             case events.ConversationEnded(reason):
-                return (_event(index, "conversation.ended", {"reason": reason, "turns": self._turn}),)
+                return (
+                    _event(
+                        index, "conversation.ended", {"reason": reason, "turns": self._turn, **self._recorded}
+                    ),
+                )
             case _:
                 return ()
 
@@ -124,6 +130,7 @@ class ConversationEvents:
             "frames": self._frames,
             "owner_changes": self._owner_changes,
             **{name: line[name] for name in _OF_LINE if name in line},
+            **self._recorded,
         }
 
 

@@ -126,7 +126,10 @@ class Owner:
             now=self._loop.time(),
         )
         self._events = ConversationEvents(
-            self._machine.state, sample_rate=record.sample_rate, enabled=settings.jobs
+            self._machine.state,
+            sample_rate=record.sample_rate,
+            enabled=settings.jobs,
+            recorded=record.recorded,
         )
         self._stopped = False
         self._failed = False

@@ -2,13 +2,13 @@
 --
 -- KEYS  1 meta  2 down  3 lease
 -- ARGV  1 lease value   2 ms until its keys expire   3... fields and values of the record
--- Returns 1, or 0 when there is such a conversation, or frames of one.
+-- Returns its time in ms, which its field seen has until a gateway reports a viewer; or 0 when there is such a
+-- conversation, or frames of one.
 local meta, down, lease = KEYS[1], KEYS[2], KEYS[3]
 if redis.call('EXISTS', meta, down, lease) > 0 then return 0 end
 local time = redis.call('TIME')
 local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
--- No gateway has reported a viewer yet: seen is its time when one has.
-redis.call('HSET', meta, 'leased', now, 'seen', '0', unpack(ARGV, 3))
+redis.call('HSET', meta, 'leased', now, 'seen', now, unpack(ARGV, 3))
 redis.call('PEXPIRE', meta, ARGV[2])
 redis.call('SET', lease, ARGV[1], 'PX', ARGV[2])
-return 1
+return tonumber(now)

@@ -63,6 +63,19 @@ def test_a_turn_that_ends() -> None:
     assert found == [(1, "turn.ended", data)]
 
 
+def test_a_recorded_conversation() -> None:
+    """The events at which its frames are copied show that it is recorded."""
+    recorder = ConversationEvents(TurnState(), sample_rate=16_000, enabled=True, recorded=True)
+    ends = event(1, events.TurnEnded("complete")), event(0, events.ConversationEnded("over"))
+
+    found = record(recorder, TurnState(1, "playing"), *ends)
+
+    assert [(kind, data["recorded"]) for _, kind, data in found] == [
+        ("turn.ended", True),
+        ("conversation.ended", True),
+    ]
+
+
 def test_a_turn_of_two_owners() -> None:
     """The second counts on from the checkpoint of the first."""
     state, _ = started().record(
