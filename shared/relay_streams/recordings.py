@@ -109,7 +109,11 @@ class Recordings:
         return await self._client.execute("ZSCORE", keys.recordings, keys.id) is not None
 
     async def take(self, conversation: str, token: str) -> Claim | None:
-        """Claim a recording. None when another worker holds it, or there is nothing to record."""
+        """Claim a recording. None when another worker holds it, or there is nothing to record.
+
+        Raises:
+            Missing: It was listed, and the conversation's record is gone. It is not listed any more.
+        """
         keys = self._keys.conversation(conversation)
         fields = await run(self._client, take_recording(keys, token=token, claim_ms=self._claim_ms))
         if fields is None:

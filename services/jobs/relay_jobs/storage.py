@@ -6,10 +6,10 @@ the second gets ``AlreadyStored``.
 
 import os
 import secrets
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from glob import escape, has_magic
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -18,8 +18,10 @@ import fsspec
 _BLOCK_BYTES = 8 * 1024 * 1024
 """Of a multipart upload: with S3's limit of 10,000 blocks, files of up to 80 GB."""
 _READ_BYTES = 1024 * 1024
+_REMOVED_AT_ONCE = 500
 _TIMEOUTS_S = {"connect_timeout": 10, "read_timeout": 60}
-_TEMPORARY = ".writing-"
+TEMPORARY = ".writing-"
+"""What the names of local files begin with until they are whole; eight hexadecimal digits are behind them."""
 
 
 class AlreadyStored(Exception):
@@ -157,23 +159,31 @@ class Storage:
         )
 
     def remove(self, names: Iterable[str]) -> int:
-        """Remove files; one that is gone counts, too. Local folders that become empty go with them."""
-        removed = 0
-        for name in names:
-            with suppress(FileNotFoundError):
-                self._filesystem.rm_file(self._path(name))
-            removed += 1
-            self._prune(name)
-        return removed
+        """Remove files; one that is gone counts, too. Local folders that become empty go with them.
 
-    def abandoned(self, folder: str, age_s: float) -> list[str]:
-        """The local files in a folder that a worker left unfinished, if nothing was written for ``age_s``."""
+        Raises:
+            ValueError: A name has characters that are a pattern for the file system.
+        """
+        removed = list(names)
+        for name in removed:
+            if has_magic(name):
+                raise ValueError(f"{name!r} is a pattern")
+        if not self._is_local:
+            for at in range(0, len(removed), _REMOVED_AT_ONCE):
+                self._filesystem.rm([self._path(name) for name in removed[at : at + _REMOVED_AT_ONCE]])
+            return len(removed)
+        for name in removed:
+            Path(self._path(name)).unlink(missing_ok=True)
+            self._prune(name)
+        return len(removed)
+
+    def unfinished(self, name: str) -> list[str]:
+        """The local files that workers which were killed have left of a file of this name."""
         if not self._is_local:
             return []
-        before = time.time() - age_s
-        return [
-            file.name for file in self.files(folder) if _TEMPORARY in file.name and file.modified_s < before
-        ]
+        folder, _, file = name.rpartition("/")
+        found = Path(self._path(folder)).glob(f"{TEMPORARY}{escape(file)}.*")
+        return sorted(f"{folder}/{path.name}" if folder else path.name for path in found)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
@@ -182,7 +192,7 @@ class Storage:
     def _temporary(self, path: str) -> Iterator[tuple[str, IO[bytes]]]:
         folder, _, name = path.rpartition("/")
         Path(folder).mkdir(parents=True, exist_ok=True)
-        temporary = f"{folder}/{_TEMPORARY}{name}.{secrets.token_hex(4)}"
+        temporary = f"{folder}/{TEMPORARY}{name}.{secrets.token_hex(4)}"
         try:
             with Path(temporary).open("xb") as file:
                 yield temporary, file

@@ -3,7 +3,8 @@
 -- KEYS  1 meta  2 recordings
 -- ARGV  1 id    2 token of the claim   3 ms of the claim
 --
--- Returns {'ok', record...} | {'held'} by another claim | {'none'}: there is nothing to record.
+-- Returns {'ok', record...} | {'held'} by another claim | {'none'}: there is nothing to record
+--       | {'gone'}: it was listed, and the conversation's record is gone; returned once.
 -- A worker that dies leaves the recording due at the end of its claim.
 --
 -- Fields of the record, besides those of publish.lua:
@@ -13,8 +14,8 @@
 local meta, recordings = KEYS[1], KEYS[2]
 local record = redis.call('HMGET', meta, 'record', 'rec_state', 'rec_token', 'rec_until')
 if record[1] ~= '1' or record[2] then
-  redis.call('ZREM', recordings, ARGV[1])
-  return {'none'}
+  local listed = redis.call('ZREM', recordings, ARGV[1])
+  return {listed == 1 and redis.call('EXISTS', meta) == 0 and 'gone' or 'none'}
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

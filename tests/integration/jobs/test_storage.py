@@ -98,6 +98,14 @@ def test_removing(place: Place) -> None:
     assert storage.folders() == []
 
 
+def test_a_pattern_removes_nothing(place: Place) -> None:
+    """Names are names."""
+    place.storage.put("d/a.wav", b"1")
+    with pytest.raises(ValueError, match="pattern"):
+        place.storage.remove(["d/*.wav"])
+    assert place.storage.exists("d/a.wav")
+
+
 def test_reading_what_is_not_there(place: Place) -> None:
     """The error is that of a missing file."""
     with pytest.raises(FileNotFoundError):
@@ -105,18 +113,22 @@ def test_reading_what_is_not_there(place: Place) -> None:
 
 
 def test_what_a_killed_worker_left(tmp_path: Path) -> None:
-    """A local file that was never finished has no recording's name, and is found once it is old."""
-    place = object_storage.folder(tmp_path)
-    storage = place.storage
-    with storage.create("d/a.avrec") as file:
+    """A local file that was never finished has another name, by which it is found."""
+    storage = object_storage.folder(tmp_path).storage
+    with storage.create("d/a[1].avrec") as file:
         file.write(b"1")
         unfinished = [found.name for found in storage.files()]
         assert len(unfinished) == 1
-        assert storage.abandoned("d", 3600) == []
-        assert storage.abandoned("d", -1) == unfinished
+        assert storage.unfinished("d/a[1].avrec") == unfinished
+        assert storage.unfinished("d/a1.avrec") == []
 
-    assert [found.name for found in storage.files()] == ["d/a.avrec"]
-    assert storage.abandoned("d", -1) == []
+    assert [found.name for found in storage.files()] == ["d/a[1].avrec"]
+    assert storage.unfinished("d/a[1].avrec") == []
+
+
+def test_a_bucket_has_no_unfinished_files(s3: Place) -> None:
+    """An upload that was never finished is no object: a rule of the bucket removes it."""
+    assert s3.storage.unfinished("d/a.avrec") == []
 
 
 def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

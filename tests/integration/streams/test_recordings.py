@@ -3,8 +3,10 @@
 import asyncio
 from contextlib import AsyncExitStack
 
+import pytest
 from tests.rigs.eventually import eventually
 
+from relay_streams.errors import Missing
 from relay_streams.publisher import Publisher
 from relay_streams.recordings import KEEP_FINISHED_MS, Claim, Recordings
 from relay_turns.effects import Publish
@@ -232,8 +234,10 @@ async def test_a_registration_without_a_conversation_ends(open_store) -> None:
         await asyncio.sleep(0.002)
         assert [each.has_work for each in await recordings.due(partition, 10)] == [True]
 
-        assert await recordings.take("01NOTCREATED", "a") is None
+        with pytest.raises(Missing):
+            await recordings.take("01NOTCREATED", "a")
         assert await recordings.count(partition) == 0
+        assert await recordings.take("01NOTCREATED", "a") is None
 
 
 async def test_the_frames_of_a_finished_recording_go_soon(open_store) -> None:

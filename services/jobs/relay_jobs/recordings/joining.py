@@ -21,9 +21,6 @@ from relay_wire.recording.contents import Header, Index
 from relay_wire.recording.decoder import RecordingDecoder
 from relay_wire.recording.encoder import RecordingEncoder
 
-_ABANDONED_S = 3600.0
-"""Age of a local file that was left unfinished at which its worker is certainly gone."""
-
 Go = Callable[[], bool]
 """Whether to go on: the claim holds, and the task was not cancelled."""
 
@@ -59,12 +56,13 @@ def join(claim: Claim, storage: Storage, go: Go) -> Index:
         with suppress(AlreadyStored):
             _store_speech(names, header, index, storage, go)
     parts = [file.name for file in storage.files(names.parts)]
-    storage.remove([*parts, *_abandoned(names, storage)])
+    # Whoever still writes one of the unfinished files is late: the whole ones are there.
+    storage.remove([*parts, *storage.unfinished(names.recording), *storage.unfinished(names.speech)])
     return index
 
 
 def _store_recording(names: Names, header: Header, last: Position, storage: Storage, go: Go) -> None:
-    parts = [file.name for file in storage.files(names.parts) if layout.owned(file.name)]
+    parts = [file.name for file in storage.files(names.parts) if _is_whole_part(file.name)]
     encoder = RecordingEncoder(header)
     with storage.create(names.recording) as file:
         file.write(encoder.begin())
@@ -101,10 +99,9 @@ def _store_speech(names: Names, header: Header, index: Index, storage: Storage, 
                     file.write(decode_frame(item).payload)
 
 
-def _abandoned(names: Names, storage: Storage) -> list[str]:
-    found = storage.abandoned(names.folder.partition("/")[0], _ABANDONED_S)
-    own = f"{names.folder.partition('/')[2]}."
-    return [name for name in found if own in name]
+def _is_whole_part(name: str) -> bool:
+    owned = layout.owned(name)
+    return owned is not None and owned.is_part and not owned.is_unfinished
 
 
 def _while(go: Go, pieces: Iterator[bytes]) -> Iterator[bytes]:

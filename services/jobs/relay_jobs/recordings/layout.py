@@ -10,11 +10,13 @@ from datetime import UTC, date, datetime
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
+from relay_jobs.storage import TEMPORARY
 from relay_wire.position import Position
 
 _FILE = re.compile(
-    r"(?P<date>\d{4}-\d\d-\d\d)/(?P<name>[^/]+?)(?:\.(?:avrec|wav)|\.parts/(?P<part>\d+-\d+_\d+-\d+))"
+    r"(?P<date>\d{4}-\d\d-\d\d)/(?P<name>[A-Za-z0-9_.~%-]+?)(?:\.(?:avrec|wav)|\.parts/(?P<part>\d+-\d+_\d+-\d+))"
 )
+_TEMPORARY = re.compile(r"(?P<folder>.*/)" + re.escape(TEMPORARY) + r"(?P<name>[^/]+)\.[0-9a-f]{8}")
 
 
 class Names(NamedTuple):
@@ -55,15 +57,18 @@ class Owned(NamedTuple):
     date: date
     conversation: str
     is_part: bool
+    is_unfinished: bool = False
+    """Whether a worker was killed while it wrote the file, or writes it now."""
 
 
 def owned(name: str) -> Owned | None:
     """What a file is of; None for one that is not the relay's."""
-    found = _FILE.fullmatch(name)
+    temporary = _TEMPORARY.fullmatch(name)
+    found = _FILE.fullmatch(temporary["folder"] + temporary["name"] if temporary else name)
     day = _date(found["date"]) if found else None
     if found is None or day is None:
         return None
-    return Owned(day, unquote(found["name"]), found["part"] is not None)
+    return Owned(day, unquote(found["name"]), found["part"] is not None, temporary is not None)
 
 
 def is_older(folder: str, day: date) -> bool:

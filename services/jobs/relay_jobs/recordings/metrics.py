@@ -11,6 +11,10 @@ GAPS = Counter(
     "relay_jobs_recording_gaps_total",
     "Places in recordings where frames are missing, since they left the stream before they were copied.",
 )
+LOST = Counter(
+    "relay_jobs_recordings_lost_total",
+    "Recordings that were never finished, since the conversation's record was gone; their parts stay.",
+)
 FAILURES = counter(
     "relay_jobs_recording_failures_total",
     "Attempts to copy, to finish or to remove recordings that failed; another follows.",

@@ -23,6 +23,7 @@ from relay_redis.errors import StoreError
 from relay_runtime.tasks import TaskScope
 from relay_settings.base import SettingsError, reveal
 from relay_settings.jobs import JobsSettings
+from relay_streams.errors import Missing
 from relay_streams.recordings import Claim, Due, Recordings
 from relay_wire.recording.contents import Index
 
@@ -81,7 +82,12 @@ every("recordings.expire", _EXPIRE_S)
 
 async def _work(resources: Resources, conversation: str, step: str) -> None:
     recordings = _recordings(resources)
-    claim = await recordings.take(conversation, secrets.token_hex(8))
+    try:
+        claim = await recordings.take(conversation, secrets.token_hex(8))
+    except Missing:
+        metrics.LOST.inc()
+        log.warning("a recording is lost: the conversation's record is gone", conversation=conversation)
+        return
     if claim is None:
         return
     with _counted(step):

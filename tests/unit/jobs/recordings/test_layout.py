@@ -35,13 +35,25 @@ def test_every_name_is_the_relays(conversation: str) -> None:
     "name",
     [
         "readme.txt", "2025-11-26/notes.wav.txt", "2025-11-26/a/b.wav", "2025-13-26/a.wav",
-        "a/2025-11-26/a.wav",
-        "2025-11-26/a.parts/notes", "2025-11-26/.wav", "2025-11-26/.writing-a.avrec.12ab",
+        "a/2025-11-26/a.wav", "2025-11-26/a.parts/notes", "2025-11-26/.wav", "2025-11-26/a*.wav",
+        "2025-11-26/.writing-a.avrec.12ab",
+        "2025-11-26/.writing-a.txt.12ab34cd",
     ],
 )  # fmt: skip
 def test_files_of_others(name: str) -> None:
     """They have other names."""
     assert owned(name) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["2025-11-26/.writing-a.avrec.12ab34cd", "2025-11-26/a.parts/.writing-5-1_5-2.12ab34cd"]
+)
+def test_unfinished_files_are_the_relays(name: str) -> None:
+    """A worker that was killed while it wrote has left them."""
+    found = owned(name)
+
+    assert found is not None
+    assert (found.conversation, found.is_unfinished) == ("a", True)
 
 
 def test_parts_are_in_the_order_of_their_frames() -> None:
