@@ -67,7 +67,10 @@ async def _publish(resources: Resources, lease: Lease, reason: str) -> bool:
     publisher = await resources.opened(_publisher)
     writer = publisher.open(lease, progress=lambda: _progress(record), on_lost=lost.append)
     events = ConversationEvents(
-        machine.state, sample_rate=record.sample_rate, enabled=resources.settings.jobs
+        machine.state,
+        sample_rate=record.sample_rate,
+        enabled=resources.settings.jobs,
+        recorded=record.recorded,
     )
     now = time.monotonic()
     effects = machine.start(now, record.last_position) + machine.close(now, reason)
