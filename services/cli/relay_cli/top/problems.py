@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from relay_cli.top.view import MOTION_LEAD, Process, View
+from relay_cli.top.view import MOTION_LEAD, Jobs, Process, View
 
 LATENCY_S = 0.05
 """Relay latency that 99 % of the batches are to stay below."""
@@ -13,6 +13,9 @@ FIRST_AUDIO_S = 0.5
 UPLINK_S = 1.0
 UNOWNED_S = 5.0
 LOOP_LAG_S = 0.25
+EVENT_S = 60.0
+"""Age of an event above which nobody consumes it."""
+RECORDING_S = 120.0
 CPU = 0.9
 """Share of its core above which a process has no reserve."""
 
@@ -35,6 +38,7 @@ def problems(view: View) -> list[Problem]:
         *_of_lags(view),
         *_of_motion(view),
         *_of_viewers(view),
+        *_of_jobs(view.jobs),
     ]
     return sorted(found, key=lambda problem: problem.severity)
 
@@ -93,6 +97,19 @@ def _of_viewers(view: View) -> Iterator[Problem]:
         yield Problem("warning", f"{found.gaps:.0f} gaps were sent to viewers")
     if found.catching_up:
         yield Problem("warning", f"{found.catching_up:.0f} viewers are behind")
+
+
+def _of_jobs(found: Jobs | None) -> Iterator[Problem]:
+    if found is None:
+        return
+    if found.discarded:
+        yield Problem("critical", f"{found.discarded:.0f} events were discarded: the outbox was full")
+    if (found.oldest_s or 0.0) > EVENT_S:
+        yield Problem("warning", f"the oldest event has waited for {found.oldest_s:.0f} s for a dispatcher")
+    if failed := {name: count for name, count in found.tasks.items() if name != "done"}:
+        yield Problem("warning", f"tasks ended as {_counts(failed)}: the log of the worker has the reason")
+    if (found.recordings_overdue_s or 0.0) > RECORDING_S:
+        yield Problem("warning", f"a recording is overdue for {found.recordings_overdue_s:.0f} s")
 
 
 def _counts(counts: Mapping[str, float]) -> str:

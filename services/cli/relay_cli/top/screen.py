@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relay_cli.top.problems import CPU, LOOP_LAG_S, Problem
-from relay_cli.top.view import Conversations, Lag, Motion, Process, View, Viewers
+from relay_cli.top.view import Conversations, Jobs, Lag, Motion, Process, View, Viewers
 
 ABSENT = "-"
 """What no process exports."""
@@ -32,7 +32,9 @@ def screen(view: View, problems: list[Problem], *, clock: str) -> RenderableType
     """
     over = f"over the last {view.interval_s:.0f} s" if view.interval_s else "rates follow"
     title = Text.assemble(("avatar-relay top", "bold"), f"  {clock}  {over}")
-    blocks = (_conversations(view.conversations), _motion(view.motion), _viewers(view.viewers))
+    blocks = [_conversations(view.conversations), _motion(view.motion), _viewers(view.viewers)]
+    if view.jobs is not None:
+        blocks.append(_jobs(view.jobs))
     return Group(
         title, *map(_problem, problems), Columns(blocks), _lags(view.lags), _processes(view.processes)
     )
@@ -81,6 +83,16 @@ def _viewers(found: Viewers) -> Table:
         "gaps": _fault(found.gaps),
         "unsent": size(found.unsent_bytes),
         "uplink dropped": _counts(found.uplink_dropped),
+    })  # fmt: skip
+
+
+def _jobs(found: Jobs) -> Table:
+    return _facts("jobs", {
+        "events waiting": count(found.waiting),
+        "oldest": seconds(found.oldest_s),
+        "discarded": _fault(found.discarded),
+        "tasks ended": _counts(found.tasks),
+        "recordings overdue": seconds(found.recordings_overdue_s),
     })  # fmt: skip
 
 

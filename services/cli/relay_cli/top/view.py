@@ -69,6 +69,22 @@ class Viewers:
 
 
 @dataclass(frozen=True)
+class Jobs:
+    """What follows from events of conversations."""
+
+    waiting: float | None
+    """Events that no dispatcher has consumed."""
+    oldest_s: float | None
+    """The age of the oldest of them."""
+    discarded: float | None
+    """Events that a full outbox has discarded in the interval."""
+    tasks: dict[str, float]
+    """Tasks that ended in the interval, by outcome."""
+    recordings_overdue_s: float | None
+    """How long the recording that has waited longest for a worker is overdue."""
+
+
+@dataclass(frozen=True)
 class Process:
     """One target."""
 
@@ -100,6 +116,8 @@ class View:
     viewers: Viewers
     processes: list[Process]
     """What is wrong first."""
+    jobs: Jobs | None = None
+    """None where no process is of the jobs service."""
 
     def lag(self, name: str) -> Lag:
         """One of the lags."""
@@ -121,6 +139,7 @@ def view(observed: Sequence[Observed], *, sample_rate: int = 16000) -> View:
         motion=_motion(intervals),
         viewers=_viewers(intervals),
         processes=sorted(map(_process, observed), key=_order),
+        jobs=_jobs(intervals),
     )
 
 
@@ -198,6 +217,22 @@ def _viewers(intervals: list[Interval]) -> Viewers:
         gaps=_sum(interval.increase("relay_gateway_gaps_total") for interval in intervals),
         unsent_bytes=_total(intervals, "relay_gateway_unsent_bytes"),
         uplink_dropped=_increases(intervals, "relay_gateway_uplink_dropped_total", "reason"),
+    )
+
+
+def _jobs(intervals: list[Interval]) -> Jobs | None:
+    # The same at every dispatcher: each reads the outbox of the whole relay.
+    waiting = _largest(intervals, "relay_jobs_outbox_entries")
+    tasks = _increases(intervals, "relay_jobs_tasks_ended_total", "outcome")
+    if waiting is None and not tasks:
+        return None
+    discarded = (interval.increase("relay_jobs_outbox_discarded_total") for interval in intervals)
+    return Jobs(
+        waiting=waiting,
+        oldest_s=_largest(intervals, "relay_jobs_outbox_oldest_seconds"),
+        discarded=max((each for each in discarded if each is not None), default=None),
+        tasks=tasks,
+        recordings_overdue_s=_largest(intervals, "relay_jobs_recordings_overdue_seconds"),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from relay_cli.top.problems import problems
-from relay_cli.top.view import MOTION_LEAD, Conversations, Lag, Motion, Process, View, Viewers
+from relay_cli.top.view import MOTION_LEAD, Conversations, Jobs, Lag, Motion, Process, View, Viewers
 
 FINE = Process("gateway", "g:1", "ready", "", 5, 0.1, 1000, 0.001, "1.0")
 LAGS = [Lag(name, 0.001, 0.002, 0.003) for name in ("uplink", "relay latency", "first audio", MOTION_LEAD)]
@@ -41,8 +41,13 @@ def viewers(**changed: Any) -> View:
     return replace(WORKING, viewers=replace(WORKING.viewers, **changed))
 
 
+def jobs(**changed: Any) -> View:
+    return replace(WORKING, jobs=replace(Jobs(2, 0.1, 0, {"done": 9}, 0), **changed))
+
+
 def test_a_relay_that_works_has_no_problem() -> None:
-    assert problems(WORKING) == []
+    """With the jobs service and without it."""
+    assert problems(WORKING) == problems(jobs()) == []
 
 
 @pytest.mark.parametrize(
@@ -53,6 +58,13 @@ def test_a_relay_that_works_has_no_problem() -> None:
             "critical: gateway g:1 is away: Connection refused",
         ),
         (process(state="not ready", why="", service=""), "critical: process g:1 is not ready"),
+        (jobs(discarded=3), "critical: 3 events were discarded: the outbox was full"),
+        (jobs(oldest_s=61), "warning: the oldest event has waited for 61 s for a dispatcher"),
+        (
+            jobs(tasks={"done": 5, "timeout": 2}),
+            "warning: tasks ended as timeout 2: the log of the worker has the reason",
+        ),
+        (jobs(recordings_overdue_s=121), "warning: a recording is overdue for 121 s"),
         (process(state="draining"), "warning: gateway g:1 is draining"),
         (process(why="tls: expired"), "warning: gateway g:1 is degraded: tls: expired"),
         (process(loop_lag_s=0.5), "critical: gateway g:1: its event loop was 0.50 s late"),

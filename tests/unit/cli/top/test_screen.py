@@ -7,7 +7,7 @@ from rich.console import Console
 
 from relay_cli.top.problems import Problem
 from relay_cli.top.screen import count, screen, seconds, size
-from relay_cli.top.view import Conversations, Lag, Motion, Process, View, Viewers
+from relay_cli.top.view import Conversations, Jobs, Lag, Motion, Process, View, Viewers
 
 
 def drawn(view: View, *problems: Problem) -> str:
@@ -29,6 +29,7 @@ def test_a_view_with_everything() -> None:
             Process("", "h:2", "away", "no answer", None, None, None, None, ""),
             Process("ingest", "h:3", "ready", "", 1, 0.1, 2e9, 0.001, "1.0"),
         ],
+        Jobs(17, 61.0, 3, {"done": 40}, 130.0),
     )
     shown = drawn(view, Problem("critical", "a process is away"))
 
@@ -36,6 +37,7 @@ def test_a_view_with_everything() -> None:
         "over the last 10 s", "critical a process is away", "1,234", "2, 7.50 s", "3.25", "complete 9",
         "2.1 ms", "1.50 s", "creditsExhausted 2", "60.0", "610", "50 (native 50)", "5 MiB", "forbidden 1",
         "[red]:1", "not ready redis: [gone]", "95%", "76 MiB", "1.9 GiB", "500.0 ms", "away no answer",
+        "61.00 s", "done 40", "130.00 s",
     ):  # fmt: skip
         assert part in shown, part
 

@@ -9,7 +9,7 @@ from tests.rigs.imports import ROOT
 from relay_cli.top import view as module
 from relay_cli.top.history import Answer, History
 from relay_cli.top.scraped import Scraped
-from relay_cli.top.view import MOTION_LEAD, View, view
+from relay_cli.top.view import MOTION_LEAD, Jobs, View, view
 from relay_wire.frame import HEADER_BYTES
 
 INGEST = """\
@@ -108,6 +108,30 @@ def test_viewers(two_rounds: View) -> None:
     assert (found.closed_slow, found.gaps) == (3, 3)
     assert found.protocols == {"native": 5, "avatarkit_json": 1}
     assert found.uplink_dropped == {"forbidden": 3}
+
+
+def test_jobs() -> None:
+    """What every dispatcher reads of the whole relay counts once; tasks are those of the interval."""
+
+    def dispatcher(step: int) -> Answer:
+        lines = ("relay_jobs_outbox_entries 7", "relay_jobs_outbox_oldest_seconds 3.5")
+        return Answer(Scraped.parse("\n".join((*lines, f"relay_jobs_outbox_discarded_total {step * 4}\n"))))
+
+    def worker(step: int) -> Answer:
+        return Answer(
+            Scraped.parse(
+                f'relay_jobs_tasks_ended_total{{task="usage.settle",outcome="done"}} {step * 5}\n'
+                f'relay_jobs_tasks_ended_total{{task="usage.settle",outcome="failed"}} {step}\n'
+                "relay_jobs_recordings_overdue_seconds 90\n"
+            )
+        )
+
+    rounds = [{"d1": dispatcher(n), "d2": dispatcher(n), "w1": worker(n), "w2": worker(n)} for n in (0, 1)]
+    assert shown(*rounds).jobs == Jobs(7, 3.5, 4, {"done": 10, "failed": 2}, 90)
+
+
+def test_without_the_jobs_service_nothing_is_shown_of_it(two_rounds: View) -> None:
+    assert two_rounds.jobs is None
 
 
 def test_lags(two_rounds: View) -> None:
