@@ -27,11 +27,6 @@ class ClipSettings(OutboxSettings):
         " fails with `storage_full`.",
     )
 
-    @property
-    def clip_outbox_entries(self) -> int | None:
-        """Most entries of the outbox; None: there is none."""
-        return self.outbox_entries if self.jobs else None
-
     @model_validator(mode="after")
     def _has_somebody_to_render(self) -> Self:
         if self.clips and not self.jobs:
@@ -48,8 +43,18 @@ class ClipRenderingSettings(ClipSettings):
     clip_attempts: int = Field(
         3, ge=1, le=20, description="Attempts to render a clip, those of killed workers included."
     )
+    clip_claim_s: float = Field(
+        30.0,
+        ge=1,
+        description="How long a clip stays claimed by a worker that has died; then it is rendered anew.",
+    )
     clip_retry_s: float = Field(
         5.0, gt=0, le=3600, description="Pause before the second attempt; twice as long before each further."
+    )
+    clip_restore_s: float = Field(
+        600.0,
+        gt=0,
+        description="Interval at which clips that Redis has lost are restored from RELAY_RECORDINGS_URL.",
     )
     clip_due_s: float = Field(
         5.0, gt=0, le=60, description="Interval at which beat looks for clips that nobody renders."

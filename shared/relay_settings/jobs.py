@@ -5,12 +5,12 @@ from typing import Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from relay_settings.base import named, reveal
-from relay_settings.outbox import OutboxSettings
+from relay_settings.clips import ClipRenderingSettings
 from relay_settings.process import ProcessSettings
 from relay_settings.reaper import ReaperSettings
 from relay_settings.recordings import RecordingStorageSettings
 from relay_settings.redis_url import RedisUrl, with_database
-from relay_settings.store import StoreSettings
+from relay_settings.uplink import UplinkSettings
 from relay_settings.usage import UsageSettings
 from relay_settings.webhooks import WebhookSettings
 
@@ -22,8 +22,8 @@ _REDELIVERY_S = 10.0
 
 class JobsSettings(
     ProcessSettings,
-    StoreSettings,
-    OutboxSettings,
+    UplinkSettings,
+    ClipRenderingSettings,
     WebhookSettings,
     RecordingStorageSettings,
     ReaperSettings,

@@ -18,12 +18,13 @@ from relay_streams.scripts.claim_clip import ClipClaim, claim_clip
 from relay_streams.scripts.create_clip import create_clip
 from relay_streams.scripts.delete_clip import Deleted, delete_clip
 from relay_streams.scripts.finish_clip import finish_clip
+from relay_streams.scripts.forget_clip import forget_clip
 from relay_streams.scripts.renew_clip import renew_clip
 from relay_streams.scripts.store_clip import store_clip
 from relay_wire.clips import ClipChunk
 from relay_wire.uplink import decode_motion
 
-ClipState = Literal["queued", "rendering", "ready", "failed", "cancelled"]
+ClipState = Literal["queued", "rendering", "ready", "failed", "cancelled", "removed"]
 
 _STATES: dict[bytes, ClipState] = {
     b"queued": "queued",
@@ -31,6 +32,7 @@ _STATES: dict[bytes, ClipState] = {
     b"ready": "ready",
     b"failed": "failed",
     b"cancelled": "cancelled",
+    b"removed": "removed",
 }
 _CHUNKS_AT_ONCE = 16
 
@@ -58,6 +60,10 @@ class Clip(NamedTuple):
     """Audio and motion of a clip that is ready."""
     chunk_bytes: int = 0
     """Audio of each chunk, the last apart."""
+    digest: str = ""
+    """Of the request that created it."""
+    copy: str = ""
+    """The name of its copy in storage; empty: there is none."""
 
     @classmethod
     def from_fields(cls, clip: str, fields: Mapping[bytes, bytes]) -> Self:
@@ -85,6 +91,8 @@ class Clip(NamedTuple):
                 conversation=fields.get(b"conversation", b"").decode(),
                 size_bytes=number(b"size_bytes"),
                 chunk_bytes=number(b"chunk_bytes"),
+                digest=fields.get(b"digest", b"").decode(),
+                copy=fields.get(b"copy", b"").decode(),
             )
         except (KeyError, ValueError):
             raise Missing(f"no record of clip {clip}") from None
@@ -109,12 +117,20 @@ class Clips:
     def __init__(self, client: RedisClient, space: KeySpace, settings: ClipSettings) -> None:
         self._client = client
         self._space = space
-        self._outbox_entries = settings.clip_outbox_entries
+        self._outbox_entries = settings.outbox_bound
 
     # --- for backends --------------------------------------------------------------------------
 
     async def create(
-        self, clip: str, *, creator: str, avatar_id: str, sample_rate: int, digest: str, pcm: bytes
+        self,
+        clip: str,
+        *,
+        creator: str,
+        avatar_id: str,
+        sample_rate: int,
+        digest: str,
+        pcm: bytes,
+        events: bool = True,
     ) -> str | None:
         """Create a clip that waits to be rendered. None; or the digest of the clip that has this id.
 
@@ -125,6 +141,7 @@ class Clips:
             sample_rate: Of the audio.
             digest: Of the request, to compare with a repeated one.
             pcm: The audio.
+            events: Whether the outbox gets an entry.
         """
         fields: list[Argument] = [
             "creator", creator, "avatar", avatar_id, "sample_rate", sample_rate, "audio_bytes", len(pcm),
@@ -134,7 +151,7 @@ class Clips:
             creator=creator,
             digest=digest,
             pcm=pcm,
-            outbox_entries=self._outbox_entries,
+            outbox_entries=self._outbox_entries if events else 0,
             fields=fields,
         )
         return await run(self._client, call)
@@ -146,7 +163,7 @@ class Clips:
             Missing: The key has no such clip.
         """
         record = await self.record(clip)
-        if record.creator != creator:
+        if record.creator != creator or record.state == "removed":
             raise Missing(f"no clip {clip} of this key")
         return record
 
@@ -236,6 +253,7 @@ class Clips:
         state: Literal["ready", "failed", "queued"],
         delay_ms: int = 0,
         data: bytes = b"",
+        events: bool = True,
         **fields: Argument,
     ) -> bool:
         """End an attempt, with its event. False when the claim is lost, or the clip cancelled.
@@ -246,6 +264,7 @@ class Clips:
             state: The clip's from now on; ``queued``: to be tried again.
             delay_ms: Until the next attempt.
             data: The event's, as JSON.
+            events: Whether the outbox gets one.
             fields: Of the record.
         """
         size_bytes = fields.get("size_bytes", 0)
@@ -256,11 +275,15 @@ class Clips:
             state=state,
             delay_ms=delay_ms,
             size_bytes=int(size_bytes),
-            outbox_entries=self._outbox_entries,
+            outbox_entries=self._outbox_entries if events else 0,
             data=data,
             fields=[part for pair in fields.items() for part in pair],
         )
         return await run(self._client, call)
+
+    async def forget(self, clip: str) -> bool:
+        """Remove the record of a removed clip, whose copy is removed. False when it was created again."""
+        return await run(self._client, forget_clip(self._space.clip(clip)))
 
     async def _sizes(self, creator: str) -> dict[str, int]:
         names = [self._space.shared(partition).clips(creator) for partition in range(self._space.partitions)]

@@ -76,9 +76,11 @@ ELSEWHERE = {
     "integration/telemetry/test_traces.py": "telemetry.semconv telemetry.trace_export",
     "integration/streams/test_consumer.py": "streams.partition",
     "integration/control/test_clips.py": "control.idempotency settings.clips",
+    "integration/jobs/clips/test_renderer.py": "streams.frames",
     "integration/streams/test_clips.py": """
         streams.scripts.claim_clip streams.scripts.create_clip streams.scripts.delete_clip
-        streams.scripts.finish_clip streams.scripts.renew_clip streams.scripts.store_clip
+        streams.scripts.finish_clip streams.scripts.forget_clip streams.scripts.renew_clip
+        streams.scripts.store_clip
     """,
     "integration/streams/test_outbox.py": "settings.outbox streams.scripts.read_outbox",
     "integration/streams/test_publisher.py": "streams.writer",

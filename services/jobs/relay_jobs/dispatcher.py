@@ -32,7 +32,7 @@ _SEND_TASKS = 500
 
 _TYPES = (
     "conversation.started", "conversation.ended", "conversation.degraded", "conversation.recovered",
-    "turn.ended", "clip.ready", "clip.failed", "motion.opened", "motion.closed",
+    "turn.ended", "clip.requested", "clip.ready", "clip.failed", "motion.opened", "motion.closed",
     "viewers.watched",
 )  # fmt: skip
 _OTHER = "other"

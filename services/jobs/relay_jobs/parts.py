@@ -10,6 +10,7 @@ from typing import Final
 import relay_jobs.reaper.reap
 import relay_jobs.recordings.tasks
 import relay_jobs.usage.settle  # noqa: F401  # they register jobs, and what they measure
+from relay_jobs.clips import tasks as clips
 from relay_jobs.consequences import Consequence, ConsequenceOf
 from relay_jobs.job import JOBS, Resources
 from relay_jobs.recordings import measuring as recordings
@@ -17,7 +18,7 @@ from relay_jobs.usage import plan as usage
 from relay_jobs.webhooks import jobs as webhooks
 from relay_settings.jobs import JobsSettings
 
-CONSEQUENCES: Final[tuple[ConsequenceOf, ...]] = (usage.consequence_of,)
+CONSEQUENCES: Final[tuple[ConsequenceOf, ...]] = (usage.consequence_of, clips.consequence_of)
 """What makes each part's consequence from the settings."""
 OPENED: Final[tuple[Callable[[Resources], AbstractAsyncContextManager[Consequence]], ...]] = (
     recordings.open_consequence,

@@ -8,7 +8,7 @@ local record, due, id = KEYS[1], KEYS[2], ARGV[1]
 local found = redis.call('HMGET', record, 'state', 'conversation', 'claimed_until', 'creator', 'avatar', 'sample_rate')
 local is_open = found[1] == 'queued' or found[1] == 'rendering'
 if not (is_open and found[4] and found[5] and found[6]) then
-  redis.call('ZREM', due, id)
+  if found[1] ~= 'removed' then redis.call('ZREM', due, id) end
   return {'over'}
 end
 local time = redis.call('TIME')

@@ -8,7 +8,7 @@ from relay_streams.keys import ClipKeys
 from relay_streams.scripts.call import Argument, Call
 from relay_streams.scripts.lua import load
 
-CREATE_CLIP: Final = load("create_clip", word("new", known=(bytes,)), after=("clip_event",))
+CREATE_CLIP: Final = load("create_clip", word("new", known=(bytes,)), after=("outbox",))
 
 
 def create_clip(
@@ -17,7 +17,7 @@ def create_clip(
     creator: str,
     digest: str,
     pcm: bytes,
-    outbox_entries: int | None,
+    outbox_entries: int,
     fields: Sequence[Argument],
 ) -> Call[str | None]:
     """Create a clip with these fields of its record, names and values alternating.
@@ -29,13 +29,13 @@ def create_clip(
         creator: The API key.
         digest: Of the request.
         pcm: The audio.
-        outbox_entries: Most entries of the outbox; None: there is none.
+        outbox_entries: Most entries of the outbox; 0: nothing is appended to it.
         fields: The others of the record.
     """
     return Call(
         CREATE_CLIP,
         (keys.record, keys.audio, keys.of_key(creator), keys.due, keys.outbox, keys.outbox_discarded),
-        (keys.id, digest, pcm, "" if outbox_entries is None else outbox_entries, creator, *fields),
+        (keys.id, digest, pcm, outbox_entries, *fields),
         _read,
     )
 

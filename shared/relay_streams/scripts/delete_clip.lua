@@ -3,9 +3,12 @@
 -- KEYS  1 record  hash   2 audio  string   3 chunks  stream   4 index of its API key  hash   5 due  zset
 -- ARGV  1 id
 -- Returns {'cancelled'} when it was to be rendered | {'removed'} | {'missing'}.
--- A cancelled clip has no token any more, so that whoever renders it stops at its next write.
+-- A cancelled clip has no token any more, so that whoever renders it stops at its next write. Of a removed clip that has
+-- a copy, the record stays, in the state removed, until a worker has removed the copy: else it would be restored.
 local record, id = KEYS[1], ARGV[1]
-local state = redis.call('HGET', record, 'state')
+local found = redis.call('HMGET', record, 'state', 'copy')
+local state = found[1]
+if state == 'removed' then return {'missing'} end
 redis.call('DEL', KEYS[2], KEYS[3])
 redis.call('ZREM', KEYS[5], id)
 if state == 'queued' or state == 'rendering' then
@@ -14,5 +17,10 @@ if state == 'queued' or state == 'rendering' then
   return {'cancelled'}
 end
 redis.call('HDEL', KEYS[4], id)
-redis.call('DEL', record)
+if found[2] and found[2] ~= '' then
+  redis.call('HSET', record, 'state', 'removed')
+  redis.call('ZADD', KEYS[5], 0, id)
+else
+  redis.call('DEL', record)
+end
 return {state and 'removed' or 'missing'}

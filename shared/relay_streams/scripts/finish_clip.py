@@ -8,7 +8,7 @@ from relay_streams.keys import ClipKeys
 from relay_streams.scripts.call import Argument, Call
 from relay_streams.scripts.lua import load
 
-FINISH_CLIP: Final = load("finish_clip", number, after=("clip_event",))
+FINISH_CLIP: Final = load("finish_clip", number, after=("outbox",))
 
 
 def finish_clip(
@@ -19,7 +19,7 @@ def finish_clip(
     state: Literal["ready", "failed", "queued"],
     delay_ms: int = 0,
     size_bytes: int = 0,
-    outbox_entries: int | None = None,
+    outbox_entries: int = 0,
     data: bytes = b"",
     fields: Sequence[Argument],
 ) -> Call[bool]:
@@ -34,7 +34,7 @@ def finish_clip(
         state: The clip's from now on; ``queued``: to be tried again.
         delay_ms: Until the next attempt.
         size_bytes: What the clip counts for its API key.
-        outbox_entries: Most entries of the outbox; None: there is none.
+        outbox_entries: Most entries of the outbox; 0: nothing is appended to it.
         data: The event's, as JSON.
         fields: Of the record, names and values alternating; at least one.
     """
@@ -45,8 +45,7 @@ def finish_clip(
             keys.outbox, keys.outbox_discarded,
         ),
         (
-            keys.id, token, state, delay_ms, size_bytes, "" if outbox_entries is None else outbox_entries,
-            creator, data, *fields,
+            keys.id, token, state, delay_ms, size_bytes, outbox_entries, data, *fields,
         ),
         bool,
     )  # fmt: skip

@@ -55,7 +55,7 @@ async def test_a_clip_is_created_once(open_store) -> None:
 
         record = await clips.read("clip-1", "app1")
         assert record == Clip(
-            "clip-1", "queued", "app1", "ava", 16000, record.created_ms, len(PCM)
+            "clip-1", "queued", "app1", "ava", 16000, record.created_ms, len(PCM), digest="d"
         )  # fmt: skip
         assert await clips.audio("clip-1") == PCM
         assert await clips.usage("app1") == (1, len(PCM))

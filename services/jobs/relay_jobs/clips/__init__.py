@@ -1,0 +1,1 @@
+"""Clips: the rendering of speech that turns speak later."""
