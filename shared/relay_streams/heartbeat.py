@@ -24,6 +24,7 @@ from relay_streams import scripts
 from relay_streams.keys import KeySpace
 from relay_streams.scripts.call import run
 from relay_streams.scripts.heartbeat import Denied, heartbeat
+from relay_streams.scripts.permissions import needed
 
 HEALTHY = Gauge(
     "relay_redis_healthy", "Whether the last heartbeat of a Redis client went through.", ["client"]
@@ -56,6 +57,7 @@ class Heartbeat(Lifetime):
         subscriptions: Pub/sub clients to check.
         interval_s: The time between two beats of each of them.
         timeout_s: How long a message may take.
+        commands: The commands whose permission the clients need.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Heartbeat(Lifetime):
         *,
         interval_s: float = 1.0,
         timeout_s: float = 2.0,
+        commands: Sequence[str] = needed(jobs=False),
     ) -> None:
         super().__init__()
         self._process = secrets.token_hex(4)
@@ -73,7 +76,7 @@ class Heartbeat(Lifetime):
         self._publishing = clients[0]
         self._timeout_s = timeout_s
         self._beats: list[ClientBeat | PubSubBeat] = [
-            *(ClientBeat(client, self._names(client.name)) for client in clients),
+            *(ClientBeat(client, self._names(client.name), commands) for client in clients),
             *map(self._beat_of, subscriptions),
         ]
         self._interval_s = interval_s
@@ -141,13 +144,17 @@ class ClientBeat:
     Args:
         client: The client.
         keys: A key per partition, for this client alone.
+        commands: The commands whose permission is checked.
     """
 
     optional = False
     """Whether the process can work without it."""
 
-    def __init__(self, client: RedisClient, keys: Sequence[str]) -> None:
+    def __init__(
+        self, client: RedisClient, keys: Sequence[str], commands: Sequence[str] = needed(jobs=False)
+    ) -> None:
         self.name = client.name
+        self._commands = commands
         self.failure = _NOTHING_YET
         """Why the last beat failed, for people; empty when it succeeded."""
         self.due = asyncio.Event()
@@ -185,7 +192,7 @@ class ClientBeat:
             self._client.reconnect(key)
             return "the server is no primary"
         client, value = self._client, secrets.token_hex(4)
-        await _write(client, key, value, scripts.COMMANDS)
+        await _write(client, key, value, self._commands)
         fields, _ = await asyncio.gather(
             client.execute("HGETALL", key),
             client.execute("XREAD", "COUNT", 1, "STREAMS", f"{key}:none", "0-0", key=key),

@@ -30,6 +30,7 @@ from relay_streams.heartbeat import Heartbeat
 from relay_streams.installation import installed
 from relay_streams.keys import KeySpace
 from relay_streams.scripts import SCHEMA
+from relay_streams.scripts.permissions import needed
 
 DOCUMENT_PATH = "/openapi.json"
 SPEAKERS = web.AppKey("speakers", Speakers)
@@ -116,7 +117,13 @@ async def main(settings: ControlSettings, process: Process) -> None:
     async with (
         RedisClient(settings.store_url, SCHEMA, name="control", timeout_s=timeout_s) as client,
         installed(client, keys, timeout_s=timeout_s) as installation,
-        Heartbeat(keys, (client,), interval_s=settings.redis_heartbeat_s, timeout_s=timeout_s) as heartbeat,
+        Heartbeat(
+            keys,
+            (client,),
+            interval_s=settings.redis_heartbeat_s,
+            timeout_s=timeout_s,
+            commands=needed(jobs=settings.jobs),
+        ) as heartbeat,
         AsyncExitStack() as stack,
     ):
         process.health.add("redis", heartbeat.readiness)

@@ -35,6 +35,7 @@ from relay_streams.heartbeat import Heartbeat
 from relay_streams.installation import Installation, installed
 from relay_streams.keys import KeySpace
 from relay_streams.scripts import SCHEMA
+from relay_streams.scripts.permissions import needed
 from relay_streams.uplink import Uplink, UplinkLimits
 from relay_wire import problems
 from relay_wire.problems import Problem
@@ -229,6 +230,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
             (consumer.pubsub,),
             interval_s=settings.redis_heartbeat_s,
             timeout_s=timeout_s,
+            commands=needed(jobs=settings.jobs),
         ) as heartbeat,
         TaskScope() as tasks,
     ):

@@ -20,6 +20,7 @@ from relay_streams.installation import Installation, installed
 from relay_streams.keys import KeySpace
 from relay_streams.publisher import Publisher
 from relay_streams.scripts import SCHEMA
+from relay_streams.scripts.permissions import needed
 
 
 def _unique_name() -> str:
@@ -49,6 +50,7 @@ async def worker(settings: IngestSettings) -> AsyncIterator[Worker]:
             (consumer.pubsub,),
             interval_s=settings.redis_heartbeat_s,
             timeout_s=timeout_s,
+            commands=needed(jobs=settings.jobs),
         ) as heartbeat,
         TaskScope() as tasks,
     ):

@@ -32,6 +32,7 @@ from relay_streams.installation import Installation, installed
 from relay_streams.keys import KeySpace
 from relay_streams.outbox import OutboxConsumer
 from relay_streams.scripts import SCHEMA
+from relay_streams.scripts.permissions import needed
 from relay_streams.ticks import Ticks
 
 _UNREADY_S = 0.5
@@ -55,7 +56,13 @@ async def _store(settings: JobsSettings, process: Process) -> AsyncIterator[Stor
     async with (
         RedisClient(settings.store_url, SCHEMA, name="jobs", timeout_s=timeout_s) as client,
         installed(client, keys, timeout_s=timeout_s) as installation,
-        Heartbeat(keys, (client,), interval_s=settings.redis_heartbeat_s, timeout_s=timeout_s) as heartbeat,
+        Heartbeat(
+            keys,
+            (client,),
+            interval_s=settings.redis_heartbeat_s,
+            timeout_s=timeout_s,
+            commands=needed(jobs=True),
+        ) as heartbeat,
     ):
         process.health.add("installation", installation.readiness)
         process.health.add("redis", heartbeat.readiness, heartbeat.degradation)

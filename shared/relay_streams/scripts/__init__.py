@@ -1,6 +1,7 @@
 """Scripts: the Lua files of this folder, one verb each, and beside each the function that builds its call."""
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from relay_redis.schema import Schema
@@ -73,12 +74,14 @@ _SENT = (
     "XACK", "XLEN", "XRANGE", "XREAD", "ZADD", "ZCARD", "ZCOUNT", "ZRANGEBYSCORE", "ZSCORE",
 )  # fmt: skip
 
-COMMANDS: Final = tuple(
-    sorted(
-        {" ".join(filter(None, words)) for script in ALL for words in _CALLED.findall(script.text)} | {*_SENT}
-    )
-)
-"""The commands that a client needs a permission for, besides those that run scripts."""
+
+def called(texts: Iterable[str]) -> set[str]:
+    """The commands that scripts call."""
+    return {" ".join(filter(None, words)) for text in texts for words in _CALLED.findall(text)}
+
+
+COMMANDS: Final = tuple(sorted({*_SENT, *called(script.text for script in ALL)}))
+"""The commands that a relay with jobs needs a permission for, besides those that run scripts."""
 
 SUBSCRIBING: Final = ("SSUBSCRIBE", "SUNSUBSCRIBE")
 """The commands that a pub/sub connection needs a permission for."""
