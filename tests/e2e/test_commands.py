@@ -384,6 +384,6 @@ async def test_a_demo_that_is_kept(redis_server: LocalServer) -> None:
         rest = (await demo.communicate())[0].decode()
 
     assert demo.returncode == 0
-    assert shown.count("--target http://127.0.0.1:") == 6
+    assert shown.count("--target http://127.0.0.1:") == 9
     assert f"avatar-relay tail {shown.split('conversation  ')[1].split()[0]} --gateway" in watch
     assert "stopping" in rest

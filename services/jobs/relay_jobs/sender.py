@@ -6,8 +6,11 @@ What is not sent is counted and forgotten here: the store has the work, and the 
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import NamedTuple
+from contextvars import copy_context
+from functools import partial
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import structlog
 from celery import Celery
@@ -20,6 +23,9 @@ from relay_jobs.task_metrics import SENT, TASKS, UNSENT
 from relay_settings.jobs import JobsSettings
 from relay_telemetry import semconv, traces
 from relay_telemetry.trace_context import NO_TRACE, Context
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +54,8 @@ class TaskSender:
         self._queues = {queue.name: queue for queue in queues}
         self._where = Broker.of(settings).where
         self._connection: Connection | None = None
-        self._turn = asyncio.Lock()
+        # One thread: a call that was cancelled ends before the next uses the connection.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="broker")
         self.failure = ""
         """Why the last call could not send, for people; empty when it could."""
 
@@ -57,18 +64,21 @@ class TaskSender:
 
         Raises nothing: what is not sent is counted. A cancelled call may still send.
         """
-        async with self._turn:
-            return await asyncio.to_thread(self._send, messages)
+        return await self._in_thread(self._send, messages)
 
     async def replace(self, queue: str, message: Message) -> bool:
         """Send a task in place of those that wait in its queue. Returns whether it was sent."""
-        async with self._turn:
-            return await asyncio.to_thread(self._replace, queue, message)
+        return await self._in_thread(self._replace, queue, message)
 
     async def close(self) -> None:
         """Close the connection."""
-        async with self._turn:
-            await asyncio.to_thread(self._close)
+        await self._in_thread(self._close)
+        self._thread.shutdown(wait=False)
+
+    async def _in_thread(self, function: Callable[P, T], *args: P.args, **_: P.kwargs) -> T:
+        # With the context of the caller, which has what every line of the log has.
+        run = partial(copy_context().run, function, *args)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
 
     def _send(self, messages: Sequence[Message]) -> int:
         sent, room = 0, len(messages)

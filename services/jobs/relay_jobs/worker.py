@@ -156,8 +156,8 @@ class Worker:
             return
         for number, wait_s in ((signal.SIGTERM, drain_s), (signal.SIGQUIT, _QUIT_S)):
             if wait_s:
-                process.send_signal(number)
-                with suppress(TimeoutError):
+                with suppress(TimeoutError, ProcessLookupError):
+                    process.send_signal(number)
                     async with asyncio.timeout(wait_s):
                         await process.wait()
                         break
