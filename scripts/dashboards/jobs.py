@@ -54,6 +54,13 @@ def _health() -> tuple[Panel, ...]:
             steps={None: "green", 15: "orange", 60: "red"},
         ),
         stat(
+            "Dead letters",
+            "Webhooks that are attempted no more; `avatar-relay webhooks list --dead` has them.",
+            Unit.COUNT,
+            Query(_largest("relay_jobs_dead_webhooks"), "dead letters"),
+            steps={None: "green", 1: "orange"},
+        ),
+        stat(
             "Overdue recording",
             "How long the recording that has waited longest for a worker is overdue.",
             Unit.SECONDS,
@@ -93,6 +100,19 @@ def _lost() -> tuple[Panel, ...]:
             Unit.COUNT,
             increases("relay_jobs_recording_gaps_total", "gaps"),
         ),
+        graph(
+            "New dead letters, by reason",
+            "Webhooks whose attempts ended without success, in each interval.",
+            Unit.COUNT,
+            failures("relay_jobs_webhook_dead_letters_total", "reason"),
+        ),
+        graph(
+            "Lost webhooks",
+            "Dead letters removed by their bound, and deliveries that could not be read, in each interval.",
+            Unit.COUNT,
+            increases("relay_jobs_webhook_dead_letters_discarded_total", "discarded"),
+            increases("relay_jobs_webhook_damaged_total", "damaged"),
+        ),
     )
 
 
@@ -103,6 +123,7 @@ def _lag() -> tuple[Panel, ...]:
             "Both are ages of the whole relay, the largest that a dispatcher has read.",
             Unit.SECONDS,
             Query(_largest("relay_jobs_outbox_oldest_seconds"), "event"),
+            Query(_largest("relay_jobs_webhook_oldest_due_seconds"), "webhook"),
         ),
         graph(
             "Waiting work",
@@ -110,7 +131,15 @@ def _lag() -> tuple[Panel, ...]:
             "that are not finished.",
             Unit.COUNT,
             Query(_largest("relay_jobs_outbox_entries"), "events"),
+            Query(_largest("relay_jobs_pending_webhooks"), "webhooks"),
+            Query(_largest("relay_jobs_due_webhooks"), "webhooks due"),
             Query(_largest("relay_jobs_unfinished_recordings"), "recordings"),
+        ),
+        graph(
+            "From event to delivered webhook",
+            "All attempts and waits included.",
+            Unit.SECONDS,
+            *quantiles("relay_jobs_webhook_delivery_seconds"),
         ),
         graph(
             "Settling usage late",
@@ -166,6 +195,27 @@ def _tasks() -> tuple[Panel, ...]:
 
 def _webhooks() -> tuple[Panel, ...]:
     return (
+        graph(
+            "Attempts, by outcome",
+            "Requests per second.",
+            Unit.PER_S,
+            rates("relay_jobs_webhook_attempts_total", "outcome"),
+            stacked=True,
+        ),
+        graph(
+            "Time of an attempt",
+            "Until the answer of the endpoint, or the failure.",
+            Unit.SECONDS,
+            *quantiles("relay_jobs_webhook_attempt_seconds"),
+        ),
+        graph(
+            "Attempts that wait",
+            "Due deliveries in each interval whose endpoint has all its attempts running, rests after faults "
+            "or had its share of a tick.",
+            Unit.COUNT,
+            increases_by("relay_jobs_webhook_postponed_total", "reason"),
+            increases("relay_jobs_webhook_deferred_total", "deferred"),
+        ),
         graph(
             "Endpoints",
             "Endpoints in use, and the times in each interval that their file could not be used.",
