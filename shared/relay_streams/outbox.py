@@ -18,9 +18,16 @@ from relay_streams.keys import KeySpace, PartitionKeys
 from relay_streams.scripts.call import run
 from relay_streams.scripts.consume_outbox import Write, WriteCommand, consume_outbox
 from relay_streams.scripts.read_outbox import read_outbox
+from relay_telemetry.counter import counter
 from relay_telemetry.trace_context import Context
 
 __all__ = ["OutboxConsumer", "OutboxEvent", "OutboxState", "Write", "WriteCommand"]
+
+FAILURES = counter(
+    "relay_jobs_outbox_failures_total",
+    "Reads of a partition's outbox that failed, and entries removed since they could not be read.",
+    reason=("store", "damaged"),
+)
 
 log = structlog.get_logger(__name__)
 
@@ -109,10 +116,6 @@ class OutboxConsumer:
         self._consumer = consumer
         self._limit = limit
         self._reclaim_ms = reclaim_ms
-        self.failed_reads = 0
-        """Reads of one partition that failed."""
-        self.damaged = 0
-        """Entries removed since they could not be read."""
 
     async def read(self) -> list[OutboxEvent]:
         """Read events that no consumer has read, and those that have been pending for ``reclaim_ms``.
@@ -129,7 +132,7 @@ class OutboxConsumer:
         failures: list[StoreError] = []
         for read in reads:
             if isinstance(read, StoreError):
-                self.failed_reads += 1
+                FAILURES.labels("store").inc()
                 failures.append(read)
             elif isinstance(read, BaseException):
                 raise read
@@ -174,7 +177,7 @@ class OutboxConsumer:
             try:
                 events.append(OutboxEvent.from_fields(partition.partition, entry_id, fields))
             except ValueError as error:
-                self.damaged += 1
+                FAILURES.labels("damaged").inc()
                 log.warning("damaged entry of the outbox", entry=entry_id, error=str(error))
                 await run(self._client, consume_outbox(partition, entry=entry_id, writes=()))
         return events
