@@ -35,6 +35,18 @@ _STATES: dict[bytes, ClipState] = {
     b"removed": "removed",
 }
 _CHUNKS_AT_ONCE = 16
+_CREATOR = "clips."
+"""Before an API key's id in the creator of a conversation that renders a clip: no API key has such an id."""
+
+
+def creator_of_rendering(creator: str) -> str:
+    """The creator of the conversation that renders a clip of an API key."""
+    return _CREATOR + creator
+
+
+def is_rendering(creator: str) -> bool:
+    """Whether a conversation's creator is that of one that renders a clip: it is not the app's."""
+    return creator.startswith(_CREATOR)
 
 
 class Clip(NamedTuple):

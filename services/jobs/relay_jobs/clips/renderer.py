@@ -20,7 +20,7 @@ from relay_jobs.clips.rendering import MOST, Rendered, RenderFailed, Rendering
 from relay_jobs.job import Resources
 from relay_redis.errors import StoreError
 from relay_streams import conversations
-from relay_streams.clips import Clip, Clips
+from relay_streams.clips import Clip, Clips, creator_of_rendering
 from relay_streams.conversations import Conversation
 from relay_streams.errors import Ended, Missing
 from relay_streams.frames import frames_after
@@ -48,8 +48,6 @@ STORED_BYTES = Counter(
     "relay_jobs_clip_stored_bytes_total", "Bytes of audio and motion of clips that were stored."
 )
 
-CREATOR_PREFIX = "clips."
-"""Before the API key's id in the creator of a conversation that renders a clip: no API key has such an id."""
 _RENEW_S = 1.0
 """Longest time between two renewals of a claim, with the progress."""
 _POLL_S = 0.1
@@ -144,7 +142,7 @@ class Renderer:
             sample_rate=clip.sample_rate,
             codec=Codec.PCM_S16LE,
             created_ms=int(time.time() * 1000),
-            creator=CREATOR_PREFIX + clip.creator,
+            creator=creator_of_rendering(clip.creator),
         )
         await conversations.create(self._client, keys, record)
         speech = TurnInput(

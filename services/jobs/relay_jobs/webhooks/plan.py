@@ -8,6 +8,7 @@ import msgspec
 
 from relay_jobs.consequences import NOTHING, Plan, TaskCall
 from relay_jobs.webhooks.endpoints import Endpoint, Endpoints
+from relay_streams.clips import is_rendering
 from relay_streams.keys import PartitionKeys
 from relay_streams.outbox import OutboxEvent
 from relay_streams.webhooks import Facts, planned
@@ -21,12 +22,13 @@ def plan(event: OutboxEvent, endpoints: Endpoints, keys: PartitionKeys, *, most_
     """The deliveries of an event.
 
     Args:
-        event: The event; an internal one has none.
+        event: The event; an internal one has none, nor has one of a conversation that renders a clip.
         endpoints: The endpoints.
         keys: Of the event's partition.
         most_bytes: The largest body.
     """
-    wanted = endpoints.of(event.key_id, event.type) if event.order else ()
+    is_public = event.order > 0 and not is_rendering(event.key_id)
+    wanted = endpoints.of(event.key_id, event.type) if is_public else ()
     if not wanted:
         return NOTHING
     body = body_of(event, most_bytes)

@@ -12,12 +12,12 @@ from tests.rigs.eventually import eventually
 from tests.rigs.ingest import WorkerRig, open_workers
 from tests.rigs.metrics import metric
 
-from relay_jobs.clips.renderer import CREATOR_PREFIX, RENDERED, Renderer
+from relay_jobs.clips.renderer import RENDERED, Renderer
 from relay_jobs.clips.tasks import look
 from relay_jobs.job import Resources
 from relay_settings.jobs import JobsSettings
 from relay_streams import conversations
-from relay_streams.clips import Clips
+from relay_streams.clips import Clips, creator_of_rendering
 from relay_streams.conversations import fields_of
 from relay_wire.frame import Kind
 
@@ -112,7 +112,7 @@ async def test_a_clip_is_rendered(rig: Any) -> None:
         assert [payload for chunk in chunks for payload in chunk.motion] == motion
         assert len(motion) > 1
         assert clip.size_bytes == len(PCM) + sum(map(len, motion))
-        assert record.creator == f"{CREATOR_PREFIX}app1"
+        assert record.creator == creator_of_rendering("app1")
         (event,) = await r.events()
         assert event[0] == b"clip.ready"
         await eventually(lambda: r.state(conversation), 10, until=lambda state: state == "ended")
@@ -124,7 +124,7 @@ async def test_a_killed_attempt(rig: Any) -> None:
     async with rig() as r, r.workers.worker():
         await r.create()
         claim = await r.clips.claim("clip-1", token="killed", claim_ms=0)
-        keys = await r.workers.store.create(creator=f"{CREATOR_PREFIX}app1")
+        keys = await r.workers.store.create(creator=creator_of_rendering("app1"))
         await r.clips.renew("clip-1", token=claim.token, claim_ms=0, conversation=keys.id)
 
         await look(r.resources)

@@ -44,9 +44,10 @@ def test_deliveries_of_an_event() -> None:
 
 
 def test_what_has_no_deliveries() -> None:
-    """An internal event, and an event that no endpoint wants."""
+    """An internal event, one of a conversation that renders a clip, and one that no endpoint wants."""
     endpoints = Endpoints([CRM, ALL])
     assert plan(EVENT._replace(order=0), endpoints, KEYS, most_bytes=65536) == NOTHING
+    assert plan(EVENT._replace(key_id="clips.main"), endpoints, KEYS, most_bytes=65536) == NOTHING
     assert plan(EVENT._replace(type="motion.opened"), endpoints, KEYS, most_bytes=65536) == NOTHING
     assert plan(EVENT._replace(key_id="other"), Endpoints([CRM]), KEYS, most_bytes=65536) == NOTHING
 
