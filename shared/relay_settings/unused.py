@@ -6,6 +6,7 @@ from relay_settings import environment
 from relay_settings.base import Settings
 from relay_settings.catalogue import SERVICES
 from relay_settings.environment import LIKENESS, PREFIX, SECRETS_DIR
+from relay_settings.webhooks import SECRET_PREFIX
 
 _OF_COMMANDS = {SECRETS_DIR, "RELAY_API_KEY", "RELAY_TOP_TARGETS", "RELAY_VIEWER_TOKEN"}
 
@@ -24,7 +25,7 @@ def unused(kind: type[Settings]) -> list[str]:
     )
     sentences = []
     for name in sorted(environment.values()):
-        if name.startswith(PREFIX) and name not in known:
+        if name.startswith(PREFIX) and not name.startswith(SECRET_PREFIX) and name not in known:
             near = get_close_matches(name, known, n=1, cutoff=LIKENESS)
             sentences.append(f"{name} is not a setting" + (f": did you mean {near[0]}?" if near else ""))
     links = sorted(set(environment.service_links()) & set(map(kind.variable, kind.model_fields)))

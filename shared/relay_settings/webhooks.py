@@ -8,6 +8,9 @@ from pydantic import Field, field_validator, model_validator
 from relay_settings.base import Settings
 from relay_settings.host import is_host_pattern
 
+SECRET_PREFIX = "RELAY_WEBHOOK_SECRET"  # noqa: S105  # the public beginning of names
+"""Beginning of the variables, and of the files of secrets, that the file of endpoints may name."""
+
 
 class WebhookSettings(Settings):
     """Webhooks: signed requests that report events to the app's backend."""

@@ -202,7 +202,13 @@ def test_settings_of_other_services_are_not_reported(monkeypatch: pytest.MonkeyP
     for kind in SERVICES.values():
         for name in kind.model_fields:
             monkeypatch.setenv(kind.variable(name), "x")
-    for name in ("RELAY_API_KEY", "RELAY_VIEWER_TOKEN", "SPATIUS_SOMETHING", "RELAYS"):
+    for name in (
+        "RELAY_API_KEY",
+        "RELAY_VIEWER_TOKEN",
+        "SPATIUS_SOMETHING",
+        "RELAYS",
+        "RELAY_WEBHOOK_SECRET_A",
+    ):
         monkeypatch.setenv(name, "x")
     for kind in SERVICES.values():
         assert unused(kind) == []

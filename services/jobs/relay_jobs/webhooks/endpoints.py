@@ -2,7 +2,8 @@
 
     {"<id of an API key, or *>": [{"url": ..., "secrets": [...], "events": [...], "name": ...}]}
 
-A secret is ``whsec_...`` itself, or the name of a ``RELAY_`` variable or file of secrets that has it.
+A secret is ``whsec_...`` itself, or the name of a variable or file of secrets that has it,
+``RELAY_WEBHOOK_SECRET...``.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ import msgspec
 
 from relay_jobs.webhooks.addresses import AllowedHosts, is_public
 from relay_jobs.webhooks.signature import SECRET_PREFIX, BadSecret, secret_key
+from relay_settings.webhooks import SECRET_PREFIX as VARIABLE_PREFIX
 
 T = TypeVar("T")
 
@@ -30,7 +32,7 @@ EVENTS: Final = frozenset(
 """The types of events that are sent."""
 _KEY_ID: Final = re.compile(r"[a-z0-9]{4,32}")
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
-_VARIABLE: Final = re.compile(r"RELAY_[A-Z0-9_]+")
+_VARIABLE: Final = re.compile(rf"{VARIABLE_PREFIX}[A-Z0-9_]*")
 _NAME_DIGITS: Final = 12
 
 
@@ -170,7 +172,7 @@ def _key(secret: str, place: str, variables: Mapping[str, str]) -> bytes:
             _refuse(place, f"{secret} is not set, and no file of secrets has this name")
         secret = variables[secret]
     elif not secret.startswith(SECRET_PREFIX):
-        _refuse(place, f"must be {SECRET_PREFIX} and base64, or the name of a RELAY_ variable")
+        _refuse(place, f"must be {SECRET_PREFIX} and base64, or the name of a {VARIABLE_PREFIX} variable")
     try:
         return secret_key(secret)
     except BadSecret as error:

@@ -44,7 +44,9 @@ def test_names() -> None:
 
 def test_secrets_of_a_rotation() -> None:
     """Newest first, in the file itself or in variables and files of secrets."""
-    [endpoint] = read(entry(secrets=["RELAY_HOOK_NEW", OLD]), RELAY_HOOK_NEW=SECRET).by_name.values()
+    [endpoint] = read(
+        entry(secrets=["RELAY_WEBHOOK_SECRET_NEW", OLD]), RELAY_WEBHOOK_SECRET_NEW=SECRET
+    ).by_name.values()
     assert endpoint.keys == (bytes(range(32)), bytes(range(1, 33)))
 
 
@@ -107,8 +109,9 @@ def test_what_laptops_open() -> None:
         ({"secrets": []}, r"secrets: needs at least one"),
         ({"secrets": ["whsec_dG9vc2hvcnQ"]}, r"secrets\[0\]: a secret has 24"),
         ({"secrets": [SECRET, "hunter2"]}, r"secrets\[1\]: must be whsec_ and base64, or the name"),
-        ({"secrets": ["RELAY_NO_HOOK"]}, r"secrets\[0\]: RELAY_NO_HOOK is not set"),
-        ({"secrets": ["RELAY_BAD_HOOK"]}, r"secrets\[0\]: a secret begins with whsec_"),
+        ({"secrets": ["RELAY_TOKEN_SECRET"]}, r"secrets\[0\]: must be whsec_ and base64, or the name"),
+        ({"secrets": ["RELAY_WEBHOOK_SECRET"]}, r"secrets\[0\]: RELAY_WEBHOOK_SECRET is not set"),
+        ({"secrets": ["RELAY_WEBHOOK_SECRET_BAD"]}, r"secrets\[0\]: a secret begins with whsec_"),
         ({"events": ["turn.ended", "turn.began"]}, r"events\[1\]: must be one of clip.failed, "),
         ({"name": "CRM"}, r"name: must have 1 to 40"),
         ({"name": "-"}, r"name: must have 1 to 40"),
@@ -119,7 +122,7 @@ def test_what_laptops_open() -> None:
 def test_what_is_refused(fields: dict[str, Any], why: str) -> None:
     """Each fault is explained with its field, without a secret and without the URL."""
     with pytest.raises(BadEndpoints, match=why) as refused:
-        read(entry(**fields), RELAY_BAD_HOOK="hunter2hunter2")
+        read(entry(**fields), RELAY_WEBHOOK_SECRET_BAD="hunter2hunter2")
     for secret in (SECRET, OLD, "hunter2", "t0psecret", "dG9vc2hvcnQ", "evil.net"):
         assert secret not in str(refused.value)
 
