@@ -52,7 +52,6 @@ ELSEWHERE = {
         ingest.agents.session
     """,
     "integration/ingest/test_containment.py": "ingest.discards ingest.end_reasons ingest.worker",
-    "integration/ingest/test_conversation_events.py": "ingest.motion.session_records",
     "integration/ingest/test_motion.py": """
         ingest.motion.client ingest.motion.pool ingest.motion.session settings.vendor
         simulator.faults simulator.request_log simulator.session simulator.session_faults

@@ -48,6 +48,17 @@ async def test_a_conversation_that_has_ended(open_rig, eventually) -> None:
         assert event.viewer_ms == await viewer_ms(rig) > 0
 
 
+async def test_redis_is_away(proxied, eventually) -> None:
+    """The time of viewers that leave meanwhile is stored once Redis is back."""
+    async with proxied(jobs=True, presence_s=0.1) as (rig, proxy):
+        async with await rig.connect():
+            total = await eventually(lambda: viewer_ms(rig))
+            await proxy.set_mode("refuse")
+            await asyncio.sleep(WATCHED_S)
+        await proxy.set_mode("pass")
+        assert await eventually(lambda: viewer_ms(rig), until=lambda more: more > total)
+
+
 async def test_a_gateway_that_stops(open_rig) -> None:
     """It stores what its last viewers have watched."""
     async with open_rig(jobs=True, presence_s=60) as rig:
