@@ -1,7 +1,8 @@
 """Frames, stream entries and a connection in memory, for tests of the fan-out."""
 
 from relay_gateway.dialects.native import Native
-from relay_gateway.fanout.batch import SharedFrame
+from relay_gateway.fanout.batch import Batch, SharedFrame
+from relay_gateway.fanout.encoder import Encoder
 from relay_gateway.fanout.entries import Entry
 from relay_gateway.fanout.subscriber import Subscriber
 from relay_wire import events, frame
@@ -76,19 +77,30 @@ class MemoryConnection:
         return [frame.position_of(data).seq for data in self.frames]
 
 
-class Failing(Native):
-    """A protocol whose encoder raises."""
+class Failing:
+    """A protocol whose encoder raises. No class of tests inherits from `Native`, which may be compiled."""
 
-    def frames(self, _batch) -> bytes:
+    complete = False
+
+    def frames(self, _batch: Batch) -> bytes:
         raise ValueError("planted")
 
+    def event(self, event: events.GatewayEvent, cursor: Position) -> bytes:
+        return Native().event(event, cursor)
 
-class OneBatch(Native):
+
+class OneBatch:
     """A protocol that is complete after one batch."""
 
     complete = True
 
+    def frames(self, batch: Batch) -> bytes:
+        return Native().frames(batch)
 
-def a_subscriber(cursor: Position, dialect: Native | None = None) -> tuple[Subscriber, MemoryConnection]:
+    def event(self, event: events.GatewayEvent, cursor: Position) -> bytes:
+        return Native().event(event, cursor)
+
+
+def a_subscriber(cursor: Position, dialect: Encoder | None = None) -> tuple[Subscriber, MemoryConnection]:
     connection = MemoryConnection()
     return Subscriber(connection, dialect or Native(), cursor), connection
