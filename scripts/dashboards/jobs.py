@@ -247,6 +247,25 @@ def _recordings() -> tuple[Panel, ...]:
             Unit.COUNT,
             failures("relay_jobs_recording_failures_total", "step"),
         ),
+        graph(
+            "Clips rendered, by outcome",
+            "Attempts in each interval.",
+            Unit.COUNT,
+            increases_by("relay_jobs_clips_rendered_total", "outcome"),
+        ),
+        graph(
+            "Copies of clips",
+            "In each interval. `failed`: the storage refuses them; clips would not survive a loss of Redis's "
+            "data; `restored`: they have.",
+            Unit.COUNT,
+            increases_by("relay_jobs_clip_copies_total", "what"),
+        ),
+        graph(
+            "Time to render a clip",
+            "From its claim to its storing.",
+            Unit.SECONDS,
+            *quantiles("relay_jobs_clip_render_seconds"),
+        ),
     )
 
 
