@@ -12,8 +12,6 @@ from tests.e2e.session import Session, session
 from relay_redis.local_server import LocalServer
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
-NOT_DRAWN = {"relay-jobs"}
-"""Dashboards of processes that the session does not have."""
 _INTERVAL = "5s"
 _SHOWN = "5m"
 
@@ -24,9 +22,9 @@ async def run(folder: Path) -> None:
     server = LocalServer()
     await asyncio.to_thread(server.__enter__)
     try:
-        async with session(server.url, settings) as ran:
+        async with session(server.url, settings, jobs=True) as ran:
             span = Span(ran.start, ran.end, ran.killed)
-            for board in (board for board in boards() if board.uid not in NOT_DRAWN):
+            for board in boards():
                 answers = {panel.title: await _answer(ran, panel) for panel in board.panels}
                 draw(folder / f"dashboard-{board.uid}.png", board, answers, span)
     finally:

@@ -208,24 +208,27 @@ _SCRAPES_S = 1.5
 
 
 @asynccontextmanager
-async def session(redis_url: str, settings: Mapping[str, str] | None = None) -> AsyncIterator[Session]:
+async def session(
+    redis_url: str, settings: Mapping[str, str] | None = None, *, jobs: bool = False
+) -> AsyncIterator[Session]:
     """A session that has run, with its Prometheus.
 
     Args:
         redis_url: An empty Redis.
         settings: Variables for every process.
+        jobs: Whether the jobs service runs, too.
     """
-    stack = Stack(redis_url=redis_url, speed=4.0, settings=settings)
+    stack = Stack(redis_url=redis_url, speed=4.0, settings=settings, jobs=jobs)
     async with AsyncExitStack() as parts:
         await parts.enter_async_context(stack)
-        jobs: dict[str, dict[str, str]] = defaultdict(dict)
+        targets: dict[str, dict[str, str]] = defaultdict(dict)
         for child in stack.children:
-            jobs[child.name.partition("-")[0]][child.name] = child.admin
+            targets[child.name.partition("-")[0]][child.name] = child.admin
         made = Session(
             stack,
             await parts.enter_async_context(Backend(stack.control.url, stack.api_key)),
             await parts.enter_async_context(aiohttp.ClientSession()),
-            await parts.enter_async_context(prometheus(jobs)),
+            await parts.enter_async_context(prometheus(targets)),
             await parts.enter_async_context(Tap(redis_url)),
             await parts.enter_async_context(TaskScope()),
         )
