@@ -7,6 +7,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import AsyncExitStack, suppress
 
 import structlog
@@ -40,12 +41,14 @@ class TaskRunner:
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop | None = None
         self._resources: Resources | None = None
-        self._stack = AsyncExitStack()
+        self._is_open, self._is_closing = asyncio.Event(), asyncio.Event()
+        self._held: Future[None] | None = None
 
     def start(self) -> None:
-        """Start the thread of the event loop."""
+        """Start the thread of the event loop, and open the resources there."""
         self._loop = uvloop.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True).start()
+        self._held = asyncio.run_coroutine_threadsafe(self._hold(), self._loop)
 
     def run(self, name: str, trace: Context, arguments: tuple[Argument, ...], *, again: bool) -> None:
         """Run a task to its end. Raises nothing: how it ended is logged and counted.
@@ -61,11 +64,24 @@ class TaskRunner:
 
     def close(self) -> None:
         """Close the resources and end the thread."""
-        if self._loop is not None:
-            closing = asyncio.run_coroutine_threadsafe(self._stack.aclose(), self._loop)
+        if self._loop is not None and self._held is not None:
+            self._loop.call_soon_threadsafe(self._is_closing.set)
             with suppress(TimeoutError):
-                closing.result(self._settings.redis_timeout_s)
+                self._held.result(self._settings.redis_timeout_s)
             self._loop.call_soon_threadsafe(self._loop.stop)
+
+    async def _hold(self) -> None:
+        """Keep the resources open until ``close``.
+
+        A task of its own opens and closes them, so that their background tasks have the context of no job.
+        """
+        try:
+            async with AsyncExitStack() as stack:
+                self._resources = await self._open(stack)
+                self._is_open.set()
+                await self._is_closing.wait()
+        except Exception:  # the root of a task
+            log.exception("resources of tasks failed")
 
     async def _run(self, job: Job, trace: Context, arguments: tuple[Argument, ...], again: bool) -> None:  # noqa: FBT001  # by position: it crosses threads
         context = traces.child(trace) if trace else trace
@@ -79,7 +95,8 @@ class TaskRunner:
         limit = asyncio.timeout(limit_s)
         try:
             async with limit:
-                await job.run(await self._opened(), *arguments)
+                await self._is_open.wait()
+                await job.run(self._resources, *arguments)
         except TimeoutError as failure:
             outcome, error = ("timeout" if limit.expired() else "failed"), type(failure).__name__
             log.warning("task has exceeded its time limit", limit_s=limit_s)
@@ -102,17 +119,15 @@ class TaskRunner:
                 error=error,
             )
 
-    async def _opened(self) -> Resources:
-        if self._resources is None:
-            settings = self._settings
-            client = await self._stack.enter_async_context(
-                RedisClient(settings.store_url, SCHEMA, name="jobs-task", timeout_s=settings.redis_timeout_s)
-            )
-            sender = TaskSender(celery_app(settings), settings)
-            self._stack.push_async_callback(sender.close)
+    async def _open(self, stack: AsyncExitStack) -> Resources:
+        settings = self._settings
+        client = await stack.enter_async_context(
+            RedisClient(settings.store_url, SCHEMA, name="jobs-task", timeout_s=settings.redis_timeout_s)
+        )
+        sender = TaskSender(celery_app(settings), settings)
+        stack.push_async_callback(sender.close)
 
-            async def send(calls: Sequence[TaskCall]) -> None:
-                await sender.send([Message(call.name, call.args) for call in calls])
+        async def send(calls: Sequence[TaskCall]) -> None:
+            await sender.send([Message(call.name, call.args) for call in calls])
 
-            self._resources = Resources(settings, client, KeySpace.of(settings), self._stack, send)
-        return self._resources
+        return Resources(settings, client, KeySpace.of(settings), stack, send)
