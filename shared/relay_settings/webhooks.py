@@ -89,7 +89,7 @@ class WebhookSettings(Settings):
         " ones wait in Redis.",
     )
     webhook_resend_s: float = Field(
-        30.0, gt=0, le=3600, description="Time after which the task of a due delivery is sent again."
+        10.0, gt=0, le=3600, description="Time after which the task of a due delivery is sent again."
     )
     webhook_dead_letters: int = Field(
         10_000, ge=1, description="Dead letters of one partition; at the limit the oldest are discarded."
