@@ -60,7 +60,9 @@ PUBLISHED_AT = FastCounter(
     "Wall time of the last frame acknowledged; 0 before the first.",
 )
 STREAM_BYTES = FastCounter(
-    "relay_stream_retained_bytes", "Bytes of frames of this worker's ownerships that their streams keep."
+    "relay_stream_retained_bytes",
+    "Bytes of frames of this worker's ownerships that their streams keep, without those that wait to be"
+    " copied into a recording.",
 )
 _FRAMES = {kind: FRAMES[kind.name.lower()] for kind in Kind}
 _FRAME_BYTES = {kind: FRAME_BYTES[kind.name.lower()] for kind in Kind}

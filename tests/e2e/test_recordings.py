@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from tests.rigs.jobs_service import QUICK, JobsChild, _variables
 
 from relay_cli.replay.command import run_replay
 from relay_cli.replay.file import frames, verify
+from relay_redis.client import RedisClient
+from relay_streams.keys import KeySpace
+from relay_streams.scripts import SCHEMA
 from relay_wire.frame import Kind, encode, position_of
 
 pytestmark = pytest.mark.timeout(150)
@@ -98,3 +102,24 @@ async def _exists(r, name: str) -> bool:
     except RequestRefused:
         return False
     return True
+
+
+async def test_frames_wait_for_jobs_after_the_end(relay, speech, eventually) -> None:
+    """Where no worker runs, the frames of a recorded conversation stay for a day, of others for a minute."""
+    settings = {"RELAY_JOBS": "true", "RELAY_RECORDINGS_URL": "/srv/recordings"}
+    async with (
+        relay(settings=settings, workers=1, gateways=1) as r,
+        RedisClient(r.stack.redis_url, SCHEMA, name="test") as client,
+    ):
+        left_s = {}
+        for record in (True, False):
+            made = await r.backend.create(record=record)
+            keys = KeySpace().conversation(made.id)
+            await r.backend.post_turn(made.id, speech)
+            await eventually(partial(r.backend.read, made.id), 20, until=lambda found: found.turn == 1)
+            await r.backend.end(made.id)
+            await eventually(partial(r.backend.read, made.id), 20, until=lambda found: found.state == "ended")
+            left_s[record] = await client.execute("PTTL", keys.down) / 1000
+            assert await client.execute("PTTL", keys.meta) / 1000 > 80_000
+        assert left_s[True] > 80_000
+        assert left_s[False] <= 60

@@ -13,7 +13,12 @@ from tests.rigs import object_storage
 from tests.rigs.eventually import eventually
 from tests.rigs.jobs_service import JobsChild, JobsRig
 from tests.rigs.object_storage import Place
+from tests.rigs.recorded import frame
 from tests.rigs.recorder import Recorder
+
+from relay_wire.frame import Kind
+from relay_wire.position import Position
+from relay_wire.recording.blocks import part
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -122,15 +127,26 @@ async def _moved(found: Recorder, before: str) -> bool:
     return await cursor(found) != before or await is_finished(found)
 
 
+def store_before(found: Recorder) -> list[bytes]:
+    """Store parts of an earlier owner, with so many bytes that joining takes long; returns their frames."""
+    frames: list[bytes] = []
+    for number in range(100):
+        payload = bytes([number]) * 100_000
+        positions = [Position(1, number * 10 + seq) for seq in range(1, 11)]
+        own = [frame(position, 0, Kind.AUDIO, payload, at_us=1) for position in positions]
+        found.place.storage.put(found.names.part(positions[0], positions[-1]), part(own))
+        frames += own
+    return frames
+
+
 async def test_a_worker_that_is_killed_while_it_finishes(jobs, tmp_path: Path) -> None:
-    """The file appears whole, and its parts are there until then."""
+    """The file appears whole, its parts are there until then, and what the killed worker wrote is removed."""
     place = object_storage.folder(tmp_path)
     async with jobs(**SETTINGS, **place.settings) as rig, AsyncExitStack() as stack:
         found = await recorder(stack, rig, place)
-        for number in range(1, 41):
-            await found.turn(number, BIG)
+        before = await asyncio.to_thread(store_before, found)
+        await found.turn(1)
         await found.end()
-        await rig.start("beat")
         worker = await rig.worker()
         folder = Path(place.url) / found.names.folder.partition("/")[0]
 
@@ -140,16 +156,22 @@ async def test_a_worker_that_is_killed_while_it_finishes(jobs, tmp_path: Path) -
                 if list(folder.glob(".writing-*.avrec.*")):
                     kill(worker)
                     return True
-                time.sleep(0.001)
+                time.sleep(0.01)
             return False
 
-        assert await asyncio.to_thread(kill_in_the_middle)
+        killing = asyncio.create_task(asyncio.to_thread(kill_in_the_middle))
+        await rig.send("recordings.finish", found.lease.keys.partition, found.lease.keys.id)
+        assert await killing
         await worker.wait()
+        assert [name for name in await found.stored() if name == found.names.recording] == []
+        await rig.start("beat")
         await rig.worker()
         await eventually(lambda: is_finished(found), 60)
 
-        assert (await found.read())[0] == found.published
-        assert [name for name in await found.stored() if ".parts/" in name] == []
+        items, index = await found.read()
+        assert items[1:] == before + found.published  # the first is a gap: the earlier owner's first frame
+        assert len(index.gaps) == 1
+        assert await found.stored() == [found.names.recording, found.names.speech]
 
 
 async def test_a_storage_that_is_away(jobs, tmp_path: Path) -> None:
