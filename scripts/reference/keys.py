@@ -6,7 +6,7 @@ from string import Template
 from scripts.reference.markdown import code, prose, table
 
 from relay_settings.store import DEFAULT_KEY_PREFIX
-from relay_streams.keys import KINDS, KeyKind
+from relay_streams.key_kinds import KINDS, KeyKind
 
 _TEMPLATE = Path(__file__).with_suffix(".md")
 _VARIABLES = {"made": "<API key id>", "heartbeat": "<client>"}

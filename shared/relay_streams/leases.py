@@ -13,7 +13,8 @@ from typing import NamedTuple
 from relay_redis.client import RedisClient, Reply
 from relay_redis.errors import StoreError
 from relay_streams.conversations import RECORD_FORMAT, Conversation, fields_of
-from relay_streams.keys import CONSUMER_GROUP, ConversationKeys, KeySpace, PartitionKeys
+from relay_streams.key_kinds import CONSUMER_GROUP
+from relay_streams.keys import ConversationKeys, KeySpace, PartitionKeys
 from relay_streams.scripts.call import run
 from relay_streams.scripts.claim import claim
 from relay_streams.scripts.defer import defer

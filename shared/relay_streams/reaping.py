@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 from relay_redis.client import RedisClient
-from relay_streams.keys import JOBS_GROUP, KeySpace, PartitionKeys
+from relay_streams.key_kinds import JOBS_GROUP
+from relay_streams.keys import KeySpace, PartitionKeys
 from relay_streams.scripts.begin_reaping import begin_reaping
 from relay_streams.scripts.call import run
 from relay_streams.scripts.prune_made import prune_made

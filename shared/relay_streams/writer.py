@@ -12,58 +12,33 @@ from dataclasses import dataclass
 from functools import partial
 
 import structlog
-from prometheus_client import Counter, Histogram
 
 from relay_redis.client import RedisClient, Reply
 from relay_redis.errors import StoreError
 from relay_redis.reconnect import RECONNECT_WAIT
 from relay_streams.errors import Fenced, Missing, TailLost
 from relay_streams.leases import Lease, UplinkProgress, submit_restore
+from relay_streams.publish_metrics import (
+    FRAME_BYTES,
+    FRAMES,
+    LOST,
+    PUBLISHED_AT,
+    RESTORED,
+    RETRANSMITTED,
+    RETRIES,
+    SECONDS,
+    STREAM_BYTES,
+)
 from relay_streams.retention import Retention
 from relay_streams.retransmit import PendingBatch, RetransmitBuffer
 from relay_streams.scripts import publish as publish_script
 from relay_streams.scripts import restore as restore_script
 from relay_streams.scripts.publish import FrameEvent
-from relay_telemetry.counter import counter
-from relay_telemetry.fast_counter import FastCounter, FastCounters
 from relay_turns.effects import Publish
 from relay_turns.phase import Phase
 from relay_wire.frame import Flags, Frame, Kind, encode
 from relay_wire.position import Position
 
-_KINDS = [kind.name.lower() for kind in Kind]
-FRAMES = FastCounters("relay_publish_frames_total", "Frames appended and acknowledged.", "kind", _KINDS)
-FRAME_BYTES = FastCounters(
-    "relay_publish_bytes_total", "Bytes of frames appended and acknowledged.", "kind", _KINDS
-)
-RETRANSMITTED = Counter(
-    "relay_publish_retransmitted_total", "Acknowledged frames appended again, since Redis had lost them."
-)
-RESTORED = counter(
-    "relay_publish_restored_total",
-    "Ownerships restored after Redis lost data.",
-    reason=("missing", "taillost", "fenced", "gone"),
-)
-RETRIES = Counter("relay_publish_retries_total", "Script calls repeated, since Redis could not run them.")
-LOST = counter(
-    "relay_publish_lost_total",
-    "Writers closed by a final error.",
-    reason=("fenced", "missing", "refused", "unencodable", "storeerror"),
-)
-SECONDS = Histogram(
-    "relay_publish_seconds",
-    "From append to acknowledgement, of the first batch of each call.",
-    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
-)
-PUBLISHED_AT = FastCounter(
-    "relay_ingest_published_timestamp_seconds",
-    "Wall time of the last frame acknowledged; 0 before the first.",
-)
-STREAM_BYTES = FastCounter(
-    "relay_stream_retained_bytes",
-    "Bytes of frames of this worker's ownerships that their streams keep, without those that wait to be"
-    " copied into a recording.",
-)
 _FRAMES = {kind: FRAMES[kind.name.lower()] for kind in Kind}
 _FRAME_BYTES = {kind: FRAME_BYTES[kind.name.lower()] for kind in Kind}
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from relay_streams.keys import CONSUMER_GROUP, KeySpace
+from relay_streams.key_kinds import CONSUMER_GROUP
+from relay_streams.keys import KeySpace
 
 
 def test_a_conversations_keys() -> None:

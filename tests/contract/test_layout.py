@@ -82,7 +82,7 @@ ELSEWHERE = {
         streams.scripts.store_clip
     """,
     "integration/streams/test_outbox.py": "settings.outbox streams.scripts.read_outbox",
-    "integration/streams/test_publisher.py": "streams.writer",
+    "integration/streams/test_publisher.py": "streams.publish_metrics streams.writer",
     "integration/streams/test_record_motion.py": "streams.scripts.record_motion",
     "integration/streams/test_turn_keys.py": "streams.scripts.find_turn",
     "integration/streams/test_webhooks.py": """
@@ -104,6 +104,7 @@ ELSEWHERE = {
     "security/test_redis_credentials.py": "redis.credentials",
     "security/test_stopping.py": "runtime.parent runtime.tasks",
     "security/test_tls.py": "runtime.tls",
+    "unit/streams/test_keys.py": "streams.key_kinds",
     "unit/cli/test_main.py": "telemetry.version",
     "unit/ingest/test_failures.py": "ingest.motion.failures",
     "unit/jobs/test_consequences.py": "jobs.parts",

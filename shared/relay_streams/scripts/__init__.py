@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from relay_redis.schema import Schema
-from relay_streams.keys import type_of
+from relay_streams.key_kinds import type_of
 from relay_streams.scripts.advance_recording import ADVANCE_RECORDING
 from relay_streams.scripts.append_replay import APPEND_REPLAY
 from relay_streams.scripts.append_speech import APPEND_SPEECH

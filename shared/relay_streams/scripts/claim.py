@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 from relay_redis.replies import Reply, word
 from relay_streams.errors import Unreadable
-from relay_streams.keys import CONSUMER_GROUP, ConversationKeys
+from relay_streams.key_kinds import CONSUMER_GROUP
+from relay_streams.keys import ConversationKeys
 from relay_streams.scripts.call import Call
 from relay_streams.scripts.lua import load
 

@@ -5,7 +5,8 @@ from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 from relay_redis.replies import number
-from relay_streams.keys import JOBS_GROUP, PartitionKeys, type_of
+from relay_streams.key_kinds import JOBS_GROUP, type_of
+from relay_streams.keys import PartitionKeys
 from relay_streams.scripts.call import Argument, Call
 from relay_streams.scripts.lua import load
 

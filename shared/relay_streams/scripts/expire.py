@@ -3,7 +3,8 @@
 from typing import Final, NamedTuple
 
 from relay_redis.replies import Reply, three_numbers
-from relay_streams.keys import CONSUMER_GROUP, PartitionKeys
+from relay_streams.key_kinds import CONSUMER_GROUP
+from relay_streams.keys import PartitionKeys
 from relay_streams.scripts.call import Call
 from relay_streams.scripts.lua import load
 

@@ -3,7 +3,8 @@
 from typing import Final
 
 from relay_redis.replies import Reply, entries
-from relay_streams.keys import JOBS_GROUP, PartitionKeys
+from relay_streams.key_kinds import JOBS_GROUP
+from relay_streams.keys import PartitionKeys
 from relay_streams.scripts.call import Call
 from relay_streams.scripts.lua import load
 

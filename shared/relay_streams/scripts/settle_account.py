@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from relay_redis.replies import number
-from relay_streams.keys import KINDS, ConversationKeys
+from relay_streams.key_kinds import KINDS
+from relay_streams.keys import ConversationKeys
 from relay_streams.scripts.call import Argument, Call
 from relay_streams.scripts.lua import load
 

@@ -7,7 +7,7 @@ from tests.rigs.store import at_clean_store
 
 from relay_ingest.upkeep import REPAIRED
 from relay_streams.conversations import count_live
-from relay_streams.keys import CONSUMER_GROUP
+from relay_streams.key_kinds import CONSUMER_GROUP
 
 TENTH = b"\x01\x02" * 1600
 QUICK = {"ingest_upkeep_s": 0.02, "ingest_gone_s": 0.5, "lease_ms": 400, "partitions": 2}

@@ -3,7 +3,7 @@
 import asyncio
 
 from relay_streams.conversations import read
-from relay_streams.keys import CONSUMER_GROUP
+from relay_streams.key_kinds import CONSUMER_GROUP
 
 
 async def offers_of(store, keys, owner: str = "worker", **options: int) -> list[str]:

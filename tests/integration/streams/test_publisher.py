@@ -8,10 +8,10 @@ import pytest
 from relay_redis.pubsub import PubSub
 from relay_streams.errors import Fenced
 from relay_streams.notification import inline_entries
+from relay_streams.publish_metrics import PUBLISHED_AT, STREAM_BYTES
 from relay_streams.publisher import Publisher
 from relay_streams.scripts.call import run
 from relay_streams.scripts.publish import publish
-from relay_streams.writer import PUBLISHED_AT, STREAM_BYTES
 from relay_turns.effects import Publish
 from relay_wire import frame
 from relay_wire.frame import MAX_PAYLOAD_BYTES, Flags, FrameError, Kind

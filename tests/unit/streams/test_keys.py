@@ -2,7 +2,8 @@
 
 import pytest
 
-from relay_streams.keys import KINDS, KeySpace, type_of
+from relay_streams.key_kinds import KINDS, type_of
+from relay_streams.keys import KeySpace
 
 SPACE = KeySpace(16, "staging:relay")
 KEYS = SPACE.conversation("01JD0000000000000000000000")

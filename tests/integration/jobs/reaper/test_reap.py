@@ -13,7 +13,8 @@ from tests.rigs.job_resources import job_resources
 from relay_jobs.job import Resources
 from relay_jobs.reaper.reap import REAPED, is_steady, reap
 from relay_streams import conversations, reaping
-from relay_streams.keys import JOBS_GROUP, ConversationKeys, KeySpace
+from relay_streams.key_kinds import JOBS_GROUP
+from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.scripts.call import run
 from relay_streams.scripts.close_idle import close_idle
 from relay_streams.scripts.examine import examine
