@@ -17,8 +17,8 @@ from relay_streams.scripts.call import Argument, run
 from relay_streams.scripts.claim_clip import ClipClaim, claim_clip
 from relay_streams.scripts.create_clip import create_clip
 from relay_streams.scripts.delete_clip import Deleted, delete_clip
+from relay_streams.scripts.erase_clip import erase_clip
 from relay_streams.scripts.finish_clip import finish_clip
-from relay_streams.scripts.forget_clip import forget_clip
 from relay_streams.scripts.renew_clip import renew_clip
 from relay_streams.scripts.store_clip import store_clip
 from relay_wire.clips import ClipChunk
@@ -293,9 +293,9 @@ class Clips:
         )
         return await run(self._client, call)
 
-    async def forget(self, clip: str) -> bool:
+    async def erase(self, clip: str) -> bool:
         """Remove the record of a removed clip, whose copy is removed. False when it was created again."""
-        return await run(self._client, forget_clip(self._space.clip(clip)))
+        return await run(self._client, erase_clip(self._space.clip(clip)))
 
     async def _sizes(self, creator: str) -> dict[str, int]:
         names = [self._space.shared(partition).clips(creator) for partition in range(self._space.partitions)]

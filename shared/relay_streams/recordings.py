@@ -14,9 +14,9 @@ from relay_streams.conversations import Conversation
 from relay_streams.keys import ConversationKeys, KeySpace, PartitionKeys
 from relay_streams.scripts.advance_recording import advance_recording
 from relay_streams.scripts.call import run
+from relay_streams.scripts.claim_recording import claim_recording
 from relay_streams.scripts.read_recording import Page, read_recording
 from relay_streams.scripts.release_recording import release_recording
-from relay_streams.scripts.take_recording import take_recording
 from relay_wire.position import START, Position, PositionError
 
 __all__ = ["Claim", "Due", "Page", "Recordings"]
@@ -108,14 +108,14 @@ class Recordings:
         keys = self._keys.conversation(conversation)
         return await self._client.execute("ZSCORE", keys.recordings, keys.id) is not None
 
-    async def take(self, conversation: str, token: str) -> Claim | None:
+    async def claim(self, conversation: str, token: str) -> Claim | None:
         """Claim a recording. None when another worker holds it, or there is nothing to record.
 
         Raises:
             Missing: It was listed, and the conversation's record is gone. It is not listed any more.
         """
         keys = self._keys.conversation(conversation)
-        fields = await run(self._client, take_recording(keys, token=token, claim_ms=self._claim_ms))
+        fields = await run(self._client, claim_recording(keys, token=token, claim_ms=self._claim_ms))
         if fields is None:
             return None
         record, _ = Conversation.salvage(keys.id, fields)

@@ -78,7 +78,7 @@ ELSEWHERE = {
     "integration/jobs/clips/test_renderer.py": "streams.frames",
     "integration/streams/test_clips.py": """
         streams.scripts.claim_clip streams.scripts.create_clip streams.scripts.delete_clip
-        streams.scripts.finish_clip streams.scripts.forget_clip streams.scripts.renew_clip
+        streams.scripts.finish_clip streams.scripts.erase_clip streams.scripts.renew_clip
         streams.scripts.store_clip
     """,
     "integration/streams/test_outbox.py": "settings.outbox streams.scripts.read_outbox",
@@ -96,7 +96,7 @@ ELSEWHERE = {
     "integration/streams/test_replays.py": "streams.scripts.append_replay streams.scripts.begin_replay",
     "integration/streams/test_recordings.py": """
         streams.scripts.advance_recording streams.scripts.read_recording streams.scripts.release_recording
-        streams.scripts.take_recording
+        streams.scripts.claim_recording
     """,
     "scenarios/test_interrupts.py": "turns.effects turns.rules",
     "scenarios/test_stopping.py": "ingest.app",

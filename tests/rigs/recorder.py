@@ -99,9 +99,9 @@ class Recorder:
             self.lease, keep_frames_ms=3_600_000, keep_record_ms=3_600_000
         )
 
-    async def take(self, token: str = "a") -> Claim:  # noqa: S107  # of a claim
+    async def claim(self, token: str = "a") -> Claim:  # noqa: S107  # of a claim
         """Claim the recording."""
-        claim = await self.recordings.take(self.lease.keys.id, token)
+        claim = await self.recordings.claim(self.lease.keys.id, token)
         assert claim is not None
         return claim
 

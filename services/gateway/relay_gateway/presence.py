@@ -130,7 +130,7 @@ class Presence:
     async def _report(self, watched: _Watched) -> None:
         waits_s: float | None = None
         self._left.discard(watched)
-        watched_ms = watched.time.take(self._now()) if self._outbox_entries else 0
+        watched_ms = watched.time.collect(self._now()) if self._outbox_entries else 0
         try:
             attendance = await conversations.attendance(
                 self._client,

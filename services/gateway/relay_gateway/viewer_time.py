@@ -20,7 +20,7 @@ class ViewerTime:
         self._seconds += self._viewers * (now - self._since)
         self._viewers, self._since = viewers, now
 
-    def take(self, now: float) -> int:
+    def collect(self, now: float) -> int:
         """The time up to now in whole milliseconds, which then counts as reported."""
         self.change(self._viewers, now)
         milliseconds = int(self._seconds * 1000)
@@ -28,5 +28,5 @@ class ViewerTime:
         return milliseconds
 
     def put_back(self, milliseconds: int) -> None:
-        """Undo ``take``: the report failed."""
+        """Undo ``collect``: the report failed."""
         self._seconds += milliseconds / 1000

@@ -1,4 +1,4 @@
-"""Jobs: what runs as a task, by name, and the ticks of beat that start it. Knows nothing of Celery."""
+"""Jobs: what runs as a task, by name, and the ticks of beat that start it. It is independent of Celery."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack

@@ -1,6 +1,6 @@
 """The sender: sends tasks to the broker from a thread, in bounded time and without retries.
 
-What is not sent is counted and forgotten here: the store has the work, and the next tick of beat finds it.
+What is not sent is counted and discarded here: the store has the work, and the next tick of beat finds it.
 """
 
 import asyncio

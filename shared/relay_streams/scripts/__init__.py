@@ -16,6 +16,7 @@ from relay_streams.scripts.begin_reaping import BEGIN_REAPING
 from relay_streams.scripts.begin_replay import BEGIN_REPLAY
 from relay_streams.scripts.claim import CLAIM
 from relay_streams.scripts.claim_clip import CLAIM_CLIP
+from relay_streams.scripts.claim_recording import CLAIM_RECORDING
 from relay_streams.scripts.close_idle import CLOSE_IDLE
 from relay_streams.scripts.consume_outbox import CONSUME_OUTBOX
 from relay_streams.scripts.create import CREATE
@@ -25,13 +26,13 @@ from relay_streams.scripts.delete_clip import DELETE_CLIP
 from relay_streams.scripts.dequeue import DEQUEUE
 from relay_streams.scripts.due_deliveries import DUE_DELIVERIES
 from relay_streams.scripts.enter_endpoint import ENTER_ENDPOINT
+from relay_streams.scripts.erase_clip import ERASE_CLIP
 from relay_streams.scripts.examine import EXAMINE
 from relay_streams.scripts.expire import EXPIRE
 from relay_streams.scripts.find_turn import FIND_TURN
 from relay_streams.scripts.finish import FINISH
 from relay_streams.scripts.finish_clip import FINISH_CLIP
 from relay_streams.scripts.finish_delivery import FINISH_DELIVERY
-from relay_streams.scripts.forget_clip import FORGET_CLIP
 from relay_streams.scripts.heartbeat import HEARTBEAT
 from relay_streams.scripts.hold_turn import HOLD_TURN
 from relay_streams.scripts.leave_endpoint import LEAVE_ENDPOINT
@@ -53,16 +54,15 @@ from relay_streams.scripts.restore import RESTORE
 from relay_streams.scripts.retry_delivery import RETRY_DELIVERY
 from relay_streams.scripts.settle_account import SETTLE_ACCOUNT
 from relay_streams.scripts.store_clip import STORE_CLIP
-from relay_streams.scripts.take_recording import TAKE_RECORDING
 
 ALL: Final = (
     ADVANCE_RECORDING, APPEND_REPLAY, APPEND_SPEECH, APPEND_UPLINK, ATTEND, BEGIN_DELIVERY, BEGIN_REAPING,
     BEGIN_REPLAY, CLAIM, CLAIM_CLIP, CLOSE_IDLE, CONSUME_OUTBOX, CREATE, CREATE_CLIP, DEFER, DELETE_CLIP,
     DEQUEUE, DUE_DELIVERIES, ENTER_ENDPOINT, EXAMINE, EXPIRE, FIND_TURN, FINISH, FINISH_CLIP,
-    FINISH_DELIVERY, FORGET_CLIP, HEARTBEAT, HOLD_TURN, LEAVE_ENDPOINT, POSTPONE_DELIVERY, PRUNE_MADE,
+    FINISH_DELIVERY, ERASE_CLIP, HEARTBEAT, HOLD_TURN, LEAVE_ENDPOINT, POSTPONE_DELIVERY, PRUNE_MADE,
     PUBLISH, PURGE, READ_OUTBOX, READ_RECORDING, REAP, RECORD_MOTION, RELEASE, RELEASE_RECORDING,
     REMOVE_ORPHAN, RENEW, RENEW_CLIP, REPAIR, RESTORE, RETRY_DELIVERY, SETTLE_ACCOUNT, STORE_CLIP,
-    TAKE_RECORDING,
+    CLAIM_RECORDING,
 )  # fmt: skip
 
 SCHEMA: Final = Schema(ALL, purge=PURGE, type_of=type_of)

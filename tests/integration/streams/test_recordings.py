@@ -40,8 +40,8 @@ class Rig:
     async def field(self, name: str) -> int:
         return int(await self.store.client.execute("HGET", self.keys.meta, name) or 0)
 
-    async def take(self, worker: str = "a") -> Claim:
-        claim = await self.recordings.take(self.keys.id, worker)
+    async def claim(self, worker: str = "a") -> Claim:
+        claim = await self.recordings.claim(self.keys.id, worker)
         assert claim is not None
         return claim
 
@@ -77,7 +77,7 @@ async def test_frames_stay_until_they_are_copied(open_store) -> None:
         await rig.speak(1, 2, 3, 4)
         assert await rig.seqs() == [1, 2, 3, 4]
 
-        claim = await rig.take()
+        claim = await rig.claim()
         assert await rig.copy(claim, frames=2)
         assert await rig.seqs() == [3, 4]
 
@@ -101,7 +101,7 @@ async def test_a_conversation_that_is_not_recorded_is_not_kept(open_store) -> No
         assert await rig.seqs() == [3, 4]
         names = await rig.store.client.execute("HKEYS", rig.keys.meta)
         assert [name for name in names if name.startswith(b"rec")] == []
-        assert await rig.recordings.take(rig.keys.id, "a") is None
+        assert await rig.recordings.claim(rig.keys.id, "a") is None
 
 
 async def test_beyond_the_byte_limit_the_oldest_frames_go(open_store) -> None:
@@ -112,7 +112,7 @@ async def test_beyond_the_byte_limit_the_oldest_frames_go(open_store) -> None:
         assert await rig.seqs() == [3, 4, 5]
         assert (await rig.field("rec_waiting"), await rig.field("rec_removed")) == (3000, 2000)
 
-        claim = await rig.take()
+        claim = await rig.claim()
         assert await rig.copy(claim)
         await rig.speak(1, 1, 1)
         assert await rig.seqs() == [6, 7, 8]
@@ -124,7 +124,7 @@ async def test_frames_that_are_removed_while_they_are_copied_count_once(open_sto
     async with AsyncExitStack() as stack:
         rig = await opened(stack, open_store, retention=3 * FRAME_BYTES)
         await rig.speak(1, 1, 1)
-        claim = await rig.take()
+        claim = await rig.claim()
         page = await rig.recordings.read(claim, START, 1 << 20)
         await rig.speak(1, 1)
         assert await rig.recordings.advance(
@@ -143,7 +143,7 @@ async def test_a_page_is_bounded_in_bytes(open_store) -> None:
     async with AsyncExitStack() as stack:
         rig = await opened(stack, open_store)
         await rig.speak(*[1] * 40)
-        claim = await rig.take()
+        claim = await rig.claim()
 
         assert len((await rig.recordings.read(claim, START, 1)).frames) == 1
         assert len((await rig.recordings.read(claim, START, 20 * FRAME_BYTES)).frames) == 20
@@ -173,11 +173,11 @@ async def test_one_worker_has_the_claim(open_store) -> None:
     async with AsyncExitStack() as stack:
         rig = await opened(stack, open_store)
         await rig.speak(1)
-        claim = await rig.take("a")
-        assert await rig.recordings.take(rig.keys.id, "b") is None
+        claim = await rig.claim("a")
+        assert await rig.recordings.claim(rig.keys.id, "b") is None
         assert await rig.recordings.release(claim, next_ms=5000)
 
-        other = await rig.take("b")
+        other = await rig.claim("b")
         assert not await rig.copy(claim)
         assert not await rig.recordings.release(claim, next_ms=None)
         assert await rig.copy(other)
@@ -188,7 +188,7 @@ async def test_the_claim_of_a_worker_that_died_ends(open_store) -> None:
     async with AsyncExitStack() as stack:
         rig = await opened(stack, open_store, claim_ms=50)
         await rig.speak(1)
-        await rig.take("a")
+        await rig.claim("a")
         partition = rig.store.keys.shared(rig.keys.partition)
 
         due = await eventually(lambda: rig.recordings.due(partition, 10))
@@ -196,7 +196,7 @@ async def test_the_claim_of_a_worker_that_died_ends(open_store) -> None:
         assert [(each.conversation, each.has_work, each.has_ended) for each in due] == [
             (rig.keys.id, True, False)
         ]
-        assert (await rig.take("b")).token == "b"
+        assert (await rig.claim("b")).token == "b"
 
 
 async def test_what_is_due(open_store) -> None:
@@ -215,13 +215,13 @@ async def test_what_is_due(open_store) -> None:
         assert await rig.recordings.due(partition, 10) == []
         assert await rig.recordings.count(partition) == 1
 
-        claim = await rig.take()
+        claim = await rig.claim()
         assert not claim.is_copied
         assert await rig.copy(claim)
         assert await rig.recordings.is_pending(rig.keys.id)
         assert await rig.recordings.release(claim, next_ms=None)
         assert not await rig.recordings.is_pending(rig.keys.id)
-        assert await rig.recordings.take(rig.keys.id, "c") is None
+        assert await rig.recordings.claim(rig.keys.id, "c") is None
         assert await rig.field("record") == 1
 
 
@@ -235,9 +235,9 @@ async def test_a_registration_without_a_conversation_ends(open_store) -> None:
         assert [each.has_work for each in await recordings.due(partition, 10)] == [True]
 
         with pytest.raises(Missing):
-            await recordings.take("01NOTCREATED", "a")
+            await recordings.claim("01NOTCREATED", "a")
         assert await recordings.count(partition) == 0
-        assert await recordings.take("01NOTCREATED", "a") is None
+        assert await recordings.claim("01NOTCREATED", "a") is None
 
 
 async def test_the_frames_of_a_finished_recording_go_soon(open_store) -> None:
@@ -248,7 +248,7 @@ async def test_the_frames_of_a_finished_recording_go_soon(open_store) -> None:
         registry = rig.store.registry()
         await registry.finish(rig.lease, keep_frames_ms=3_600_000, keep_record_ms=3_600_000)
 
-        claim = await rig.take()
+        claim = await rig.claim()
         assert await rig.copy(claim)
         assert await rig.recordings.release(claim, next_ms=None)
 
@@ -263,7 +263,7 @@ async def test_damaged_fields_of_a_recording_cost_no_frame(open_store) -> None:
         await rig.store.client.execute("HSET", rig.keys.meta, *damage)
         await rig.speak(1, 2, 3)
 
-        claim = await rig.take()
+        claim = await rig.claim()
 
         assert claim.cursor == START
         assert await rig.copy(claim)

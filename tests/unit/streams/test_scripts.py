@@ -18,6 +18,7 @@ from relay_streams.scripts.begin_reaping import begin_reaping
 from relay_streams.scripts.begin_replay import begin_replay
 from relay_streams.scripts.call import Call
 from relay_streams.scripts.claim import Claimed, claim
+from relay_streams.scripts.claim_recording import claim_recording
 from relay_streams.scripts.close_idle import close_idle
 from relay_streams.scripts.consume_outbox import Write, consume_outbox
 from relay_streams.scripts.create import create
@@ -46,7 +47,6 @@ from relay_streams.scripts.repair import repair
 from relay_streams.scripts.restore import restore
 from relay_streams.scripts.retry_delivery import retry_delivery
 from relay_streams.scripts.settle_account import Settled, settle_account
-from relay_streams.scripts.take_recording import take_recording
 from relay_wire.position import START, Position
 
 SPACE = KeySpace(1)
@@ -64,7 +64,7 @@ RESTORE = restore(
     key="", trace="", fields=["state", "open"],
 )  # fmt: skip
 CLAIM = claim(KEYS, owner="worker", lease_ms=1, record_format=1)
-TAKE = take_recording(KEYS, token="1", claim_ms=1)
+TAKE = claim_recording(KEYS, token="1", claim_ms=1)
 READ = read_recording(KEYS, after=START, most_bytes=1)
 HEARTBEAT = heartbeat("key", value="1", keep_ms=1, publish=True, commands=["GET"])
 RENEW = renew([Held(KEYS, "worker 1", 1)], lease_ms=1)

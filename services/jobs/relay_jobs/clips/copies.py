@@ -80,7 +80,7 @@ class Copies:
         if clip.copy and self._settings.recordings_url:
             await asyncio.to_thread(self._remove, clip.copy)
             COPIES.labels("removed").inc()
-        await self._clips.forget(clip.id)
+        await self._clips.erase(clip.id)
 
     async def restore(self) -> None:
         """Restore the clips that Redis has lost, and remove files that no clip has.

@@ -83,7 +83,7 @@ every("recordings.expire", _EXPIRE_S)
 async def _work(resources: Resources, conversation: str, step: str) -> None:
     recordings = _recordings(resources)
     try:
-        claim = await recordings.take(conversation, secrets.token_hex(8))
+        claim = await recordings.claim(conversation, secrets.token_hex(8))
     except Missing:
         metrics.LOST.inc()
         log.warning("a recording is lost: the conversation's record is gone", conversation=conversation)

@@ -89,7 +89,7 @@ def _settle_sessions(account: Account, now_ms: int, terms: Terms, totals: _Total
         _revoke(session, account.estimates[session], totals)
     # Until then their times bound the estimates of sessions before them.
     if not totals.due:
-        _forget(account.closed & account.opened.keys(), totals)
+        _remove(account.closed & account.opened.keys(), totals)
 
 
 def _end_ms(account: Account, opened_ms: int, session_ms: int) -> int:
@@ -111,6 +111,6 @@ def _revoke(session: str, estimate: Estimate, totals: _Totals) -> None:
     totals.add(estimate.day, usage.ESTIMATED_CREDITS, -estimate.credits)
 
 
-def _forget(sessions: Iterable[str], totals: _Totals) -> None:
+def _remove(sessions: Iterable[str], totals: _Totals) -> None:
     for session in sorted(sessions):
         totals.removed += (f"opened:{session}", f"closed:{session}")

@@ -80,7 +80,7 @@ class Endpoints:
             self._by_key.setdefault(endpoint.key_id, []).append(endpoint)
 
     def of(self, key_id: str, event_type: str) -> list[Endpoint]:
-        """The endpoints that want an event: those of the key, then those of every key."""
+        """The endpoints of an event: those of the key, then those of every key."""
         wanted = [*self._by_key.get(key_id, ()), *self._by_key.get(EVERY_KEY, ())]
         return [endpoint for endpoint in wanted if event_type in endpoint.events]
 

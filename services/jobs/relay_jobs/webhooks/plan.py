@@ -1,4 +1,4 @@
-"""The plan: what an event means for webhooks, one delivery for each endpoint that wants it. Pure."""
+"""The plan: what an event means for webhooks, one delivery for each endpoint of the event. Pure."""
 
 import hashlib
 from datetime import UTC, datetime

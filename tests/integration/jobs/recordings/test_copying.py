@@ -27,10 +27,10 @@ async def test_turns_are_copied_in_one_or_several_runs(open_store, place, turns:
             await rig.turn(number)
             if number == 2:
                 await rig.change_owner(stack)
-            claim = await rig.copy(await rig.take())
+            claim = await rig.copy(await rig.claim())
             await rig.recordings.release(claim, next_ms=0)
         await rig.end()
-        claim = await rig.copy(await rig.take())
+        claim = await rig.copy(await rig.claim())
 
         assert await finished(rig, claim) == rig.published
 
@@ -45,7 +45,7 @@ async def test_jobs_that_were_away_for_several_turns_miss_nothing(open_store, pl
         parts, copied_bytes = PARTS._value.get(), BYTES._value.get()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(copying, "PART_BYTES", 8000)
-            claim = await rig.copy(await rig.take())
+            claim = await rig.copy(await rig.claim())
 
         assert len(await rig.stored()) == PARTS._value.get() - parts > 3
         assert BYTES._value.get() - copied_bytes == sum(map(len, rig.published))
@@ -57,14 +57,14 @@ async def test_a_copy_that_was_killed_before_the_cursor_moved(open_store, place)
     async with AsyncExitStack() as stack:
         rig = await Recorder.open(stack, open_store, place)
         await rig.turn(1)
-        dead = await rig.take()
+        dead = await rig.claim()
         page = await rig.recordings.read(dead, dead.cursor, 1 << 20)
         await copying._store(rig.names, page, rig.place.storage)
         await rig.turn(2)
         await rig.end()
         await rig.recordings.release(dead, next_ms=0)
 
-        claim = await rig.copy(await rig.take("b"))
+        claim = await rig.copy(await rig.claim("b"))
 
         assert len(await rig.stored()) == 2
         assert await finished(rig, claim) == rig.published
@@ -75,7 +75,7 @@ async def test_two_workers_copy_the_same(open_store, place) -> None:
     async with AsyncExitStack() as stack:
         rig = await Recorder.open(stack, open_store, place, claim_ms=1)
         await rig.turn(1)
-        slow = await rig.take("slow")
+        slow = await rig.claim("slow")
         await rig.turn(2)
         await rig.end()
         fast = await eventually_taken(rig)
@@ -88,7 +88,7 @@ async def test_two_workers_copy_the_same(open_store, place) -> None:
 
 async def eventually_taken(rig: Recorder):
     for _ in range(100):
-        claim = await rig.recordings.take(rig.lease.keys.id, "fast")
+        claim = await rig.recordings.claim(rig.lease.keys.id, "fast")
         if claim is not None:
             return claim
     raise AssertionError
@@ -100,12 +100,12 @@ async def test_what_the_byte_limit_removed_is_a_gap(open_store, place) -> None:
         rig = await Recorder.open(stack, open_store, place, retention=10_000)
         gaps = GAPS._value.get()
         await rig.turn(1)
-        claim = await rig.copy(await rig.take())
+        claim = await rig.copy(await rig.claim())
         await rig.recordings.release(claim, next_ms=0)
         for number in range(2, 9):
             await rig.turn(number)
         await rig.end()
-        claim = await rig.copy(await rig.take())
+        claim = await rig.copy(await rig.claim())
 
         items = await finished(rig, claim)
         index = (await rig.read())[1]
@@ -126,7 +126,7 @@ async def test_entries_of_other_programs_are_passed_over(open_store, place) -> N
         after = f"{rig.lease.generation}-{rig.writer.last_position.seq + 1}"
         await rig.store.client.execute("XADD", rig.lease.keys.down, after, "f", b"no frame", "x", "y")
 
-        claim = await rig.copy(await rig.take())
+        claim = await rig.copy(await rig.claim())
 
         assert str(claim.cursor) == after
         assert await finished(rig, claim) == rig.published

@@ -20,13 +20,13 @@ def go() -> bool:
 async def copied(stack: AsyncExitStack, open_store, place, turns: int = 3) -> tuple[Recorder, Claim]:
     """A conversation that has ended, in several parts."""
     rig = await Recorder.open(stack, open_store, place)
-    claim = await rig.take()
+    claim = await rig.claim()
     for number in range(1, turns + 1):
         await rig.turn(number)
         claim = await rig.copy(claim)
     await rig.end()
     await rig.recordings.release(claim, next_ms=0)
-    return rig, await rig.copy(await rig.take())
+    return rig, await rig.copy(await rig.claim())
 
 
 def killed_after(calls: int):
@@ -118,11 +118,11 @@ async def test_frames_that_are_gone_at_the_end_are_a_gap(open_store, place) -> N
     async with AsyncExitStack() as stack:
         rig = await Recorder.open(stack, open_store, place)
         await rig.turn(1)
-        claim = await rig.copy(await rig.take())
+        claim = await rig.copy(await rig.claim())
         await rig.recordings.release(claim, next_ms=0)
         await rig.end()
         await rig.store.client.execute("DEL", rig.lease.keys.down)
-        claim = await rig.copy(await rig.take())
+        claim = await rig.copy(await rig.claim())
 
         index = await rig.join(claim)
 

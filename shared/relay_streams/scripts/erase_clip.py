@@ -1,4 +1,4 @@
-"""Forget a clip: its record goes once its copy has gone."""
+"""Erase a clip: its record goes once its copy has gone."""
 
 from typing import Final
 
@@ -7,9 +7,9 @@ from relay_streams.keys import ClipKeys
 from relay_streams.scripts.call import Call
 from relay_streams.scripts.lua import load
 
-FORGET_CLIP: Final = load("forget_clip", number)
+ERASE_CLIP: Final = load("erase_clip", number)
 
 
-def forget_clip(keys: ClipKeys) -> Call[bool]:
+def erase_clip(keys: ClipKeys) -> Call[bool]:
     """Remove the record of a removed clip. The result is False when the clip was created again."""
-    return Call(FORGET_CLIP, (keys.record, keys.due), (keys.id,), bool)
+    return Call(ERASE_CLIP, (keys.record, keys.due), (keys.id,), bool)

@@ -10,19 +10,19 @@ from relay_streams.keys import ConversationKeys
 from relay_streams.scripts.call import Call
 from relay_streams.scripts.lua import load
 
-TAKE_RECORDING: Final = load("take_recording", word("gone", "held", "none", "ok"))
+CLAIM_RECORDING: Final = load("claim_recording", word("gone", "held", "none", "ok"))
 
 Fields = Mapping[bytes, bytes]
 
 
-def take_recording(keys: ConversationKeys, *, token: str, claim_ms: int) -> Call[Fields | None]:
+def claim_recording(keys: ConversationKeys, *, token: str, claim_ms: int) -> Call[Fields | None]:
     """Claim a recording.
 
     The result has the record's fields; None when another claim holds, or when there is nothing to record. The
     call raises ``Missing``, once, when the recording was listed and its conversation is gone.
     """
     return Call(
-        TAKE_RECORDING, (keys.meta, keys.recordings), (keys.id, token, claim_ms), partial(_read, keys.id)
+        CLAIM_RECORDING, (keys.meta, keys.recordings), (keys.id, token, claim_ms), partial(_read, keys.id)
     )
 
 
