@@ -77,6 +77,16 @@ def as_a_service() -> Iterator[Callable[[str], None]]:
     root.setLevel(level)
 
 
+@pytest.fixture(autouse=True)
+def _logging_stays() -> Iterator[None]:
+    """A test that configures this process's logging leaves loggers whose lines no later test can read."""
+    before = structlog.get_config()["processors"]
+    yield
+    assert structlog.get_config()["processors"] is before, (
+        "replace relay_telemetry.logs.configure in this test"
+    )
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _children_log_no_secrets() -> Iterator[None]:
     """Nor may the processes that tests start."""
@@ -103,12 +113,18 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return {"uvloop": uvloop.new_event_loop}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of this project."""
+    parser.addoption("--one-server", action="store_true", help="test with the embedded server alone")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests run on both servers; those of whole processes, which cost seconds, only where declared."""
     if "redis_server" in metafunc.fixturenames:
         path = metafunc.definition.path
         processes = "e2e" in path.parts or path.parent.name == "recordings"
-        both = not processes or metafunc.definition.get_closest_marker("both_servers")
+        declared = metafunc.definition.get_closest_marker("both_servers") is not None
+        both = (declared or not processes) and not metafunc.config.getoption("one_server")
         servers = ["embedded", "distribution"] if both else ["embedded"]
         metafunc.parametrize("redis_server", servers, indirect=True, scope="session")
 

@@ -99,3 +99,9 @@ def test_an_index_of_other_frames_is_an_error() -> None:
 
     with pytest.raises(RecordingError, match="index is that of other frames"):
         decode(shorter)
+
+
+def test_a_trailer_without_an_index_is_an_error() -> None:
+    """An index that is missing is noticed at the trailer."""
+    with pytest.raises(RecordingError, match="trailer does not follow its index"):
+        decode(FILE[: FILE.index(FRAMES[0]) - 5] + block(BlockType.TRAILER, bytes(40)))
