@@ -1,5 +1,6 @@
-"""Usage of a relay whose processes are killed: equal to what the records of its viewers show."""
+"""Usage of a relay whose processes are killed: equal to what viewers got, and to what the vendor bills."""
 
+import math
 import signal
 from collections import Counter
 from typing import Any
@@ -11,6 +12,7 @@ from tests.faults.verifier import Verdict
 from tests.rigs.eventually import eventually
 
 from relay_client.resources import DailyUsage
+from relay_wire.billing import credits_of
 
 SETTINGS = {
     "RELAY_USAGE_SETTLE_S": "0.5",
@@ -21,6 +23,8 @@ SETTINGS = {
 _HEADER_BYTES = 32
 _AUDIO, _MOTION = 1, 2
 _SAMPLE_RATE = 16000
+_LEASE_S = 2.0
+"""Of the conversations: an owner that has not renewed for so long has none."""
 
 
 async def replace(lab: Lab, role: str) -> None:
@@ -53,6 +57,93 @@ async def _usage_is_what_viewers_got() -> None:
         await _compare(lab, verdict)
 
 
+@pytest.mark.timeout(180)
+def test_motion_is_what_the_vendor_bills() -> None:
+    """Sessions that end, fail or change owners count exactly; those of a killed worker are estimates."""
+    uvloop.run(_motion_is_what_the_vendor_bills())
+
+
+async def _motion_is_what_the_vendor_bills() -> None:
+    settings = SETTINGS | {"RELAY_MOTION_SESSION_S": "4"}
+    async with open_lab(Setup(conversations=3, viewers=1, workers=2, jobs=True, settings=settings)) as lab:
+        await _fail_a_session(lab)
+        await _hand_over(lab)
+        await lab.turns(2)
+        killed = await _kill_between_turns(lab)
+        await lab.turns(2)
+        await lab.finish()
+        verdict = await lab.judge()
+        assert (verdict.whole, lab.problems) == (True, [])
+        bills = await _bills(lab)
+        assert len(bills) > 3 * len(killed)
+        await _compare_motion(lab, bills, killed)
+
+
+async def _fail_a_session(lab: Lab) -> None:
+    """The next session that is opened fails at its first payload."""
+    assert lab.stack.simulator is not None
+    fault = {"at": "session", "fault": "close", "code": 4002}
+    async with lab.http.post(f"{lab.stack.simulator.url}/admin/faults", json=fault) as armed:
+        assert armed.status == 204
+
+
+async def _hand_over(lab: Lab) -> None:
+    leaving = await lab.owner_of(lab.talks[0])
+    await lab.add_worker()
+    leaving.signal(signal.SIGTERM)
+    assert await leaving.wait() == 0
+
+
+async def _kill_between_turns(lab: Lab) -> set[str]:
+    """Kill a worker; returns its sessions, which are open since no turn could replace them."""
+    for talk in lab.talks:
+        talk.speaker.hold()
+    await lab.until(
+        lambda: all(talk.speaker.silent and talk.ended == talk.turn for talk in lab.talks), "silence"
+    )
+    victim = await lab.owner_of(lab.talks[0])
+    avatars = {talk.avatar_id for talk in await lab.owned_by(victim)}
+    sessions = (await lab.simulator("connections"))["sessions"]
+    victim.signal(signal.SIGKILL)
+    for talk in lab.talks:
+        talk.speaker.go_on()
+    return {session["connection_id"] for session in sessions if session["avatar_id"] in avatars}
+
+
+async def _bills(lab: Lab) -> list[dict[str, Any]]:
+    """What the vendor bills, once every session is closed."""
+
+    async def closed() -> list[dict[str, Any]] | None:
+        sessions: list[dict[str, Any]] = (await lab.simulator("sessions"))["sessions"]
+        return None if any(session["closed_at"] is None for session in sessions) else sessions
+
+    bills: list[dict[str, Any]] = await eventually(closed, 20)
+    return bills
+
+
+async def _compare_motion(lab: Lab, bills: list[dict[str, Any]], killed: set[str]) -> None:
+    """Within a second for each session whose owner lived; an estimate ends before the next session begins."""
+    estimated = [bill for bill in bills if bill["connection_id"] in killed]
+    lived = [bill for bill in bills if bill not in estimated]
+    assert len(estimated) == len(killed) > 0
+    seconds = [sum(max(bill["seconds"] + change, 0) for bill in lived) for change in (-1, 1)]
+    credits_ = [sum(credits_of(max(bill["seconds"] + change, 0)) for bill in lived) for change in (-1, 1)]
+    least_s = sum(max(bill["seconds"] - _LEASE_S - 1, 0) for bill in estimated)
+    most_s = sum(_until_the_next(bill, bills) + 1 for bill in estimated)
+
+    async def differences() -> dict[str, tuple[float, float, float]]:
+        rows = await lab.backend.usage()
+        compared = {
+            "seconds": (seconds[0], sum(row.motion_s - row.motion_estimated_s for row in rows), seconds[1]),
+            "credits": (credits_[0], sum(row.credits - row.credits_estimated for row in rows), credits_[1]),
+            "estimated": (least_s, sum(row.motion_estimated_s for row in rows), most_s),
+            "of estimates": (len(killed), sum(row.credits_estimated for row in rows), math.inf),
+        }
+        return {name: each for name, each in compared.items() if not each[0] <= each[1] <= each[2]}
+
+    await eventually(differences, 60, until=lambda found: not found)
+
+
 async def _compare(lab: Lab, verdict: Verdict) -> None:
     expected = sum((_received(talk) for talk in lab.talks), Counter[str]())
     assert verdict.total("checked") > 0
@@ -78,6 +169,16 @@ async def _compare(lab: Lab, verdict: Verdict) -> None:
     # Gateways report the time of their viewers periodically, so that the last report may be missing.
     watched_s = sum(viewer.record[-1].at - viewer.record[0].at for viewer in lab.viewers)
     assert 0 < sum(row.viewer_minutes for row in rows) * 60 < watched_s + 1
+
+
+def _until_the_next(bill: dict[str, Any], bills: list[dict[str, Any]]) -> float:
+    """From the opening of a session to that of the next one of its conversation, in seconds."""
+    opened_at: float = bill["opened_at"]
+    return min(
+        other["opened_at"] - opened_at
+        for other in bills
+        if other["avatar_id"] == bill["avatar_id"] and other["opened_at"] > opened_at
+    )
 
 
 def _received(talk: Talk) -> Counter[str]:

@@ -7,6 +7,7 @@ sessions.
 ``GET /admin/faults``                         names of all faults
 ``GET /admin/connections``                    open sessions
 ``POST /admin/connections/{id}/faults``       inject a fault into an open session, at its next payload
+``GET /admin/sessions``                       log of sessions: how long each was connected, and its credits
 ``GET /admin/requests``                       log of requests and their answers, for tests to compare with
 ============================================  ===================================================
 """
@@ -50,6 +51,7 @@ class Admin:
             web.delete("/admin/faults", self._clear),
             web.get("/admin/connections", self._connections),
             web.post("/admin/connections/{id}/faults", self._inject),
+            web.get("/admin/sessions", self._sessions),
             web.get("/admin/requests", self._requests),
         ]
 
@@ -80,6 +82,9 @@ class Admin:
             raise Problem(problems.INVALID_FIELD, "at: must be session for an open session")
         session.inject(fault)
         return web.Response(status=204)
+
+    async def _sessions(self, _request: web.Request) -> web.Response:
+        return web.json_response({"sessions": [entry.as_json() for entry in self._server.session_log]})
 
     async def _requests(self, _request: web.Request) -> web.Response:
         return web.json_response({"requests": [entry.as_json() for entry in self._server.requests]})

@@ -20,11 +20,13 @@ from relay_simulator.lifetime import Limits
 from relay_simulator.request_log import RequestLog
 from relay_simulator.session import Session
 from relay_simulator.session_faults import perform
+from relay_simulator.session_log import SessionLog
 
 SESSIONS = Gauge("relay_simulator_sessions", "Motion sessions open.")
 
 _HANG_S = 60.0
 _LOGGED_REQUESTS = 20_000
+_LOGGED_SESSIONS = 20_000
 _UPGRADE_FAULTS = {
     "avatar_not_found": (404, "Avatar not found"),
     "http_402": (402, "session denied: insufficient balance"),
@@ -58,6 +60,8 @@ class MotionServer:
         """Connections that occupy a seat: open sessions, and those in their handshake."""
         self.requests: deque[RequestLog] = deque(maxlen=_LOGGED_REQUESTS)
         """Requests and their answers, oldest first."""
+        self.session_log: deque[SessionLog] = deque(maxlen=_LOGGED_SESSIONS)
+        """Sessions and how long they were connected, oldest first."""
         self._console = console
         self._faults = faults
         self._settings = settings
@@ -131,6 +135,7 @@ class MotionServer:
             await asyncio.sleep(settings.simulator_connect_s / settings.simulator_speed)
             if request.transport is None:
                 return
+            entry = SessionLog(connection_id, avatar_id, opened_at=time.time())
             await websocket.send_bytes(messages.confirm(connection_id))
             await self._run(
                 Session(
@@ -150,16 +155,19 @@ class MotionServer:
                     faults=self._faults,
                     perform_fault=perform,
                     requests=self.requests,
-                )
+                ),
+                entry,
             )
 
-    async def _run(self, session: Session) -> None:
+    async def _run(self, session: Session, entry: SessionLog) -> None:
         self.opened += 1
         self.sessions[session.connection_id] = session
+        self.session_log.append(entry)
         SESSIONS.set(len(self.sessions))
         try:
             await session.serve()
         finally:
+            entry.close()
             del self.sessions[session.connection_id]
             SESSIONS.set(len(self.sessions))
 
