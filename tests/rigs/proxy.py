@@ -9,6 +9,7 @@ Modes, changed at any time; each holds for connections that stand and for new on
 - ``pass``: bytes go through. A connection that stood in a black hole continues with the bytes that come
   now; bytes discarded meanwhile are lost, so it is of no use: close it, as a client's timeout does.
 - ``black hole``: connections are accepted, bytes of both ways are swallowed.
+- ``unanswered``: bytes reach the server, its answers are swallowed.
 - ``reset``: connections that stand are reset (RST), new ones as soon as they are accepted.
 - ``refuse``: connections that stand are reset and the port is closed.
 """
@@ -19,7 +20,7 @@ import struct
 from types import TracebackType
 from typing import Literal, Self, cast
 
-Mode = Literal["pass", "black hole", "reset", "refuse"]
+Mode = Literal["pass", "black hole", "unanswered", "reset", "refuse"]
 
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
@@ -32,6 +33,8 @@ class Proxy:
         target: Where it forwards new connections to; changed, it is a name that has moved.
         accepted: Connections accepted so far.
         swallowed: Bytes swallowed so far.
+        unanswered_from: Bytes of a request with which, before it reaches the server, the mode becomes
+            ``unanswered``. Empty: none does that.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -43,6 +46,7 @@ class Proxy:
         self.port = 0
         self.accepted = 0
         self.swallowed = 0
+        self.unanswered_from = b""
 
     @property
     def url(self) -> str:
@@ -108,6 +112,12 @@ class Proxy:
         self._openings.add(opening)
         opening.add_done_callback(self._openings.discard)
 
+    def passes(self, end: "_End", data: bytes) -> bool:
+        """Whether these bytes go on to the other side."""
+        if self._mode == "pass" and end.accepted and self.unanswered_from and self.unanswered_from in data:
+            self._mode = "unanswered"
+        return self._mode == "pass" or (self._mode == "unanswered" and end.accepted)
+
     def closed(self, end: "_End") -> None:
         self._ends.discard(end)
 
@@ -145,7 +155,7 @@ class _End(asyncio.Protocol):
         self._proxy.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._proxy.mode != "pass":
+        if not self._proxy.passes(self, data):
             self._proxy.swallowed += len(data)
         elif self._other is None:
             self._early += data
