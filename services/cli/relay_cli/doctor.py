@@ -1,11 +1,15 @@
 """Doctor: checks the relay's environment, and names the setting and the fix for each fault."""
 
+import asyncio
 import resource
+import secrets
 import socket
 import sys
 import sysconfig
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -118,7 +122,7 @@ async def _jobs() -> list[Finding]:
         settings = JobsSettings.load()
     except SettingsError:
         return []  # a finding of its own
-    return [await _broker(settings), await _job_roles(settings)]
+    return [await _broker(settings), await _job_roles(settings), *await _recordings(settings)]
 
 
 async def _broker(settings: JobsSettings) -> Finding:
@@ -144,6 +148,56 @@ async def _job_roles(settings: JobsSettings) -> Finding:
         f"start {', '.join(f'relay-jobs {role}' for role in missing)}, or see /readyz: the outbox only fills"
     )
     return Finding("jobs processes", "fail", f"none of: {', '.join(missing)}", fix)
+
+
+async def _recordings(settings: JobsSettings) -> list[Finding]:
+    """Try the place of recordings, where there is one."""
+    url = settings.recordings_url
+    if not url:
+        return []
+    if url.startswith("s3://"):
+        return [await _bucket(settings)]
+    return [await asyncio.to_thread(_folder, Path(url.removeprefix("file://")))]
+
+
+def _folder(folder: Path) -> Finding:
+    """Workers create a folder that is missing, so that the nearest one that exists is tried."""
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            return Finding("recordings", "ok", f"{folder} can be written")
+    except OSError as error:
+        fix = "correct RELAY_RECORDINGS_URL, or let the user of the workers write there"
+        return Finding("recordings", "fail", f"{nearest}: {error.strerror}", fix)
+
+
+async def _bucket(settings: JobsSettings) -> Finding:
+    """Store an empty object and remove it. A server that is away is found first: boto tries for minutes."""
+    url, endpoint = settings.recordings_url, settings.recordings_s3_endpoint
+    try:
+        if endpoint:
+            await _status(endpoint)
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        where = f"{urlsplit(endpoint).netloc.rpartition('@')[2]}: {str(error) or type(error).__name__}"
+        return Finding("recordings", "fail", where, "start it, or correct RELAY_RECORDINGS_S3_ENDPOINT")
+    try:
+        await asyncio.to_thread(_write_to, settings)
+    except ImportError:
+        return Finding("recordings", "fail", "s3fs is not installed", "pip install 'avatar-relay[jobs-s3]'")
+    except Exception as error:  # noqa: BLE001  # of fsspec, s3fs and boto
+        fix = (
+            "create the bucket, or correct RELAY_RECORDINGS_URL or RELAY_RECORDINGS_S3_KEY_ID, or its rights"
+        )
+        return Finding("recordings", "fail", f"{url}: {str(error) or type(error).__name__}", fix)
+    return Finding("recordings", "ok", f"{url} can be written")
+
+
+def _write_to(settings: JobsSettings) -> None:
+    from relay_jobs.storage import Storage  # noqa: PLC0415
+
+    storage, name = Storage.of(settings), f".doctor-{secrets.token_hex(4)}"
+    storage.put(name, b"")
+    storage.remove([name])
 
 
 async def _redis() -> list[Finding]:
@@ -237,15 +291,20 @@ def _vendor_hosts() -> list[tuple[str, str]]:
 
 
 async def _reachable(name: str, url: str) -> Finding:
+    what = f"vendor: {urlsplit(url).hostname}"
+    try:
+        return Finding(what, "ok", f"answers (HTTP {await _status(url)})")
+    except (aiohttp.ClientError, OSError) as error:
+        return Finding(what, "fail", str(error) or type(error).__name__, f"allow egress to it, or set {name}")
+
+
+async def _status(url: str) -> int:
+    """The status with which a host answers."""
     parts = urlsplit(url)
     base = f"{'https' if parts.scheme in ('https', 'wss') else 'http'}://{parts.netloc}/"
-    try:
-        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(base) as response:
-            return Finding(f"vendor: {parts.hostname}", "ok", f"answers (HTTP {response.status})")
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        text = str(error) or type(error).__name__
-        return Finding(f"vendor: {parts.hostname}", "fail", text, f"allow egress to it, or set {name}")
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(base) as response:
+        return response.status
 
 
 def _port_free(service: str) -> Finding:

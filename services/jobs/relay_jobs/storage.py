@@ -15,6 +15,9 @@ from typing import IO, Any, NamedTuple
 
 import fsspec
 
+from relay_settings.base import reveal
+from relay_settings.recordings import RecordingStorageSettings
+
 _BLOCK_BYTES = 8 * 1024 * 1024
 """Of a multipart upload: with S3's limit of 10,000 blocks, files of up to 80 GB."""
 _READ_BYTES = 1024 * 1024
@@ -80,6 +83,21 @@ class Storage:
             default_block_size=_BLOCK_BYTES,
         )
         return cls(filesystem, url.removeprefix("s3://"))
+
+    @classmethod
+    def of(cls, settings: RecordingStorageSettings) -> "Storage":
+        """Open the folder of ``RELAY_RECORDINGS_URL``, which must not be empty.
+
+        Raises:
+            ImportError: As of ``at``.
+        """
+        return cls.at(
+            settings.recordings_url,
+            endpoint=settings.recordings_s3_endpoint,
+            region=settings.recordings_s3_region,
+            key_id=settings.recordings_s3_key_id,
+            secret=reveal(settings.recordings_s3_secret),
+        )
 
     def put(self, name: str, data: bytes) -> None:
         """Store a small file, in place of one of the same name."""

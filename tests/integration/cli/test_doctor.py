@@ -2,10 +2,13 @@
 
 import socket
 from contextlib import closing
+from pathlib import Path
 
 import pytest
+from tests.rigs import object_storage
 
 from relay_cli.doctor import Finding, examine
+from relay_settings.jobs import JobsSettings
 from relay_streams import job_roles
 
 
@@ -109,3 +112,50 @@ async def test_jobs_that_nobody_does(open_store, monkeypatch: pytest.MonkeyPatch
             await job_roles.announce(store.client, store.keys, role, "one")
         [processes] = await found("jobs processes")
         assert processes.state == "ok"
+
+
+async def recordings_of(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Finding:
+    """The finding about the place of recordings."""
+    values = {
+        "RELAY_JOBS": "true",
+        "RELAY_REDIS_URL": "redis://127.0.0.1:1",
+        "RELAY_JOBS_BROKER_URL": "redis://127.0.0.1:1",
+    }
+    for name, value in {**values, **variables}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("relay_cli.doctor._TIMEOUT_S", 1.0)
+    [finding] = await found("recordings")
+    return finding
+
+
+async def test_a_folder_of_recordings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It may be missing, since workers create it, and is not created here; where it cannot be, that fails."""
+    folder = tmp_path / "new" / "recordings"
+    finding = await recordings_of(monkeypatch, RELAY_RECORDINGS_URL=str(folder))
+    assert (finding.state, finding.found) == ("ok", f"{folder} can be written")
+    assert not folder.parent.exists()
+
+    (tmp_path / "new").write_text("a file")
+    finding = await recordings_of(monkeypatch, RELAY_RECORDINGS_URL=str(folder))
+    assert finding.state == "fail"
+    assert finding.found == f"{tmp_path / 'new'}: Not a directory"
+    assert "RELAY_RECORDINGS_URL" in finding.fix
+
+
+async def test_a_bucket_of_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object is stored and removed; a bucket that is missing, or a server that is away, is a failure."""
+    with object_storage.bucket() as place:
+        variables = {JobsSettings.variable(name): value for name, value in place.settings.items()}
+        finding = await recordings_of(monkeypatch, **variables)
+        assert (finding.state, finding.found) == ("ok", f"{place.url} can be written")
+        assert place.storage.files() == []
+
+        finding = await recordings_of(monkeypatch, RELAY_RECORDINGS_URL="s3://no-such-bucket/relay")
+        assert finding.state == "fail"
+        assert "bucket" in finding.found
+        assert "RELAY_RECORDINGS_URL" in finding.fix
+
+    finding = await recordings_of(monkeypatch, RELAY_RECORDINGS_S3_ENDPOINT="http://127.0.0.1:1")
+    assert finding.state == "fail"
+    assert finding.found.startswith("127.0.0.1:1: ")
+    assert "RELAY_RECORDINGS_S3_ENDPOINT" in finding.fix

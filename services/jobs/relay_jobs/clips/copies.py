@@ -14,7 +14,6 @@ from urllib.parse import quote, unquote
 import structlog
 
 from relay_jobs.storage import Storage, StoredFile
-from relay_settings.base import reveal
 from relay_settings.jobs import JobsSettings
 from relay_streams.clips import Clip, Clips
 from relay_streams.errors import Missing
@@ -144,14 +143,7 @@ class Copies:
     # --- in a thread ---------------------------------------------------------------------------
 
     def _storage(self) -> Storage:
-        settings = self._settings
-        return Storage.at(
-            settings.recordings_url,
-            endpoint=settings.recordings_s3_endpoint,
-            region=settings.recordings_s3_region,
-            key_id=settings.recordings_s3_key_id,
-            secret=reveal(settings.recordings_s3_secret),
-        )
+        return Storage.of(self._settings)
 
     def _write(self, name: str, file: ClipFile) -> None:
         self._storage().put(name, file.encode())

@@ -21,7 +21,7 @@ from relay_jobs.recordings.plan import COPY, FINISH
 from relay_jobs.storage import Storage
 from relay_redis.errors import StoreError
 from relay_runtime.tasks import TaskScope
-from relay_settings.base import SettingsError, reveal
+from relay_settings.base import SettingsError
 from relay_settings.jobs import JobsSettings
 from relay_streams.errors import Missing
 from relay_streams.recordings import Claim, Due, Recordings
@@ -171,13 +171,7 @@ def _storage(settings: JobsSettings) -> Storage:
     """
     if not settings.recordings_url:
         raise SettingsError("RELAY_RECORDINGS_URL is empty here, but control records conversations")
-    return Storage.at(
-        settings.recordings_url,
-        endpoint=settings.recordings_s3_endpoint,
-        region=settings.recordings_s3_region,
-        key_id=settings.recordings_s3_key_id,
-        secret=reveal(settings.recordings_s3_secret),
-    )
+    return Storage.of(settings)
 
 
 def _interval_ms(resources: Resources) -> int:
