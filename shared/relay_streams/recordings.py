@@ -75,8 +75,15 @@ class Recordings:
 
     async def due(self, partition: PartitionKeys, limit: int) -> list[Due]:
         """Up to ``limit`` recordings of a partition whose time has come, the longest due first."""
+        return await self._listed(partition, _now_ms(), limit)
+
+    async def unfinished(self, partition: PartitionKeys, limit: int) -> list[Due]:
+        """Up to ``limit`` recordings of a partition that are not finished, the longest due first."""
+        return await self._listed(partition, "+inf", limit)
+
+    async def _listed(self, partition: PartitionKeys, by: int | str, limit: int) -> list[Due]:
         found = await self._client.execute(
-            "ZRANGEBYSCORE", partition.recordings, "-inf", _now_ms(), "WITHSCORES", "LIMIT", 0, limit
+            "ZRANGEBYSCORE", partition.recordings, "-inf", by, "WITHSCORES", "LIMIT", 0, limit
         )
         names = [name.decode(errors="replace") for name in found[::2]]
         records = await asyncio.gather(*map(self._progress, names))

@@ -22,6 +22,7 @@ ELSEWHERE = {
     """,
     "e2e/test_relay.py": "runtime.process",
     "e2e/test_traces.py": "settings.tracing",
+    "integration/cli/recordings/test_commands.py": "cli.recordings.inventory",
     "integration/cli/webhooks/test_commands.py": "cli.webhooks.actions cli.webhooks.text",
     "integration/control/test_access.py": "control.operation",
     "integration/control/test_audio_formats.py": "control.audio_errors",

@@ -14,7 +14,9 @@ from typing import Annotated, NoReturn
 import typer
 from rich.markup import escape
 
+from relay_cli.clips import app as clips
 from relay_cli.console import open_console
+from relay_cli.recordings.commands import app as recordings
 from relay_cli.webhooks.commands import app as webhooks
 from relay_telemetry import logs
 
@@ -47,6 +49,8 @@ class Service(StrEnum):
 keys = typer.Typer(help="API keys of backends.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 app.add_typer(webhooks, name="webhooks")
+app.add_typer(recordings, name="recordings")
+app.add_typer(clips, name="clips")
 
 
 @keys.command()

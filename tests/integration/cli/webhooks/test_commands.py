@@ -2,28 +2,17 @@
 
 import asyncio
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from tests.rigs.receiver import SECRET, answers, receiving
 from typer.testing import CliRunner, Result
 
 from relay_cli.__main__ import app
 from relay_streams.webhooks import Deliveries, Facts, Place, planned
 
-
-@pytest.fixture(autouse=True)
-def _errors_alone_are_logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As the command line does it, but for one test."""
-    monkeypatch.setattr("relay_telemetry.logs.configure", lambda *_, **__: None)
-    configured = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    yield
-    structlog.configure(**configured)
+pytestmark = pytest.mark.usefixtures("errors_alone_are_logged")
 
 
 async def run(*arguments: str) -> Result:

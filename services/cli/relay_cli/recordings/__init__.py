@@ -1,0 +1,1 @@
+"""``avatar-relay recordings``: what is stored, and what is not finished."""
