@@ -29,6 +29,7 @@ from relay_settings.control import ControlSettings
 from relay_streams.heartbeat import Heartbeat
 from relay_streams.installation import installed
 from relay_streams.keys import KeySpace
+from relay_streams.outbox_metrics import ENABLED
 from relay_streams.scripts import SCHEMA
 from relay_streams.scripts.permissions import needed
 
@@ -56,6 +57,7 @@ async def application(
     Raises:
         SettingsError: The API keys or the keys of viewer tokens are malformed.
     """
+    ENABLED.set(settings.jobs)
     access, tokens = Access(settings), ViewerTokens(settings)
     await tokens.open()
     tasks = await stack.enter_async_context(TaskScope())

@@ -34,6 +34,7 @@ from relay_streams.errors import Missing, Unreadable
 from relay_streams.heartbeat import Heartbeat
 from relay_streams.installation import Installation, installed
 from relay_streams.keys import KeySpace
+from relay_streams.outbox_metrics import ENABLED
 from relay_streams.scripts import SCHEMA
 from relay_streams.scripts.permissions import needed
 from relay_streams.uplink import Uplink, UplinkLimits
@@ -112,6 +113,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Load the token keys, and start the background tasks."""
+        ENABLED.set(self._settings.jobs)
         await self.tokens.open()
         self.hub.start()
         self.acceptor.start(self._tasks)

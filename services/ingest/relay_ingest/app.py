@@ -18,6 +18,7 @@ from relay_streams.consumer import StreamConsumer
 from relay_streams.heartbeat import Heartbeat
 from relay_streams.installation import Installation, installed
 from relay_streams.keys import KeySpace
+from relay_streams.outbox_metrics import ENABLED
 from relay_streams.publisher import Publisher
 from relay_streams.scripts import SCHEMA
 from relay_streams.scripts.permissions import needed
@@ -33,6 +34,7 @@ async def worker(settings: IngestSettings) -> AsyncIterator[Worker]:
     url, timeout_s, keys = settings.store_url, settings.redis_timeout_s, KeySpace.of(settings)
     agents = await asyncio.to_thread(AgentRegistry, settings)
     await asyncio.to_thread(Vendor.load)
+    ENABLED.set(settings.jobs)
     async with (
         RedisClient(url, SCHEMA, name="ingest", timeout_s=timeout_s) as client,
         installed(client, keys, timeout_s=timeout_s) as installation,
