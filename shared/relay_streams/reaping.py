@@ -30,6 +30,8 @@ class Found(NamedTuple):
     """Ids; each once per step."""
     creators: Sequence[tuple[PartitionKeys, str]]
     """Indexes of creators' conversations."""
+    deliveries: Sequence[tuple[PartitionKeys, Sequence[str]]]
+    """Webhooks, by partition; each once per step."""
     keys: int
     """How many keys of the relay the step looked at."""
 
@@ -85,6 +87,7 @@ class Scan:
     def _found(self, names: Sequence[str]) -> Found:
         conversations: dict[str, None] = {}
         creators: list[tuple[PartitionKeys, str]] = []
+        deliveries: dict[PartitionKeys, dict[str, None]] = {}
         for name in names:
             tagged, _, rest = name.partition("}:")
             kind, _, subject = rest.partition(":")
@@ -93,11 +96,20 @@ class Scan:
                 # A key of another number of partitions is nobody's here.
                 if self._space.conversation(conversation).tagged_prefix == f"{tagged}}}":
                     conversations[conversation] = None
-            elif kind == "made":
-                number = tagged.rpartition("{p")[2]
-                if number.isdigit() and int(number) < self._space.partitions:
-                    creators.append((self._space.shared(int(number)), subject))
-        return Found(list(conversations), creators, len(names))
+            elif kind in ("made", "webhook") and (partition := self._partition(tagged)):
+                if kind == "made":
+                    creators.append((partition, subject))
+                else:
+                    deliveries.setdefault(partition, {})[subject] = None
+        webhooks = [(partition, list(found)) for partition, found in deliveries.items()]
+        return Found(list(conversations), creators, webhooks, len(names))
+
+    def _partition(self, tagged: str) -> PartitionKeys | None:
+        """The partition of a key's hash tag; None when there is no such partition here."""
+        number = tagged.rpartition("{p")[2]
+        if number.isdigit() and int(number) < self._space.partitions:
+            return self._space.shared(int(number))
+        return None
 
 
 def scans(client: RedisClient, space: KeySpace) -> list[Scan]:

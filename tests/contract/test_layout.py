@@ -89,7 +89,7 @@ ELSEWHERE = {
     "integration/streams/test_webhooks.py": """
         streams.scripts.begin_delivery streams.scripts.due_deliveries streams.scripts.enter_endpoint
         streams.scripts.finish_delivery streams.scripts.leave_endpoint streams.scripts.postpone_delivery
-        streams.scripts.retry_delivery
+        streams.scripts.restore_deliveries streams.scripts.retry_delivery
     """,
     "integration/streams/test_uplink.py": """
         streams.scripts.append_speech streams.scripts.append_uplink streams.scripts.uplink_rejection

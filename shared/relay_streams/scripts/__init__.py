@@ -51,6 +51,7 @@ from relay_streams.scripts.renew import RENEW
 from relay_streams.scripts.renew_clip import RENEW_CLIP
 from relay_streams.scripts.repair import REPAIR
 from relay_streams.scripts.restore import RESTORE
+from relay_streams.scripts.restore_deliveries import RESTORE_DELIVERIES
 from relay_streams.scripts.retry_delivery import RETRY_DELIVERY
 from relay_streams.scripts.settle_account import SETTLE_ACCOUNT
 from relay_streams.scripts.store_clip import STORE_CLIP
@@ -61,8 +62,8 @@ ALL: Final = (
     DEQUEUE, DUE_DELIVERIES, ENTER_ENDPOINT, EXAMINE, EXPIRE, FIND_TURN, FINISH, FINISH_CLIP,
     FINISH_DELIVERY, ERASE_CLIP, HEARTBEAT, HOLD_TURN, LEAVE_ENDPOINT, POSTPONE_DELIVERY, PRUNE_MADE,
     PUBLISH, PURGE, READ_OUTBOX, READ_RECORDING, REAP, RECORD_MOTION, RELEASE, RELEASE_RECORDING,
-    REMOVE_ORPHAN, RENEW, RENEW_CLIP, REPAIR, RESTORE, RETRY_DELIVERY, SETTLE_ACCOUNT, STORE_CLIP,
-    CLAIM_RECORDING,
+    REMOVE_ORPHAN, RENEW, RENEW_CLIP, REPAIR, RESTORE, RESTORE_DELIVERIES, RETRY_DELIVERY, SETTLE_ACCOUNT,
+    STORE_CLIP, CLAIM_RECORDING,
 )  # fmt: skip
 
 SCHEMA: Final = Schema(ALL, purge=PURGE, type_of=type_of)

@@ -8,6 +8,8 @@ import pytest
 from tests.rigs.store import Store
 
 from relay_streams.outbox import Write
+from relay_streams.scripts.call import run
+from relay_streams.scripts.restore_deliveries import restore_deliveries
 from relay_streams.webhooks import Backlog, Deliveries, Facts, Place, planned
 
 PLACE = Place(3, "msg_1_crm")
@@ -284,3 +286,48 @@ async def test_a_failing_endpoint_rests(open_store) -> None:
         assert await deliveries.leave("crm", "a", finding="answer", most_rest_s=3) == 0
         assert (await deliveries.enter("crm", "a", most=9, hold_s=LONG_S)).state == "entered"
         assert [await fault(0) for _ in range(8)][-1] == 0
+
+
+# --- lost indexes --------------------------------------------------------------------------------------
+
+
+async def test_a_pending_delivery_without_an_index_is_due_again(open_store) -> None:
+    """At its own time, once; what is settled, damaged or in its index stays as it is."""
+    async with open_store() as store:
+        keys = store.keys.shared(3)
+        names = ["new", "waiting", "delivered", "listed", "gone"]
+        for name in names[:-1]:
+            deliveries = await plan(store, Place(3, name))
+        for name in ("waiting", "delivered"):
+            await deliveries.begin(Place(3, name), claim_s=LONG_S)
+        await finish(deliveries, 1, "due", Place(3, "waiting"), wait_s=LONG_S)
+        await finish(deliveries, 1, "delivered", Place(3, "delivered"))
+        at = await store.client.execute("ZSCORE", keys.webhooks_due, "waiting")
+        await store.client.execute("DEL", keys.webhooks_due)
+        await store.client.execute("ZADD", keys.webhooks_due, 1, "listed")
+        await store.client.execute("HSET", keys.webhook("damaged"), "body", "{}")
+
+        found = [await run(store.client, restore_deliveries(keys, [*names, "damaged"])) for _ in range(2)]
+
+        assert found == [2, 0]
+        assert await due(deliveries) == ["listed", "new"]
+        scores = [await store.client.execute("ZSCORE", keys.webhooks_due, name) for name in names]
+        assert (scores[1], scores[2], scores[3], scores[4]) == (at, None, b"1", None)
+        assert (await deliveries.begin(Place(3, "new"), claim_s=LONG_S)).number == 1
+
+
+async def test_a_dead_letter_without_an_index_is_listed_again(open_store) -> None:
+    """From its end on, so that it is kept no longer than others; it can be retried."""
+    async with open_store() as store:
+        keys = store.keys.shared(3)
+        deliveries = await plan(store)
+        await deliveries.begin(PLACE, claim_s=LONG_S)
+        await finish(deliveries, 1, "dead")
+        at = await store.client.execute("ZSCORE", keys.webhooks_dead, PLACE.delivery)
+        await store.client.execute("DEL", keys.webhooks_dead)
+
+        assert await run(store.client, restore_deliveries(keys, [PLACE.delivery])) == 1
+
+        assert await store.client.execute("ZSCORE", keys.webhooks_dead, PLACE.delivery) == at
+        assert (await deliveries.backlog()).pending == 0
+        assert await deliveries.retry(PLACE)

@@ -1,6 +1,7 @@
-"""The tick ``reaper.reap``: looks at the relay's keys in steps, and carries out the verdicts."""
+"""The tick ``reaper.reap``: looks at the relay's keys in steps, carries out the verdicts, repairs indexes."""
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -11,12 +12,13 @@ from relay_jobs.reaper.verdict import Limits, Verdict, verdict
 from relay_redis.errors import StoreError
 from relay_settings.jobs import JobsSettings
 from relay_streams.errors import Unreadable
-from relay_streams.keys import ConversationKeys
+from relay_streams.keys import ConversationKeys, PartitionKeys
 from relay_streams.reaping import EXPIRED, Found, Scan, prune_creator, remove_dispatchers, scans
 from relay_streams.scripts.call import run
 from relay_streams.scripts.close_idle import close_idle
 from relay_streams.scripts.examine import Examination, examine
 from relay_streams.scripts.remove_orphan import remove_orphan
+from relay_streams.scripts.restore_deliveries import restore_deliveries
 from relay_telemetry.counter import counter
 
 REAPED = counter(
@@ -25,6 +27,10 @@ REAPED = counter(
     " itself; streams without a record, leases without an expiry, entries of creators' indexes, and consumers"
     " of dispatchers that are gone.",
     kind=("closed", "ended", "stream", "lease", "index", "consumer"),
+)
+RESTORED = Counter(
+    "relay_jobs_webhooks_restored_total",
+    "Webhooks that are due, or listed as dead letters, again: Redis had lost the index that they were in.",
 )
 KEYS = Counter("relay_jobs_reaper_keys_total", "Keys that the reaper has looked at.")
 IDLE_SECONDS = Histogram(
@@ -82,6 +88,16 @@ async def _reap_step(resources: Resources, found: Found) -> None:
     await asyncio.gather(*(_reap_conversation(resources, keys) for keys in conversations))
     for partition, creator in found.creators:
         REAPED.labels("index").inc(await prune_creator(resources.client, resources.keys, partition, creator))
+    for partition, deliveries in found.deliveries:
+        await _restore(resources, partition, deliveries)
+
+
+async def _restore(resources: Resources, partition: PartitionKeys, deliveries: Sequence[str]) -> None:
+    """Repair the indexes of webhooks: an eviction, or another program, may have removed them alone."""
+    restored = await run(resources.client, restore_deliveries(partition, deliveries))
+    if restored:
+        RESTORED.inc(restored)
+        log.warning("webhooks restored to their index", partition=partition.partition, webhooks=restored)
 
 
 async def _reap_conversation(resources: Resources, keys: ConversationKeys) -> None:

@@ -11,13 +11,14 @@ from tests.rigs.ingest import open_workers
 from tests.rigs.job_resources import job_resources
 
 from relay_jobs.job import Resources
-from relay_jobs.reaper.reap import REAPED, is_steady, reap
+from relay_jobs.reaper.reap import REAPED, RESTORED, is_steady, reap
 from relay_streams import conversations, reaping
 from relay_streams.key_kinds import JOBS_GROUP
 from relay_streams.keys import ConversationKeys, KeySpace
 from relay_streams.scripts.call import run
 from relay_streams.scripts.close_idle import close_idle
 from relay_streams.scripts.examine import examine
+from relay_streams.webhooks import Deliveries, Facts, Place, planned
 from relay_wire import events
 from relay_wire.uplink import Close
 
@@ -303,6 +304,37 @@ async def test_dispatchers_that_are_gone_leave_the_group(open_store) -> None:
             ]
 
         await eventually(names, 10, until=lambda found: found == [b"busy"])
+
+
+async def test_webhooks_that_no_index_has_are_due_again(open_store) -> None:
+    """Redis has evicted the index of one partition, and a program has replaced that of another."""
+    async with open_store() as store, job_resources(store, reaper_gone_s=0.01) as resources:
+        deliveries, facts = (
+            Deliveries(store.client, store.keys),
+            Facts("crm", "c.1-2", "turn.ended", "c", 4, 1000),
+        )
+        for number in range(4):
+            shared = store.keys.shared(number % 2)
+            for write in planned(shared, f"msg_{number}_crm", facts, b"{}"):
+                await store.client.execute(write.command, write.key, *write.args)
+        await store.client.execute("DEL", store.keys.shared(0).webhooks_due)
+        await store.client.execute("DEL", store.keys.shared(1).webhooks_due)
+        await store.client.execute("SET", store.keys.shared(1).webhooks_due, "x")
+        before = RESTORED._value.get()
+
+        async def pending() -> int:
+            await steadily(resources)
+            return RESTORED._value.get() - before
+
+        await eventually(pending, 10, until=lambda restored: restored == 4)
+        assert (await deliveries.backlog()).due == 4
+        assert [attempt.number for attempt in await begun(deliveries)] == [1, 1, 1, 1]
+
+
+async def begun(deliveries: Deliveries) -> list[Any]:
+    """An attempt of each delivery."""
+    places = [Place(number % 2, f"msg_{number}_crm") for number in range(4)]
+    return [await deliveries.begin(place, claim_s=60) for place in places]
 
 
 async def test_a_scan_continues_where_the_last_one_stopped(open_store) -> None:
