@@ -135,6 +135,11 @@ KINDS: Final[Mapping[str, KeyKind]] = MappingProxyType(
             "the process of the jobs service that last did the work of a role, in partition 0; expires",
         ),
         "tick": KeyKind("tick:{}", "string", "the beat that has sent a tick, in partition 0; expires"),
+        "task_deliveries": KeyKind(
+            "task_deliveries:{}",
+            "string",
+            "how often the broker has delivered one task again, in partition 0; expires",
+        ),
         "heartbeat": KeyKind(
             "heartbeat:{}", "hash", "the last heartbeat of one Redis client; also a channel; expires"
         ),

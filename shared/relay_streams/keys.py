@@ -184,6 +184,10 @@ class PartitionKeys(NamedTuple):
         """The beat that has sent a tick in this interval."""
         return KINDS["tick"].name(self.tagged_prefix, name)
 
+    def task_deliveries(self, task: str) -> str:
+        """How often the broker has delivered a task again."""
+        return KINDS["task_deliveries"].name(self.tagged_prefix, task)
+
     def heartbeat(self, name: str) -> str:
         """The heartbeat of one Redis client."""
         return KINDS["heartbeat"].name(self.tagged_prefix, name)

@@ -5,6 +5,7 @@ The jobs write into the relay's Redis what has happened to them, below keys of t
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -38,6 +39,13 @@ async def block(resources: Resources, key: str) -> None:
     """Block the event loop, which no cancellation ends."""
     await resources.client.execute("RPUSH", f"{key}:began", os.getpid())
     time.sleep(60)  # noqa: ASYNC251  # the subject
+
+
+@job("test.die", limit_s=3)
+async def die(resources: Resources, key: str) -> None:
+    """Kill the process."""
+    await resources.client.execute("RPUSH", f"{key}:began", os.getpid())
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @job("test.tick", limit_s=3)

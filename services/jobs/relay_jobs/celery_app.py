@@ -28,7 +28,8 @@ _RECONNECT_S: Final = 5.0
 """Longest wait between two attempts of a worker to reach the broker."""
 
 Runner = Callable[..., None]
-"""Runs a task: its name, its trace context and its arguments. Blocks until it has ended."""
+"""Runs a task: its name, its id, its trace context, whether the broker has delivered it before, and its
+arguments. Blocks until it has ended."""
 
 
 def tick_queue(name: str) -> str:
@@ -95,7 +96,8 @@ def celery_app(settings: JobsSettings, run: Runner | None = None) -> Celery:
 
 def _add(app: Celery, name: str, kill_s: float, run: Runner) -> None:
     def task(self: Task, *arguments: Any) -> None:
-        run(name, self.request.get(TRACE_HEADER) or "", bool(_redelivered(self)), arguments)
+        request = self.request
+        run(name, request.id, request.get(TRACE_HEADER) or "", bool(_redelivered(self)), arguments)
 
     app.task(bind=True, name=name, time_limit=kill_s)(task)
 

@@ -77,7 +77,7 @@ class Child:
         logs.flush()
         return int(serving.exitcode or 0)
 
-    def _run(self, name: str, trace: str, again: bool, arguments: tuple[Any, ...]) -> None:  # noqa: FBT001  # a task's fields
+    def _run(self, name: str, task: str, trace: str, again: bool, arguments: tuple[Any, ...]) -> None:  # noqa: FBT001  # a task's fields
         if name == PULSE:
             STARTED.labels(PULSE, "first").inc()
             ENDED.labels(PULSE, "done").inc()
@@ -85,7 +85,7 @@ class Child:
             return
         self._activity.begin()
         try:
-            self._runner.run(name, Context.decode(trace), arguments, again=again)
+            self._runner.run(name, Context.decode(trace), arguments, redelivered=task if again else "")
         finally:
             self._activity.end()
 

@@ -25,10 +25,10 @@ STARTED = counter(
 )
 ENDED = counter(
     "relay_jobs_tasks_ended_total",
-    "Tasks that have ended: done, failed with an exception, cancelled at their time limit, or lost with their"
-    " process.",
+    "Tasks that have ended: done, failed with an exception, cancelled at their time limit, lost with their"
+    " process, or abandoned since the broker had delivered them too often.",
     task=TASKS,
-    outcome=("done", "failed", "timeout", "lost"),
+    outcome=("done", "failed", "timeout", "lost", "abandoned"),
 )
 SECONDS = Histogram(
     "relay_jobs_run_seconds",

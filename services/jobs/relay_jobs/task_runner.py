@@ -19,13 +19,18 @@ from relay_jobs.job import JOBS, Job, Resources
 from relay_jobs.sender import Message, TaskSender
 from relay_jobs.task_metrics import ENDED, SECONDS, STARTED
 from relay_redis.client import RedisClient
+from relay_redis.errors import StoreError
 from relay_settings.jobs import JobsSettings
 from relay_streams.keys import KeySpace
 from relay_streams.scripts import SCHEMA
+from relay_streams.task_deliveries import count_again
 from relay_telemetry import semconv, traces
 from relay_telemetry.trace_context import Context
 
 log = structlog.get_logger(__name__)
+
+MOST_AGAIN = 3
+"""How often a task runs after its first delivery; then it is abandoned, and a tick finds its work."""
 
 Argument = str | int
 
@@ -50,17 +55,21 @@ class TaskRunner:
         threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True).start()
         self._held = asyncio.run_coroutine_threadsafe(self._hold(), self._loop)
 
-    def run(self, name: str, trace: Context, arguments: tuple[Argument, ...], *, again: bool) -> None:
+    def run(
+        self, name: str, trace: Context, arguments: tuple[Argument, ...], *, redelivered: str = ""
+    ) -> None:
         """Run a task to its end. Raises nothing: how it ended is logged and counted.
 
         Args:
             name: The job's.
             trace: What the task continues.
             arguments: Its arguments.
-            again: Whether the broker has delivered the task before.
+            redelivered: The id of a task that the broker has delivered before; empty: it has not.
         """
         assert self._loop is not None  # noqa: S101  # start was called
-        asyncio.run_coroutine_threadsafe(self._run(JOBS[name], trace, arguments, again), self._loop).result()
+        asyncio.run_coroutine_threadsafe(
+            self._run(JOBS[name], trace, arguments, redelivered), self._loop
+        ).result()
 
     def close(self) -> None:
         """Close the resources and end the thread."""
@@ -83,12 +92,12 @@ class TaskRunner:
         except Exception:  # the root of a task
             log.exception("resources of tasks failed")
 
-    async def _run(self, job: Job, trace: Context, arguments: tuple[Argument, ...], again: bool) -> None:  # noqa: FBT001  # by position: it crosses threads
+    async def _run(self, job: Job, trace: Context, arguments: tuple[Argument, ...], redelivered: str) -> None:
         context = traces.child(trace) if trace else trace
         structlog.contextvars.bind_contextvars(
             task=job.name, **({"trace_id": context.trace_id} if context.sampled else {})
         )
-        STARTED.labels(job.name, "again" if again else "first").inc()
+        STARTED.labels(job.name, "again" if redelivered else "first").inc()
         start_ns, start_s = time.time_ns(), time.monotonic()
         limit_s = min(job.limit_s, self._settings.jobs_limit_s)
         outcome, error = "done", ""
@@ -96,7 +105,11 @@ class TaskRunner:
         try:
             async with limit:
                 await self._is_open.wait()
-                await job.run(self._resources, *arguments)
+                if redelivered and await self._count_again(redelivered) > MOST_AGAIN:
+                    outcome = error = "abandoned"
+                    log.error("task abandoned", task_id=redelivered, runs=1 + MOST_AGAIN)
+                else:
+                    await job.run(self._resources, *arguments)
         except TimeoutError as failure:
             outcome, error = ("timeout" if limit.expired() else "failed"), type(failure).__name__
             log.warning("task has exceeded its time limit", limit_s=limit_s)
@@ -118,6 +131,14 @@ class TaskRunner:
                 attributes={**semconv.processes("tasks"), semconv.TASK: job.name},
                 error=error,
             )
+
+    async def _count_again(self, task: str) -> int:
+        """Count a further delivery of a task, which may kill its process each time; 0 while Redis is away."""
+        assert self._resources is not None  # noqa: S101  # it is open
+        try:
+            return await count_again(self._resources.client, self._resources.keys, task)
+        except StoreError:
+            return 0
 
     async def _open(self, stack: AsyncExitStack) -> Resources:
         settings = self._settings

@@ -12,6 +12,8 @@ import pytest
 from tests.rigs.eventually import eventually
 from tests.rigs.jobs_service import JobsRig
 
+from relay_jobs.task_runner import MOST_AGAIN
+
 Opened = Callable[..., AbstractAsyncContextManager[JobsRig]]
 
 pytestmark = pytest.mark.timeout(150)
@@ -61,6 +63,25 @@ async def test_a_task_whose_process_is_killed_runs_again(jobs: Opened) -> None:
             await rig.metric(worker, "relay_jobs_tasks_started_total", task="test.hold", delivery="again")
             == 1
         )
+        assert await rig.metric(worker, "relay_jobs_worker_restarts_total") == 0
+
+
+async def test_a_task_that_kills_its_process_each_time_is_abandoned(jobs: Opened) -> None:
+    """After the first delivery and three more: it is counted and acknowledged, and other tasks run."""
+    async with jobs(jobs_concurrency=1) as rig:
+        worker = await rig.worker()
+        await rig.send("test.die", "fatal")
+        ended = {"task": "test.die", "outcome": "abandoned"}
+        await eventually(
+            lambda: rig.metric(worker, "relay_jobs_tasks_ended_total", **ended),
+            60,
+            until=lambda count: count == 1,
+        )
+        await rig.send("test.note", "after")
+        await rig.until_notes("after")
+
+        assert len(await rig.notes("fatal:began")) == 1 + MOST_AGAIN
+        assert await rig.metric(worker, "relay_jobs_tasks_ended_total", **ended) == 1
         assert await rig.metric(worker, "relay_jobs_worker_restarts_total") == 0
 
 

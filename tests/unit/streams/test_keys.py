@@ -39,6 +39,7 @@ NAMES = {
     "orphans": KEYS.orphans,
     "job_role": SHARED.job_role("worker"),
     "tick": SHARED.tick("webhooks.due"),
+    "task_deliveries": SHARED.task_deliveries("1f2e3d4c"),
     "heartbeat": SHARED.heartbeat("1f2e3d4c:gateway-read"),
 }
 
