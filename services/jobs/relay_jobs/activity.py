@@ -1,10 +1,14 @@
-"""Activity: what the processes of a worker do, as files of a folder that their supervisor reads.
+"""Activity: what the processes of a worker do, and their log level, as files of a folder shared with their
+supervisor.
 
 Files and no connection: the supervisor must see it while the broker and Redis are away.
 """
 
 import os
 from pathlib import Path
+from typing import get_args
+
+from relay_telemetry.logs import Level
 
 
 class Activity:
@@ -17,6 +21,7 @@ class Activity:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._pulse = folder / "pulse"
+        self._level = folder / "level"
 
     # --- in a process that runs tasks --------------------------------------------------------------
 
@@ -34,6 +39,15 @@ class Activity:
         """Note that it runs none."""
         self._busy(os.getpid()).unlink(missing_ok=True)
 
+    @property
+    def level(self) -> Level | None:
+        """The level that the supervisor has set; None: it has set none."""
+        try:
+            text = self._level.read_text("ascii")
+        except (OSError, ValueError):
+            return None
+        return next((known for known in get_args(Level) if known == text), None)
+
     # --- in the supervisor -------------------------------------------------------------------------
 
     @property
@@ -47,6 +61,16 @@ class Activity:
     def busy(self) -> int:
         """How many living processes run a task."""
         return sum(_lives(path) for path in self._folder.glob("busy.*"))
+
+    def set_level(self, level: Level) -> None:
+        """Have the processes log from this level on, each with its next task.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        written = self._folder / f"level.{os.getpid()}"
+        written.write_text(level, "ascii")
+        written.replace(self._level)
 
     def clear(self) -> None:
         """Remove every note: its processes have ended."""

@@ -78,6 +78,7 @@ class Child:
         return int(serving.exitcode or 0)
 
     def _run(self, name: str, task: str, trace: str, again: bool, arguments: tuple[Any, ...]) -> None:  # noqa: FBT001  # a task's fields
+        self._follow_level()
         if name == PULSE:
             STARTED.labels(PULSE, "first").inc()
             ENDED.labels(PULSE, "done").inc()
@@ -92,6 +93,7 @@ class Child:
     def _start_process(self, **_: Any) -> None:
         end_with_parent()
         self._log()
+        self._follow_level()
         settings = self._settings
         self._spans.enter_context(
             traces.exporting(SERVICE, url=settings.traces_url, ratio=settings.sampled_ratio)
@@ -102,6 +104,11 @@ class Child:
         self._runner.close()
         self._spans.close()
         logs.flush()
+
+    def _follow_level(self) -> None:
+        level = self._activity.level
+        if level is not None:
+            logs.change_level(level)
 
     def _log(self) -> None:
         settings = self._settings

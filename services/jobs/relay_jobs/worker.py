@@ -25,6 +25,7 @@ from relay_jobs.task_metrics import PULSE
 from relay_runtime.parent import end_with_parent
 from relay_settings.environment import child_environment
 from relay_settings.jobs import JobsSettings
+from relay_telemetry import logs
 from relay_telemetry.counter import counter
 
 CHILD: Sequence[str] = (sys.executable, "-m", "relay_jobs.child")
@@ -81,6 +82,7 @@ class Worker:
         self._process: Process | None = None
         self._restarts = 0
         self._next_pulse_s = 0.0
+        self._level = ""
 
     def readiness(self) -> str:
         """Why no tasks run; empty when they do."""
@@ -112,6 +114,8 @@ class Worker:
 
     async def _start(self) -> None:
         self._activity.clear()
+        self._level = ""
+        self._share_level()
         self._pulse.restart(time.monotonic())
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
@@ -132,10 +136,18 @@ class Worker:
                     status = await process.wait()
                     log.warning("celery worker has ended", status=status)
                     return "ended"
+            self._share_level()
             await self._beat()
             if self._pulse.stalled(time.monotonic()):
                 log.warning("celery worker makes no progress", stalled_s=self._settings.jobs_stalled_s)
                 return "stalled"
+
+    def _share_level(self) -> None:
+        level = logs.level()
+        if level != self._level:
+            with suppress(OSError):  # the next look tries again
+                self._activity.set_level(level)
+                self._level = level
 
     async def _beat(self) -> None:
         now, answered = time.monotonic(), self._activity.answered

@@ -191,6 +191,30 @@ async def test_a_worker_whose_processes_are_all_busy_makes_progress(jobs: Opened
         assert await rig.metric(worker, "relay_jobs_worker_restarts_total") == 0
 
 
+async def test_the_level_of_the_log_reaches_the_processes_that_run_tasks(jobs: Opened) -> None:
+    """With their next task; those that are started later begin with it."""
+    async with jobs(log_level="info", jobs_concurrency=1) as rig:
+        worker = await rig.worker()
+
+        async def lines(text: str) -> int:
+            await rig.send("test.note", text)
+            await rig.until_notes(text)
+            return (await asyncio.to_thread(worker.log_path.read_text)).count('"event": "task ended"')
+
+        assert await lines("before") == 0
+        async with rig.http.put(f"{worker.admin}/loglevel", json={"level": "debug"}) as response:
+            assert response.status == 200
+        before = await eventually(partial(lines, "after"), 20, until=lambda count: count > 0)
+
+        await rig.send("test.hold", "go")
+        os.kill(_parent(await rig.until_began("go")), signal.SIGKILL)
+        await rig.store.client.execute("SET", "go", 1)
+        await eventually(
+            lambda: rig.metric(worker, "relay_jobs_worker_restarts_total"), 20, until=lambda count: count == 1
+        )
+        await eventually(partial(lines, "anew"), 40, until=lambda count: count > before + 1)
+
+
 async def test_sigterm_lets_tasks_end(jobs: Opened) -> None:
     """What runs ends within the time of the drain, what waits stays in the broker, and the exit is clean."""
     async with jobs(jobs_concurrency=1) as rig:

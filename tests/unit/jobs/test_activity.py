@@ -30,6 +30,19 @@ def test_processes_that_run_a_task(tmp_path: Path) -> None:
     assert activity.busy() == 0
 
 
+def test_the_level_of_the_log(tmp_path: Path) -> None:
+    """The last one that was set; none before that, nor when the note is damaged."""
+    activity = Activity(tmp_path)
+    assert activity.level is None
+    activity.set_level("debug")
+    activity.set_level("error")
+    assert activity.level == "error"
+    assert [path.name for path in tmp_path.iterdir()] == ["level"]
+    for text in ("loud", "ü"):
+        (tmp_path / "level").write_text(text, "utf-8")
+        assert activity.level is None
+
+
 def test_notes_of_processes_that_have_ended_are_removed(tmp_path: Path) -> None:
     """Before others are started."""
     activity = Activity(tmp_path)
