@@ -38,6 +38,11 @@ def _largest(metric: str) -> str:
     return total(metric, aggregate="max")
 
 
+def _ready_by_role() -> str:
+    role = series("relay_build_info", 'service=~"jobs-.+"')
+    return f"sum by (service) ({series('relay_ready')} * on (job, instance) group_left (service) {role})"
+
+
 def _health() -> tuple[Panel, ...]:
     return (
         stat(
@@ -66,6 +71,13 @@ def _health() -> tuple[Panel, ...]:
             Unit.SECONDS,
             Query(_largest("relay_jobs_recordings_overdue_seconds"), "overdue"),
             steps={None: "green", 60: "orange", 300: "red"},
+        ),
+        graph(
+            "Ready processes, by role",
+            "A role without a ready process does not do its part. Without a dispatcher the panels of events "
+            "have no data, and events are lost when the outbox is full.",
+            Unit.COUNT,
+            Query(_ready_by_role(), "{{service}}"),
         ),
         graph(
             "Workers started anew",
@@ -108,10 +120,12 @@ def _lost() -> tuple[Panel, ...]:
         ),
         graph(
             "Lost webhooks",
-            "Dead letters removed by their bound, and deliveries that could not be read, in each interval.",
+            "In each interval: dead letters removed by their bound, and deliveries that could not be read. "
+            "`restored`: Redis had lost their index; they are late, not lost.",
             Unit.COUNT,
             increases("relay_jobs_webhook_dead_letters_discarded_total", "discarded"),
             increases("relay_jobs_webhook_damaged_total", "damaged"),
+            increases("relay_jobs_webhooks_restored_total", "restored"),
         ),
     )
 
