@@ -1,5 +1,7 @@
 """Whether the outbox is in use, as each process that appends to it exports it."""
 
+from typing import Any
+
 import pytest
 from tests.rigs.control import open_control
 from tests.rigs.gateway import open_gateways
@@ -14,6 +16,7 @@ async def test_a_process_exports_whether_it_stores_events(open_store, service, j
     """From its start: an alert compares it with the dispatchers that are ready."""
     ENABLED.set(not jobs)
     async with open_store() as store:
+        opened: Any
         match service:
             case "control":
                 opened = open_control(store, jobs=jobs)

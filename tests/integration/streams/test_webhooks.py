@@ -294,10 +294,10 @@ async def test_a_failing_endpoint_rests(open_store) -> None:
 async def test_a_pending_delivery_without_an_index_is_due_again(open_store) -> None:
     """At its own time, once; what is settled, damaged or in its index stays as it is."""
     async with open_store() as store:
-        keys = store.keys.shared(3)
+        keys, deliveries = store.keys.shared(3), Deliveries(store.client, store.keys)
         names = ["new", "waiting", "delivered", "listed", "gone"]
         for name in names[:-1]:
-            deliveries = await plan(store, Place(3, name))
+            await plan(store, Place(3, name))
         for name in ("waiting", "delivered"):
             await deliveries.begin(Place(3, name), claim_s=LONG_S)
         await finish(deliveries, 1, "due", Place(3, "waiting"), wait_s=LONG_S)
