@@ -1,5 +1,6 @@
 """Failures of motion: every fault of the vendor's service, reported in its words."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -88,6 +89,33 @@ async def test_wrong_credentials(eventually) -> None:
         assert "401" in first.detail
         assert "wrong" not in first.detail
         assert second.code == "held"
+
+
+async def test_a_turn_after_a_final_failure_is_refused_once(eventually) -> None:
+    """However many of its chunks come together; the turn after it is refused once more."""
+    async with open_motion(api_key="wrong") as rig:
+        rig.motion.send_audio(1, SECOND, end=True)
+        await eventually(lambda: rig.received.failures)
+        for turn in (2, 3):
+            for _ in range(16):
+                rig.motion.send_audio(turn, SECOND, end=False)
+            await eventually(lambda turn=turn: len(rig.received.failures) >= turn)
+
+        assert [failure.code for failure in rig.received.failures] == ["apiKeyRefused", "held", "held"]
+
+
+async def test_a_turn_with_too_much_audio_is_refused_once(eventually) -> None:
+    """What follows in the same turn opens no session again; the next turn has its motion."""
+    limits = replace(LIMITS, queue_bytes=2 * len(SECOND))
+    async with open_motion(limits=limits) as rig:
+        for _ in range(16):
+            rig.motion.send_audio(1, SECOND, end=False)
+        await eventually(lambda: rig.received.failures)
+        rig.motion.send_audio(2, SECOND, end=True)
+        await eventually(lambda: rig.received.lasts)
+
+        assert [failure.code for failure in rig.received.failures] == ["outboxFull"]
+        assert rig.received.lasts == [rig.received.requests[2]]
 
 
 @pytest.mark.parametrize("api_key", ["two\nlines", "carriage\rreturn"])

@@ -87,3 +87,17 @@ async def test_waiting_for_the_turn_before_is_no_delay(rig) -> None:
     frames = {frame.turn: frame for frame in reversed(await rig.frames(keys)) if frame.turn}
     assert second >= first + 1000
     assert frames[2].published_at_us >= second * 1000
+
+
+async def test_a_turn_after_a_final_failure_has_one_error(rig) -> None:
+    """The chunks of a posted turn arrive together: one ``error``, one ``audio_only``, whatever their number."""
+    async with rig.worker(SPATIUS_API_KEY="wrong"):
+        keys = await rig.store.create()
+        for turn in (1, 2):
+            await rig.up.append_speech(keys, offset=0, pcm=SECOND, end=True, barge_in=True, entry_bytes=2000)
+            await rig.until_outcome(keys, turn)
+        found = await rig.published(keys)
+
+    codes = [event.code for event in found if isinstance(event, events.Error)]
+    assert codes == ["apiKeyRefused", "held"]
+    assert [event.reason for event in found if isinstance(event, events.AudioOnly)] == codes

@@ -120,19 +120,26 @@ class MotionClient:
         self._request: str | None = None
         self._announced: deque[str] = deque(maxlen=8)
         self._held_until = 0.0
+        self._refused_turn = 0
+        """The last turn whose audio was refused: one failure is reported for all of its chunks."""
 
     def send_audio(self, turn: int, pcm: bytes, *, end: bool) -> None:
-        """Queue audio of a turn, behind all audio queued before; ``end`` ends the turn's request."""
+        """Queue audio of a turn, behind all audio queued before; ``end`` ends the turn's request.
+
+        Audio that cannot be queued is one failure of its turn, whose further audio is discarded.
+        """
+        if turn == self._refused_turn:
+            return
         now = asyncio.get_running_loop().time()
         if now < self._held_until:
-            self._refuse(
-                MotionFailure(HELD, "not tried again yet after a final failure", "held", retryable=True)
-            )
+            failure = MotionFailure(HELD, "not tried again yet after a final failure", "held", retryable=True)
+            self._refuse(turn, failure)
             return
         if self._queued_bytes + len(pcm) > self._limits.queue_bytes:
             self.close()
             self._refuse(
-                MotionFailure(QUEUE_FULL, "Motion Server accepts no audio", "websocket_send", retryable=True)
+                turn,
+                MotionFailure(QUEUE_FULL, "Motion Server accepts no audio", "websocket_send", retryable=True),
             )
             return
         self._send_queue.append(_Chunk(turn, pcm, end))
@@ -257,7 +264,8 @@ class MotionClient:
 
     # --- failures ------------------------------------------------------------------------------
 
-    def _refuse(self, failure: MotionFailure) -> None:
+    def _refuse(self, turn: int, failure: MotionFailure) -> None:
+        self._refused_turn = turn
         # After the owner's call has returned: it is still performing the effect that called `send_audio`.
         asyncio.get_running_loop().call_soon(self._report, failure)
 
