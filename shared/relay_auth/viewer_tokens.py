@@ -20,13 +20,15 @@ _INVALID = (jwt.InvalidTokenError, ValueError, OverflowError, RecursionError, Ty
 """Exceptions of the library for malformed tokens, also for text that is not UTF-8 and for deep JSON."""
 
 
+_KEY_SETTINGS = "RELAY_TOKEN_SECRET or RELAY_TOKEN_KEYS_DIR"
 _REASONS = {
-    jwt.ExpiredSignatureError: "it has expired",
-    jwt.ImmatureSignatureError: "its time has not come",
-    jwt.InvalidAudienceError: "it is for another audience",
-    jwt.InvalidAlgorithmError: "its algorithm is not its key's",
-    jwt.InvalidSignatureError: "its signature is not of the key it names",
+    jwt.ExpiredSignatureError: ("it has expired", "RELAY_TOKEN_TTL_S"),
+    jwt.ImmatureSignatureError: ("its time has not come", "RELAY_TOKEN_LEEWAY_S"),
+    jwt.InvalidAudienceError: ("it is for another audience", ""),
+    jwt.InvalidAlgorithmError: ("its algorithm is not its key's", _KEY_SETTINGS),
+    jwt.InvalidSignatureError: ("its signature is not of the key it names", _KEY_SETTINGS),
 }
+"""The defect of a token, and the setting by which an operator can correct it."""
 
 
 class Role(StrEnum):
@@ -39,7 +41,16 @@ class Role(StrEnum):
 
 
 class TokenError(ValueError):
-    """Raised when a token is not valid. The text has the reason and never the token."""
+    """Raised when a token is not valid. The text has the reason and never the token.
+
+    Args:
+        text: The reason.
+        setting: By which an operator can correct it, for the log; empty: none.
+    """
+
+    def __init__(self, text: str, *, setting: str = "") -> None:
+        super().__init__(text)
+        self.setting = setting
 
 
 class Grant(NamedTuple):
@@ -172,7 +183,8 @@ def verify(keys: Mapping[str, TokenKey], token: str, *, leeway_s: float = 0) -> 
 
 def _grant(key: TokenKey | None, token: str, *, leeway_s: float) -> Grant:
     if key is None:
-        raise TokenError("the token is not valid: it names no key that is known here")
+        text = "the token is not valid: it names no key that is known here"
+        raise TokenError(text, setting=_KEY_SETTINGS)
     try:
         claims: dict[str, Any] = jwt.decode(
             token,
@@ -192,7 +204,7 @@ def _grant(key: TokenKey | None, token: str, *, leeway_s: float) -> Grant:
             key=key,
         )
     except _INVALID as error:
-        raise TokenError(_refusal(error)) from None
+        raise _refusal(error) from None
 
 
 def _signing(key: TokenKey) -> Any:
@@ -205,15 +217,16 @@ def _kid(token: str) -> str:
     try:
         return str(jwt.get_unverified_header(token).get("kid", UNNAMED))
     except _INVALID as error:
-        raise TokenError(_refusal(error)) from None
+        raise _refusal(error) from None
 
 
-def _refusal(error: Exception) -> str:
-    """The reason of a refusal, for the client: the defect of the token, without details of the parser."""
+def _refusal(error: Exception) -> TokenError:
+    """A refusal of the library, for the client: the defect of the token, without details of the parser."""
+    why, setting = "it cannot be read", ""
     if isinstance(error, jwt.MissingRequiredClaimError):
         why = f"it has no {error.claim}"
-    else:
-        why = next(
-            (reason for kind, reason in _REASONS.items() if isinstance(error, kind)), "it cannot be read"
-        )
-    return f"the token is not valid: {why}"
+    for kind, known in _REASONS.items():
+        if isinstance(error, kind):
+            why, setting = known
+            break
+    return TokenError(f"the token is not valid: {why}", setting=setting)

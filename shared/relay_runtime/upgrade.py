@@ -9,6 +9,7 @@ from relay_wire.problems import Problem
 
 _VERSION = "13"
 _KEY_BYTES = 16
+_DROPPED = "a proxy has removed headers of the WebSocket handshake: it must use HTTP/1.1 and pass on"
 
 
 def check_upgrade(request: web.Request) -> None:
@@ -19,11 +20,17 @@ def check_upgrade(request: web.Request) -> None:
     """
     headers = request.headers
     if headers.get(hdrs.UPGRADE, "").strip().lower() != "websocket":
-        raise Problem(problems.UPGRADE_REQUIRED, "connect with a WebSocket client")
+        # Only WebSocket clients send the key; proxies remove the other headers, which are hop-by-hop.
+        is_proxied = hdrs.SEC_WEBSOCKET_KEY in headers
+        detail = f"{_DROPPED} Upgrade and Connection" if is_proxied else "connect with a WebSocket client"
+        raise Problem(problems.UPGRADE_REQUIRED, detail)
     if request.method != hdrs.METH_GET or request.version < HttpVersion11:
         raise Problem(problems.BAD_REQUEST, "an upgrade is a GET of HTTP/1.1")
     if not _asks(headers.getall(hdrs.CONNECTION, []), "upgrade"):
-        raise Problem(problems.BAD_REQUEST, "the header Connection does not ask for the upgrade")
+        raise Problem(
+            problems.BAD_REQUEST,
+            f"the header Connection does not ask for the upgrade; if the client sent it, {_DROPPED} it",
+        )
     if headers.getall(hdrs.SEC_WEBSOCKET_VERSION, []) != [_VERSION]:
         raise Problem(problems.UPGRADE_REQUIRED, f"the version of WebSocket here is {_VERSION}")
     if not _is_key(headers.getall(hdrs.SEC_WEBSOCKET_KEY, [])):

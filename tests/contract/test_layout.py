@@ -44,7 +44,7 @@ ELSEWHERE = {
     """,
     "integration/gateway/test_handshake.py": "runtime.upgrade gateway.session",
     "integration/gateway/test_messages.py": "gateway.commands gateway.inbound gateway.presence",
-    "integration/gateway/test_probes.py": "runtime.probe",
+    "integration/gateway/test_probes.py": "runtime.probe runtime.root",
     "integration/gateway/test_replay.py": "gateway.fanout.replay",
     "integration/gateway/test_subscriber.py": "gateway.fanout.catch_up",
     "integration/gateway/test_viewer.py": "client.viewer",

@@ -24,6 +24,7 @@ from relay_redis.client import RedisClient
 from relay_runtime import http
 from relay_runtime.probe import answer_probes
 from relay_runtime.process import Process
+from relay_runtime.root import describe_port
 from relay_runtime.tasks import TaskScope
 from relay_settings.control import ControlSettings
 from relay_streams.heartbeat import Heartbeat
@@ -83,6 +84,7 @@ async def application(
     # In a thread: the version is read from files of the package.
     document = msgspec.json.encode(await asyncio.to_thread(openapi.document, operations))
     app.router.add_get(DOCUMENT_PATH, partial(_serve_document, document))
+    describe_port(app, api=DOCUMENT_PATH, health="/healthz", documentation="docs/reference/control-api.md")
     if settings.cors_origins:
         _allow_origins(app, settings.cors_origins)
     return app

@@ -7,6 +7,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from relay_gateway.address import FORWARDINGS, Forwarding, address_of
+from relay_gateway.refusals import ViewerRefusal
 from relay_runtime.token_bucket import TokenBuckets
 from relay_settings.limits import LimitSettings
 from relay_settings.origins import Origins
@@ -151,7 +152,12 @@ class Admission:
         if all(self._origins.allow(origin, self._hosts(request)) for origin in origins):
             return
         LIMITED.labels("origin").inc()
-        raise Problem(problems.FORBIDDEN, "pages of this origin are not in RELAY_ORIGINS")
+        raise ViewerRefusal(
+            problems.FORBIDDEN,
+            "pages of this origin are not in RELAY_ORIGINS",
+            cause="origin",
+            setting="RELAY_ORIGINS",
+        )
 
     def _note(self, forwarding: Forwarding) -> None:
         FORWARDED.labels(forwarding).inc()

@@ -20,6 +20,7 @@ from relay_gateway.flush import WriteCoalescer
 from relay_gateway.handshake import grant_of, is_browser
 from relay_gateway.hub import Hub
 from relay_gateway.presence import Presence
+from relay_gateway.refusals import RefusalLog
 from relay_gateway.renewals import Renewals
 from relay_gateway.session import SessionServices, SessionStart, ViewerSession
 from relay_redis.client import RedisClient
@@ -27,6 +28,7 @@ from relay_redis.errors import StoreError, Unencodable
 from relay_runtime.http import application
 from relay_runtime.probe import answer_probes
 from relay_runtime.process import Process
+from relay_runtime.root import describe_port
 from relay_runtime.tasks import TaskScope
 from relay_settings.gateway import GatewaySettings
 from relay_streams.consumer import StreamConsumer
@@ -95,6 +97,7 @@ class Gateway:
         )
         self.acceptor = Acceptor(settings, self.hub, coalescer)
         self._admission = Admission(settings)
+        self._refusals = RefusalLog()
         self._services = SessionServices(
             settings=settings,
             hub=self.hub,
@@ -163,7 +166,12 @@ class Gateway:
             answer_probes(ready or self._accepts_viewers),
             self._admit,
         )
-        app.router.add_get("/", _describe_paths)
+        describe_port(
+            app,
+            viewers="/v1/conversations/{id}/stream",
+            health="/healthz",
+            documentation="docs/reference/viewer-protocol.md",
+        )
         app.router.add_get("/v1/conversations/{id}/stream", self._stream)
         if self._settings.avatarkit_clients:
             endpoints = AvatarKitEndpoints(
@@ -181,19 +189,22 @@ class Gateway:
     async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Check every request against its rate, and an upgrade against the limits on viewers."""
         address = self._admission.check_rate(request)
-        if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
-            return await handler(request)
-        self._admission.acquire(address)
+        is_upgrade = request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
+        if is_upgrade:
+            self._admission.acquire(address)
         try:
-            self._admission.check_origin(request)
+            if is_upgrade:
+                self._admission.check_origin(request)
             return await handler(request)
         except (Problem, StoreError) as error:
+            self._refusals.note(request, error)
             # A page cannot read the status of a refused upgrade, but the code of a close.
-            if not is_browser(request):
+            if not (is_upgrade and is_browser(request)):
                 raise
             return await self.acceptor.refuse(request, error)
         finally:
-            self._admission.release(address)
+            if is_upgrade:
+                self._admission.release(address)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         session = await self._session(request)
@@ -211,11 +222,6 @@ class Gateway:
         keys = self._keys.conversation(conversation)
         start_point = await self._services.replay.start_point(keys, request.query.get("from", "turn"))
         return ViewerSession(self._services, SessionStart(keys, start_point, grant.role, _NATIVE, grant))
-
-
-async def _describe_paths(_request: web.Request) -> web.StreamResponse:
-    paths = "viewers connect to /v1/conversations/{id}/stream, balancers probe /healthz"
-    raise Problem(problems.NOT_FOUND, f"there is nothing here: {paths}")
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from typing import NoReturn
 from aiohttp import hdrs, web
 
 from relay_auth.viewer_tokens import Grant, TokenError, ViewerTokens
+from relay_gateway.refusals import ViewerRefusal
 from relay_runtime import upgrade
 from relay_runtime.http import bearer
 from relay_wire import problems
@@ -13,6 +14,8 @@ from relay_wire.problems import Problem
 SUBPROTOCOL = "avatar-relay.v1"
 TOKEN_PREFIX = "avatar-relay.token."  # noqa: S105  # a prefix, not a token
 """The prefix of a token that a client offers as a subprotocol: browsers cannot set headers."""
+_QUERY_SETTING = "RELAY_AVATARKIT_QUERY_TOKEN"
+_GUESTS_SETTING = "RELAY_AVATARKIT_GUESTS"
 
 
 def offered_protocols(request: web.Request) -> list[str]:
@@ -56,7 +59,7 @@ async def grant_of(request: web.Request, tokens: ViewerTokens, conversation: str
     """
     grant = await _verified(tokens, _token(request) or _demand_token())
     if grant.conversation != conversation:
-        raise Problem(problems.FORBIDDEN, "the token is for another conversation")
+        raise ViewerRefusal(problems.FORBIDDEN, "the token is for another conversation", cause="token")
     return grant
 
 
@@ -80,14 +83,15 @@ async def avatarkit_grant(
     token = (request.query.get("token", "") if query else "") or _token(request)
     if not token and guests:
         return None
-    return await _verified(tokens, token or _demand_token())
+    in_query = "token" in request.query and not query
+    return await _verified(tokens, token or _demand_token(_QUERY_SETTING if in_query else _GUESTS_SETTING))
 
 
 async def _verified(tokens: ViewerTokens, token: str) -> Grant:
     try:
         return await tokens.verify(token)
     except TokenError as error:
-        raise Problem(problems.UNAUTHORIZED, str(error)) from None
+        raise ViewerRefusal(problems.UNAUTHORIZED, str(error), cause="token", setting=error.setting) from None
 
 
 def _token(request: web.Request) -> str:
@@ -97,8 +101,10 @@ def _token(request: web.Request) -> str:
     return next(offered, "").removeprefix(TOKEN_PREFIX)
 
 
-def _demand_token() -> NoReturn:
-    raise Problem(
+def _demand_token(setting: str = "") -> NoReturn:
+    raise ViewerRefusal(
         problems.UNAUTHORIZED,
         f"send a viewer token as 'Authorization: Bearer <token>' or as the subprotocol {TOKEN_PREFIX}<token>",
+        cause="token",
+        setting=setting,
     )

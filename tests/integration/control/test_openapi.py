@@ -47,6 +47,20 @@ async def test_it_is_served_to_everybody(open_rig) -> None:
     assert len(listed) == len(problems.REGISTRY)
 
 
+async def test_the_root_points_to_it(open_rig) -> None:
+    """It is the path that people open first, without a key: cached, and without a version."""
+    async with open_rig() as rig:
+        rig.auth = {}
+        status, places, headers = await rig.call("GET", "/")
+
+    assert (status, headers["Cache-Control"]) == (200, "public, max-age=3600")
+    assert places == {
+        "api": DOCUMENT_PATH,
+        "health": "/healthz",
+        "documentation": "docs/reference/control-api.md",
+    }
+
+
 @pytest.mark.timeout(300)
 async def test_it_is_true(open_rig) -> None:
     """Schemathesis' requests, valid and not, with a conversation that is there and without: no server

@@ -54,10 +54,14 @@ async def test_probes_stand_before_all_limits(open_rig, eventually) -> None:
         assert await rig.refused() == (429, "rate-limited")
 
 
-async def test_the_root_points_the_way(open_rig) -> None:
-    """404 with the paths in its detail: it is the path that people try first."""
+async def test_the_root_points_to_the_documentation(open_rig) -> None:
+    """It is the path that people open first: cached, and without a version anywhere."""
     async with open_rig() as rig, rig.http.get(http(rig, "/")) as answer:
-        problem = await answer.json(content_type="application/problem+json")
-        assert answer.status == 404
-        assert "/v1/conversations/{id}/stream" in problem["detail"]
-        assert "/healthz" in problem["detail"]
+        assert answer.status == 200
+        assert await answer.json() == {
+            "viewers": "/v1/conversations/{id}/stream",
+            "health": "/healthz",
+            "documentation": "docs/reference/viewer-protocol.md",
+        }
+        assert answer.headers["Cache-Control"] == "public, max-age=3600"
+        assert answer.headers["Server"] == "avatar-relay"

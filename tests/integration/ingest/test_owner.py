@@ -90,7 +90,7 @@ async def test_waiting_for_the_turn_before_is_no_delay(rig) -> None:
 
 
 async def test_a_turn_after_a_final_failure_has_one_error(rig) -> None:
-    """The chunks of a posted turn arrive together: one ``error``, one ``audio_only``, whatever their number."""
+    """The chunks of a posted turn arrive together: one ``error``, one ``audio_only`` for all of them."""
     async with rig.worker(SPATIUS_API_KEY="wrong"):
         keys = await rig.store.create()
         for turn in (1, 2):

@@ -23,6 +23,8 @@ from relay_auth.token_keys import TokenKey, pem_key, secret_key
 from relay_auth.viewer_tokens import Role, TokenError, ViewerTokens, mint, verify
 from relay_settings.gateway import GatewaySettings
 
+SECRET_OR_KEYS = "RELAY_TOKEN_SECRET or RELAY_TOKEN_KEYS_DIR"
+
 
 @pytest.mark.parametrize("key", [secret_key(KEY), secret_key(KEY, "k1"), pem_key(PRIVATE_PEM, "e1")])
 def test_round_trip(key: TokenKey) -> None:
@@ -152,21 +154,29 @@ async def test_the_lifetime_of_all_tokens_is_bounded(max_life_s: float, left_s: 
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason"),
+    ("changes", "reason", "setting"),
     [
-        ({"exp": 1}, "it has expired"),
-        ({"iat": 2**33}, "its time has not come"),
-        ({"aud": "others"}, "it is for another audience"),
-        ({"cid": None}, "it has no cid"),
-        ({"role": "admin"}, "it cannot be read"),
-        ({"key": OTHER}, "its signature is not of the key it names"),
+        ({"exp": 1}, "it has expired", "RELAY_TOKEN_TTL_S"),
+        ({"iat": 2**33}, "its time has not come", "RELAY_TOKEN_LEEWAY_S"),
+        ({"aud": "others"}, "it is for another audience", ""),
+        ({"cid": None}, "it has no cid", ""),
+        ({"role": "admin"}, "it cannot be read", ""),
+        ({"key": OTHER}, "its signature is not of the key it names", SECRET_OR_KEYS),
     ],
 )
-def test_a_refusal_has_its_reason(changes: dict[str, Any], reason: str) -> None:
-    """It names the defect, and nothing of the parser."""
+def test_a_refusal_has_its_reason(changes: dict[str, Any], reason: str, setting: str) -> None:
+    """It names the defect, and nothing of the parser; the setting that corrects it is an attribute."""
     with pytest.raises(TokenError) as refused:
         verify(KEYS, a_token(**changes))
     assert str(refused.value) == f"the token is not valid: {reason}"
+    assert refused.value.setting == setting
+
+
+def test_a_key_that_is_not_known_here() -> None:
+    """The keys of control and gateways differ."""
+    with pytest.raises(TokenError, match="names no key that is known here") as refused:
+        verify({}, a_token())
+    assert refused.value.setting == SECRET_OR_KEYS
 
 
 @pytest.mark.parametrize("token", ["abc", "a.b.c"])
