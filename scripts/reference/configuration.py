@@ -15,7 +15,7 @@ from relay_settings.catalogue import SERVICES
 
 NEEDED: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "gateway": (("RELAY_TOKEN_SECRET", "RELAY_TOKEN_KEYS_DIR"),),
-    "ingest": (("SPATIUS_API_KEY",),),
+    "ingest": (("SPATIUS_API_KEY",), ("SPATIUS_APP_ID",)),
     "control": (("RELAY_API_KEYS",), ("RELAY_TOKEN_SECRET", "RELAY_TOKEN_KEYS_DIR")),
     "jobs": (),
     "simulator": (),

@@ -9,7 +9,7 @@ import os
 import signal
 import ssl
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ from aiohttp import web
 from relay_runtime import heap, open_files
 from relay_runtime.http import listen
 from relay_runtime.open_files import ConnectionLimit
-from relay_runtime.tasks import TaskScope
+from relay_runtime.tasks import TaskScope, first_of
 from relay_runtime.tls import Certificate
 from relay_settings.base import SettingsError
 from relay_settings.process import ProcessSettings
@@ -75,15 +75,22 @@ class Process:
             settings.admin_host,
             settings.admin_port,
             self._tls if settings.tls_admin else None,
+            setting="RELAY_ADMIN",
         )
 
-    async def listen(self, app: web.Application, host: str, port: int) -> str:
+    async def listen(self, app: web.Application, host: str, port: int, *, setting: str) -> str:
         """Serve an application until the process ends; port 0 is any free port. Returns the URL.
 
+        Args:
+            app: What to serve.
+            host: Where.
+            port: Where.
+            setting: What the settings of host and port begin with, for errors.
+
         Raises:
-            OSError: The address cannot be bound.
+            OSError: The address cannot be bound; the text names the settings.
         """
-        return await self._listen(app, host, port, self._tls, self.connection_limit)
+        return await self._listen(app, host, port, self._tls, self.connection_limit, setting=setting)
 
     async def _listen(
         self,
@@ -92,6 +99,22 @@ class Process:
         port: int,
         tls: ssl.SSLContext | None,
         connection_limit: ConnectionLimit | None = None,
+        *,
+        setting: str,
+    ) -> str:
+        try:
+            return await self._open_port(app, host, port, tls, connection_limit)
+        except OSError as error:
+            text = f"{error.strerror or error} ({setting}_HOST, {setting}_PORT)"
+            raise OSError(error.errno, text) from error
+
+    async def _open_port(
+        self,
+        app: web.Application,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None,
+        connection_limit: ConnectionLimit | None,
     ) -> str:
         settings = self._settings
         return await self._stack.enter_async_context(
@@ -123,6 +146,17 @@ class Process:
         line = {"ready": self.service, "admin": self._admin_url, **addresses}
         print(json.dumps(line), flush=True)  # noqa: T201  # the one thing a service prints
         log.info("ready", **line)
+
+    async def ready_after(self, start: Coroutine[Any, Any, None], **addresses: str) -> None:
+        """Print the addresses as ``ready`` once the service can work; never if it has to stop before.
+
+        Args:
+            start: Returns when the service can work. Cancelled when the process has to stop.
+            addresses: As for ``ready``.
+        """
+        await first_of(start=start, stopping=self.stopping())
+        if not self._stopping.is_set():
+            self.ready(**addresses)
 
     async def stopping(self) -> None:
         """Wait for SIGTERM or SIGINT. From then on the process is not ready."""

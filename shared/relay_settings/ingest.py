@@ -102,6 +102,11 @@ class IngestSettings(
 
     @model_validator(mode="after")
     def _has_an_account(self) -> Self:
+        missing = []
         if not self.vendor_key:
-            raise ValueError("SPATIUS_API_KEY is missing: it is the vendor's API key")
+            missing.append("SPATIUS_API_KEY is missing: it is the vendor's API key")
+        if not self.app_id:
+            missing.append("SPATIUS_APP_ID is missing: it is the id of the app that the key belongs to")
+        if missing:
+            raise ValueError("\n".join(missing))
         return self

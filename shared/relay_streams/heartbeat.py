@@ -25,6 +25,7 @@ from relay_streams.keys import KeySpace
 from relay_streams.scripts.call import run
 from relay_streams.scripts.heartbeat import Denied, heartbeat
 from relay_streams.scripts.permissions import needed
+from relay_telemetry.throttle import Throttle
 
 HEALTHY = Gauge(
     "relay_redis_healthy", "Whether the last heartbeat of a Redis client went through.", ["client"]
@@ -73,6 +74,7 @@ class Heartbeat(Lifetime):
         super().__init__()
         self._process = secrets.token_hex(4)
         self._partitions = [keys.shared(partition) for partition in range(min(keys.partitions, _PARTITIONS))]
+        self._clients = clients
         self._publishing = clients[0]
         self._timeout_s = timeout_s
         self._beats: list[ClientBeat | PubSubBeat] = [
@@ -106,6 +108,26 @@ class Heartbeat(Lifetime):
             async with asyncio.timeout(self._timeout_s):
                 for beat in self._beats:
                     await beat.has_result.wait()
+
+    async def wait_reached(self) -> None:
+        """Wait until every client is connected, without a limit, then as ``wait_first_beats``.
+
+        A warning names the setting now and then. Safe to cancel.
+        """
+        throttle = Throttle()
+        while away := [client for client in self._clients if not client.connected]:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await away[0].ready()
+            except TimeoutError:
+                if throttle.admit("") is not None:
+                    log.warning(
+                        "redis not reached",
+                        setting="RELAY_REDIS_URL",
+                        client=away[0].name,
+                        reason=away[0].disconnect_reason[:LIMIT],
+                    )
+        await self.wait_first_beats()
 
     def readiness(self) -> str:
         """The reasons why the process cannot work; empty when it can."""

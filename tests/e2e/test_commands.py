@@ -141,12 +141,15 @@ def test_services_explain_their_settings(service: str) -> None:
 
 
 def test_a_port_that_is_taken() -> None:
-    """Named, with status 1."""
+    """Named with its setting, with status 1."""
     with LocalServer() as occupied:
         done = run("serve", "simulator", "--simulator-port", str(occupied.port))
+        admin = run("serve", "simulator", "--simulator-port", "0", "--admin-port", str(occupied.port))
 
-    assert done.returncode == 1
+    assert (done.returncode, admin.returncode) == (1, 1)
     assert "cannot listen" in done.stderr
+    assert "RELAY_SIMULATOR_PORT" in done.stderr
+    assert "RELAY_ADMIN_PORT" in admin.stderr
 
 
 def test_the_doctor(redis_server: LocalServer) -> None:

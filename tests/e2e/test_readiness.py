@@ -1,15 +1,23 @@
 """Readiness of whole processes: they name what Redis does not do for them; liveness does not depend on it."""
 
 import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 import aiohttp
 import pytest
 from tests.rigs.eventually import eventually
+from tests.rigs.proxy import Proxy
 
 from relay_redis.connection import call, settings_of
 from relay_redis.endpoint import FixedEndpoint
+from relay_runtime.parent import end_with_parent
+from relay_settings.environment import child_environment
 
 
 async def execute(url: str, *command: str) -> Any:
@@ -73,3 +81,58 @@ async def test_scripts_that_are_lost(relay, redis_server, speech, watching, even
         assert seen.audio() == speech
         assert seen.outcomes == {1: "complete"}
         assert await r.metric(r.stack.workers, "relay_publish_lost_total") == 0
+
+
+@asynccontextmanager
+async def started(service: str, redis_url: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process with all settings it needs; not waited for."""
+    environment = {
+        "RELAY_REDIS_URL": redis_url, "RELAY_REDIS_TIMEOUT_S": "0.5", "RELAY_TOKEN_SECRET": "k" * 40,
+        "RELAY_API_KEYS": f"0123abcd:{'0' * 64}:admin", "SPATIUS_API_KEY": "key", "SPATIUS_APP_ID": "app",
+        "RELAY_GATEWAY_PORT": "0", "RELAY_CONTROL_PORT": "0", "RELAY_LOG_FORMAT": "json",
+        "RELAY_DRAIN_S": "0.2", "RELAY_DRAIN_ACCEPT_S": "0",
+    }  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", f"relay_{service}", stdout=PIPE, stderr=PIPE,
+        env=child_environment(environment), preexec_fn=end_with_parent,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(60):
+            yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def logged(process: asyncio.subprocess.Process, event: str) -> dict[str, Any]:
+    """The first line of its log with this event."""
+    while True:
+        line: dict[str, Any] = json.loads(await process.stderr.readline())
+        if line["event"] == event:
+            return line
+
+
+@pytest.mark.parametrize("service", ["gateway", "control", "ingest"])
+async def test_a_redis_that_was_never_reached(redis_server, service: str) -> None:
+    """The log names the setting; the process is ready once Redis is there."""
+    async with Proxy("127.0.0.1", redis_server.port) as proxy:
+        await proxy.set_mode("refuse")
+        async with started(service, proxy.url) as process:
+            line = await logged(process, "redis not reached")
+            assert (line["level"], line["setting"]) == ("warning", "RELAY_REDIS_URL")
+            await proxy.set_mode("pass")
+            assert json.loads(await process.stdout.readline())["ready"] == service
+
+
+@pytest.mark.parametrize("service", ["gateway", "control", "ingest"])
+async def test_sigterm_before_redis_was_reached(redis_server, service: str) -> None:
+    """The process ends cleanly, and was never ready."""
+    async with Proxy("127.0.0.1", redis_server.port) as proxy:
+        await proxy.set_mode("refuse")
+        async with started(service, proxy.url) as process:
+            await logged(process, "redis not reached")
+            process.terminate()
+            output, _ = await process.communicate()
+
+    assert (process.returncode, output) == (0, b"")

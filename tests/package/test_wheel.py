@@ -27,6 +27,7 @@ SETTINGS = {
     "RELAY_TOKEN_SECRET": "t" * 40,
     "RELAY_API_KEYS": f"0123abcd:{'0' * 64}:admin",
     "SPATIUS_API_KEY": "vendor-key",
+    "SPATIUS_APP_ID": "app",
     "RELAY_GATEWAY_PORT": "0",
     "RELAY_CONTROL_PORT": "0",
     "RELAY_SIMULATOR_PORT": "0",

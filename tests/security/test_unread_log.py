@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from tests.rigs.eventually import eventually
 from tests.rigs.gateway import KEY
 from tests.rigs.redis_process import free_port
 
@@ -33,20 +34,32 @@ def full_pipe() -> Iterator[tuple[int, int]]:
         os.close(end)
 
 
+async def accepts(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionError:
+        return False
+    writer.close()
+    return True
+
+
 @asynccontextmanager
 async def gateway(standard_error: int) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """A gateway whose Redis is away, and its admin port: every reconnect is a line."""
+    port = free_port()
     environment = {
         "RELAY_REDIS_URL": f"redis://127.0.0.1:{free_port()}", "RELAY_TOKEN_SECRET": KEY,
         "RELAY_GATEWAY_PORT": "0", "RELAY_DRAIN_S": "1", "RELAY_DRAIN_ACCEPT_S": "0",
+        "RELAY_ADMIN_PORT": str(port),
     }  # fmt: skip
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "relay_gateway", stdout=asyncio.subprocess.PIPE, stderr=standard_error,
+        sys.executable, "-m", "relay_gateway", stdout=asyncio.subprocess.DEVNULL, stderr=standard_error,
         env=child_environment(environment), preexec_fn=end_with_parent,
     )  # fmt: skip
     try:
+        await eventually(lambda: accepts(port), within_s=30)
         async with asyncio.timeout(30):
-            yield process, json.loads(await process.stdout.readline())["admin"]
+            yield process, f"http://127.0.0.1:{port}"
     finally:
         if process.returncode is None:
             process.kill()

@@ -134,9 +134,8 @@ async def main(settings: ControlSettings, process: Process) -> None:
         process.health.add("installation", installation.readiness)
         app = await application(settings, client, stack, lambda: not process.health.reasons())
         process.health.add("token keys", app[TOKENS].readiness)
-        url = await process.listen(app, settings.control_host, settings.control_port)
-        await heartbeat.wait_first_beats()
-        process.ready(url=url)
+        url = await process.listen(app, settings.control_host, settings.control_port, setting="RELAY_CONTROL")
+        await process.ready_after(heartbeat.wait_reached(), url=url)
         await process.withdrawn()
         await asyncio.gather(
             app[SPEAKERS].drain(settings.drain_s), http.finish_requests(app, settings.drain_s)

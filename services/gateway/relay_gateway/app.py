@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
+import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
@@ -46,6 +47,8 @@ from relay_wire.problems import Problem
 _RECONNECT_S = 60.0
 """How long after a drain the tokens of its viewers are valid at least, for reconnecting."""
 _NATIVE = Native()
+
+log = structlog.get_logger(__name__)
 
 
 class Gateway:
@@ -264,8 +267,9 @@ async def main(settings: GatewaySettings, process: Process) -> None:
         process.health.add("redis", service.readiness, service.heartbeat.degradation)
         process.health.add("token keys", service.tokens.readiness)
         app = service.application(lambda: not process.health.reasons())
-        url = await process.listen(app, settings.gateway_host, settings.gateway_port)
-        await service.heartbeat.wait_first_beats()
-        process.ready(url=url.replace("http", "ws", 1))
+        url = await process.listen(app, settings.gateway_host, settings.gateway_port, setting="RELAY_GATEWAY")
+        if not settings.app_id:
+            log.warning("viewers receive no app id", setting="SPATIUS_APP_ID")
+        await process.ready_after(service.heartbeat.wait_reached(), url=url.replace("http", "ws", 1))
         await process.withdrawn()
         await service.drain()

@@ -93,6 +93,5 @@ async def main(settings: IngestSettings, process: Process) -> None:
     """Own conversations until the process has to stop."""
     async with worker(settings) as service:
         process.health.add("redis", service.readiness, service.heartbeat.degradation)
-        await service.heartbeat.wait_first_beats()
-        process.ready(worker=service.name)
+        await process.ready_after(service.heartbeat.wait_reached(), worker=service.name)
         await process.stopping()

@@ -99,7 +99,9 @@ async def _fault(request: web.Request) -> Fault:
 
 async def main(settings: SimulatorSettings, process: Process) -> None:
     """Serve as the vendor until SIGTERM."""
-    url = await process.listen(application(settings), settings.simulator_host, settings.simulator_port)
+    url = await process.listen(
+        application(settings), settings.simulator_host, settings.simulator_port, setting="RELAY_SIMULATOR"
+    )
     process.ready(
         url=url,
         console=f"{url}/v1/console",

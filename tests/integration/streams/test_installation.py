@@ -23,6 +23,7 @@ SETTINGS = {
     "RELAY_TOKEN_SECRET": "planted-secret-" + "k" * 32,
     "RELAY_API_KEYS": "id:" + "0" * 64 + ":admin",
     "SPATIUS_API_KEY": "planted-secret-key",
+    "SPATIUS_APP_ID": "app",
     "RELAY_GATEWAY_PORT": "0",
     "RELAY_CONTROL_PORT": "0",
 }

@@ -15,6 +15,7 @@ VALUES = {
     "RELAY_TOKEN_SECRET": "s" * 32,
     "RELAY_TOKEN_KEYS_DIR": "/nowhere",
     "SPATIUS_API_KEY": "key",
+    "SPATIUS_APP_ID": "app",
 }
 
 

@@ -32,6 +32,7 @@ def complete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELAY_TOKEN_SECRET", SECRET)
     monkeypatch.setenv("RELAY_API_KEYS", f"{SECRET}, second-planted-secret")
     monkeypatch.setenv("SPATIUS_API_KEY", SECRET)
+    monkeypatch.setenv("SPATIUS_APP_ID", "app")
     monkeypatch.setenv("RELAY_REDIS_URL", f"redis://:{SECRET}@redis:6379/1")
 
 
@@ -95,6 +96,7 @@ def test_a_number_of_opentelemetry_that_is_none(
         ("RELAY_REDIS_URL", "http://planted-secret@host", GatewaySettings, "RELAY_REDIS_URL.*redis://"),
         ("RELAY_LOG_LEVEL", "loud", GatewaySettings, "RELAY_LOG_LEVEL"),
         ("SPATIUS_API_KEY", None, IngestSettings, "SPATIUS_API_KEY"),
+        ("SPATIUS_APP_ID", None, IngestSettings, "SPATIUS_APP_ID"),
     ],
 )
 @pytest.mark.usefixtures("complete")

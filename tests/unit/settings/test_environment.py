@@ -16,6 +16,7 @@ NEEDED = {
     "RELAY_TOKEN_SECRET": "planted-secret-" + "k" * 32,
     "RELAY_API_KEYS": "planted-secret-entry",
     "SPATIUS_API_KEY": "planted-secret-vendor",
+    "SPATIUS_APP_ID": "app",
 }
 EVERY = sorted(
     {(kind.variable(name), service) for service, kind in SERVICES.items() for name in kind.model_fields}
@@ -129,7 +130,7 @@ def test_what_others_call_their_variables(monkeypatch: pytest.MonkeyPatch) -> No
     for name in ("REGION", "APP_ID", "AVATAR_ID", "region", "API_KEYS", "REDIS_URL", "CONSOLE_ENDPOINT"):
         monkeypatch.setenv(name, "somebody's")
     settings = ControlSettings.load()
-    assert (settings.region, settings.app_id, settings.avatar_id) == ("us-west", "", "")
+    assert (settings.region, settings.app_id, settings.avatar_id) == ("us-west", NEEDED["SPATIUS_APP_ID"], "")
 
 
 LINKS = {
