@@ -81,6 +81,10 @@ class Relay:
             urls[gateway:] + urls[:gateway], conversation, (await self.backend.token(conversation)).token,
             session=self.http, **options,
         )  # fmt: skip
+        return await self.seen(viewer)
+
+    async def seen(self, viewer: Viewer) -> Seen:
+        """A viewer that is connected."""
         return Seen(await viewer.__aenter__())
 
     async def owner_of(self, conversation: str) -> Child:

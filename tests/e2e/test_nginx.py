@@ -1,0 +1,126 @@
+"""The relay behind a real nginx, with the configuration of the documentation."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+from tests.rigs.nginx import Site, binary, nginx
+
+from relay_client import Backend, Viewer
+from relay_wire import frame
+
+MIB = 2**20
+
+
+@pytest.fixture
+def behind(relay, tmp_path):
+    """``async with behind(...) as (r, proxy)``: a relay, and host and port of nginx before it."""
+    binary()
+
+    @asynccontextmanager
+    async def opened(
+        site: Callable[[Site, int], str] = Site.documented, **settings: str
+    ) -> AsyncIterator[tuple[Any, str]]:
+        settings = {"RELAY_TRUSTED_PROXIES": "1", **settings}
+        async with relay(gateways=1, workers=1, settings=settings) as r:
+            there = Site(urlsplit(r.stack.gateway_urls[0]).netloc, urlsplit(r.stack.control.url).netloc)
+            async with nginx(tmp_path, partial(site, there)) as proxy:
+                yield r, proxy
+
+    return opened
+
+
+async def socket_of(r: Any, proxy: str, http: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
+    """A viewer's socket through nginx, to a conversation of its own."""
+    conversation = await r.converse(avatar_id="ava")
+    token = (await r.backend.token(conversation)).token
+    return await http.ws_connect(
+        f"ws://{proxy}/relay/v1/conversations/{conversation}/stream",
+        headers={"Authorization": f"Bearer {token}"},
+    )
+
+
+async def test_a_turn_under_a_prefix(behind, speech, watching, eventually) -> None:
+    """Backend and viewer use nginx alone; audio and motion arrive whole."""
+    async with behind() as (r, proxy), Backend(f"http://{proxy}/control", r.stack.api_key) as backend:
+        conversation = (await backend.create(avatar_id="behind")).id
+        token = (await backend.token(conversation)).token
+        viewer = Viewer(f"ws://{proxy}/relay", conversation, token, session=r.http)
+        seen = await r.seen(viewer)
+        async with watching(seen):
+            await backend.post_turn(conversation, speech)
+            await eventually(lambda: seen.outcomes, within_s=20)
+            await backend.end(conversation)
+
+        seen.assert_whole()
+        assert seen.audio() == speech
+        assert [seen.motion()] == await r.expected_motion(speech, "behind")
+
+
+async def test_bodies_beyond_nginx_s_own_limit(behind) -> None:
+    """A turn of 3 MiB is accepted; what is too large for control has control's problem, not nginx's page."""
+    async with behind(RELAY_MAX_TURN_BYTES=str(4 * MIB)) as (r, proxy):
+        conversation = await r.converse(avatar_id="ava")
+        url = f"http://{proxy}/control/v1/conversations/{conversation}/turns"
+        headers = {"Authorization": f"Bearer {r.stack.api_key}", "Content-Type": "audio/pcm"}
+        for size, status, kind in (
+            (3 * MIB, 202, "application/json"),
+            (5 * MIB, 413, "application/problem+json"),
+        ):
+            async with r.http.post(url, headers=headers, data=io.BytesIO(bytes(size))) as answer:
+                assert (answer.status, answer.content_type) == (status, kind)
+
+
+async def test_addresses_of_viewers_are_forwarded(behind) -> None:
+    """Each address has a limit of its own although all connections come from nginx."""
+    async with behind(RELAY_MAX_ADDRESS_VIEWERS="1") as (r, proxy):
+        elsewhere = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
+        async with aiohttp.ClientSession(connector=elsewhere) as other:
+            first = await socket_of(r, proxy, r.http)
+            second = await socket_of(r, proxy, other)
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await socket_of(r, proxy, r.http)
+            await asyncio.gather(first.close(), second.close())
+
+    assert refused.value.status == 429
+
+
+@pytest.mark.parametrize("heartbeat_s", ["1", "25"])
+async def test_an_idle_viewer(behind, heartbeat_s: str) -> None:
+    """For more than three of nginx's time-outs: pings within the time-out keep the socket, others do not.
+
+    The times are those of production, divided by 30: 200 s of silence, 60 s at nginx.
+    """
+    site = partial(Site.documented, proxy_read_timeout="2s")
+    async with behind(site, RELAY_HEARTBEAT_S=heartbeat_s) as (r, proxy):
+        socket = await socket_of(r, proxy, r.http)
+        hello = frame.decode(await socket.receive_bytes(timeout=5))
+        assert hello.seq == 0
+        kept = heartbeat_s == "1"
+        with pytest.raises(TimeoutError) if kept else nullcontext():
+            async with asyncio.timeout(200 / 30):
+                while not socket.closed:
+                    await socket.receive()
+        assert socket.closed != kept
+        await socket.close()
+
+
+async def test_nginx_without_its_lines_for_sockets(behind) -> None:
+    """The headers of the upgrade are missing: the refusal names them, and the proxy as the cause."""
+    async with behind(Site.plain) as (r, proxy):
+        url = f"http://{proxy}/relay/v1/conversations/x/stream"
+        headers = {
+            "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "x" * 22 + "==",
+        }  # fmt: skip
+        async with r.http.get(url, headers=headers) as answer:
+            problem = await answer.json(content_type="application/problem+json")
+
+    assert answer.status == 426
+    assert "a proxy has removed headers" in problem["detail"]
