@@ -108,6 +108,10 @@ def _read(path: Path) -> str:
     return path.read_text(errors="replace") if path.exists() else ""
 
 
+SERVERS = ["embedded", "distribution"]
+"""What tests run on: the server in the wheel, and the distribution's."""
+
+
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Tests run on the loop that the services run on."""
     return {"uvloop": uvloop.new_event_loop}
@@ -115,7 +119,7 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of this project."""
-    parser.addoption("--one-server", action="store_true", help="test with the embedded server alone")
+    parser.addoption("--server", choices=SERVERS, help="test with this server alone, instead of with both")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -123,9 +127,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "redis_server" in metafunc.fixturenames:
         path = metafunc.definition.path
         processes = "e2e" in path.parts or path.parent.name == "recordings"
-        declared = metafunc.definition.get_closest_marker("both_servers") is not None
-        both = (declared or not processes) and not metafunc.config.getoption("one_server")
-        servers = ["embedded", "distribution"] if both else ["embedded"]
+        both = not processes or metafunc.definition.get_closest_marker("both_servers")
+        chosen = metafunc.config.getoption("server")
+        servers = [chosen] if chosen else SERVERS if both else SERVERS[:1]
         metafunc.parametrize("redis_server", servers, indirect=True, scope="session")
 
 
