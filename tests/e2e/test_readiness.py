@@ -83,6 +83,9 @@ async def test_scripts_that_are_lost(relay, redis_server, speech, watching, even
         assert await r.metric(r.stack.workers, "relay_publish_lost_total") == 0
 
 
+SERVICES = ["gateway", "control", "ingest", "jobs dispatcher", "jobs worker", "jobs beat"]
+
+
 @asynccontextmanager
 async def started(service: str, redis_url: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """A process with all settings it needs; not waited for."""
@@ -93,7 +96,7 @@ async def started(service: str, redis_url: str) -> AsyncIterator[asyncio.subproc
         "RELAY_DRAIN_S": "0.2", "RELAY_DRAIN_ACCEPT_S": "0",
     }  # fmt: skip
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", f"relay_{service}", stdout=PIPE, stderr=PIPE,
+        sys.executable, "-m", *f"relay_{service}".split(), stdout=PIPE, stderr=PIPE,
         env=child_environment(environment), preexec_fn=end_with_parent,
     )  # fmt: skip
     try:
@@ -113,7 +116,7 @@ async def logged(process: asyncio.subprocess.Process, event: str) -> dict[str, A
             return line
 
 
-@pytest.mark.parametrize("service", ["gateway", "control", "ingest"])
+@pytest.mark.parametrize("service", SERVICES)
 async def test_a_redis_that_was_never_reached(redis_server, service: str) -> None:
     """The log names the setting; the process is ready once Redis is there."""
     async with Proxy("127.0.0.1", redis_server.port) as proxy:
@@ -122,10 +125,10 @@ async def test_a_redis_that_was_never_reached(redis_server, service: str) -> Non
             line = await logged(process, "redis not reached")
             assert (line["level"], line["setting"]) == ("warning", "RELAY_REDIS_URL")
             await proxy.set_mode("pass")
-            assert json.loads(await process.stdout.readline())["ready"] == service
+            assert json.loads(await process.stdout.readline())["ready"] == service.replace(" ", "-")
 
 
-@pytest.mark.parametrize("service", ["gateway", "control", "ingest"])
+@pytest.mark.parametrize("service", SERVICES)
 async def test_sigterm_before_redis_was_reached(redis_server, service: str) -> None:
     """The process ends cleanly, and was never ready."""
     async with Proxy("127.0.0.1", redis_server.port) as proxy:

@@ -201,11 +201,10 @@ class Stack:
         }
 
     async def __aenter__(self) -> Self:
-        try:
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(self._stack.aclose)
             await self._start()
-        except BaseException:
-            await self._stack.aclose()
-            raise
+            undo.pop_all()
         return self
 
     async def __aexit__(

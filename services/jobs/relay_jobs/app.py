@@ -5,10 +5,10 @@ import socket
 import sys
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -66,7 +66,6 @@ async def _store(settings: JobsSettings, process: Process) -> AsyncIterator[Stor
     ):
         process.health.add("installation", installation.readiness)
         process.health.add("redis", heartbeat.readiness, heartbeat.degradation)
-        await heartbeat.wait_first_beats()
         yield Store(client, keys, installation, heartbeat)
 
 
@@ -81,6 +80,27 @@ async def _announce(store: Store, process: Process, role: str, name: str) -> Non
             except StoreError as error:
                 log.debug("role not announced", role=role, error=str(error))
         await asyncio.sleep(wait_s)
+
+
+async def _run(
+    role: str,
+    work: Callable[[], Coroutine[Any, Any, None]],
+    *,
+    name: str,
+    store: Store,
+    process: Process,
+    tasks: TaskScope,
+) -> None:
+    """Work in a role until the process has to stop, once Redis was reached and agrees with the settings."""
+
+    async def start() -> None:
+        await store.heartbeat.wait_reached()
+        await store.installation.agreed.wait()
+        tasks.spawn(work(), name=role)
+        tasks.spawn(_announce(store, process, role, name), name="announce")
+
+    await process.ready_after(start(), **{role: name})
+    await process.stopping()
 
 
 @asynccontextmanager
@@ -108,11 +128,7 @@ async def dispatch(settings: JobsSettings, process: Process) -> None:
         dispatcher = Dispatcher(settings, consumer, opened, sender)
         process.health.add("outbox", dispatcher.readiness, dispatcher.degradation)
         process.health.require(dispatcher.liveness)
-        await store.installation.agreed.wait()
-        tasks.spawn(dispatcher.run(), name="dispatcher")
-        tasks.spawn(_announce(store, process, "dispatcher", name), name="announce")
-        process.ready(dispatcher=name)
-        await process.stopping()
+        await _run("dispatcher", dispatcher.run, name=name, store=store, process=process, tasks=tasks)
 
 
 async def beat(settings: JobsSettings, process: Process) -> None:
@@ -126,11 +142,7 @@ async def beat(settings: JobsSettings, process: Process) -> None:
         sends = Beat(settings, Ticks(store.client, store.keys, beat=name), sender)
         process.health.add("broker", sends.readiness)
         process.health.require(sends.liveness)
-        await store.installation.agreed.wait()
-        tasks.spawn(sends.run(), name="beat")
-        tasks.spawn(_announce(store, process, "beat", name), name="announce")
-        process.ready(beat=name)
-        await process.stopping()
+        await _run("beat", sends.run, name=name, store=store, process=process, tasks=tasks)
 
 
 async def work(settings: JobsSettings, process: Process) -> None:
@@ -147,12 +159,8 @@ async def work(settings: JobsSettings, process: Process) -> None:
             )
             process.health.add("tasks", worker.readiness)
             process.health.require(worker.liveness)
-            await store.installation.agreed.wait()
             async with TaskScope() as tasks:
-                tasks.spawn(worker.run(), name="worker")
-                tasks.spawn(_announce(store, process, "worker", name), name="announce")
-                process.ready(worker=name)
-                await process.stopping()
+                await _run("worker", worker.run, name=name, store=store, process=process, tasks=tasks)
             await worker.drain()
 
 

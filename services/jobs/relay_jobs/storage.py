@@ -7,7 +7,7 @@ the second gets ``AlreadyStored``.
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from glob import escape, has_magic
 from pathlib import Path
@@ -127,16 +127,15 @@ class Storage:
                 _link(temporary, path)
             return
         file = self._filesystem.open(path, "xb", block_size=_BLOCK_BYTES, autocommit=False)
-        try:
-            yield file
-            file.close()
-            file.commit()
-        except FileExistsError:
-            self._discard(file)
-            raise AlreadyStored(name) from None
-        except BaseException:
-            self._discard(file)
-            raise
+        with ExitStack() as undo:
+            undo.callback(self._discard, file)
+            try:
+                yield file
+                file.close()
+                file.commit()
+            except FileExistsError:
+                raise AlreadyStored(name) from None
+            undo.pop_all()
 
     def read(self, name: str) -> Iterator[bytes]:
         """The bytes of a file, in pieces.

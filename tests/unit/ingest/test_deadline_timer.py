@@ -5,6 +5,13 @@ import asyncio
 from relay_ingest.deadline_timer import DeadlineTimer
 
 
+async def later_timers() -> None:
+    """Until a timer has run whose moment is after those of all timers that were due at the call."""
+    done = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.005, done.set)
+    await done.wait()
+
+
 async def test_the_moment_set_last_counts() -> None:
     """A later one replaces an earlier one, and none cancels it."""
     loop, calls = asyncio.get_running_loop(), asyncio.Queue[float]()
@@ -15,7 +22,7 @@ async def test_the_moment_set_last_counts() -> None:
     assert await asyncio.wait_for(calls.get(), 5) >= late - 0.002
     timer.set(loop.time())
     timer.set(None)
-    await asyncio.sleep(0.01)
+    await later_timers()
     assert calls.empty()
 
 
@@ -26,5 +33,5 @@ async def test_a_closed_timer() -> None:
     timer.set(loop.time())
     timer.close()
     timer.set(loop.time())
-    await asyncio.sleep(0.01)
+    await later_timers()
     assert calls == []

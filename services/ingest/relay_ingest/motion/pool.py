@@ -7,6 +7,7 @@ and leaves it to the vendor to refuse; a pool that shares a number of seats amon
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from enum import IntEnum
 from typing import Any, Protocol
 
@@ -85,12 +86,11 @@ class UnlimitedPool:
     async def acquire(self, conversation: MotionConversation, _: Priority, /) -> MotionSession:
         """Part of ``MotionPool``."""
         started = asyncio.get_running_loop().time()
-        SESSIONS.inc()
-        try:
+        with ExitStack() as undo:
+            SESSIONS.inc()
+            undo.callback(SESSIONS.dec)
             session = await self._open(conversation)
-        except BaseException:
-            SESSIONS.dec()
-            raise
+            undo.pop_all()
         OPENED.inc()
         OPEN_SECONDS.observe(session.opened_at - started)
         return session
@@ -116,11 +116,10 @@ class UnlimitedPool:
 
     async def _open_once(self, conversation: MotionConversation) -> MotionSession:
         session = MotionSession(self._vendor, conversation)
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._close, session)
             await session.open()
-        except BaseException:
-            self._close(session)
-            raise
+            undo.pop_all()
         return session
 
     def _close(self, session: MotionSession) -> None:

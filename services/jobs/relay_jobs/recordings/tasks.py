@@ -4,7 +4,6 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
 from threading import Event
 
@@ -69,7 +68,7 @@ async def remove_expired(resources: Resources) -> None:
     if not settings.recordings_url or not settings.recordings_keep_days:
         return
     recordings, storage = _recordings(resources), _storage(settings)
-    with _counted("expire"):
+    with metrics.FAILURES.labels("expire").count_exceptions():
         found = expired(storage, settings.recordings_keep_days, time.time())
         while batch := await asyncio.to_thread(_take, found):
             names = [name for name, owned in batch if not await recordings.is_pending(owned.conversation)]
@@ -90,7 +89,7 @@ async def _work(resources: Resources, conversation: str, step: str) -> None:
         return
     if claim is None:
         return
-    with _counted(step):
+    with metrics.FAILURES.labels(step).count_exceptions():
         storage = _storage(resources.settings)
         copied = await copy(claim, recordings, storage)
         if copied is None:
@@ -146,15 +145,6 @@ def _task_of(partition: int, due: Due) -> TaskCall:
 
 def _take(found: Iterator[tuple[str, Owned]]) -> list[tuple[str, Owned]]:
     return list(islice(found, _REMOVED_AT_ONCE))
-
-
-@contextmanager
-def _counted(step: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception:
-        metrics.FAILURES.labels(step).inc()
-        raise
 
 
 def _recordings(resources: Resources) -> Recordings:
