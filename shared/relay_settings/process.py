@@ -29,7 +29,9 @@ class ProcessSettings(TraceSettings):
     )
     admin_host: Host = Field(
         "127.0.0.1",
-        description="Address of /livez, /readyz, /metrics, /loglevel; :: or 0.0.0.0 opens it to scrapers.",
+        description=(
+            "Address of /livez, /readyz, /metrics, /loglevel, /demand; :: or 0.0.0.0 opens it to scrapers."
+        ),
     )
     admin_port: int = Field(0, ge=0, le=65535, description="Port of the admin address; 0 takes a free one.")
     tls_cert: Path | None = Field(

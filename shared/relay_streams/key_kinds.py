@@ -56,6 +56,11 @@ KINDS: Final[Mapping[str, KeyKind]] = MappingProxyType(
         "leases": KeyKind(
             "leases", "zset", "conversations by the expiry of their lease, in ms since the epoch"
         ),
+        "loads": KeyKind(
+            "loads",
+            "hash",
+            "the active and owned conversations of each worker, in partition 0; expires",
+        ),
         "made": KeyKind("made:{}", "set", "the conversations of one API key that have not ended"),
         "recordings": KeyKind(
             "recordings",

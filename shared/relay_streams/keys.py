@@ -93,6 +93,11 @@ class PartitionKeys(NamedTuple):
     leases: str
     tagged_prefix: str
 
+    @property
+    def loads(self) -> str:
+        """How many conversations each worker owns."""
+        return KINDS["loads"].name(self.tagged_prefix)
+
     def made(self, creator: str) -> str:
         """The conversations in this partition that a creator has made and that have not ended."""
         return KINDS["made"].name(self.tagged_prefix, creator)

@@ -25,10 +25,11 @@ from relay_streams.scripts.reap import reap
 from relay_streams.scripts.release import release
 from relay_streams.scripts.renew import Held, Unrenewed, renew
 from relay_streams.scripts.repair import repair
+from relay_streams.scripts.report_load import Load, report_load
 from relay_streams.scripts.restore import restore
 from relay_turns.phase import InputState
 
-__all__ = ["Assignment", "Lease", "Leases", "Queue", "Renewal", "UplinkProgress", "submit_restore"]
+__all__ = ["Assignment", "Lease", "Leases", "Load", "Queue", "Renewal", "UplinkProgress", "submit_restore"]
 
 _MAX_DEFER_MS = 60_000
 _SCANNED_AT_ONCE = 500
@@ -210,6 +211,13 @@ class Leases:
     async def expire(self, partition: PartitionKeys, limit: int = 100) -> Queue:
         """Return up to ``limit`` conversations whose lease has expired to the queue."""
         return await run(self._client, expire(partition, limit=limit))
+
+    async def report_load(self, *, active: int, owned: int, keep_ms: int) -> Load:
+        """Store how many conversations this worker owns, for ``keep_ms``. Returns the sum of all workers."""
+        call = report_load(
+            self._keys.shared(0), worker=self.owner, active=active, owned=owned, keep_ms=keep_ms
+        )
+        return await run(self._client, call)
 
     async def begin_upkeep(self, partition: PartitionKeys, for_s: float) -> bool:
         """Become the worker that maintains a partition's indexes, for ``for_s``; False when another is."""

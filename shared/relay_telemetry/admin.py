@@ -1,7 +1,7 @@
-"""The admin port: /livez, /readyz, /metrics and /loglevel, apart from the service's own port."""
+"""The admin port: /livez, /readyz, /metrics, /loglevel and /demand, apart from the service's own port."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,6 +23,9 @@ BUILD = Info("relay_build", "What runs here.")
 
 Readiness = Callable[[], str]
 """Returns the fault of a part, or an empty text. Must be cheap: no I/O."""
+
+Demand = Callable[[], Mapping[str, float] | None]
+"""Returns numbers for an autoscaler, None while they are not known. Must be cheap: no I/O."""
 
 
 class _State(NamedTuple):
@@ -49,6 +52,7 @@ class Health:
         self._vital: list[Readiness] = []
         # It answers in OpenMetrics, which has exemplars, to a scraper that accepts that format.
         self._metrics_of = make_aiohttp_handler()
+        self._demand: Demand | None = None
         self._draining = False
         self._cached: _State | None = None
 
@@ -72,6 +76,10 @@ class Health:
     def expose(self, registry: CollectorRegistry) -> None:
         """Answer ``/metrics`` from this registry instead of the process's own."""
         self._metrics_of = make_aiohttp_handler(registry)
+
+    def expose_demand(self, demand: Demand) -> None:
+        """Answer ``/demand`` with these numbers, and with 503 while they are not known; else it is 404."""
+        self._demand = demand
 
     @property
     def draining(self) -> bool:
@@ -104,6 +112,7 @@ class Health:
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/demand", self._demand_document)
         app.router.add_get("/loglevel", _show_level)
         app.router.add_put("/loglevel", _change_level)
         return app
@@ -123,6 +132,14 @@ class Health:
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
         self._state()
         return await self._metrics_of(request)
+
+    async def _demand_document(self, _request: web.Request) -> web.Response:
+        if self._demand is None:
+            return web.json_response({"error": "this service has no demand"}, status=404)
+        numbers = self._demand()
+        if numbers is None:
+            return web.json_response({"error": "the demand is not known now"}, status=503)
+        return web.json_response(numbers)
 
 
 class _LevelBody(msgspec.Struct, forbid_unknown_fields=True):

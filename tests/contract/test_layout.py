@@ -126,7 +126,7 @@ ELSEWHERE = {
         streams.scripts.heartbeat streams.scripts.lua streams.scripts.prune_made streams.scripts.publish
         streams.scripts.purge streams.scripts.remove_orphan streams.scripts.settle_account
         streams.scripts.reap streams.scripts.release streams.scripts.renew streams.scripts.repair
-        streams.scripts.restore
+        streams.scripts.report_load streams.scripts.restore
     """,
     "unit/gateway/fanout/test_meter.py": "gateway.fanout.traffic",
     "unit/telemetry/test_fast_counter.py": "telemetry.number",

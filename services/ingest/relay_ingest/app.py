@@ -93,5 +93,6 @@ async def main(settings: IngestSettings, process: Process) -> None:
     """Own conversations until the process has to stop."""
     async with worker(settings) as service:
         process.health.add("redis", service.readiness, service.heartbeat.degradation)
+        process.health.expose_demand(service.demand)
         await process.ready_after(service.heartbeat.wait_reached(), worker=service.name)
         await process.stopping()

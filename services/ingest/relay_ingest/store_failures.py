@@ -11,7 +11,7 @@ from relay_telemetry.counter import counter
 STORE_FAILURES = counter(
     "relay_ingest_store_failures_total",
     "Failed operations on Redis; each is repeated later.",
-    operation=("dequeue", "claim", "end", "defer", "scan", "renew", "release", "finish"),
+    operation=("dequeue", "claim", "end", "defer", "scan", "renew", "release", "finish", "report_load"),
 )
 
 log = structlog.get_logger(__name__)

@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge
 from relay_ingest.agents.registry import AgentRegistry
 from relay_ingest.capacity import Capacity
 from relay_ingest.claim_schedule import ClaimSchedule
+from relay_ingest.demand import Demand
 from relay_ingest.end_reasons import CLOSED, DEFECT, UNREADABLE
 from relay_ingest.error_boundary import ErrorBoundary
 from relay_ingest.motion.pool import UnlimitedPool
@@ -73,6 +74,8 @@ CLAIM_BACKOFF_S = 0.2
 """How much later a full worker claims than an empty one, so that the emptier one claims first."""
 _ASSIGNMENTS_AT_ONCE = 4
 """Most assignments dequeued at once, so that other workers get some."""
+_FRESH_SCANS = 10
+"""How many intervals of scans a scan counts for autoscalers."""
 
 log = structlog.get_logger(__name__)
 
@@ -120,6 +123,7 @@ class Worker:
         self._renew_now = asyncio.Event()
         self._capacity = Capacity(settings.max_conversations, settings.max_idle_conversations)
         self._unowned = UnownedMonitor(settings.owner_wait_s)
+        self._demand = Demand(self._capacity, fresh_s=_FRESH_SCANS * settings.ingest_lease_scan_s)
         self._active = 0
         """Owned conversations with recent activity, as counted last."""
         CAPACITY.set(settings.max_conversations)
@@ -132,6 +136,10 @@ class Worker:
     def readiness(self) -> str:
         """Why no conversation can be claimed; empty when one can."""
         return self.heartbeat.readiness() or self._installation.readiness()
+
+    def demand(self) -> dict[str, float] | None:
+        """How many workers the whole relay needs, for autoscalers; None when that is not known."""
+        return self._demand.document(asyncio.get_running_loop().time())
 
     def on_notification(self, unowned: bytes, _: bytes = b"") -> None:
         """Schedule claims from a partition's queue, which has new entries."""
@@ -180,6 +188,17 @@ class Worker:
         store_failed("scan", *failures)
         EXPIRED.inc(sum(queue.requeued for queue in queues))
         self._unowned.report(queues, owned=len(self._owners), active=self._active)
+        if not failures:
+            await self._measure_demand(queues)
+
+    async def _measure_demand(self, queues: list[Queue]) -> None:
+        # What this worker reports counts until its leases would have expired, had it died.
+        keep_ms = self._settings.lease_ms + int(self._settings.ingest_lease_scan_s * 1000)
+        with store_may_fail("report_load"):
+            load = await self._leases.report_load(
+                active=self._active, owned=len(self._owners), keep_ms=keep_ms
+            )
+            self._demand.update(queues, load, asyncio.get_running_loop().time())
 
     async def renew(self) -> None:
         """Renew the leases, and trim the owners' retransmit buffers. Runs until cancelled."""

@@ -50,6 +50,7 @@ from relay_streams.scripts.remove_orphan import REMOVE_ORPHAN
 from relay_streams.scripts.renew import RENEW
 from relay_streams.scripts.renew_clip import RENEW_CLIP
 from relay_streams.scripts.repair import REPAIR
+from relay_streams.scripts.report_load import REPORT_LOAD
 from relay_streams.scripts.restore import RESTORE
 from relay_streams.scripts.restore_deliveries import RESTORE_DELIVERIES
 from relay_streams.scripts.retry_delivery import RETRY_DELIVERY
@@ -63,7 +64,7 @@ ALL: Final = (
     FINISH_DELIVERY, ERASE_CLIP, HEARTBEAT, HOLD_TURN, LEAVE_ENDPOINT, POSTPONE_DELIVERY, PRUNE_MADE,
     PUBLISH, PURGE, READ_OUTBOX, READ_RECORDING, REAP, RECORD_MOTION, RELEASE, RELEASE_RECORDING,
     REMOVE_ORPHAN, RENEW, RENEW_CLIP, REPAIR, RESTORE, RESTORE_DELIVERIES, RETRY_DELIVERY, SETTLE_ACCOUNT,
-    STORE_CLIP, CLAIM_RECORDING,
+    STORE_CLIP, CLAIM_RECORDING, REPORT_LOAD,
 )  # fmt: skip
 
 SCHEMA: Final = Schema(ALL, purge=PURGE, type_of=type_of)

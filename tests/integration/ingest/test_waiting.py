@@ -111,3 +111,37 @@ async def test_nothing_ends_where_that_is_switched_off(open_rig) -> None:
         await rig.up.append(other, uplink.Close("deleted"))
         await rig.until(other, events.ConversationEnded("deleted"))
         assert (await conversations.read(rig.store.client, keys)).state == "open"
+
+
+async def test_the_demand_is_that_of_the_whole_relay(open_rig, eventually) -> None:
+    """Each worker knows what all of them own, and what waits for an owner: an autoscaler may ask any."""
+    async with (
+        open_rig(max_conversations=1, max_idle_conversations=0) as rig,
+        rig.worker() as one,
+        rig.worker() as other,
+    ):
+        several = [await rig.store.create() for _ in range(3)]
+        expected = {
+            "needed_workers": 3.0, "unowned_conversations": 1, "active_conversations": 2,
+            "owned_conversations": 2, "workers": 2,
+        }  # fmt: skip
+        for worker in (one, other):
+            document = await eventually(
+                worker.demand, 20, until=lambda found: found is not None and expected.items() <= found.items()
+            )
+            assert document["unowned_seconds"] > 0
+        for keys in several:
+            await rig.up.append(keys, uplink.Close("deleted"))
+        await eventually(
+            one.demand, 20, until=lambda found: found is not None and not found["needed_workers"]
+        )
+
+
+async def test_the_demand_is_not_known_while_redis_does_not_answer(open_rig, eventually) -> None:
+    """An autoscaler that gets old numbers would remove workers; without any it falls back."""
+    async with open_rig() as rig, rig.worker() as worker:
+        await eventually(worker.demand)
+        queue = rig.store.keys.shared(0).unowned
+        await rig.store.client.execute("CLIENT", "PAUSE", 2500, "ALL", key=queue)
+        await eventually(lambda: worker.demand() is None, within_s=20)
+        await eventually(worker.demand, within_s=20)

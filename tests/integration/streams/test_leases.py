@@ -247,3 +247,25 @@ async def test_a_claim_without_memory_leaves_the_offer(open_store) -> None:
         [again] = await registry.dequeue(partition, 10)
 
         assert await registry.claim(again) is not None
+
+
+async def test_the_load_of_all_workers(open_store, eventually) -> None:
+    """The sum of what each has reported last, until its time; what cannot be read is removed."""
+    async with open_store() as store:
+        first, second = store.registry("first"), store.registry("second")
+        loads = store.keys.shared(0).loads
+
+        assert await first.report_load(active=1, owned=2, keep_ms=60_000) == (1, 2, 1)
+        assert await second.report_load(active=3, owned=30, keep_ms=60_000) == (4, 32, 2)
+        assert await first.report_load(active=0, owned=1, keep_ms=60_000) == (3, 31, 2)
+        assert 0 < await store.client.execute("PTTL", loads) <= 60_000
+
+        await store.client.execute("HSET", loads, "damaged", "no numbers")
+        assert await first.report_load(active=0, owned=1, keep_ms=60_000) == (3, 31, 2)
+        assert await store.client.execute("HGET", loads, "damaged") is None
+
+        await first.report_load(active=0, owned=1, keep_ms=1)
+        await eventually(
+            lambda: second.report_load(active=3, owned=30, keep_ms=60_000),
+            until=lambda load: load == (3, 30, 1),
+        )

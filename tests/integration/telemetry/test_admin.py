@@ -123,6 +123,18 @@ async def test_a_scraper_that_accepts_openmetrics_has_exemplars(no_blocking) -> 
     assert ({"trace_id": TRACE_ID}, 0.003) in [(found.labels, found.value) for found in exemplars]
 
 
+async def test_the_demand_of_a_service_that_has_one() -> None:
+    """Its numbers; 503 while they are not known, so that an autoscaler falls back; 404 at other services."""
+    numbers: dict[str, float] | None = None
+    health = Health()
+    async with serving(health) as http:
+        assert (await get(http, "/demand"))[0] == 404
+        health.expose_demand(lambda: numbers)
+        assert await get(http, "/demand") == (503, {"error": "the demand is not known now"})
+        numbers = {"needed_workers": 1.5}
+        assert await get(http, "/demand") == (200, numbers)
+
+
 @pytest.fixture
 def as_json(as_a_service):
     """``as_json()`` makes this process log as a service does; its levels are back behind the test."""

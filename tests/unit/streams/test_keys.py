@@ -15,6 +15,7 @@ NAMES = {
     "lease": KEYS.lease,
     "unowned": SHARED.unowned,
     "leases": SHARED.leases,
+    "loads": SHARED.loads,
     "made": SHARED.made("key-1"),
     "recordings": SHARED.recordings,
     "outbox": SHARED.outbox,

@@ -44,6 +44,7 @@ from relay_streams.scripts.release_recording import release_recording
 from relay_streams.scripts.remove_orphan import remove_orphan
 from relay_streams.scripts.renew import Held, Unrenewed, renew
 from relay_streams.scripts.repair import repair
+from relay_streams.scripts.report_load import Load, report_load
 from relay_streams.scripts.restore import restore
 from relay_streams.scripts.restore_deliveries import restore_deliveries
 from relay_streams.scripts.retry_delivery import retry_delivery
@@ -76,6 +77,7 @@ FINISH = finish_delivery(
     most_dead=1,
 )  # fmt: skip
 MOTION = record_motion(KEYS, "closed", generation=1, session="s", opened_ms=1, data=b"{}", outbox_entries=100)
+LOAD = report_load(SHARED, worker="w", active=1, owned=2, keep_ms=3000)
 WRITE = Write("ZADD", SHARED.leases, (1, "a"))
 SETTLED = Settled(
     app="key", revision=1, counts={"2026-01-31": {"credits": 1}}, fields={"viewer_ms": 1}, removed=["view:1"],
@@ -88,7 +90,7 @@ CALLS: list[Call[Any]] = [
     consume_outbox(SHARED, entry="1-0", writes=[WRITE]),
     create(KEYS, creator="", fields=["state", "open"], started=b"{}", outbox_entries=100),
     defer(KEYS, entry="1-0", first_wait_ms=1, max_wait_ms=2),
-    dequeue(SHARED, consumer="worker", limit=1, reclaim_ms=1), expire(SHARED, limit=1),
+    dequeue(SHARED, consumer="worker", limit=1, reclaim_ms=1), expire(SHARED, limit=1), LOAD,
     finish(KEYS, creator="", lease="worker 1", keep_frames_ms=1, keep_record_ms=1, replaced={b"up": b"0"}),
     TAKE, READ,
     advance_recording(KEYS, token="1", claim_ms=1, cursor=START, copied_bytes=0, removed_bytes=0),
@@ -151,6 +153,7 @@ def test_every_script_has_a_module_beside_it() -> None:
         ),
         (dequeue(SHARED, consumer="w", limit=1, reclaim_ms=1), [b"1-0", b"id"], [("1-0", "id")]),
         (expire(SHARED, limit=1), [1, 2, 3000], Queue(1, 2, 3.0)),
+        (LOAD, [3, 5, 2], Load(active=3, owned=5, workers=2)),
         (HEARTBEAT, [b"ok", b"1", 2], Beat(b"1", 2)),
         (HEARTBEAT, [b"denied", b"GET, SET"], Denied("GET, SET")),
         (MOTION, [b"ok", 0], False),
