@@ -1,6 +1,6 @@
 # Each target does its own set-up. ARGS="..." is passed on: make demo ARGS="--json --turns 3"
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage faults soak check format bench autobahn sdk-test livekit-test trace-test fuzz reference dashboards-drawn clean
+.PHONY: help demo test coverage faults soak check format bench autobahn kube-test sdk-test livekit-test trace-test fuzz reference dashboards-drawn clean
 READY := .venv/.ready
 BIN := .venv/bin
 
@@ -64,6 +64,9 @@ $(SDK):
 sdk-test: $(RUNS) $(SDK) ## Run the vendor's own SDK tests against the simulator; Ogg Opus needs libopus
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sdk-test]'
 	@$(WITH) $(BIN)/python -m tests.contract.vendor_sdk $(SDK)
+
+kube-test: $(READY) ## Install the chart in a real cluster, and break the cluster under load; docs/operations/upgrades.md (SHORT=1: one upgrade)
+	@$(BIN)/python -m tests.kube.run $(if $(SHORT),--short) $(ARGS)
 
 livekit-test: $(RUNS) ## Run the vendor's LiveKit plug-in against the simulator and the server of LIVEKIT_URL
 	@test -n "$$LIVEKIT_URL" || { echo "set LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET"; exit 2; }

@@ -24,7 +24,18 @@ from relay_redis.local_server import LocalServer, distribution_binary, embedded_
 from relay_streams.scripts import SCHEMA
 from relay_telemetry import logs
 
-_KINDS = ("unit", "contract", "fuzz", "integration", "scenarios", "security", "faults", "e2e", "package")
+_KINDS = (
+    "unit",
+    "contract",
+    "fuzz",
+    "integration",
+    "scenarios",
+    "security",
+    "faults",
+    "e2e",
+    "kube",
+    "package",
+)
 _GUARDED = {"integration", "scenarios", "security"}
 
 

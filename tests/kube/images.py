@@ -1,0 +1,33 @@
+"""The images: two builds of every service."""
+
+from typing import NamedTuple
+
+from tests.kube.cluster import Cluster
+from tests.rigs.imports import ROOT
+
+SERVICES = ("gateway", "ingest", "control", "jobs", "simulator", "cli")
+_BUILD_S = 1800.0
+_NEXT = "FROM avatar-relay/{service}:{first}\nLABEL org.opencontainers.image.version={second}\n"
+"""The second build: another image by its digest, with the same code, in a second instead of minutes."""
+
+
+class Builds(NamedTuple):
+    """The tags of both builds, and the image of Redis."""
+
+    first: str
+    second: str
+    redis: str
+
+
+def build(cluster: Cluster) -> Builds:
+    """Build both, and copy them to every node; a build without a change takes seconds."""
+    builds = Builds("kube-a", "kube-b", cluster.environment["REDIS_IMAGE"])
+    cluster.run(str(ROOT / "scripts" / "images"), "--tag", builds.first, *SERVICES, timeout_s=_BUILD_S)
+    for service in SERVICES:
+        dockerfile = _NEXT.format(service=service, first=builds.first, second=builds.second)
+        cluster.run(
+            "docker", "build", "--tag", f"avatar-relay/{service}:{builds.second}", "-", given=dockerfile
+        )
+    tags = (builds.first, builds.second)
+    cluster.load([builds.redis, *(f"avatar-relay/{service}:{tag}" for service in SERVICES for tag in tags)])
+    return builds

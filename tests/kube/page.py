@@ -1,0 +1,53 @@
+"""The report in ``docs/operations/upgrades.md``, between two comments there."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.kube.load import Verdict
+from tests.kube.step import Outcome
+
+PAGE = Path(__file__).parents[2] / "docs" / "operations" / "upgrades.md"
+BEGIN, END = "<!-- kube: begin -->", "<!-- kube: end -->"
+COUNTS = ("frames", "lost", "repeated", "reordered", "gaps", "final_closes")
+_HEAD = (
+    "| step | what was done | seen | frames | lost | repeated | reordered | gaps | final closes"
+    " | recovery p50 / p99 | silence |\n|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+)
+
+
+def write(outcomes: Sequence[Outcome], page: Path = PAGE) -> None:
+    """Write the table anew; the rest of the page stays.
+
+    Raises:
+        ValueError: The page has no place for it.
+    """
+    before, begin, rest = page.read_text("utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{page} lacks {BEGIN} and {END}")
+    page.write_text(f"{before}{BEGIN}\n{table(outcomes)}\n{END}{after}", "utf-8")
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """One row per step, in Markdown."""
+    return "\n".join([_HEAD, *map(_row, outcomes)])
+
+
+def cells(verdict: Verdict | None) -> list[str]:
+    """The counts of a step and its recovery; dashes where no load ran."""
+    if verdict is None:
+        return ["-"] * (len(COUNTS) + 2)
+    silence = verdict.report.get("longest_silence_ms", 0)
+    return [*(f"{verdict.total(what):,}" for what in COUNTS), recovery(verdict), f"{silence:,.0f} ms"]
+
+
+def recovery(verdict: Verdict) -> str:
+    """Recovery, or a dash where no connection ended."""
+    p50, p99 = verdict.milliseconds("recovery_ms", "p50"), verdict.milliseconds("recovery_ms", "p99")
+    return "-" if p50 is None or p99 is None else f"{p50:,.0f} / {p99:,.0f} ms"
+
+
+def _row(outcome: Outcome) -> str:
+    mark = "" if outcome.ok else " **failed**"
+    first = [f"`{outcome.step.name}`{mark}", outcome.step.what, outcome.seen or "-"]
+    return f"| {' | '.join([*first, *cells(outcome.verdict)])} |"
