@@ -6,7 +6,8 @@
 apiVersion: v1
 kind: Service
 metadata:
-  {{- include "avatar-relay.metadata" (merge (dict "annotations" .annotations) $) | nindent 2 }}
+  {{- $published := include "avatar-relay.exposureAnnotations" $ | fromYaml }}
+  {{- include "avatar-relay.metadata" (merge (dict "annotations" (merge (dict) .annotations $published)) $) | nindent 2 }}
 spec:
   type: {{ .type }}
   {{- with $global.ipFamilyPolicy }}
