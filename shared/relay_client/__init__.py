@@ -32,7 +32,7 @@ from relay_client.errors import (
 )
 from relay_client.resources import Clip, Conversation, DailyUsage, TurnAccepted, ViewerToken
 from relay_client.speech_stream import SpeechStream
-from relay_client.viewer import Report, Token, Viewer
+from relay_client.viewer import Observer, Report, Token, Viewer
 
 __all__ = [
     "Backend",
@@ -42,6 +42,7 @@ __all__ = [
     "ControlUnavailable",
     "Conversation",
     "DailyUsage",
+    "Observer",
     "Refused",
     "RelayError",
     "Report",

@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import aiohttp
 
 from relay_client.backoff import HEALTHY_S, Backoff
 from relay_client.errors import Closed, Refused, ViewerError
 from relay_wire import close_codes, events, frame, messages, uplink
-from relay_wire.close_codes import ReconnectAdvice
+from relay_wire.close_codes import CloseCode, ReconnectAdvice
 from relay_wire.frame import Codec, Flags, Frame, Kind
 from relay_wire.position import START, Position
 from relay_wire.problems import DRAINING, PROBLEM_HEADER
@@ -49,6 +49,16 @@ class Report:
     """Attempts to connect that failed."""
 
 
+class Observer(Protocol):
+    """Sees what arrives on a viewer's sockets, before the viewer checks it. Its methods must not block."""
+
+    def received(self, frame: Frame) -> None:
+        """A frame has arrived, also one that the viewer drops since it has it."""
+
+    def disconnected(self, code: CloseCode) -> None:
+        """A connection has ended with this code; ``NORMAL`` when the viewer leaves on a gateway's advice."""
+
+
 class _Retry(Exception):
     def __init__(self, reason: str, after_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -77,6 +87,7 @@ class Viewer:
             Connections that end at once count as failing.
         heartbeat_s: Interval of pings; a socket without an answer is closed.
         session: An aiohttp session to share among viewers; None creates one.
+        observer: Sees every frame as it arrives, and the end of every connection.
     """
 
     def __init__(
@@ -89,6 +100,7 @@ class Viewer:
         give_up_s: float | None = 60.0,
         heartbeat_s: float = 10.0,
         session: aiohttp.ClientSession | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.report = Report()
         self.cursor: Position | None = None
@@ -105,6 +117,7 @@ class Viewer:
         self._heartbeat_s = heartbeat_s
         self._session = session
         self._own_session = session is None
+        self._observer = observer
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._attempts = 0
         self._connected_at = 0.0
@@ -206,6 +219,8 @@ class Viewer:
 
     def _admit(self, received: Frame) -> Frame | None:
         """Check a frame against the previous ones. None when it is dropped."""
+        if self._observer is not None:
+            self._observer.received(received)
         if received.seq == 0:
             gateway_event = events.decode(received.payload)
             self._on_gateway_event(gateway_event)
@@ -255,10 +270,12 @@ class Viewer:
     async def _resume(self, socket: aiohttp.ClientWebSocketResponse) -> bool:
         """Reconnect. Returns False when the conversation has ended."""
         if not socket.closed:
+            self._note_end(close_codes.NORMAL)
             await self._connect(0)
             self.report.advised += 1
         else:
             code = close_codes.of_number(socket.close_code)
+            self._note_end(code)
             if code in (close_codes.CONVERSATION_ENDED, close_codes.NORMAL):
                 return False
             if code.advice is ReconnectAdvice.FINAL:
@@ -268,6 +285,10 @@ class Viewer:
             await self._connect(self._next_wait_s(code.advice, code.meaning))
         self.report.resumes += 1
         return True
+
+    def _note_end(self, code: CloseCode) -> None:
+        if self._observer is not None:
+            self._observer.disconnected(code)
 
     async def _connect(self, wait_s: float) -> None:
         """Connect after this wait, with retries. An open socket is closed only after that."""

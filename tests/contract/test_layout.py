@@ -22,6 +22,10 @@ ELSEWHERE = {
     """,
     "e2e/test_relay.py": "runtime.process",
     "e2e/test_traces.py": "settings.tracing",
+    "e2e/test_verify.py": """
+        cli.verify.command cli.verify.conversation cli.verify.simulator_log cli.verify.verification
+        cli.verify.watcher
+    """,
     "integration/cli/recordings/test_commands.py": "cli.recordings.inventory",
     "integration/cli/webhooks/test_commands.py": "cli.webhooks.actions cli.webhooks.text",
     "integration/control/test_access.py": "control.operation",

@@ -17,6 +17,7 @@ from rich.markup import escape
 from relay_cli.clips import app as clips
 from relay_cli.console import open_console
 from relay_cli.recordings.commands import app as recordings
+from relay_cli.verify.command import verify
 from relay_cli.webhooks.commands import app as webhooks
 from relay_telemetry import logs
 
@@ -51,6 +52,7 @@ app.add_typer(keys, name="keys")
 app.add_typer(webhooks, name="webhooks")
 app.add_typer(recordings, name="recordings")
 app.add_typer(clips, name="clips")
+app.command()(verify)
 
 
 @keys.command()

@@ -86,8 +86,10 @@ class Admin:
     async def _sessions(self, _request: web.Request) -> web.Response:
         return web.json_response({"sessions": [entry.as_json() for entry in self._server.session_log]})
 
-    async def _requests(self, _request: web.Request) -> web.Response:
-        return web.json_response({"requests": [entry.as_json() for entry in self._server.requests]})
+    async def _requests(self, request: web.Request) -> web.Response:
+        audio = request.query.get("audio_sha256")
+        entries = [entry for entry in self._server.requests if audio in (None, entry.audio_sha256)]
+        return web.json_response({"requests": [entry.as_json() for entry in entries]})
 
 
 async def _fault(request: web.Request) -> Fault:

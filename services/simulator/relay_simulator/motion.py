@@ -42,6 +42,7 @@ class Request:
         """Duration of the windows so far."""
         self._audio = audio
         self._digest = hashlib.blake2b(f"{seed}:{req_id}".encode())
+        self._received = hashlib.sha256()
         self._windows = 0
 
     def receive(self, data: bytes, *, end: bool) -> list[Window]:
@@ -51,6 +52,7 @@ class Request:
             UnreadableAudio: The audio is not in its format.
         """
         self.audio_bytes += len(data)
+        self._received.update(data)
         self._audio.add(data)
         windows = []
         while (stretch := self._audio.cut(self._window_ms)) is not None:
@@ -58,6 +60,11 @@ class Request:
         if end:
             windows.append(self._answer(self._audio.rest(), last=True))
         return windows
+
+    @property
+    def audio_sha256(self) -> str:
+        """The digest of the audio so far."""
+        return self._received.hexdigest()
 
     @property
     def _window_ms(self) -> int:

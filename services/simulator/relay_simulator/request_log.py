@@ -16,6 +16,8 @@ class RequestLog:
     sample_rate: int
     audio_format: AudioFormat = AudioFormat.PCM
     audio_bytes: int = 0
+    audio_sha256: str = ""
+    """The digest of its audio so far, as it was received."""
     audio_ms: int = 0
     """Duration of the audio whose motion has been generated."""
     payloads: int = 0

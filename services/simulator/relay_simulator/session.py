@@ -185,6 +185,7 @@ class Session:
             await self._refuse(entry, str(error))
             return
         entry.audio_bytes, entry.audio_ms = request.audio_bytes, request.audio_ms
+        entry.audio_sha256 = request.audio_sha256
         if received.end:
             del self._incomplete[req_id]
         for window in windows:

@@ -1,0 +1,49 @@
+"""Recovery: how long a viewer has no frames after its connection ends. Pure: the caller passes the time."""
+
+from relay_cli.recording import percentile
+
+
+class Recovery:
+    """Measures one viewer.
+
+    Attributes:
+        times_ms: From the end of each connection to the next new frame, in ms.
+        longest_silence_ms: The longest time between two frames of one turn.
+    """
+
+    def __init__(self) -> None:
+        self.times_ms: list[float] = []
+        self.longest_silence_ms = 0.0
+        self._disconnected_at: float | None = None
+        self._last: tuple[int, float] | None = None
+
+    def disconnect(self, now: float) -> None:
+        """Record the end of a connection; further ends before the next frame have no effect.
+
+        Args:
+            now: In seconds, of any steady clock.
+        """
+        if self._disconnected_at is None:
+            self._disconnected_at = now
+
+    def receive(self, turn: int, now: float) -> None:
+        """Record a frame that arrived for the first time.
+
+        Args:
+            turn: Its turn.
+            now: In seconds, of the same clock.
+        """
+        if self._disconnected_at is not None:
+            self.times_ms.append((now - self._disconnected_at) * 1000)
+            self._disconnected_at = None
+        if self._last is not None and turn and turn == self._last[0]:
+            self.longest_silence_ms = max(self.longest_silence_ms, (now - self._last[1]) * 1000)
+        self._last = turn, now
+
+
+def distribution(times_ms: list[float]) -> dict[str, float | int | None]:
+    """Count, p50, p90, p99 and maximum; None where there are no times."""
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+    return {"count": len(times_ms)} | {
+        name: round(percentile(times_ms, share), 1) if times_ms else None for name, share in shares.items()
+    }
