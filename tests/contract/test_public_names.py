@@ -13,8 +13,9 @@ def test_the_clients_names() -> None:
     """Adding is fine with a changelog entry; removing breaks users."""
     assert relay_client.__all__ == [
         "Backend", "BackendError", "Clip", "Closed", "ControlUnavailable", "Conversation", "DailyUsage",
-        "Refused", "RelayError", "Report", "RequestRefused", "SpeechError", "SpeechInterrupted", "SpeechLost",
-        "SpeechRefused", "SpeechStream", "Token", "TurnAccepted", "Viewer", "ViewerError", "ViewerToken",
+        "Observer", "Refused", "RelayError", "Report", "RequestRefused", "SpeechError", "SpeechInterrupted",
+        "SpeechLost", "SpeechRefused", "SpeechStream", "Token", "TurnAccepted", "Viewer", "ViewerError",
+        "ViewerToken",
     ]  # fmt: skip
     assert all(hasattr(relay_client, name) for name in relay_client.__all__)
 
