@@ -31,6 +31,14 @@ class Running:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGINT)
+
+    async def until_frames(self) -> str:
+        """Its line when every viewer receives frames."""
+        async with asyncio.timeout(60):
+            return (await self._process.stderr.readline()).decode()
+
     async def done(self) -> Done:
         stdout, stderr = await self._process.communicate()
         report = json.loads(stdout) if stdout else {}
@@ -103,6 +111,19 @@ async def test_a_gateway_that_is_killed(relay) -> None:
     assert report["close_codes"].get("1006", 0) >= 2
     assert report["recovery_ms"]["count"] >= 2
     assert report["cuts"] == 0
+
+
+async def test_the_end_by_a_signal(relay) -> None:
+    """Once every viewer receives frames a line says so; SIGINT ends with whole turns and the report."""
+    async with relay(gateways=1, workers=1) as r:
+        running = await start(r, "--for", "600")
+        assert await running.until_frames() == "all 4 viewers receive frames\n"
+        running.stop()
+        done = await running.done()
+
+    assert (done.status, done.report["failures"]) == (0, [])
+    assert done.report["turns"] == 2
+    assert done.report["stall_ms"]["count"] == 4
 
 
 async def test_a_store_that_loses_a_frame(relay) -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import signal
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -15,6 +16,10 @@ from relay_cli.console import open_console
 from relay_cli.verify.text import summary, verdict
 from relay_settings.environment import variable
 
+if TYPE_CHECKING:
+    from relay_cli.verify.verification import Verification
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 _PROGRESS_S = 10.0
 """Interval of progress lines where there is no terminal."""
 
@@ -63,8 +68,10 @@ def verify(
     """Verify a running relay from outside: speak, watch, and compare what every viewer received.
 
     Creates conversations at RELAY_CONTROL_URL with the key in RELAY_API_KEY. Viewers and backend resume by
-    themselves: restarts of any part while it runs lose nothing. Exit status 0 if every viewer received every
-    frame once, in order and unchanged; 1 if not; 2 if the verification could not run.
+    themselves: restarts of any part while it runs lose nothing. SIGINT and SIGTERM end it with whole turns.
+
+    Exit status 0 if every viewer received every frame once, in order and unchanged; 1 if not; 2 if the
+    verification could not run.
     """
     from relay_cli.verify.verification import CannotRun, Options, Verification  # noqa: PLC0415
 
@@ -102,27 +109,48 @@ def verify(
     raise typer.Exit(0 if result["ok"] else 1)
 
 
-async def _run(verification: Any, console: Console) -> dict[str, Any]:
-    """Run with progress: a live line on a terminal, else one line every ten seconds; then the summary."""
-    if console.is_terminal:
-        with Live(
-            console=console,
-            refresh_per_second=4,
-            transient=True,
-            get_renderable=lambda: Spinner("dots", verification.progress()),
-        ):
-            result: dict[str, Any] = await verification.run()
-    else:
-        lines = asyncio.create_task(_print_progress(verification, console))
-        try:
+async def _run(verification: "Verification", console: Console) -> dict[str, Any]:
+    """Run with progress: a live line on a terminal, else one line every ten seconds; then the summary.
+
+    The first SIGINT or SIGTERM ends the run with whole turns, the second ends the process.
+    """
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        verification.stop()
+        for number in _STOPPING:
+            loop.remove_signal_handler(number)
+
+    for number in _STOPPING:
+        loop.add_signal_handler(number, stop)
+    others = [asyncio.create_task(_announce_frames(verification))]
+    try:
+        if console.is_terminal:
+            view = Live(
+                console=console,
+                refresh_per_second=4,
+                transient=True,
+                get_renderable=lambda: Spinner("dots", verification.progress()),
+            )
+            with view:
+                result = await verification.run()
+        else:
+            others.append(asyncio.create_task(_print_progress(verification, console)))
             result = await verification.run()
-        finally:
-            lines.cancel()
+    finally:
+        for task in others:
+            task.cancel()
     _print_summary(result, console)
     return result
 
 
-async def _print_progress(verification: Any, console: Console) -> None:
+async def _announce_frames(verification: "Verification") -> None:
+    """One line on standard error, for scripts that wait for load."""
+    count = await verification.until_received()
+    open_console(stderr=True).print(f"all {count} viewers receive frames", highlight=False)
+
+
+async def _print_progress(verification: "Verification", console: Console) -> None:
     while True:
         await asyncio.sleep(_PROGRESS_S)
         console.print(verification.progress(), highlight=False)

@@ -8,12 +8,12 @@ class Recovery:
 
     Attributes:
         times_ms: From the end of each connection to the next new frame, in ms.
-        longest_silence_ms: The longest time between two frames of one turn.
+        stall_ms: The longest time between two frames of one turn, in ms.
     """
 
     def __init__(self) -> None:
         self.times_ms: list[float] = []
-        self.longest_silence_ms = 0.0
+        self.stall_ms = 0.0
         self._disconnected_at: float | None = None
         self._last: tuple[int, float] | None = None
 
@@ -37,7 +37,7 @@ class Recovery:
             self.times_ms.append((now - self._disconnected_at) * 1000)
             self._disconnected_at = None
         if self._last is not None and turn and turn == self._last[0]:
-            self.longest_silence_ms = max(self.longest_silence_ms, (now - self._last[1]) * 1000)
+            self.stall_ms = max(self.stall_ms, (now - self._last[1]) * 1000)
         self._last = turn, now
 
 

@@ -46,7 +46,8 @@ class Tally:
     """Connections that the verification has cut."""
     close_codes: Counter[int] = field(default_factory=Counter)
     recovery_ms: list[float] = field(default_factory=list)
-    longest_silence_ms: float = 0.0
+    stalls_ms: list[float] = field(default_factory=list)
+    """For each viewer the longest time between two frames of one turn."""
 
     @property
     def is_whole(self) -> bool:
@@ -99,7 +100,7 @@ class Tally:
                 self.fail(f"{where}: {count} {'gaps' if name == 'gaps' else f'frames {name}'}")
         self.close_codes.update(close_codes)
         self.recovery_ms += recovery.times_ms
-        self.longest_silence_ms = max(self.longest_silence_ms, recovery.longest_silence_ms)
+        self.stalls_ms.append(recovery.stall_ms)
 
     def as_json(self) -> dict[str, Any]:
         """The figures of the report."""
@@ -121,7 +122,7 @@ class Tally:
             "cuts": self.cuts,
             "close_codes": {str(code): count for code, count in sorted(self.close_codes.items())},
             "recovery_ms": distribution(self.recovery_ms),
-            "longest_silence_ms": round(self.longest_silence_ms, 1),
+            "stall_ms": distribution(self.stalls_ms),
             "failed": self.failed,
             "failures": self.failures,
         }

@@ -10,7 +10,7 @@ def summary(report: dict[str, Any]) -> Iterator[str]:
     Args:
         report: The report, as ``Verification.run`` returns it.
     """
-    recovery, codes = report["recovery_ms"], report["close_codes"]
+    recovery, stall, codes = report["recovery_ms"], report["stall_ms"], report["close_codes"]
     yield (
         f"{report['turns']} turns in {report['conversations']} conversations, {report['viewers']} viewers:"
         f" {report['frames']} frames, {report['audio_bytes']} bytes of audio,"
@@ -22,6 +22,7 @@ def summary(report: dict[str, Any]) -> Iterator[str]:
     )
     closes = ", ".join(f"{code} ({count})" for code, count in codes.items()) or "none"
     yield f"{report['reconnects']} reconnects ({report['cuts']} connections cut here); close codes {closes}"
+    yield f"longest pause in a turn: p50 {stall['p50']} ms, p99 {stall['p99']} ms, longest {stall['max']} ms"
     if recovery["count"]:
         yield (
             f"recovery p50 {recovery['p50']} ms, p90 {recovery['p90']} ms, p99 {recovery['p99']} ms,"

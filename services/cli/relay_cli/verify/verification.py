@@ -81,6 +81,12 @@ class Verification:
         self._speech = Speech(options.turn_ms)
         self._watchers: list[Watcher] = []
         self._began_at = 0.0
+        self._began = asyncio.Event()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Begin no further turn: turns that are being spoken end, and everything is compared."""
+        self._stopped = True
 
     async def run(self) -> dict[str, Any]:
         """Run, and return the report; ``ok`` is whether everything arrived once, in order and unchanged.
@@ -102,6 +108,7 @@ class Verification:
                 for number in range(1, options.conversations + 1)
             ]
             self._began_at = time.monotonic()
+            self._began.set()
             async with asyncio.TaskGroup() as tasks:
                 for conversation in opened:
                     tasks.create_task(conversation.run(self._goes_on))
@@ -114,10 +121,17 @@ class Verification:
             **self._tally.as_json(),
         }
 
+    async def until_received(self) -> int:
+        """Wait until every viewer has received a frame of a turn; returns their number."""
+        await self._began.wait()
+        for watcher in self._watchers:
+            await watcher.until_received()
+        return len(self._watchers)
+
     def progress(self) -> str:
         """One line on the state of the run."""
         tally, options = self._tally, self._options
-        if not self._began_at:
+        if not self._began.is_set():
             return f"connecting {options.conversations} conversations, {options.viewers} viewers each"
         elapsed_s = time.monotonic() - self._began_at
         frames = sum(watcher.order.frames for watcher in self._watchers)
@@ -129,6 +143,8 @@ class Verification:
 
     def _goes_on(self, spoken: int) -> bool:
         duration_s = self._options.duration_s
+        if self._stopped:
+            return False
         if duration_s is None:
             return spoken < self._options.turns
         return not spoken or time.monotonic() - self._began_at < duration_s

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
@@ -15,7 +16,7 @@ from relay_client import Viewer, ViewerError
 from relay_wire import events
 from relay_wire.close_codes import CloseCode
 from relay_wire.frame import Frame, FrameError, Kind
-from relay_wire.position import Position
+from relay_wire.position import Position, PositionError
 
 
 class Watcher:
@@ -52,7 +53,7 @@ class Watcher:
         self._turns: dict[int, ReceivedTurn] = {}
         self._cut_at: tuple[int, int] | None = None
         self._changed = asyncio.Event()
-        self._finished = False
+        self._has_media = self._finished = False
         self._viewer = Viewer(urls, conversation, token, give_up_s=give_up_s, session=session, observer=self)
 
     @property
@@ -83,26 +84,31 @@ class Watcher:
                 await self._react(frame)
             if not self.ends:
                 self.failure = "the connection ended although the conversation had not"
-        except (ViewerError, FrameError, events.EventError) as error:
+        except (ViewerError, FrameError, PositionError, events.EventError) as error:
             self.failure = f"{type(error).__name__}: {error}"
         finally:
             self._finished = True
             self._changed.set()
 
+    async def until_received(self) -> None:
+        """Wait for the first frame of a turn, or the end of ``run``."""
+        await self._until(lambda: self._has_media)
+
     async def until_turn_ended(self, number: int) -> bool:
         """Wait for the end of a turn; returns False when it cannot arrive any more."""
-        while not (turn := self._turns.get(number)) or not turn.outcome:
+        return await self._until(lambda: number in self._turns and bool(self._turns[number].outcome))
+
+    async def until_finished(self) -> None:
+        """Wait for the end of ``run``."""
+        await self._until(lambda: self._finished)
+
+    async def _until(self, condition: Callable[[], bool]) -> bool:
+        while not condition():
             if self._finished:
                 return False
             self._changed.clear()
             await self._changed.wait()
         return True
-
-    async def until_finished(self) -> None:
-        """Wait for the end of ``run``."""
-        while not self._finished:
-            self._changed.clear()
-            await self._changed.wait()
 
     def take_turn(self, number: int) -> ReceivedTurn:
         """Remove a turn from the record and return it; ``remaining`` has what arrives of it later."""
@@ -122,6 +128,7 @@ class Watcher:
         elif self.order.receive(frame.position, event):
             self.recovery.receive(frame.turn, time.monotonic())
             if frame.turn:
+                self._has_media = True
                 self._turns.setdefault(frame.turn, ReceivedTurn()).add(frame, event)
             self.ends += isinstance(event, events.ConversationEnded)
             self._changed.set()

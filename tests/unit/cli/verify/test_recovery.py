@@ -19,7 +19,7 @@ def test_the_longest_silence_is_within_a_turn() -> None:
     recovery = Recovery()
     for turn, now in ((1, 1.0), (1, 1.5), (2, 9.0), (0, 20.0), (0, 40.0), (2, 41.0), (2, 41.25)):
         recovery.receive(turn, now)
-    assert recovery.longest_silence_ms == 500.0
+    assert recovery.stall_ms == 500.0
 
 
 def test_a_distribution() -> None:
