@@ -10,10 +10,14 @@ local beat = KEYS[1]
 local function is_allowed(command)
   local name, subcommand = string.match(command, '^(%S+) ?(%S*)$')
   local words = subcommand == '' and {name} or {name, subcommand}
-  -- A command of fixed length must not be checked with fewer arguments than it has; more are accepted.
-  for _ = 1, 6 do words[#words + 1] = beat end
-  local known, allowed = pcall(redis.acl_check_cmd, unpack(words))
-  return known and allowed
+  -- Redis 7 must not check a command with fewer arguments than it has, and accepts more; Redis 8 rejects either.
+  for arguments = 6, 0, -1 do
+    local call = {unpack(words)}
+    for _ = 1, arguments do call[#call + 1] = beat end
+    local known, allowed = pcall(redis.acl_check_cmd, unpack(call))
+    if known then return allowed end
+  end
+  return false
 end
 
 if redis.acl_check_cmd then
