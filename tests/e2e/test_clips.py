@@ -39,7 +39,7 @@ async def vendor_use(r: Relay) -> tuple[int, int]:
     return len(sessions), len((await r.simulator("GET", "requests"))["requests"])
 
 
-@pytest.mark.both_servers
+@pytest.mark.every_server
 async def test_a_turn_speaks_a_clip(relay, speech, watching, eventually) -> None:
     """A viewer receives audio and motion byte for byte as rendered; Motion Server has no session for it."""
     async with relay(settings=ON) as r:

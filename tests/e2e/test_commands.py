@@ -43,7 +43,7 @@ async def leave_a_conversation(redis_url: str) -> None:
         await conversations.create(client, keys, record)
 
 
-@pytest.mark.both_servers
+@pytest.mark.every_server
 def test_the_demo(redis_server: LocalServer) -> None:
     """Exit status 0, one JSON object as the last line, everything in it that was promised.
 

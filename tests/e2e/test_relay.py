@@ -15,7 +15,7 @@ from relay_wire import events
 from relay_wire.frame import Kind
 
 
-@pytest.mark.both_servers
+@pytest.mark.every_server
 async def test_two_viewers_on_two_gateways(relay, speech, watching, eventually) -> None:
     """Audio, motion, order and outcomes; one viewer is cut in every turn and resumes on the other gateway."""
     async with relay() as r:
@@ -238,7 +238,7 @@ async def test_an_owner_that_replaces_itself(relay, speech, watching, eventually
         assert seen.outcomes == {1: "audio_only", 2: "complete"}
 
 
-@pytest.mark.both_servers
+@pytest.mark.every_server
 async def test_a_dead_owner_is_replaced(relay, speech, watching, eventually) -> None:
     """SIGKILL in mid-turn: another worker claims it, audio continues once, the next turn has motion."""
     async with relay(speed=1.0) as r:

@@ -1,4 +1,4 @@
-"""Restoring: what an owner does when the store has lost what it had acknowledged; on both servers."""
+"""Restoring: what an owner does when the store has lost what it had acknowledged; on every server."""
 
 import asyncio
 import itertools

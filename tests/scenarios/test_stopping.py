@@ -1,4 +1,4 @@
-"""What stops the avatar acts at once, whatever waits before it; beside a real owner, on both servers."""
+"""What stops the avatar acts at once, whatever waits before it; beside a real owner, on every server."""
 
 import asyncio
 

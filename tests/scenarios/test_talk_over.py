@@ -1,4 +1,4 @@
-"""Talking over the avatar: what interrupts it, and what an agent may do afterwards; on both servers."""
+"""Talking over the avatar: what interrupts it, and what an agent may do afterwards; on every server."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The audio socket: turns as they are synthesised, and every refusal; on both servers."""
+"""The audio socket: turns as they are synthesised, and every refusal; on every server."""
 
 import aiohttp
 import pytest

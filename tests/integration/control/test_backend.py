@@ -1,4 +1,4 @@
-"""The backend's client: requests take effect once, whatever happens to their connections; on both servers."""
+"""The backend's client: requests take effect once, whatever happens to their connections; on every server."""
 
 import asyncio
 import random

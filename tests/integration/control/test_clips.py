@@ -1,4 +1,4 @@
-"""Clips over control's API: created, listed, cancelled, and spoken by turns; on both servers."""
+"""Clips over control's API: created, listed, cancelled, and spoken by turns; on every server."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Turns posted whole: accepted or refused, and each spoken once however often posted; on both servers."""
+"""Turns posted whole: accepted or refused, and each spoken once however often posted; on every server."""
 
 import asyncio
 import io

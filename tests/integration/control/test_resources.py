@@ -1,4 +1,4 @@
-"""Conversations and tokens: every answer, every refusal; on both servers."""
+"""Conversations and tokens: every answer, every refusal; on every server."""
 
 from typing import Any
 

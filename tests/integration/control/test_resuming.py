@@ -1,4 +1,4 @@
-"""Resuming a turn over another audio socket: each byte is appended once; on both servers."""
+"""Resuming a turn over another audio socket: each byte is appended once; on every server."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The speech stream: every byte of a turn is in once, whatever happens to its sockets; on both servers."""
+"""The speech stream: every byte of a turn is in once, whatever happens to its sockets; on every server."""
 
 import asyncio
 import contextlib

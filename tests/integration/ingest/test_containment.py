@@ -1,4 +1,4 @@
-"""What is wrong with one conversation ends that conversation, and nothing else; on both servers."""
+"""What is wrong with one conversation ends that conversation, and nothing else; on every server."""
 
 from contextlib import suppress
 from functools import partial

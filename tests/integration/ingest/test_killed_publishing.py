@@ -11,9 +11,9 @@ import pytest
 from tests.rigs.eventually import eventually
 from tests.rigs.ingest import WorkerRig, open_workers
 from tests.rigs.proxy import Proxy
+from tests.rigs.redis_server import Server
 
 from relay_cli.stack import Child
-from relay_redis.local_server import LocalServer
 from relay_settings.ingest import IngestSettings
 from relay_streams.conversations import read
 from relay_streams.keys import ConversationKeys
@@ -75,7 +75,7 @@ async def killed_at(
 
 
 @pytest.fixture
-def bench(open_store, redis_server: LocalServer, tmp_path: Path):
+def bench(open_store, redis_server: Server, tmp_path: Path):
     """``async with bench() as (b, proxy, first)``: the first worker reaches Redis through the proxy."""
 
     @asynccontextmanager

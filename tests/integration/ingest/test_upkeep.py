@@ -1,4 +1,4 @@
-"""Indexes that lost an entry, and names of workers that are gone; on both servers."""
+"""Indexes that lost an entry, and names of workers that are gone; on every server."""
 
 import pytest
 from tests.rigs.eventually import eventually

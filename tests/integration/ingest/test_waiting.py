@@ -1,4 +1,4 @@
-"""Conversations without an owner, and idle ones; beside real workers, on both servers."""
+"""Conversations without an owner, and idle ones; beside real workers, on every server."""
 
 import asyncio
 from functools import partial

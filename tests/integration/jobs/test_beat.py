@@ -7,8 +7,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from tests.rigs.eventually import eventually
 from tests.rigs.jobs_service import JobsRig
-
-from relay_redis.local_server import LocalServer
+from tests.rigs.redis_server import Server
 
 Opened = Callable[..., AbstractAsyncContextManager[JobsRig]]
 
@@ -62,9 +61,9 @@ async def test_several_beats_send_each_tick_once(jobs: Opened) -> None:
         )
 
 
-async def test_a_broker_that_is_away(jobs: Opened, redis_server: LocalServer) -> None:
+async def test_a_broker_that_is_away(jobs: Opened, redis_server: Server) -> None:
     """Beat is not ready, lives, and sends the tick once the broker is there."""
-    broker = LocalServer(redis_server._binary)
+    broker = redis_server.another()
     await asyncio.to_thread(broker.start)
     try:
         async with jobs(jobs_broker_url=broker.url, jobs_broker_timeout_s=2) as rig:

@@ -9,6 +9,7 @@ import pytest
 from tests.rigs.eventually import eventually
 from tests.rigs.jobs_service import JobsRig
 from tests.rigs.metrics import metric
+from tests.rigs.redis_server import Server
 from tests.rigs.store import Store
 
 from relay_jobs import dispatcher as dispatching
@@ -16,7 +17,6 @@ from relay_jobs.celery_app import celery_app
 from relay_jobs.consequences import Consequence, Plan, TaskCall
 from relay_jobs.dispatcher import Dispatcher
 from relay_jobs.sender import TaskSender
-from relay_redis.local_server import LocalServer
 from relay_runtime.tasks import TaskScope
 from relay_settings.jobs import JobsSettings
 from relay_streams.outbox import OutboxConsumer, OutboxEvent, Write
@@ -105,9 +105,9 @@ async def test_several_dispatchers_share_the_events(jobs: Opened) -> None:
         assert await _counts(rig.store, events) == dict.fromkeys(events, 1)
 
 
-async def test_a_broker_that_is_away_delays_no_event(jobs: Opened, redis_server: LocalServer) -> None:
+async def test_a_broker_that_is_away_delays_no_event(jobs: Opened, redis_server: Server) -> None:
     """Events are consumed and written, and the tasks of later events run when the broker is back."""
-    broker = LocalServer(redis_server._binary)
+    broker = redis_server.another()
     await asyncio.to_thread(broker.start)
     settings = {"jobs_broker_url": broker.url, "jobs_broker_timeout_s": 2}
     try:

@@ -1,4 +1,4 @@
-"""The client: pipelining, reconnecting, refusals, limits; on both servers."""
+"""The client: pipelining, reconnecting, refusals, limits; on every server."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Clips in the store: created once, claimed by one, rendered whole or not at all; on both servers."""
+"""Clips in the store: created once, claimed by one, rendered whole or not at all; on every server."""
 
 import asyncio
 import time

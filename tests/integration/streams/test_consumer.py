@@ -1,4 +1,4 @@
-"""The stream consumer: every entry after the cursor, once, in order, under every failure; on both servers."""
+"""The stream consumer: every entry after the cursor, once, in order, under every failure; on every server."""
 
 import asyncio
 import random

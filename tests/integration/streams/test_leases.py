@@ -1,4 +1,4 @@
-"""Ownership: claims, leases, the queue, take-over; on both servers."""
+"""Ownership: claims, leases, the queue, take-over; on every server."""
 
 import asyncio
 

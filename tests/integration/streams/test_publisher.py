@@ -1,4 +1,4 @@
-"""The publisher: order, atomicity, idempotence, fencing, retention; on both servers."""
+"""The publisher: order, atomicity, idempotence, fencing, retention; on every server."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Keys of turns: one turn for each key, found by key or number, also after a fail-over; on both servers."""
+"""Keys of turns: one turn for each key, found by key or number, also after a fail-over; on every server."""
 
 import asyncio
 from collections.abc import Sequence

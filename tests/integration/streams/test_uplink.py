@@ -1,4 +1,4 @@
-"""The uplink: speech exactly once, turns that never interleave, bounded waiting; on both servers."""
+"""The uplink: speech exactly once, turns that never interleave, bounded waiting; on every server."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,9 +6,9 @@ from contextlib import suppress
 
 import pytest
 from tests.rigs.eventually import eventually
+from tests.rigs.redis_server import Server
 
 from relay_redis.client import RedisClient
-from relay_redis.local_server import LocalServer
 from relay_streams.conversations import read
 from relay_streams.errors import (
     Ended,
@@ -189,9 +189,9 @@ async def test_audio_that_waits_for_room_is_no_silence(open_store) -> None:
 
 
 @pytest.fixture
-def other_server(redis_server: LocalServer) -> Iterator[LocalServer]:
+def other_server(redis_server: Server) -> Iterator[Server]:
     """A second server of the same make."""
-    with LocalServer(redis_server._binary) as server:
+    with redis_server.another() as server:
         yield server
 
 
@@ -207,7 +207,7 @@ async def test_replicas_must_have_it(open_store, redis_server, other_server) -> 
             await up.append_speech(keys, key="k", offset=0, pcm=b"aaaa", end=True)
 
         await store.client.execute("CONFIG", "SET", "repl-diskless-sync-delay", "0")
-        await replica.execute("REPLICAOF", "127.0.0.1", redis_server.port)
+        await replica.execute("REPLICAOF", *redis_server.peer)
         # A server that never had a replica counts its first one while that still copies.
         await eventually(
             lambda: replica.execute("INFO", "replication"),

@@ -1,4 +1,4 @@
-"""Webhooks in the store: attempts issued once, due times, dead letters and slots; on both servers."""
+"""Webhooks in the store: attempts issued once, due times, dead letters and slots; on every server."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Agents beside a real owner: real Redis, the real SDK against the stand-in; on both servers."""
+"""Agents beside a real owner: real Redis, the real SDK against the stand-in; on every server."""
 
 import asyncio
 import sys

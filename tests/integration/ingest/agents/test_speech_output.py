@@ -1,4 +1,4 @@
-"""Speech output: chunks of any length, buffered, bounded, always ended; on both servers."""
+"""Speech output: chunks of any length, buffered, bounded, always ended; on every server."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -8,11 +8,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 from tests.rigs.eventually import eventually
 from tests.rigs.proxy import Proxy
+from tests.rigs.redis_server import Server
 from tests.rigs.store import Store
 
 from relay_ingest.motion.session_records import LOST, MAX_RECORDS, SessionRecords
 from relay_redis.client import RedisClient
-from relay_redis.local_server import LocalServer
 from relay_streams.leases import Lease
 from relay_streams.outbox import OutboxConsumer
 from relay_streams.scripts import SCHEMA
@@ -21,7 +21,7 @@ Opened = Callable[..., AbstractAsyncContextManager[tuple[SessionRecords, Proxy, 
 
 
 @pytest.fixture
-def opened(open_store, redis_server: LocalServer) -> Opened:
+def opened(open_store, redis_server: Server) -> Opened:
     """``async with opened() as (records, proxy, store, lease)``: they reach Redis through the proxy."""
 
     @asynccontextmanager

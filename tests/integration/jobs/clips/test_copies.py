@@ -1,4 +1,4 @@
-"""Copies of clips in real files: what Redis has lost returns, what was removed does not; on both servers."""
+"""Copies of clips in real files: what Redis has lost returns, what was removed does not; on every server."""
 
 import os
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Rendering of clips by a real worker of ingest: whole, once, and ended whatever happens; on both servers."""
+"""Rendering of clips by a real worker of ingest: whole, once, and ended whatever happens; on every server."""
 
 import asyncio
 from collections.abc import AsyncIterator
