@@ -178,7 +178,7 @@ def close_code(request: web.Request, error: Exception) -> CloseCode:
     code = close_codes.of_problem(problem.kind)
     SOCKET_ERRORS.labels(code.name).inc()
     if problem.kind is problems.INTERNAL:
-        log.error("a socket's handler failed", path=request.path, exc_info=error)
+        log.error("a socket's handler failed", path=_logged_path(request), exc_info=error)
     return code
 
 
@@ -237,11 +237,17 @@ def _refusal(request: web.Request, error: Exception) -> web.Response:
         return refusal(Problem(problems.BAD_REQUEST, "the client left before the answer"))
     problem = errors_of(request).problem(error)
     if problem.kind is problems.INTERNAL:
-        log.error("request failed", path=request.path, exc_info=error)
+        log.error("request failed", path=_logged_path(request), exc_info=error)
     response = refusal(problem)
     if isinstance(error, web.HTTPMethodNotAllowed):
         response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
     return response
+
+
+def _logged_path(request: web.Request) -> str:
+    """The path without a token that is a part of it."""
+    token = request.match_info.get("token")
+    return request.path.replace(token, "***") if token else request.path
 
 
 def _is_gone(request: web.Request) -> bool:

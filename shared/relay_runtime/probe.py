@@ -9,6 +9,7 @@ PATH = "/healthz"
 
 _ANY_ORIGIN = {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*"}
 """The answer is public, and pages of any origin may read it."""
+_NOT_READY = "a server that is ready: try again"
 _METHODS = (hdrs.METH_GET, hdrs.METH_HEAD)
 
 
@@ -33,6 +34,11 @@ def answer_probes(ready: Callable[[], bool]) -> Middleware:
 
 
 async def _answer(ok: bool) -> web.StreamResponse:  # noqa: FBT001  # the answer itself
-    # The fields are those of the vendor's demo servers, which the vendor's clients read.
-    body = {"ok": ok, "missing": []}
+    return probe_response(ok)
+
+
+def probe_response(ok: bool) -> web.Response:  # noqa: FBT001  # the answer itself
+    """The answer to a probe, with the fields that the vendor's clients read from their demo servers."""
+    # Those clients show what is missing, and without a word an empty list.
+    body = {"ok": ok, "missing": [] if ok else [_NOT_READY]}
     return web.json_response(body, status=200 if ok else 503, headers=_ANY_ORIGIN)

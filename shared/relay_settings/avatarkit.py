@@ -15,9 +15,12 @@ class AvatarKitSettings(VendorSettings):
         False,
         description="Serve the vendor's official clients: /ws/agent, /ws/host and /api/config.",
     )
-    avatarkit_query_token: bool = Field(
+    avatarkit_url_token: bool = Field(
         False,
-        description="Accept viewer tokens in the query there, where browsers and proxies may log them.",
+        description=(
+            "Accept viewer tokens in the URL there, as /c/<token>/ws/agent or in the query, where browsers "
+            "and proxies may log them."
+        ),
     )
     avatarkit_guests: bool = Field(
         False,
@@ -36,6 +39,11 @@ class AvatarKitSettings(VendorSettings):
         pattern=r"^[a-z][a-z0-9_-]{0,63}$",
         description="The agent of guest conversations; its viewers may talk over it unless it is push.",
     )
+    avatarkit_clips: tuple[str, ...] = Field(
+        (),
+        description="Clips that /api/config offers to these clients, by the names that the clips agent has,"
+        " comma-separated.",
+    )
     avatarkit_start_s: float = Field(
         30.0,
         gt=0,
@@ -47,9 +55,9 @@ class AvatarKitSettings(VendorSettings):
         description="Rate these clients play at; conversations with another are refused at /ws/agent.",
     )
 
-    @field_validator("avatarkit_avatars", mode="before")
+    @field_validator("avatarkit_avatars", "avatarkit_clips", mode="before")
     @classmethod
-    def _split_avatars(cls, value: object) -> object:
+    def _split_avatars_and_clips(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         return tuple(part.strip() for part in value.split(",") if part.strip())

@@ -9,7 +9,7 @@ from tests.rigs.avatar_client import AvatarClient
 
 OPEN = {
     "RELAY_AVATARKIT_CLIENTS": "true",
-    "RELAY_AVATARKIT_QUERY_TOKEN": "true",
+    "RELAY_AVATARKIT_URL_TOKEN": "true",
     "RELAY_AVATARKIT_GUESTS": "true",
 }
 

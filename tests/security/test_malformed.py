@@ -19,7 +19,7 @@ UPGRADE = {
 }
 GATEWAY = {
     "RELAY_AVATARKIT_CLIENTS": "true",
-    "RELAY_AVATARKIT_QUERY_TOKEN": "true",
+    "RELAY_AVATARKIT_URL_TOKEN": "true",
     "RELAY_AVATARKIT_GUESTS": "true",
     "SPATIUS_APP_ID": "app",
 }

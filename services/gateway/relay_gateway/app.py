@@ -13,6 +13,7 @@ from relay_auth.viewer_tokens import ViewerTokens
 from relay_gateway.accept import Acceptor
 from relay_gateway.admission import Admission
 from relay_gateway.avatarkit import AvatarKitEndpoints
+from relay_gateway.client_config import OLDER_CLIENTS_HZ
 from relay_gateway.dialects.native import Native
 from relay_gateway.fanout.catch_up import CatchUp
 from relay_gateway.fanout.feeds import Feeds
@@ -180,9 +181,9 @@ class Gateway:
             endpoints = AvatarKitEndpoints(
                 self._settings, self._keys, self._client,
                 acceptor=self.acceptor, services=self._services, tokens=self.tokens,
-                conversations=self._admission.conversations,
+                limit=self._admission.conversations, ready=ready or self._accepts_viewers,
             )  # fmt: skip
-            app.router.add_routes(endpoints.routes())
+            endpoints.add_to(app)
         return app
 
     def _accepts_viewers(self) -> bool:
@@ -270,6 +271,13 @@ async def main(settings: GatewaySettings, process: Process) -> None:
         url = await process.listen(app, settings.gateway_host, settings.gateway_port, setting="RELAY_GATEWAY")
         if not settings.app_id:
             log.warning("viewers receive no app id", setting="SPATIUS_APP_ID")
+        if settings.avatarkit_clients and settings.avatarkit_sample_rate != OLDER_CLIENTS_HZ:
+            log.warning(
+                "older generations of the vendor's clients play at a fixed rate: at the wrong speed here",
+                setting="RELAY_AVATARKIT_SAMPLE_RATE",
+                hz=settings.avatarkit_sample_rate,
+                their_hz=OLDER_CLIENTS_HZ,
+            )
         await process.ready_after(service.heartbeat.wait_reached(), url=url.replace("http", "ws", 1))
         await process.withdrawn()
         await service.drain()

@@ -1,7 +1,7 @@
 """Endpoints of the vendor's official clients (AvatarKit). Their answers contain no secrets."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -10,6 +10,7 @@ from aiohttp import WSMsgType, hdrs, web
 from relay_auth.viewer_tokens import Grant, Role, ViewerTokens
 from relay_gateway.accept import Acceptor
 from relay_gateway.admission import ConcurrencyLimit
+from relay_gateway.client_config import client_config
 from relay_gateway.commands import BAD_MESSAGES
 from relay_gateway.dialects.avatarkit_binary import AvatarKitBinary
 from relay_gateway.dialects.avatarkit_json import AvatarKitJson
@@ -21,8 +22,9 @@ from relay_gateway.socket import Socket
 from relay_gateway.websocket import BINARY, joined
 from relay_redis.client import RedisClient
 from relay_redis.errors import StoreError
-from relay_settings.avatarkit import AvatarKitSettings
+from relay_runtime.probe import PATH, probe_response
 from relay_settings.gateway import GatewaySettings
+from relay_streams import conversations
 from relay_streams.conversations import Conversation
 from relay_streams.keys import ConversationKeys, KeySpace
 from relay_wire import problems
@@ -33,11 +35,18 @@ from relay_wire.messages import MessageError
 from relay_wire.problems import Problem
 
 _ANY_ORIGIN = {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*"}
-"""Clients' pages have other origins, and the answer is public."""
+"""Clients' pages have other origins, and nothing in the answer is secret."""
+_CONFIG = "/api/config"
+_PREFIX = "/c/{token}"
+"""The base of the URLs of a client with a token.
+
+Clients are configured with this base, or with the socket's URL, from whose end they cut ``/ws/agent``: with a
+query in that URL neither works (facts, corrections).
+"""
 
 
 class AvatarKitEndpoints:
-    """``/ws/agent``, ``/ws/host`` and ``/api/config``.
+    """``/ws/agent``, ``/ws/host`` and ``/api/config``, each also below ``/c/<token>``.
 
     Args:
         settings: The gateway's settings.
@@ -46,7 +55,8 @@ class AvatarKitEndpoints:
         acceptor: Accepts the upgrades.
         services: The parts that viewer sessions use.
         tokens: Verifies viewer tokens.
-        conversations: Limits the viewers of one conversation.
+        limit: Limits the viewers of one conversation.
+        ready: Whether the process accepts viewers.
     """
 
     def __init__(
@@ -58,12 +68,15 @@ class AvatarKitEndpoints:
         acceptor: Acceptor,
         services: SessionServices,
         tokens: ViewerTokens,
-        conversations: ConcurrencyLimit,
+        limit: ConcurrencyLimit,
+        ready: Callable[[], bool],
     ) -> None:
-        self._conversations = conversations
+        self._limit = limit
+        self._ready = ready
         self._tokens = tokens
         self._settings = settings
         self._keys = keys
+        self._client = client
         self._guests = GuestConversations(
             keys,
             client,
@@ -75,19 +88,45 @@ class AvatarKitEndpoints:
         self._acceptor = acceptor
         self._services = services
 
-    def routes(self) -> list[web.RouteDef]:
-        """The endpoints."""
+    def add_to(self, app: web.Application) -> None:
+        """Add the endpoints to the gateway's application."""
+        app.router.add_routes(self._routes())
+        app.on_response_prepare.append(_open_config)
+
+    def _routes(self) -> list[web.RouteDef]:
         return [
-            web.get("/ws/agent", self._agent),
-            web.get("/ws/host", self._host),
-            _config(self._settings),
+            *(
+                web.get(f"{base}{path}", handler)
+                for base in ("", _PREFIX)
+                for path, handler in (
+                    ("/ws/agent", self._agent),
+                    ("/ws/host", self._host),
+                    (_CONFIG, self._config),
+                )
+            ),
+            web.get(f"{_PREFIX}{PATH}", self._probe),
         ]
+
+    async def _probe(self, _request: web.Request) -> web.StreamResponse:
+        return probe_response(self._ready())
+
+    async def _config(self, request: web.Request) -> web.StreamResponse:
+        """The configuration of a guest, or with a token that of its conversation."""
+        avatar_id, sample_rate = self._settings.avatar_id, self._settings.avatarkit_sample_rate
+        if _has_token(request) and (grant := await self._grant(request)):
+            record = await conversations.read(self._client, self._keys.conversation(grant.conversation))
+            avatar_id, sample_rate = record.avatar_id, record.sample_rate
+        body = client_config(self._settings, avatar_id=avatar_id, sample_rate=sample_rate)
+        return web.json_response(body)
 
     async def _agent(self, request: web.Request) -> web.StreamResponse:
         self._acceptor.check(request)
         async with self._conversation(await self._grant(request), host.Start()) as (keys, role):
             start_point = await self._replay.start_point(keys, "turn")
-            _check_rate(start_point.record, self._settings.avatarkit_sample_rate)
+            if not _has_token(
+                request
+            ):  # Else the client knows its conversation's rate, by its configuration.
+                _check_rate(start_point.record, self._settings.avatarkit_sample_rate)
             start = SessionStart(keys, start_point, role, AvatarKitJson(start_point.record))
             return await self._acceptor.accept(request, ViewerSession(self._services, start).run)
 
@@ -140,7 +179,7 @@ class AvatarKitEndpoints:
     async def _grant(self, request: web.Request) -> Grant | None:
         settings = self._settings
         return await avatarkit_grant(
-            request, self._tokens, query=settings.avatarkit_query_token, guests=settings.avatarkit_guests
+            request, self._tokens, in_url=settings.avatarkit_url_token, guests=settings.avatarkit_guests
         )
 
     @asynccontextmanager
@@ -153,11 +192,11 @@ class AvatarKitEndpoints:
             MessageError: The guest requests an avatar that is not for guests.
         """
         if grant is not None:
-            self._conversations.acquire(grant.conversation)
+            self._limit.acquire(grant.conversation)
             try:
                 yield self._keys.conversation(grant.conversation), grant.role
             finally:
-                self._conversations.release(grant.conversation)
+                self._limit.release(grant.conversation)
             return
         avatar_id = start.avatar_id or self._settings.avatar_id
         if avatar_id not in (self._settings.avatar_id, *self._settings.avatarkit_avatars):
@@ -190,19 +229,12 @@ def _plays(record: Conversation, rate: int) -> bool:
     return (record.sample_rate, record.codec) == (rate, Codec.PCM_S16LE)
 
 
-def _config(settings: AvatarKitSettings) -> web.RouteDef:
-    """``/api/config``, with the fields of all the clients' generations."""
-    rate = settings.avatarkit_sample_rate
-    body = {
-        "appId": settings.app_id,
-        "avatarId": settings.avatar_id,
-        "region": settings.region,
-        # Clients play at the input rate whatever the output rate is: both are the rate of the relay's audio.
-        "inputSampleRate": rate,
-        "outputSampleRate": rate,
-    }
+def _has_token(request: web.Request) -> bool:
+    """Whether the token is a part of the path."""
+    return "token" in request.match_info
 
-    async def config(_request: web.Request) -> web.Response:
-        return web.json_response(body, headers=_ANY_ORIGIN)
 
-    return web.get("/api/config", config)
+async def _open_config(request: web.Request, response: web.StreamResponse) -> None:
+    """Let pages of any origin read the configuration, and why it is refused."""
+    if request.path.endswith(_CONFIG):
+        response.headers.update(_ANY_ORIGIN)

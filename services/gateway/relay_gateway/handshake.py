@@ -14,7 +14,7 @@ from relay_wire.problems import Problem
 SUBPROTOCOL = "avatar-relay.v1"
 TOKEN_PREFIX = "avatar-relay.token."  # noqa: S105  # a prefix, not a token
 """The prefix of a token that a client offers as a subprotocol: browsers cannot set headers."""
-_QUERY_SETTING = "RELAY_AVATARKIT_QUERY_TOKEN"
+_URL_SETTING = "RELAY_AVATARKIT_URL_TOKEN"
 _GUESTS_SETTING = "RELAY_AVATARKIT_GUESTS"
 
 
@@ -64,14 +64,14 @@ async def grant_of(request: web.Request, tokens: ViewerTokens, conversation: str
 
 
 async def avatarkit_grant(
-    request: web.Request, tokens: ViewerTokens, *, query: bool, guests: bool
+    request: web.Request, tokens: ViewerTokens, *, in_url: bool, guests: bool
 ) -> Grant | None:
     """The grant of the token of one of the vendor's clients, for any conversation.
 
     Args:
         request: The upgrade request.
         tokens: Verifies them.
-        query: Whether the token may be in the query: these clients are configured with a URL only.
+        in_url: Whether the token may be in the URL: these clients are configured with a URL only.
         guests: Whether the token may be missing.
 
     Returns:
@@ -80,11 +80,11 @@ async def avatarkit_grant(
     Raises:
         Problem: There is no token, or it is not valid.
     """
-    token = (request.query.get("token", "") if query else "") or _token(request)
-    if not token and guests:
+    from_url = request.match_info.get("token", "") or request.query.get("token", "")
+    token = (from_url if in_url else "") or _token(request)
+    if not token and guests and not from_url:
         return None
-    in_query = "token" in request.query and not query
-    return await _verified(tokens, token or _demand_token(_QUERY_SETTING if in_query else _GUESTS_SETTING))
+    return await _verified(tokens, token or _demand_token(_URL_SETTING if from_url else _GUESTS_SETTING))
 
 
 async def _verified(tokens: ViewerTokens, token: str) -> Grant:

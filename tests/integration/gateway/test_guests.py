@@ -68,7 +68,7 @@ async def test_what_a_visitor_may_not_wish_for(open_rig, wish: dict[str, Any], w
 
 async def test_the_avatar_of_a_tokens_conversation(open_rig) -> None:
     """Another cannot be had with it."""
-    async with open_rig(avatarkit_query_token=True, **OPTIONS) as rig:
+    async with open_rig(avatarkit_url_token=True, **OPTIONS) as rig:
         for avatar, kind in (("ava", 3), ("other", 4)):
             async with rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}") as socket:
                 await socket.send_json({"action": "start", "avatar_id": avatar})
@@ -78,7 +78,7 @@ async def test_the_avatar_of_a_tokens_conversation(open_rig) -> None:
 @pytest.mark.parametrize("path", ["/ws/agent", "/ws/host"])
 async def test_tokens_still_count(open_rig, path: str) -> None:
     """A forged token is refused, not a guest; and without the setting there are no guests."""
-    async with open_rig(avatarkit_query_token=True, **OPTIONS) as rig:
+    async with open_rig(avatarkit_url_token=True, **OPTIONS) as rig:
         forged = rig.token(key="x" * 40)
         assert await rig.refused(path=f"{path}?token={forged}", headers={}) == (401, "unauthorized")
     async with open_rig(avatarkit_clients=True, avatar_id="ava") as rig:

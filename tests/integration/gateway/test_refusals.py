@@ -55,7 +55,7 @@ async def test_a_token_is_logged_with_its_defect(open_rig) -> None:
 
 @pytest.mark.parametrize(
     ("query", "setting"),
-    [("", "RELAY_AVATARKIT_GUESTS"), ("?token=planted-secret", "RELAY_AVATARKIT_QUERY_TOKEN")],
+    [("", "RELAY_AVATARKIT_GUESTS"), ("?token=planted-secret", "RELAY_AVATARKIT_URL_TOKEN")],
 )
 async def test_the_vendors_clients_without_a_token(open_rig, query: str, setting: str) -> None:
     """The setting that would let them in is named; a token in the query is not."""

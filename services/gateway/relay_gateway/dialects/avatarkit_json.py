@@ -63,10 +63,14 @@ class AvatarKitJson:
             case clients.StartAgent():
                 return joined(TEXT, [texts.AGENT_READY])
             case clients.SetAvatar(avatar) if avatar and avatar != self._record.avatar_id:
-                return joined(TEXT, [texts.status(f"this conversation's avatar is {self._record.avatar_id}")])
+                return joined(TEXT, texts.of_event(_other_avatar(self._record.avatar_id)))
             case clients.Unknown():
                 UNKNOWN.inc()
         return None
+
+
+def _other_avatar(avatar_id: str) -> events.Error:
+    return events.Error("avatar_fixed", f"this conversation's avatar is {avatar_id}", retryable=False)
 
 
 def _translated(message: clients.Message | clients.Unknown) -> ClientMessage | None:

@@ -20,7 +20,7 @@ from relay_turns.machine import TurnMachine
 from relay_turns.rules import Rules
 from relay_wire import events, uplink
 
-OPTIONS: dict[str, Any] = {"avatarkit_clients": True, "avatarkit_query_token": True, "avatar_id": "ava"}
+OPTIONS: dict[str, Any] = {"avatarkit_clients": True, "avatarkit_url_token": True, "avatar_id": "ava"}
 PCM = bytes(range(256)) * 4
 
 

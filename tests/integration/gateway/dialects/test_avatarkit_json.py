@@ -25,7 +25,7 @@ from relay_wire import events, frame, uplink
 from relay_wire.avatarkit import texts
 from relay_wire.frame import Kind
 
-OPTIONS: dict[str, Any] = {"avatarkit_clients": True, "avatarkit_query_token": True, "avatar_id": "ava"}
+OPTIONS: dict[str, Any] = {"avatarkit_clients": True, "avatarkit_url_token": True, "avatar_id": "ava"}
 PCM = bytes(range(256)) * 10
 
 
@@ -154,8 +154,9 @@ async def test_answers(open_rig) -> None:
         client = AvatarClient()
         await receive(socket, client, lambda: client.messages_of("pong"))
 
-        assert [message["type"] for message in client.others] == ["ready", "status", "agent_ready", "pong"]
-        assert client.messages_of("status")[0]["message"] == "this conversation's avatar is ava"
+        assert [message["type"] for message in client.others] == ["ready", "error", "agent_ready", "pong"]
+        [error] = client.messages_of("error")
+        assert (error["code"], error["message"]) == ("avatar_fixed", "this conversation's avatar is ava")
         assert metric(UNKNOWN) == unknown + 1
         assert await rig.uplink() == []
 
@@ -290,8 +291,10 @@ async def test_what_clients_read_besides(open_rig) -> None:
         http = rig.url.replace("ws", "http", 1)
         async with rig.http.get(f"{http}/api/config") as answer:
             assert await answer.json() == {
-                "appId": "app", "avatarId": "ava", "region": "us-west",
+                "appId": "app", "avatarId": "ava", "region": "us-west", "environment": "intl",
                 "inputSampleRate": 24000, "outputSampleRate": 24000,
+                "missing": {"sample": [], "realtime": []},
+                "clips": [], "clipsHint": "RELAY_AVATARKIT_CLIPS lists the clips of this relay",
             }  # fmt: skip
             assert answer.headers["Access-Control-Allow-Origin"] == "*"
         async with rig.http.get(f"{http}/healthz") as answer:
@@ -313,7 +316,7 @@ async def test_refusals(open_rig) -> None:
 
 
 async def test_both_doors_are_opened_by_name(open_rig) -> None:
-    """No route without RELAY_AVATARKIT_CLIENTS, no token in the query without RELAY_AVATARKIT_QUERY_TOKEN."""
+    """No route without RELAY_AVATARKIT_CLIENTS, no token in the query without RELAY_AVATARKIT_URL_TOKEN."""
     async with open_rig() as rig:
         assert await rig.refused(path="/ws/agent") == (404, "not-found")
         async with rig.http.get(f"{rig.url.replace('ws', 'http', 1)}/api/config") as answer:
