@@ -80,7 +80,12 @@ def schedule(sessions: Iterable[S], drain_s: float) -> list[Departure[S]]:
 
 
 async def drain(
-    sessions: Sessions[S], drain_s: float, *, advise: Callable[[S, int], None], close: Callable[[S], object]
+    sessions: Sessions[S],
+    drain_s: float,
+    *,
+    advise: Callable[[S, int], None],
+    close: Callable[[S], object],
+    end: Callable[[S], object] | None = None,
 ) -> None:
     """Advise every client, then close those that remain, batch by batch.
 
@@ -91,7 +96,9 @@ async def drain(
         sessions: The clients.
         drain_s: The duration of the drain.
         advise: Sends a client the milliseconds after which to reconnect elsewhere.
-        close: Begins to close a client's connection, with the code for a restart. Must not block.
+        close: Begins to close a client's connection, with the code for a restart, or lets the client finish
+            first. Must not block.
+        end: Closes the connection of a client that has not finished in ``drain_s``; None: ``close`` does.
     """
     departures = schedule(sessions, drain_s)
     log.info("draining", clients=len(departures))
@@ -103,4 +110,7 @@ async def drain(
             return
         for departure in batch:
             close(departure.session)
+    if end is not None and not await sessions.gone_by(began + drain_s):
+        for session in sessions:
+            end(session)
     await sessions.gone_by(began + drain_s + CLOSE_S)

@@ -50,6 +50,21 @@ class AvatarKitSettings(VendorSettings):
         le=300,
         description="How long a client of /ws/host may take to send its start, in seconds.",
     )
+    avatarkit_silence_s: float = Field(
+        60.0,
+        gt=0,
+        description="How long a client of /ws/host may send nothing before its turn ends; then it is closed.",
+    )
+    avatarkit_upload_bytes: int = Field(
+        10 * 1024 * 1024,
+        ge=1024,
+        description="Largest message at /ws/host, whose clients upload speech unpaced.",
+    )
+    avatarkit_uploads: int = Field(
+        100,
+        ge=1,
+        description="Most open sockets at /ws/host, each of which may hold a message; further ones get 503.",
+    )
     avatarkit_sample_rate: int = Field(
         16000,
         description="Rate these clients play at; conversations with another are refused at /ws/agent.",

@@ -40,6 +40,7 @@ ELSEWHERE = {
     "integration/jobs/usage/test_settle.py": "streams.accounts",
     "integration/jobs/reaper/test_reap.py": "streams.reaping",
     "integration/control/test_speech_stream.py": "client.speech_stream",
+    "integration/gateway/dialects/test_avatarkit_binary.py": "gateway.upload",
     "integration/gateway/dialects/test_avatarkit_json.py": "gateway.avatarkit settings.avatarkit",
     "integration/gateway/fanout/test_turn_delivery.py": "gateway.fanout.write_times",
     "integration/gateway/test_closes.py": "gateway.accept gateway.response gateway.socket",

@@ -12,6 +12,7 @@ from relay_gateway.inbound import InboundMessages, RateExceeded
 from relay_gateway.keepalive import Keepalive
 from relay_gateway.response import ViewerResponse
 from relay_gateway.socket import CLOSE_S, Socket
+from relay_gateway.upload import UploadMessages
 from relay_runtime.connection import Connection
 from relay_runtime.http import close_code
 from relay_runtime.tasks import TaskScope
@@ -66,16 +67,24 @@ class Acceptor:
             raise Problem(problems.DRAINING, "this gateway is leaving, try another", retry_after_s=1)
         check_upgrade(request)
 
-    async def accept(self, request: web.Request, handle: Handle) -> web.StreamResponse:
+    async def accept(
+        self, request: web.Request, handle: Handle, *, notices_close: bool = True, uploads: bool = False
+    ) -> web.StreamResponse:
         """Accept an upgrade, run ``handle`` on the socket, and close it. The close code is counted.
+
+        A client that does not notice a close is cut instead (``notices_close``). One that uploads speech has
+        a larger limit on messages, and is read more slowly instead of being closed (``uploads``).
 
         An error of ``handle`` closes the socket with a code: after an upgrade there is no HTTP status.
 
         Raises:
             ConnectionError: The viewer left during the handshake.
         """
-        socket = await self._open(request)
-        messages = InboundMessages(socket, self._settings)
+        settings = self._settings
+        limit = settings.avatarkit_upload_bytes if uploads else settings.gateway_max_message_bytes
+        socket = await self._open(request, limit)
+        socket.notices_close = notices_close
+        messages = (UploadMessages if uploads else InboundMessages)(socket, settings)
         cast(Connection, request.protocol).limit_frames(messages.admit_frames)
         self._keepalive.add(socket)
         try:
@@ -103,10 +112,10 @@ class Acceptor:
 
         return await self.accept(request, close)
 
-    async def _open(self, request: web.Request) -> Socket:
+    async def _open(self, request: web.Request, max_message_bytes: int) -> Socket:
         websocket = ViewerResponse(
             protocols=(SUBPROTOCOL,),
-            max_msg_size=self._settings.gateway_max_message_bytes,
+            max_message_bytes=max_message_bytes,
             timeout=CLOSE_S,
             compress=False,
             autoclose=False,

@@ -25,6 +25,7 @@ LIMITED = counter(
         "gateway",
         "address",
         "conversation",
+        "uploads",
         "requests",
         "origin",
         "messages",

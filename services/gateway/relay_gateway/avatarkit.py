@@ -1,11 +1,10 @@
 """Endpoints of the vendor's official clients (AvatarKit). Their answers contain no secrets."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
-from aiohttp import WSMsgType, hdrs, web
+from aiohttp import WSMessage, WSMsgType, hdrs, web
 
 from relay_auth.viewer_tokens import Grant, Role, ViewerTokens
 from relay_gateway.accept import Acceptor
@@ -16,9 +15,9 @@ from relay_gateway.dialects.avatarkit_binary import AvatarKitBinary
 from relay_gateway.dialects.avatarkit_json import AvatarKitJson
 from relay_gateway.guests import GuestConversations
 from relay_gateway.handshake import avatarkit_grant
-from relay_gateway.inbound import InboundMessages
 from relay_gateway.session import SessionServices, SessionStart, ViewerSession
 from relay_gateway.socket import Socket
+from relay_gateway.upload import UploadMessages
 from relay_gateway.websocket import BINARY, joined
 from relay_redis.client import RedisClient
 from relay_redis.errors import StoreError
@@ -73,6 +72,9 @@ class AvatarKitEndpoints:
     ) -> None:
         self._limit = limit
         self._ready = ready
+        self._uploads = ConcurrencyLimit(
+            settings.avatarkit_uploads, name="uploads", full=problems.GATEWAY_FULL
+        )
         self._tokens = tokens
         self._settings = settings
         self._keys = keys
@@ -128,13 +130,19 @@ class AvatarKitEndpoints:
             ):  # Else the client knows its conversation's rate, by its configuration.
                 _check_rate(start_point.record, self._settings.avatarkit_sample_rate)
             start = SessionStart(keys, start_point, role, AvatarKitJson(start_point.record))
-            return await self._acceptor.accept(request, ViewerSession(self._services, start).run)
+            session = ViewerSession(self._services, start)
+            return await self._acceptor.accept(request, session.run, notices_close=_notices_close(request))
 
     async def _host(self, request: web.Request) -> web.StreamResponse:
         self._acceptor.check(request)
-        return await self._acceptor.accept(request, partial(self._serve_host, await self._grant(request)))
+        serve = partial(self._serve_host, await self._grant(request))
+        self._uploads.acquire()
+        try:
+            return await self._acceptor.accept(request, serve, uploads=True)
+        finally:
+            self._uploads.release()
 
-    async def _serve_host(self, grant: Grant | None, socket: Socket, messages: InboundMessages) -> None:
+    async def _serve_host(self, grant: Grant | None, socket: Socket, messages: UploadMessages) -> None:
         try:
             start = await self._host_start(messages)
             if start is not None:
@@ -150,15 +158,14 @@ class AvatarKitEndpoints:
             _send_error(socket, "the conversation cannot be read or created now")
             raise
 
-    async def _host_start(self, messages: InboundMessages) -> host.Start | None:
+    async def _host_start(self, messages: UploadMessages) -> host.Start | None:
         """The first message of a client of the binary protocol; None when the client has left.
 
         Raises:
             MessageError: The first message is not a start, or does not come in time.
         """
         try:
-            async with asyncio.timeout(self._settings.avatarkit_start_s):
-                message = await messages.receive()
+            message = await messages.receive(self._settings.avatarkit_start_s)
         except TimeoutError:
             raise MessageError(f"no start within {self._settings.avatarkit_start_s:g} s") from None
         if message is None:
@@ -168,13 +175,14 @@ class AvatarKitEndpoints:
         return host.decode_start(message.data)
 
     async def _run_host(
-        self, grant: Grant | None, start: host.Start, socket: Socket, messages: InboundMessages
+        self, grant: Grant | None, start: host.Start, socket: Socket, messages: UploadMessages
     ) -> None:
         async with self._conversation(grant, start) as (keys, role):
             start_point = await self._replay.start_point(keys, "turn")
             _check_start(start, start_point.record)
-            begin = SessionStart(keys, start_point, role, AvatarKitBinary(start_point.record))
-            await ViewerSession(self._services, begin).run(socket, messages)
+            dialect = AvatarKitBinary(start_point.record)
+            session = ViewerSession(self._services, SessionStart(keys, start_point, role, dialect))
+            await session.run(socket, _Unfinished(messages, dialect, self._settings.avatarkit_silence_s))
 
     async def _grant(self, request: web.Request) -> Grant | None:
         settings = self._settings
@@ -208,6 +216,34 @@ class AvatarKitEndpoints:
             yield keys, Role.SPEAK
 
 
+class _Unfinished:
+    """The messages of a client that must send on until its turn is whole.
+
+    Args:
+        messages: The messages.
+        dialect: Decides when the turn is whole.
+        silence_s: Longest time without a message until then.
+    """
+
+    def __init__(self, messages: UploadMessages, dialect: AvatarKitBinary, silence_s: float) -> None:
+        self._messages = messages
+        self._dialect = dialect
+        self._silence_s = silence_s
+
+    async def receive(self) -> WSMessage | None:
+        """The next message, None when the socket has ended. Safe to cancel.
+
+        Raises:
+            MessageError: None came in time.
+        """
+        try:
+            return await self._messages.receive(None if self._dialect.input_complete else self._silence_s)
+        except TimeoutError:
+            raise MessageError(
+                f"nothing was sent for {self._silence_s:g} s, and the turn has no end"
+            ) from None
+
+
 def _send_error(socket: Socket, text: str) -> None:
     socket.write(joined(BINARY, [host.error(text)]))
 
@@ -232,6 +268,15 @@ def _plays(record: Conversation, rate: int) -> bool:
 def _has_token(request: web.Request) -> bool:
     """Whether the token is a part of the path."""
     return "token" in request.match_info
+
+
+def _notices_close(request: web.Request) -> bool:
+    """Whether the client's app learns of a close.
+
+    OkHttp reports a server's close by a callback that no generation of the Android app has; the app learns
+    of a connection that ends without one (facts, corrections).
+    """
+    return not request.headers.get(hdrs.USER_AGENT, "").startswith("okhttp/")
 
 
 async def _open_config(request: web.Request, response: web.StreamResponse) -> None:

@@ -36,6 +36,7 @@ class Hub(Sessions[Subscriber]):
     async def drain(self, drain_s: float) -> None:
         """Refuse further viewers, and advise the present to reconnect elsewhere, at moments of their own.
 
+        A viewer that cannot resume is closed at the end of its turn, if that comes within ``drain_s``.
         Returns when the last has left, at the latest a little after ``drain_s``; ``close`` ends the rest.
         Safe to cancel.
         """
@@ -44,7 +45,8 @@ class Hub(Sessions[Subscriber]):
             self,
             drain_s,
             advise=lambda viewer, after_ms: viewer.send_event(events.Reconnect(after_ms, "draining")),
-            close=lambda viewer: viewer.end(RESTART),
+            close=lambda viewer: viewer.leave(RESTART),
+            end=lambda viewer: viewer.end(RESTART),
         )
 
     async def close(self) -> None:

@@ -54,7 +54,7 @@ class InboundMessages:
             if message is None:
                 _count_end(self._socket.error)
                 return None
-            if self._bytes.consume(len(message.data), asyncio.get_running_loop().time()):
+            if self._exceeds(message):
                 LIMITED.labels("bytes").inc()
                 raise RateExceeded("too many bytes in too short a time")
             if message.type is WSMsgType.PING:
@@ -62,6 +62,10 @@ class InboundMessages:
                     await self._socket.websocket.pong(message.data)
             elif message.type is not WSMsgType.PONG:
                 return message
+
+    def _exceeds(self, message: WSMessage) -> bool:
+        """Count the bytes of a message; whether they are too many."""
+        return self._bytes.consume(len(message.data), asyncio.get_running_loop().time()) > 0
 
 
 def _count_end(error: object) -> None:

@@ -12,11 +12,13 @@ class ViewerResponse(web.WebSocketResponse):
     """A viewer's WebSocket. An ``error`` event can precede aiohttp's close for a message that is too large.
 
     Args:
-        options: Of ``WebSocketResponse``.
+        max_message_bytes: The largest message.
+        options: Further ones of ``WebSocketResponse``.
     """
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, *, max_message_bytes: int, **options: Any) -> None:
+        super().__init__(max_msg_size=max_message_bytes, **options)
+        self.max_message_bytes = max_message_bytes
         self.on_too_big: Callable[[], None] | None = None
         """Called before the close for a message that is too large."""
 

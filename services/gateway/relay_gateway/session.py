@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from aiohttp import WSMessage
 
@@ -15,7 +15,6 @@ from relay_gateway.fanout.reader import FeedReader
 from relay_gateway.fanout.replay import Replay, StartPoint
 from relay_gateway.fanout.subscriber import Subscriber
 from relay_gateway.hub import VIEWERS, Hub
-from relay_gateway.inbound import InboundMessages
 from relay_gateway.presence import Presence
 from relay_gateway.renewals import Renewal, Renewals
 from relay_gateway.socket import Socket
@@ -23,7 +22,14 @@ from relay_settings.gateway import GatewaySettings
 from relay_streams.keys import ConversationKeys
 from relay_streams.uplink import Uplink
 from relay_wire import events
-from relay_wire.close_codes import BAD_MESSAGE, RESTART, SLOW_CONSUMER
+from relay_wire.close_codes import BAD_MESSAGE, RESTART, SLOW_CONSUMER, TOO_BIG
+
+
+class Messages(Protocol):
+    """The messages of a viewer."""
+
+    async def receive(self) -> WSMessage | None:
+        """The next message, None when the socket has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,7 @@ class ViewerSession:
         self._bad_messages = 0
         self._has_bad_reports = False
 
-    async def run(self, socket: Socket, messages: InboundMessages) -> None:
+    async def run(self, socket: Socket, messages: Messages) -> None:
         """Send the conversation to the viewer, and its messages to the owner, until the socket closes.
 
         To be called once.
@@ -117,6 +123,7 @@ class ViewerSession:
             reachable=services.is_connected,
         )
         socket.websocket.on_too_big = self._refuse_size
+        socket.before_close = self._dialect.last
         self._renewal = services.renewals.add(self._subscriber, start.grant) if start.grant else None
         services.presence.add(self._keys, self._subscriber)
         services.hub.add(self._subscriber)
@@ -181,10 +188,11 @@ class ViewerSession:
                 self._socket.close(SLOW_CONSUMER)
 
     def _refuse_size(self) -> None:
-        limit = self._services.settings.gateway_max_message_bytes
+        limit = self._socket.websocket.max_message_bytes
         self._subscriber.send_event(
             events.Error("too_big", f"a message may have {limit} bytes", retryable=False)
         )
+        self._socket.write(self._dialect.last(TOO_BIG))
         self._socket.flush()
 
 

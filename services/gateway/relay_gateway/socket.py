@@ -8,6 +8,7 @@ by the gateway is written here: aiohttp's own discards unsent messages while the
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import WebSocketError, WSMessage, WSMsgType, web
@@ -80,6 +81,10 @@ class Socket:
 
         aiohttp discards both when its own close is not answered.
         """
+        self.before_close: Callable[[CloseCode], bytes] | None = None
+        """Encodes the last messages of the viewer's protocol, for every close by the gateway."""
+        self.notices_close = True
+        """Whether the viewer's app learns of a close from the close message; else the connection is cut."""
         self._silent_probes = 0
         """Probes since the last message."""
         self.error: object = None
@@ -166,6 +171,10 @@ class Socket:
         code = self._end_code if self._end_code > 0 else self.websocket.close_code
         return REGISTRY.get(code or ABNORMAL.code)
 
+    def touch(self) -> None:
+        """Count the viewer as present: it has sent what is not read yet."""
+        self._silent_probes = 0
+
     def probe(self) -> None:
         """Ping a viewer that is silent; abort when a ping has no answer (``PROBES_BEFORE_PING``).
 
@@ -188,9 +197,15 @@ class Socket:
         """
         if self.closed_with is not None:
             return
-        self.write(close_message(code.code, reason or code.name))
+        if self.before_close is not None:
+            self.write(self.before_close(code))
         self.closed_with = code
         self._deadline = asyncio.get_running_loop().call_later(CLOSE_S, self._transport.abort)
+        if self.notices_close:
+            self.write(close_message(code.code, reason or code.name))
+        else:
+            self.flush()
+            self._transport.close()
 
     async def ended(self) -> None:
         """Receive until the end, and complete the close handshake. Safe to cancel."""

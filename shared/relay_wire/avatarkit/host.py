@@ -40,7 +40,7 @@ class Start(NamedTuple):
 
 
 class Audio(NamedTuple):
-    """Speech: mono PCM16."""
+    """Speech: mono PCM16, cut at any byte."""
 
     pcm: bytes
     last: bool
@@ -80,12 +80,10 @@ def decode_start(text: str) -> Start:
     return Start(start.avatar_id or "", whole(start.sample_rate or 0))
 
 
-def decode_audio(message: bytes) -> Audio:
-    """Decode a later message; raises ``MessageError`` when it is not whole samples of audio."""
+def decode_audio(message: bytes) -> Audio | None:
+    """Decode a later message; None for one of another type, which the vendor's server ignores."""
     if len(message) < HEAD_BYTES or message[0] != Type.AUDIO:
-        raise MessageError(f"clients send audio, type {Type.AUDIO:d}")
-    if len(message) % 2:
-        raise MessageError("audio is whole samples of 16 bits")
+        return None
     return Audio(message[HEAD_BYTES:], bool(message[1] & LAST))
 
 

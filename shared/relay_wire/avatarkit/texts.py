@@ -16,7 +16,8 @@ from relay_wire.pcm import chunks
 MAX_TEXT_BYTES = 2**20
 """Every text is shorter: the most that iOS accepts (facts 4.5)."""
 
-_Step = Literal["starts", "audio", "ends", "continues"]
+_Step = Literal["starts", "audio", "ends", "continues", "over"]
+"""``ends``: the audio; ``over``: the turn, its motion included."""
 
 
 class VendorMessages(NamedTuple):
@@ -114,8 +115,16 @@ def translate(data: bytes) -> VendorMessages:
     if received.kind is Kind.MOTION:
         return VendorMessages(received.turn, "continues", _motion(received))
     event = events.of_frame(data)
-    step: _Step = "starts" if isinstance(event, events.TurnStarted) else "continues"
-    return VendorMessages(received.turn, step, of_event(event, received.turn))
+    return VendorMessages(received.turn, _step(event), of_event(event, received.turn))
+
+
+def _step(event: events.Event | events.Unknown | None) -> _Step:
+    match event:
+        case events.TurnStarted():
+            return "starts"
+        case events.TurnEnded():
+            return "over"
+    return "continues"
 
 
 def of_event(event: events.Event | events.Unknown | None, turn: int = 0) -> Sequence[bytes]:

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 
-from relay_gateway.dialects.dialect import BadMessage
+from relay_gateway.dialects.dialect import UNKNOWN, BadMessage
 from relay_gateway.fanout.batch import Batch
 from relay_gateway.websocket import BINARY, joined
 from relay_streams.conversations import Conversation
 from relay_wire import events, frame
 from relay_wire.avatarkit import host
+from relay_wire.close_codes import CloseCode
 from relay_wire.frame import Kind
-from relay_wire.messages import MessageError, Utterance
+from relay_wire.messages import Utterance
 from relay_wire.pcm import AudioError
 from relay_wire.position import Position
 from relay_wire.samples import SampleReader
@@ -29,20 +30,32 @@ class AvatarKitBinary:
         self._reader = SampleReader(record.sample_rate)
         self._audio_error = ""
         """Why the rest of the turn is rejected, if it is: after an error a header would be read as PCM."""
-        self._input_complete = False
+        self.input_complete = False
+        """Whether the client has sent its whole turn; what it sends after that is not read."""
+        self._begun = False
         self._motion_complete = False
         self.complete = False
 
+    @property
+    def idle(self) -> bool:
+        """Whether no turn has begun: the rest of one cannot be received elsewhere."""
+        return self.complete or not self._begun
+
+    def last(self, code: CloseCode, /) -> bytes:
+        """Why there is no more, and the end of the motion, which the client waits for."""
+        return b"" if self.complete else joined(BINARY, (host.error(code.meaning), host.end()))
+
     def read(self, data: bytes | str) -> Utterance | None:
-        """A chunk of the turn."""
-        if isinstance(data, str):
-            raise BadMessage("after the start, messages are binary")
-        try:
-            audio, last = host.decode_audio(data)
-        except MessageError as error:
-            raise BadMessage(str(error)) from None
+        """A chunk of the turn; None for anything else, which the vendor's server ignores, too."""
+        received = None if isinstance(data, str) else host.decode_audio(data)
+        if received is None:
+            UNKNOWN.inc()
+        if received is None or self.input_complete:
+            return None
+        audio, last = received
+        self._begun = True
         pcm = self._samples(audio, last=last)
-        self._input_complete = self._input_complete or last
+        self.input_complete = last
         return Utterance(pcm, last) if pcm or last else None
 
     def _samples(self, audio: bytes, *, last: bool) -> bytes:
@@ -85,7 +98,7 @@ class AvatarKitBinary:
                 yield host.error(text)
             case events.AudioOnly(reason):
                 yield host.error(f"there is no more motion: {reason}")
-            case events.TurnEnded() if self._input_complete:
+            case events.TurnEnded() if self.input_complete:
                 if not self._motion_complete:
                     yield host.end()
                 self.complete = True

@@ -1,8 +1,6 @@
 """``/ws/agent``: the vendor's JSON protocol, in all its versions."""
 
-from prometheus_client import Counter
-
-from relay_gateway.dialects.dialect import BadMessage
+from relay_gateway.dialects.dialect import UNKNOWN, BadMessage
 from relay_gateway.fanout.batch import Batch
 from relay_gateway.websocket import TEXT, joined
 from relay_streams.conversations import Conversation
@@ -11,10 +9,9 @@ from relay_wire.avatarkit import messages as clients
 from relay_wire.avatarkit import texts
 from relay_wire.avatarkit.rounds import Rounds
 from relay_wire.avatarkit.texts import translate
+from relay_wire.close_codes import CloseCode
 from relay_wire.messages import ClientMessage
 from relay_wire.position import Position
-
-UNKNOWN = Counter("relay_gateway_unknown_messages_total", "Messages of a type that no known client sends.")
 
 
 class AvatarKitJson:
@@ -57,6 +54,15 @@ class AvatarKitJson:
                 return joined(TEXT, self._rounds.miss())
             case _:
                 return joined(TEXT, texts.of_event(event))
+
+    @property
+    def idle(self) -> bool:
+        """Whether the client is in no turn: it can neither resume nor receive the rest of one elsewhere."""
+        return self._rounds.idle
+
+    def last(self, _code: CloseCode, /) -> bytes:
+        """The end of the open round, without which the avatar never rests."""
+        return joined(TEXT, self._rounds.end())
 
     def _reply(self, message: clients.Message | clients.Unknown) -> bytes | None:
         match message:

@@ -2,8 +2,15 @@
 
 from typing import Protocol
 
+from prometheus_client import Counter
+
 from relay_gateway.fanout.encoder import Encoder
 from relay_wire.messages import ClientMessage
+
+UNKNOWN = Counter(
+    "relay_gateway_unknown_messages_total",
+    "Messages of the vendor's clients that were ignored for their type.",
+)
 
 
 class BadMessage(ValueError):

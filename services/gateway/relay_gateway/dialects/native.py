@@ -6,6 +6,7 @@ from relay_gateway.dialects.dialect import BadMessage, BadReport
 from relay_gateway.fanout.batch import Batch, SharedFrame
 from relay_gateway.websocket import BINARY, joined, message_head
 from relay_wire import events, frame, messages
+from relay_wire.close_codes import CloseCode
 from relay_wire.frame import Codec, Flags, Frame, Kind
 from relay_wire.messages import ClientMessage
 from relay_wire.position import Position
@@ -16,6 +17,7 @@ class Native:
     """The relay's own protocol. Every method is part of ``Dialect``."""
 
     complete = False
+    idle = True
     protocol = "native"
 
     def read(self, data: bytes | str) -> ClientMessage:
@@ -42,6 +44,10 @@ class Native:
     def encode(frames: Sequence[SharedFrame]) -> bytes:
         """Part of ``SharedEncoding``: one binary message per frame."""
         return b"".join([message_head(len(each.data)) + each.data for each in frames])
+
+    def last(self, _code: CloseCode, /) -> bytes:
+        """Nothing: the viewer resumes."""
+        return b""
 
     def event(self, event: events.GatewayEvent, cursor: Position) -> bytes:
         """The event in a frame of sequence number 0."""

@@ -62,6 +62,8 @@ class Subscriber:
         self.ended = False
         """Whether no more is delivered."""
         self._dialect = dialect
+        self._leaves_with: CloseCode | None = None
+        """The code of the close that follows the viewer's turn."""
         self._resumes = resumes
         """Whether its resume is not counted yet."""
         self._farthest = Source.LIVE
@@ -93,6 +95,8 @@ class Subscriber:
         self.cursor = batch.end
         if self._dialect.complete:
             self.end(NORMAL)
+        elif self._leaves_with is not None:
+            self.leave(self._leaves_with)
         return True
 
     def replay(self, frames: Sequence[SharedFrame]) -> int:
@@ -123,6 +127,12 @@ class Subscriber:
         if self._resumes:
             self._resumes = False
             RESUMES[self._farthest.name.lower()].value += 1
+
+    def leave(self, code: CloseCode) -> None:
+        """Close the connection as soon as the viewer is in no turn that it cannot resume elsewhere."""
+        self._leaves_with = code
+        if self._dialect.idle:
+            self.end(code)
 
     def end(self, code: CloseCode) -> None:
         """Close the connection after everything written before; nothing more is delivered."""

@@ -12,8 +12,10 @@ import pytest
 from tests.rigs import otlp
 from tests.rigs.eventually import eventually
 from tests.rigs.gateway import GatewayRig
+from tests.rigs.metrics import metric
 
 from relay_auth.viewer_tokens import Role
+from relay_gateway.dialects.dialect import UNKNOWN
 from relay_telemetry import semconv, traces
 from relay_turns.effects import Effect, Publish
 from relay_turns.machine import TurnMachine
@@ -205,20 +207,98 @@ async def test_who_says_nothing_is_closed(open_rig) -> None:
         assert (kind, json.loads(payload)["error"]) == (4, "no start within 0.05 s")
 
 
-@pytest.mark.parametrize("message", [b"", b"\1", b"\2\0xx", b"\1\0x", "text"])
-async def test_bad_audio(open_rig, message: bytes | str) -> None:
-    """Answered, and enough of it ends the socket."""
+async def test_what_the_vendors_server_ignores(open_rig) -> None:
+    """Other messages, before the last piece and after it; none is answered, and all are counted."""
     async with (
         open_rig(bad_messages=1, **OPTIONS) as rig,
         rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}") as socket,
     ):
+        ignored = metric(UNKNOWN)
         await socket.send_json({"action": "start"})
         await receive_message(socket)
-        await (socket.send_str(message) if isinstance(message, str) else socket.send_bytes(message))
-        kind, _, _ = await receive_message(socket)
-        assert kind == 4
-        assert (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
+        for message in (b"", b"\1", b"\2\0xx"):
+            await socket.send_bytes(message)
+        await socket.send_str("text")
+        await socket.send_bytes(b"\1\1" + PCM)
+        await socket.send_bytes(b"\1\0" + PCM)
+        await eventually(lambda: metric(UNKNOWN) == ignored + 4)
+
+        assert b"".join(entry.pcm for entry in await uploaded(rig)) == PCM
+        assert not socket.closed
+
+
+@pytest.mark.parametrize("cut", [1, 639, 641])
+async def test_pieces_are_cut_anywhere(open_rig, cut: int) -> None:
+    """A sample whose bytes come in two pieces is whole."""
+    async with (
+        open_rig(**OPTIONS) as rig,
+        rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}") as socket,
+    ):
+        await socket.send_json({"action": "start"})
+        await receive_message(socket)
+        for start in range(0, len(PCM), cut):
+            await socket.send_bytes(bytes((1, start + cut >= len(PCM))) + PCM[start : start + cut])
+
+        assert b"".join(entry.pcm for entry in await uploaded(rig)) == PCM
+
+
+@pytest.mark.parametrize("piece_bytes", [640, 3200, 320_000])
+async def test_an_upload_is_not_paced_by_the_client(open_rig, piece_bytes: int) -> None:
+    """10 s of speech at once, beyond every limit of a viewer: it is read at the limit's rate, and whole."""
+    speech = PCM * (320_000 // len(PCM))
+    async with (
+        open_rig(messages_per_s=10, message_bytes_per_s=200_000, message_burst_s=1, **OPTIONS) as rig,
+        rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}") as socket,
+    ):
+        await socket.send_json({"action": "start"})
+        await receive_message(socket)
+        for start in range(0, len(speech), piece_bytes):
+            last = start + piece_bytes >= len(speech)
+            await socket.send_bytes(bytes((1, last)) + speech[start : start + piece_bytes])
+
+        assert b"".join(entry.pcm for entry in await uploaded(rig)) == speech
+
+
+async def test_a_message_beyond_the_limit(open_rig) -> None:
+    """An ERROR precedes the close."""
+    async with (
+        open_rig(avatarkit_upload_bytes=2048, **OPTIONS) as rig,
+        rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}") as socket,
+    ):
+        await socket.send_json({"action": "start"})
+        await receive_message(socket)
+        await socket.send_bytes(b"\1\0" + bytes(4096))
+        kind, _, payload = await receive_message(socket)
+        assert (kind, "2048 bytes" in json.loads(payload)["error"]) == (4, True)
+        while not socket.closed:
+            await socket.receive(timeout=5)
+        assert socket.close_code == 1009
+
+
+async def test_silence_before_the_end_of_the_turn(open_rig) -> None:
+    """An ERROR, the end of the motion, and a close; the time runs anew with each message."""
+    async with (
+        open_rig(avatarkit_silence_s=0.3, **OPTIONS) as rig,
+        rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}") as socket,
+    ):
+        await socket.send_json({"action": "start"})
+        await receive_message(socket)
+        await socket.send_bytes(b"\1\0" + PCM)
+        errors = []
+        while (message := await socket.receive(timeout=5)).type is aiohttp.WSMsgType.BINARY:
+            errors.append(message.data)
+        assert b"nothing was sent for 0.3 s" in errors[0]
+        assert errors[-1] == bytes((2, 1)) + bytes(4)
         assert socket.close_code == 4400
+
+
+async def test_uploads_are_limited(open_rig) -> None:
+    """Each may hold a whole message in memory."""
+    async with (
+        open_rig(avatarkit_uploads=1, **OPTIONS) as rig,
+        rig.http.ws_connect(f"{rig.url}/ws/host?token={rig.token()}"),
+    ):
+        assert await rig.refused(path=f"/ws/host?token={rig.token()}", headers={}) == (503, "gateway-full")
 
 
 async def test_listeners_bring_no_speech(open_rig) -> None:
