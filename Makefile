@@ -1,6 +1,6 @@
 # Each target does its own set-up. ARGS="..." is passed on: make demo ARGS="--json --turns 3"
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage faults soak check format bench autobahn kube-test sdk-test livekit-test trace-test fuzz reference dashboards-drawn clean
+.PHONY: help demo test coverage faults soak check format bench autobahn compose-test kube-test sdk-test livekit-test trace-test fuzz reference dashboards-drawn clean
 READY := .venv/.ready
 BIN := .venv/bin
 
@@ -56,6 +56,9 @@ bench: $(RUNS) ## Measure cost and latency beside the floor and peers (ARGS="--h
 
 autobahn: $(RUNS) ## Run Autobahn's cases against the gateway's WebSocket, and write docs/reports/autobahn.md
 	@$(WITH) $(BIN)/python -m tests.contract.autobahn.cases
+
+compose-test: $(READY) ## Run docker-compose.yml under the verifier, and kill each container (SHORT=1: up, verify, down)
+	@$(BIN)/python -m pytest tests/compose $(if $(SHORT),-k "configuration or whole") $(ARGS)
 
 $(SDK):
 	@$(BIN)/pip download --quiet --no-deps --no-binary spatius --dest $(@D) $(subst -,==,$(@F))

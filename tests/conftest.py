@@ -34,6 +34,7 @@ _KINDS = (
     "security",
     "faults",
     "e2e",
+    "compose",
     "kube",
     "package",
 )

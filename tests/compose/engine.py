@@ -1,0 +1,127 @@
+"""A Docker engine with compose, and the images that docker-compose.yml names."""
+
+import json
+import os
+import shutil
+import subprocess
+from typing import Any
+
+from tests.rigs.imports import ROOT
+from tests.rigs.need import need
+
+PROJECT = "relay-compose-test"
+SERVICES = ("gateway", "control", "ingest", "jobs", "simulator", "cli")
+STAND_INS = {"NGINX_IMAGE": "nginx-light", "PROMETHEUS_IMAGE": "prometheus"}
+"""Images that are replaced by a package of the distribution where they cannot be pulled."""
+LEFT_OUT = {"grafana": "its image cannot be pulled here", "jaeger": "its image cannot be pulled here"}
+PORTS = {
+    "GATEWAY_PORT": "28180",
+    "CONTROL_PORT": "28181",
+    "SIMULATOR_PORT": "28182",
+    "PROMETHEUS_PORT": "28191",
+    "TLS_PORT": "28143",
+}
+_TIMEOUT_S = 1500
+
+
+class Engine:
+    """Runs docker and docker compose with the settings of the tests.
+
+    Args:
+        variables: Variables of docker-compose.yml.
+    """
+
+    def __init__(self, variables: dict[str, str]) -> None:
+        self._variables = {**PORTS, **variables, "COMPOSE_PROJECT_NAME": PROJECT}
+
+    def docker(self, *arguments: str, check: bool = True) -> str:
+        """Run a command of docker, and return what it prints."""
+        done = _run("docker", *arguments, **self._variables)
+        if check and done.returncode:
+            text = f"{done.stderr[-2000:]}{done.stdout[-1000:]}"
+            raise RuntimeError(f"docker {' '.join(arguments[:6])}: {text}")
+        return done.stdout
+
+    def compose(self, *arguments: str, check: bool = True) -> str:
+        """Run a command of docker compose, and return what it prints."""
+        return self.docker("compose", *arguments, check=check)
+
+    def configuration(self) -> dict[str, Any]:
+        """The whole configuration, as compose resolves it."""
+        read: dict[str, Any] = json.loads(self.compose("--profile", "*", "config", "--format", "json"))
+        return read
+
+    def containers(self, service: str) -> list[str]:
+        """The ids of a service's containers."""
+        return self.compose("ps", "--all", "--quiet", service).split()
+
+    def health(self, container: str) -> str:
+        """``healthy``, ``starting`` or ``unhealthy``."""
+        return self.docker("inspect", "--format", "{{.State.Health.Status}}", container).strip()
+
+    def state(self) -> str:
+        """Every container, and the end of its log."""
+        profiles = ("--profile", "*")
+        containers = self.compose(*profiles, "ps", "--all", check=False)
+        return containers + self.compose(*profiles, "logs", "--tail", "20", "--no-color", check=False)
+
+
+def need_compose() -> None:
+    """Skip the test, or fail it in CI, when there is no docker, no engine or no compose."""
+    need(shutil.which("docker"), "docker")
+    for arguments in (["info"], ["compose", "version"]):
+        name = f"docker {' '.join(arguments)}"
+        need(None if _run("docker", *arguments).returncode else name, name)
+
+
+def prepared(**variables: str) -> Engine:
+    """An engine that has every image: those of the relay are built where they are missing.
+
+    Args:
+        variables: Further variables of docker-compose.yml.
+    """
+    need_compose()
+    tag = os.environ.get("RELAY_TAG") or _version()
+    if not all(_has(f"avatar-relay/{service}:{tag}") for service in SERVICES):
+        _must("scripts/images", "--tag", tag)
+    variables |= {
+        "RELAY_TAG": tag,
+        "RELAY_HEALTH_TIMEOUT": "120s",
+        "RELAY_NOFILE": os.environ.get("RELAY_NOFILE") or _open_files(tag),
+    }
+    for name, package in STAND_INS.items():
+        variables[name] = os.environ.get(name) or f"relay-compose-test-{package}"
+        if not _has(variables[name]):
+            argument = f"PACKAGE={package}"
+            _must("docker", "build", "--tag", variables[name], "--build-arg", argument, "tests/compose")
+    _must("scripts/compose-secrets")
+    return Engine(variables)
+
+
+def _run(program: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [program, *arguments], cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True,
+        timeout=_TIMEOUT_S, check=False,
+    )  # fmt: skip
+
+
+def _must(program: str, *arguments: str) -> None:
+    done = _run(program, *arguments)
+    assert not done.returncode, f"{program}: {done.stderr[-3000:]}"
+
+
+def _has(image: str) -> bool:
+    return not _run("docker", "image", "inspect", image).returncode
+
+
+def _version() -> str:
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    return next(line.split('"')[1] for line in text.splitlines() if line.startswith("version = "))
+
+
+def _open_files(tag: str) -> str:
+    """The engine's own limit: without the right to raise limits, no container can have a higher one."""
+    code = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[1])"
+    image = f"avatar-relay/cli:{tag}"
+    limit = _run("docker", "run", "--rm", "--entrypoint", "python", image, "-c", code).stdout.strip()
+    return str(min(int(limit), 65536)) if limit.isdigit() else "65536"

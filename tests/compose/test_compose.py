@@ -1,0 +1,197 @@
+"""The relay of docker-compose.yml under the verifier, from outside, while every container is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from tests.compose.engine import LEFT_OUT, PORTS, Engine, prepared
+from tests.rigs.eventually import eventually
+from tests.rigs.imports import ROOT
+
+pytestmark = pytest.mark.timeout(1800)
+
+SECRETS = ROOT / "deploy" / "compose" / "secrets"
+CONTROL = f"http://127.0.0.1:{PORTS['CONTROL_PORT']}"
+SIMULATOR = f"http://127.0.0.1:{PORTS['SIMULATOR_PORT']}"
+HEALTHY_WITHIN_S = 240.0
+"""Longest wait for a container's health; a check is a new Python, and the machine may be busy."""
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    """An engine with every image."""
+    return prepared()
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """``say("...")`` prints a line that pytest does not capture."""
+
+    def write(line: str) -> None:
+        with capsys.disabled():
+            sys.stdout.write(f"\n{line}\n")
+
+    return write
+
+
+@contextmanager
+def up(engine: Engine, *services: str, profile: str = "") -> Iterator[None]:
+    """The relay runs; afterwards nothing of it is left, its volumes neither."""
+    profiles = ("--profile", profile) if profile else ()
+    try:
+        engine.compose(*profiles, "up", "--detach", "--no-build", "--quiet-pull", "--wait", *services)
+        yield
+    except Exception as error:
+        error.add_note(engine.state())
+        raise
+    finally:
+        engine.compose("--profile", "*", "down", "--volumes", "--timeout", "20")
+
+
+class Verifier:
+    """``avatar-relay verify``, from outside of the containers."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "relay_cli", "verify", "--json", "--simulator", SIMULATOR, *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={
+                **os.environ, "RELAY_CONTROL_URL": CONTROL,
+                "RELAY_API_KEY": (SECRETS / "RELAY_API_KEY").read_text("utf-8"), **environment,
+            },
+        )  # fmt: skip
+
+    def wait_for_frames(self) -> None:
+        """Wait for its line on the first frames."""
+        for line in self._process.stderr:
+            if "receive frames" in line:
+                return
+        raise AssertionError("the verifier has ended before its first frames")
+
+    def stop(self) -> None:
+        """Ask it to end with whole turns."""
+        self._process.send_signal(signal.SIGINT)
+
+    def report(self) -> dict[str, Any]:
+        """Its report, which must be whole."""
+        stdout, stderr = self._process.communicate(timeout=600)
+        assert self._process.returncode == 0, f"{stderr}\n{stdout}"
+        report: dict[str, Any] = json.loads(stdout)
+        assert (report["lost"], report["repeated"], report["reordered"]) == (0, 0, 0)
+        assert (report["gaps"], report["final_closes"]) == (0, 0)
+        return report
+
+
+async def until_healthy(engine: Engine, container: str) -> None:
+    """Wait until a container that was started again is healthy."""
+    await eventually(
+        lambda: engine.health(container), HEALTHY_WITHIN_S, until=lambda health: health == "healthy",
+        what=container,
+    )  # fmt: skip
+
+
+async def test_whole(engine: Engine) -> None:
+    """``up --wait`` returns with a relay that the verifier finds whole, through one port of two gateways."""
+    with up(engine):
+        report = Verifier("--for", "20").report()
+
+    assert report["audio_equal"] is True
+    assert report["motion_checked"] == report["turns"] > 0
+    assert report["cuts"] == 2
+
+
+async def test_killing_each_container_loses_nothing(engine: Engine, say) -> None:
+    """While conversations speak each container is killed once, and started again as its policy does."""
+    with up(engine):
+        verifier = Verifier("--for", "1500", "--no-cut", "--turn-timeout", "240", "--give-up", "240")
+        verifier.wait_for_frames()
+        for service in ("gateway", "ingest", "control", "worker", "beat", "dispatcher", "proxy", "redis"):
+            for container in engine.containers(service):
+                engine.docker("kill", container)
+                engine.docker("start", container)
+                await until_healthy(engine, container)
+        verifier.stop()
+        report = verifier.report()
+
+    (ROOT / "build").mkdir(exist_ok=True)
+    (ROOT / "build" / "compose-killed.json").write_text(json.dumps(report))
+    say(f"every container was killed once: recovery {report['recovery_ms']}, stalls {report['stall_ms']}")
+    assert report["reconnects"] > 0
+    assert report["audio_equal"] is True
+
+
+async def test_the_simulator_killed_leaves_turns_without_motion_at_worst(engine: Engine) -> None:
+    """The vendor's service is away: audio continues, and motion returns with it."""
+    with up(engine):
+        verifier = Verifier("--for", "1500", "--no-cut", "--turn-timeout", "240", "--give-up", "240")
+        verifier.wait_for_frames()
+        [container] = engine.containers("simulator")
+        engine.docker("kill", container)
+        engine.docker("start", container)
+        await until_healthy(engine, container)
+        verifier.stop()
+        assert verifier.report()["audio_equal"] is True
+
+
+async def test_tls(engine: Engine, tmp_path: Path) -> None:
+    """Viewers connect over wss, with the certificate that was made for this machine."""
+    with up(engine, profile="tls"):
+        verifier = Verifier(
+            "--gateway-url", f"wss://localhost:{PORTS['TLS_PORT']}", SSL_CERT_FILE=str(SECRETS / "relay.crt")
+        )
+        assert verifier.report()["audio_equal"] is True
+
+
+async def test_a_redis_cluster_of_six_nodes() -> None:
+    """The relay's Redis is a cluster, the broker stays the single one."""
+    engine = prepared(RELAY_REDIS_URL="redis+cluster://redis-cluster:6379")
+    with up(engine, "redis-cluster-join"), up(engine, profile="cluster"):
+        assert Verifier().report()["audio_equal"] is True
+
+
+async def test_prometheus_scrapes_every_process_with_the_rules_loaded(engine: Engine, say) -> None:
+    """Every target is up, and the rules of the chart are evaluated without an error.
+
+    Grafana and Jaeger are left out: their images cannot be pulled here.
+    """
+    say(f"left out of the profile observability: {LEFT_OUT}")
+    with up(engine), up(engine, "prometheus", profile="observability"):
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{PORTS['PROMETHEUS_PORT']}") as http:
+
+            async def read(path: str) -> Any:
+                async with http.get(f"/api/v1/{path}") as response:
+                    return (await response.json())["data"]
+
+            async def targets() -> list[str]:
+                active = (await read("targets?state=active"))["activeTargets"]
+                return sorted(one["labels"]["service"] for one in active if one["health"] == "up")
+
+            expected = [
+                "beat",
+                "control",
+                "dispatcher",
+                "gateway",
+                "gateway",
+                "ingest",
+                "ingest",
+                "simulator",
+            ]
+            await eventually(targets, 120, until=lambda found: found == [*expected, "worker"])
+            groups = (await read("rules"))["groups"]
+            rules = [rule for group in groups for rule in group["rules"]]
+
+            async def errors() -> list[str]:
+                again = (await read("rules"))["groups"]
+                return [rule.get("lastError", "") for group in again for rule in group["rules"]]
+
+            await eventually(errors, 120, until=lambda found: not any(found))
+    assert len(rules) > 20
+    assert any(rule["type"] == "alerting" for rule in rules)
