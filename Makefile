@@ -1,6 +1,6 @@
 # Each target does its own set-up. ARGS="..." is passed on: make demo ARGS="--json --turns 3"
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage faults soak check format bench autobahn compose-test kube-test sdk-test livekit-test trace-test fuzz reference dashboards-drawn clean
+.PHONY: help demo test coverage faults soak check format bench autobahn compose-test kube-test sdk-test livekit-test trace-test fuzz reference dashboards-drawn images images-test clean
 READY := .venv/.ready
 BIN := .venv/bin
 
@@ -89,6 +89,12 @@ reference: $(READY) ## Write the generated reference pages and dashboards from t
 
 dashboards-drawn: $(RUNS) ## Run the relay under a Prometheus, and draw each dashboard into docs/images (ARGS="--help")
 	@$(WITH) $(BIN)/python -m tests.e2e.draw_dashboards $(ARGS)
+
+images: ## Build the image of each service, and print their sizes (TAG=, ARGS="gateway jobs")
+	@scripts/images $(if $(TAG),--tag $(TAG)) $(ARGS)
+
+images-test: $(READY) ## Run the images of TAG as restricted as Kubernetes can, and look into them
+	@IMAGES_TAG=$(TAG) $(BIN)/python -m pytest tests/images $(ARGS)
 
 clean: ## Remove the virtual environment and caches
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -35,6 +35,7 @@ _KINDS = (
     "faults",
     "e2e",
     "compose",
+    "images",
     "kube",
     "package",
 )
@@ -46,7 +47,7 @@ _SERVERS = pytest.StashKey[tuple[str, ...]]()
 hypothesis.settings.register_profile("relay", deadline=None)
 hypothesis.settings.load_profile("relay")
 
-_SHARING = ("faults", "package", "test_prometheus", "test_topologies")
+_SHARING = ("faults", "images", "package", "test_prometheus", "test_topologies")
 """Folders and modules whose tests share costly parts, so that one process runs them all."""
 
 
