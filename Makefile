@@ -39,11 +39,12 @@ faults: $(RUNS) ## Break a running relay in every way there is, and compare (ARG
 soak: $(RUNS) ## Hundreds of conversations for minutes, something breaks every few seconds (ARGS="--help")
 	@$(WITH) $(BIN)/python -m tests.faults.soak $(ARGS)
 
-check: $(READY) ## Lint, types, import contracts, generated reference pages and dashboards
+check: $(READY) ## Lint, types, import contracts, and all that is generated
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m scripts.chart --check
 	@$(BIN)/python -m scripts.reference --check
 	@$(BIN)/python -m scripts.dashboards --check
 
@@ -83,8 +84,9 @@ trace-test: $(RUNS) ## Read the traces of turns back from a Jaeger (OTLP_HTTP_UR
 fuzz: $(READY) ## Feed every decoder a million inputs found by coverage, and write docs/reports/fuzzing.md (ARGS="--help")
 	@$(BIN)/python -m tests.fuzz.run $(ARGS)
 
-reference: $(READY) ## Write the generated reference pages and dashboards from the code
+reference: $(READY) ## Write the generated reference pages, dashboards and files of the chart
 	@$(BIN)/python -m scripts.reference
+	@$(BIN)/python -m scripts.chart
 	@$(BIN)/python -m scripts.dashboards
 
 dashboards-drawn: $(RUNS) ## Run the relay under a Prometheus, and draw each dashboard into docs/images (ARGS="--help")

@@ -81,9 +81,9 @@ ws://127.0.0.1:8080
 {{- $redis := $values.redis -}}
 {{- $url := ternary (printf "redis://%s-redis:6379/0" $full) $redis.url (eq (include "avatar-relay.demoRedis" .root) "true") -}}
 {{- $env = merge $env (dict
-  "RELAY_REDIS_URL" (ternary "" $url (and (ne $redis.existingSecret "") (ne $redis.keys.url "")))
+  "RELAY_REDIS_URL" (ternary $url "" (or (empty $redis.existingSecret) (empty $redis.keys.url)))
   "RELAY_REDIS_USERNAME" $redis.username
-  "RELAY_REDIS_CA_FILE" (ternary "/etc/relay/redis-ca/ca.crt" "" (or (ne $redis.tls.caSecret "") (ne $redis.tls.caConfigMap "")))
+  "RELAY_REDIS_CA_FILE" (ternary "" "/etc/relay/redis-ca/ca.crt" (and (empty $redis.tls.caSecret) (empty $redis.tls.caConfigMap)))
   "RELAY_REDIS_NODE_ADDRESSES" $redis.nodeAddresses
   "RELAY_REDIS_CREDENTIAL_PROVIDER" $redis.credentialProvider
   "RELAY_KEY_PREFIX" $redis.keyPrefix

@@ -1,0 +1,1 @@
+"""The generated files of the Helm chart: the settings in its schema, and its README."""
