@@ -144,20 +144,16 @@ ws://127.0.0.1:8080
 
 {{/* Every setting of a part by its name, as JSON; blank ones are left out. */}}
 {{- define "avatar-relay.settings" -}}
-{{- $env := fromJson (include "avatar-relay.computed" .) -}}
-{{- $layers := list .root.Values.settings -}}
+{{- $layers := list (fromJson (include "avatar-relay.computed" .)) .root.Values.settings -}}
 {{- if eq .service "jobs" -}}
 {{- $layers = append $layers .root.Values.jobs.settings -}}
 {{- end -}}
+{{- $texts := dict -}}
 {{- range append $layers .values.settings -}}
 {{- range $name, $value := . -}}
-{{- $_ := set $env $name $value -}}
-{{- end -}}
-{{- end -}}
-{{- $texts := dict -}}
-{{- range $name, $value := $env -}}
 {{- with include "avatar-relay.text" $value -}}
 {{- $_ := set $texts $name . -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $texts -}}
