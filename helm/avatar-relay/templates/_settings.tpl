@@ -37,9 +37,12 @@ ws://127.0.0.1:8080
 {{- end -}}
 {{- end -}}
 
-{{/* The scheme and the Secret of a part's TLS, which only gateways and control serve, and the admin port if asked. */}}
+{{/*
+The Secret of a part's certificate: gateways and control serve TLS, and with tls.admin the others' admin ports do. Never the
+simulator, whose traffic would be of TLS, too, with an authority that ingest would have to trust.
+*/}}
 {{- define "avatar-relay.tlsSecret" -}}
-{{- if or (has .name (list "gateway" "control")) .root.Values.tls.admin -}}
+{{- if or (has .name (list "gateway" "control")) (and .root.Values.tls.admin (ne .name "simulator")) -}}
 {{- default .root.Values.tls.existingSecret (dig "tls" "existingSecret" "" .values) -}}
 {{- end -}}
 {{- end -}}

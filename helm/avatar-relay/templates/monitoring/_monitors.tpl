@@ -34,8 +34,9 @@ annotations:
 {{- define "avatar-relay.scrapeEndpoint" -}}
 - port: admin
   path: /metrics
-  scheme: {{ ternary "https" "http" .root.Values.tls.admin }}
-  {{- if .root.Values.tls.admin }}
+  {{- $https := and .root.Values.tls.admin (ne .name "simulator") }}
+  scheme: {{ ternary "https" "http" $https }}
+  {{- if $https }}
   tlsConfig:
     {{- toYaml .found.tlsConfig | nindent 4 }}
   {{- end }}
