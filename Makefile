@@ -1,6 +1,6 @@
 # Each target does its own set-up. ARGS="..." is passed on: make demo ARGS="--json --turns 3"
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage faults soak check format bench autobahn compose-test kube-test sdk-test livekit-test trace-test fuzz reference dashboards-drawn images images-test clean
+.PHONY: help demo test coverage faults soak check format bench autobahn compose-test kube-test sdk-test livekit-test trace-test fuzz reference dashboards-drawn images images-test load load-test clean
 READY := .venv/.ready
 BIN := .venv/bin
 
@@ -8,6 +8,7 @@ BIN := .venv/bin
 # itself; bench COMPILED= measures what is in the tree.
 COMPILED ?= $(filter bench,$(MAKECMDGOALS))
 BUILT := build/compiled
+LOAD := .venv/.load
 SDK := build/sdk/spatius-1.1.1
 # Tests wait more than they compute: one process more than cores.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
@@ -76,6 +77,16 @@ livekit-test: $(RUNS) ## Run the vendor's LiveKit plug-in against the simulator 
 	@test -n "$$LIVEKIT_URL" || { echo "set LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET"; exit 2; }
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[livekit-test]'
 	@$(WITH) $(BIN)/python -m pytest tests/contract/test_livekit_plugin.py $(ARGS)
+
+$(LOAD): $(READY)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[load]'
+	@touch $@
+
+load: $(RUNS) $(LOAD) ## Put load on a relay for 30 s with Locust, or on that of LOAD_CONTROL_URL; report in build/load (ARGS="--help")
+	@$(WITH) $(BIN)/python -m tests.load.run $(ARGS)
+
+load-test: $(RUNS) $(LOAD) ## Test what makes a run of load fail, and Locust's page
+	@$(WITH) $(BIN)/python -m pytest tests/load $(ARGS)
 
 trace-test: $(RUNS) ## Read the traces of turns back from a Jaeger (OTLP_HTTP_URL, JAEGER_QUERY_URL), compare and draw them into docs/images
 	@test -n "$$OTLP_HTTP_URL" -a -n "$$JAEGER_QUERY_URL" || { echo "set OTLP_HTTP_URL and JAEGER_QUERY_URL"; exit 2; }

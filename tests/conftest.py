@@ -37,6 +37,7 @@ _KINDS = (
     "compose",
     "images",
     "kube",
+    "load",
     "package",
 )
 _GUARDED = {"integration", "scenarios", "security"}
