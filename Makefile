@@ -1,6 +1,6 @@
 # Each target does its own set-up. ARGS="..." is passed on: make demo ARGS="--json --turns 3"
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage faults soak check format bench autobahn compose-test kube-test sdk-test livekit-test trace-test fuzz reference dashboards-drawn images images-test load load-test clean
+.PHONY: help demo test coverage faults soak check format bench autobahn compose-test kube-test sdk-test livekit-test trace-test fuzz reference dashboards-drawn images images-test load load-test webhooks-test clean
 READY := .venv/.ready
 BIN := .venv/bin
 
@@ -10,8 +10,11 @@ COMPILED ?= $(filter bench,$(MAKECMDGOALS))
 BUILT := build/compiled
 LOAD := .venv/.load
 SDK := build/sdk/spatius-1.1.1
-# Tests wait more than they compute: one process more than cores.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Tests wait more than they compute: one process more than cores, two under the tracer.
+CORES := $(shell getconf _NPROCESSORS_ONLN)
+WORKERS ?= $(shell expr $(CORES) + $(if $(filter coverage,$(MAKECMDGOALS)),2,1))
+# Tests start a thousand processes: each would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 SOURCES := $(shell find services shared -name '*.py' -o -name '*.lua')
 RUNS := $(READY) $(if $(COMPILED),$(BUILT)/.ready)
 WITH := $(if $(COMPILED),PYTHONPATH=$(CURDIR)/$(BUILT))
@@ -87,6 +90,8 @@ load: $(RUNS) $(LOAD) ## Put load on a relay for 30 s with Locust, or on that of
 
 load-test: $(RUNS) $(LOAD) ## Test what makes a run of load fail, and Locust's page
 	@$(WITH) $(BIN)/python -m pytest tests/load $(ARGS)
+webhooks-test: $(RUNS) ## Deliver a thousand webhooks to a receiver that fails and is away, with workers that are killed
+	@$(WITH) $(BIN)/python -m pytest tests/e2e/test_webhooks.py --webhooks 1000 $(ARGS)
 
 trace-test: $(RUNS) ## Read the traces of turns back from a Jaeger (OTLP_HTTP_URL, JAEGER_QUERY_URL), compare and draw them into docs/images
 	@test -n "$$OTLP_HTTP_URL" -a -n "$$JAEGER_QUERY_URL" || { echo "set OTLP_HTTP_URL and JAEGER_QUERY_URL"; exit 2; }

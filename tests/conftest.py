@@ -136,6 +136,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="auto",
         help=f"the Redis servers to test with, commas between them: {', '.join(servers.NAMES)}",
     )
+    parser.addoption("--webhooks", type=int, default=300, help="how many webhooks tests/e2e delivers")
 
 
 def pytest_configure(config: pytest.Config) -> None:

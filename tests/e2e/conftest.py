@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -122,27 +123,31 @@ class Relay:
         return "\n".join(child.log_path.read_text() for child in self.stack.children)
 
 
+@asynccontextmanager
+async def open_relay(redis_url: str, **options: Any) -> AsyncIterator[Relay]:
+    """A whole relay in a database that it has for itself.
+
+    A module whose tests leave the processes as they are opens one for all: its start costs seconds.
+    """
+    options = {"speed": 10.0, "settings": {}, **options}
+    async with RedisClient(redis_url, SCHEMA, name="test") as client:
+        await client.execute("FLUSHALL")  # what an earlier test left open would find new owners
+    stack = Stack(redis_url=redis_url, **options)
+    async with (
+        stack,
+        Backend(stack.control.url, stack.api_key) as backend,
+        aiohttp.ClientSession() as http,
+    ):
+        yield Relay(stack, backend, http)
+
+
 @pytest.fixture
 def relay(redis_server: Server):
     """``async with relay(...) as r``: a whole relay on the given server."""
-
-    @asynccontextmanager
-    async def opened(**options: Any) -> AsyncIterator[Relay]:
-        options = {"speed": 10.0, "settings": {}, **options}
-        async with RedisClient(redis_server.url, SCHEMA, name="test") as client:
-            await client.execute("FLUSHALL")  # what an earlier test left open would find new owners
-        stack = Stack(redis_url=redis_server.url, **options)
-        async with (
-            stack,
-            Backend(stack.control.url, stack.api_key) as backend,
-            aiohttp.ClientSession() as http,
-        ):
-            yield Relay(stack, backend, http)
-
-    return opened
+    return partial(open_relay, redis_server.url)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def speech() -> bytes:
     """Three seconds that are not silence."""
     return bytes(index * index % 253 for index in range(3 * 2 * RATE))

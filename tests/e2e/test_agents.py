@@ -23,7 +23,7 @@ def installed() -> dict[str, Any]:
 
 async def test_a_worker_dies_while_its_agent_speaks(relay, installed, watching, eventually) -> None:
     """The turn ends with the audio appended so far; the next worker's agent answers the next text."""
-    async with relay(**installed) as r:
+    async with relay(gateways=1, **installed) as r:
         conversation = await r.converse(avatar_id="answered", agent="paced")
         seen = await r.watch(conversation)
         async with watching(seen):
@@ -46,7 +46,7 @@ async def test_a_worker_dies_while_its_agent_speaks(relay, installed, watching, 
 
 async def test_a_text_talks_over_the_agent(relay, installed, watching, eventually) -> None:
     """A viewer's next text interrupts the avatar without an interrupt of its own."""
-    async with relay(**installed) as r:
+    async with relay(gateways=1, workers=1, **installed) as r:
         conversation = await r.converse(avatar_id="talked-over", agent="paced")
         seen = await r.watch(conversation)
         async with watching(seen):

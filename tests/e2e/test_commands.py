@@ -182,7 +182,7 @@ def test_the_doctor_without_redis() -> None:
 
 async def test_tail(relay, speech) -> None:
     """One line a frame when it is not a terminal; it ends with the conversation."""
-    async with relay() as r:
+    async with relay(gateways=1, workers=1) as r:
         conversation = await r.converse()
         tail = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "relay_cli", "tail", conversation, "--gateway", r.stack.gateway_urls[0],
@@ -264,7 +264,7 @@ async def explained(redis_url: str, *arguments: str) -> tuple[int | None, dict[s
 
 async def test_explain(relay, speech, eventually) -> None:
     """Of a whole turn every hop, in numbers that agree with the speech; of absent turns the reason."""
-    async with relay() as r:
+    async with relay(gateways=1, workers=1) as r:
         conversation = await r.converse()
         _, _, not_begun = await explained(r.stack.redis_url, conversation)
         await r.backend.post_turn(conversation, speech)
@@ -295,7 +295,7 @@ async def ended(r: Any, conversation: str, turn: int) -> bool:
 
 async def test_explain_a_turn_whose_owner_died(relay, speech, watching, eventually) -> None:
     """The change of the owner is a slow hop, with its gap; no position is missing."""
-    async with relay(speed=1.0) as r:
+    async with relay(gateways=1, speed=1.0) as r:
         conversation = await r.converse()
         seen = await r.watch(conversation)
         async with watching(seen):

@@ -5,7 +5,7 @@ import signal
 
 async def test_a_gateway_drains(relay, speech, watching, eventually) -> None:
     """SIGTERM in mid-turn: status 0, no reconnect but the advised one, every frame once."""
-    async with relay(speed=2.0, settings={"RELAY_DRAIN_S": "3"}) as r:
+    async with relay(workers=1, speed=2.0, settings={"RELAY_DRAIN_S": "3"}) as r:
         conversation = await r.converse(avatar_id="moving")
         seen = [await r.watch(conversation) for _ in range(20)]
         async with watching(*seen):
@@ -26,7 +26,7 @@ async def test_a_gateway_drains(relay, speech, watching, eventually) -> None:
 
 async def test_a_second_signal_ends_it_at_once(relay, watching, eventually) -> None:
     """However long its drain would be; its viewers resume elsewhere."""
-    async with relay(settings={"RELAY_DRAIN_S": "3600"}) as r:
+    async with relay(workers=1, settings={"RELAY_DRAIN_S": "3600"}) as r:
         conversation = await r.converse()
         seen = await r.watch(conversation)
         async with watching(seen):

@@ -3,40 +3,54 @@
 import asyncio
 import io
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
-from typing import Any
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
+import pytest_asyncio
+from tests.e2e.conftest import Relay, open_relay
 from tests.rigs.nginx import Site, binary, nginx
+from tests.rigs.redis_server import Server
 
 from relay_client import Backend, Viewer
 from relay_wire import frame
 
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("e2e_nginx")]
+
 MIB = 2**20
+VIEWERS = 3
+"""Viewers of one address."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def r(redis_server: Server) -> AsyncIterator[Relay]:
+    """One relay."""
+    binary()
+    settings = {
+        "RELAY_TRUSTED_PROXIES": "1", "RELAY_MAX_TURN_BYTES": str(4 * MIB), "RELAY_HEARTBEAT_S": "1",
+        "RELAY_MAX_ADDRESS_VIEWERS": str(VIEWERS),
+    }  # fmt: skip
+    async with open_relay(redis_server.url, gateways=1, workers=1, settings=settings) as opened:
+        yield opened
 
 
 @pytest.fixture
-def behind(relay, tmp_path):
-    """``async with behind(...) as (r, proxy)``: a relay, and host and port of nginx before it."""
-    binary()
+def before(r: Relay, tmp_path: Path):
+    """``async with before(...) as proxy``: host and port of an nginx before the relay."""
 
     @asynccontextmanager
-    async def opened(
-        site: Callable[[Site, int], str] = Site.documented, **settings: str
-    ) -> AsyncIterator[tuple[Any, str]]:
-        settings = {"RELAY_TRUSTED_PROXIES": "1", **settings}
-        async with relay(gateways=1, workers=1, settings=settings) as r:
-            there = Site(urlsplit(r.stack.gateway_urls[0]).netloc, urlsplit(r.stack.control.url).netloc)
-            async with nginx(tmp_path, partial(site, there)) as proxy:
-                yield r, proxy
+    async def opened(site: Callable[[Site, int], str] = Site.documented) -> AsyncIterator[str]:
+        there = Site(urlsplit(r.stack.gateway_urls[0]).netloc, urlsplit(r.stack.control.url).netloc)
+        async with nginx(tmp_path, partial(site, there)) as proxy:
+            yield proxy
 
     return opened
 
 
-async def socket_of(r: Any, proxy: str, http: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
+async def socket_of(r: Relay, proxy: str, http: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
     """A viewer's socket through nginx, to a conversation of its own."""
     conversation = await r.converse(avatar_id="ava")
     token = (await r.backend.token(conversation)).token
@@ -46,9 +60,9 @@ async def socket_of(r: Any, proxy: str, http: aiohttp.ClientSession) -> aiohttp.
     )
 
 
-async def test_a_turn_under_a_prefix(behind, speech, watching, eventually) -> None:
+async def test_a_turn_under_a_prefix(r: Relay, before, speech, watching, eventually) -> None:
     """Backend and viewer use nginx alone; audio and motion arrive whole."""
-    async with behind() as (r, proxy), Backend(f"http://{proxy}/control", r.stack.api_key) as backend:
+    async with before() as proxy, Backend(f"http://{proxy}/control", r.stack.api_key) as backend:
         conversation = (await backend.create(avatar_id="behind")).id
         token = (await backend.token(conversation)).token
         viewer = Viewer(f"ws://{proxy}/relay", conversation, token, session=r.http)
@@ -63,9 +77,9 @@ async def test_a_turn_under_a_prefix(behind, speech, watching, eventually) -> No
         assert [seen.motion()] == await r.expected_motion(speech, "behind")
 
 
-async def test_bodies_beyond_nginx_s_own_limit(behind) -> None:
+async def test_bodies_beyond_nginx_s_own_limit(r: Relay, before) -> None:
     """A turn of 3 MiB is accepted; what is too large for control has control's problem, not nginx's page."""
-    async with behind(RELAY_MAX_TURN_BYTES=str(4 * MIB)) as (r, proxy):
+    async with before() as proxy:
         conversation = await r.converse(avatar_id="ava")
         url = f"http://{proxy}/control/v1/conversations/{conversation}/turns"
         headers = {"Authorization": f"Bearer {r.stack.api_key}", "Content-Type": "audio/pcm"}
@@ -75,34 +89,36 @@ async def test_bodies_beyond_nginx_s_own_limit(behind) -> None:
         ):
             async with r.http.post(url, headers=headers, data=io.BytesIO(bytes(size))) as answer:
                 assert (answer.status, answer.content_type) == (status, kind)
+        await r.backend.end(conversation)
 
 
-async def test_addresses_of_viewers_are_forwarded(behind) -> None:
+async def test_addresses_of_viewers_are_forwarded(r: Relay, before) -> None:
     """Each address has a limit of its own although all connections come from nginx."""
-    async with behind(RELAY_MAX_ADDRESS_VIEWERS="1") as (r, proxy):
-        elsewhere = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
-        async with aiohttp.ClientSession(connector=elsewhere) as other:
-            first = await socket_of(r, proxy, r.http)
-            second = await socket_of(r, proxy, other)
-            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-                await socket_of(r, proxy, r.http)
-            await asyncio.gather(first.close(), second.close())
+    async with before() as proxy, AsyncExitStack() as stack:
+        crowded, other = [
+            await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+            for connector in (aiohttp.TCPConnector(local_addr=(f"127.0.0.{n}", 0)) for n in (2, 3))
+        ]
+        for http in (*[crowded] * VIEWERS, other):
+            stack.push_async_callback((await socket_of(r, proxy, http)).close)
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await socket_of(r, proxy, crowded)
 
     assert refused.value.status == 429
 
 
-@pytest.mark.parametrize("heartbeat_s", ["1", "25"])
-async def test_an_idle_viewer(behind, heartbeat_s: str) -> None:
+@pytest.mark.parametrize("timeout_s", [2.0, 0.7])
+async def test_an_idle_viewer(r: Relay, before, timeout_s: float) -> None:
     """For more than three of nginx's time-outs: pings within the time-out keep the socket, others do not.
 
-    The times are those of production, divided by 30: 200 s of silence, 60 s at nginx.
+    The times are those of production, divided by 30: 200 s of silence, 60 s at nginx, pings each 30 s.
     """
-    site = partial(Site.documented, proxy_read_timeout="2s")
-    async with behind(site, RELAY_HEARTBEAT_S=heartbeat_s) as (r, proxy):
+    site = partial(Site.documented, proxy_read_timeout=f"{timeout_s * 1000:.0f}ms")
+    async with before(site) as proxy:
         socket = await socket_of(r, proxy, r.http)
         hello = frame.decode(await socket.receive_bytes(timeout=5))
         assert hello.seq == 0
-        kept = heartbeat_s == "1"
+        kept = timeout_s > 1
         with pytest.raises(TimeoutError) if kept else nullcontext():
             async with asyncio.timeout(200 / 30):
                 while not socket.closed:
@@ -111,9 +127,9 @@ async def test_an_idle_viewer(behind, heartbeat_s: str) -> None:
         await socket.close()
 
 
-async def test_nginx_without_its_lines_for_sockets(behind) -> None:
+async def test_nginx_without_its_lines_for_sockets(r: Relay, before) -> None:
     """The headers of the upgrade are missing: the refusal names them, and the proxy as the cause."""
-    async with behind(Site.plain) as (r, proxy):
+    async with before(Site.plain) as proxy:
         url = f"http://{proxy}/relay/v1/conversations/x/stream"
         headers = {
             "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",

@@ -11,8 +11,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
+from tests.e2e.conftest import Relay, open_relay
 from tests.rigs.eventually import eventually
 from tests.rigs.proxy import Proxy
+from tests.rigs.redis_server import Server
 
 from relay_redis.connection import call, settings_of
 from relay_redis.endpoint import FixedEndpoint
@@ -36,51 +39,61 @@ async def readiness(http: aiohttp.ClientSession, admin: str) -> tuple[int, dict[
         return response.status, await response.json()
 
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def r(redis_server: Server) -> AsyncIterator[Relay]:
+    """One relay, which each test leaves ready."""
+    async with open_relay(redis_server.url, gateways=1, workers=1, speed=2.0) as opened:
+        yield opened
+
+
+@pytest.mark.xdist_group("e2e_readiness")
 @pytest.mark.parametrize("rule", ["-evalsha", "-xadd", "resetkeys", "-ssubscribe"])
-async def test_a_permission_that_is_missing(relay, redis_server, rule: str) -> None:
+async def test_a_permission_that_is_missing(r: Relay, redis_server, rule: str) -> None:
     """Every process that needs it names it, answers 503, and stays alive."""
-    async with relay(gateways=1, workers=1) as r:
-        gateway, worker, control = r.stack.gateways[0], r.stack.workers[0], r.stack.control
-        services = [gateway, worker] if rule == "-ssubscribe" else [gateway, worker, control]
-        await execute(redis_server.url, "ACL", "SETUSER", "default", rule)
-        try:
-            for child in services:
-                _, body = await eventually(
-                    partial(readiness, r.http, child.admin), until=lambda answer: answer[0] != 200
-                )
-                assert "NOPERM" in body["reasons"]["redis"]
-            async with r.http.post(
-                f"{control.url}/v1/conversations",
-                headers={"Authorization": f"Bearer {r.stack.api_key}"},
-                json={"avatar_id": "a"},
-            ) as created:
-                assert created.status == (201 if rule == "-ssubscribe" else 503)
-        finally:
-            await execute(redis_server.url, "ACL", "SETUSER", "default", "+@all", "~*", "&*")
-        for child in (gateway, worker, control):
-            await eventually(partial(readiness, r.http, child.admin), until=lambda answer: answer[0] == 200)
+    gateway, worker, control = r.stack.gateways[0], r.stack.workers[0], r.stack.control
+    services = [gateway, worker] if rule == "-ssubscribe" else [gateway, worker, control]
+    await execute(redis_server.url, "ACL", "SETUSER", "default", rule)
+    try:
+        for child in services:
+            _, body = await eventually(
+                partial(readiness, r.http, child.admin), until=lambda answer: answer[0] != 200
+            )
+            assert "NOPERM" in body["reasons"]["redis"]
+        async with r.http.post(
+            f"{control.url}/v1/conversations",
+            headers={"Authorization": f"Bearer {r.stack.api_key}"},
+            json={"avatar_id": "a"},
+        ) as created:
+            assert created.status == (201 if rule == "-ssubscribe" else 503)
+    finally:
+        await execute(redis_server.url, "ACL", "SETUSER", "default", "+@all", "~*", "&*")
+    for child in (gateway, worker, control):
+        await eventually(partial(readiness, r.http, child.admin), until=lambda answer: answer[0] == 200)
 
 
-async def test_scripts_that_are_lost(relay, redis_server, speech, watching, eventually) -> None:
+@pytest.mark.xdist_group("e2e_readiness")
+async def test_scripts_that_are_lost(r: Relay, redis_server, speech, watching, eventually) -> None:
     """SCRIPT FLUSH in mid-talk: the turn is whole, the owner is the same, and everybody stays ready."""
-    async with relay(gateways=1, workers=1, speed=2.0) as r:
-        conversation = await r.converse()
-        seen = await r.watch(conversation)
-        async with watching(seen):
-            await r.backend.post_turn(conversation, speech)
-            await eventually(lambda: seen.frames)
-            for _ in range(5):
-                await execute(redis_server.url, "SCRIPT", "FLUSH")
-                await asyncio.sleep(0.05)
-                for child in (r.stack.gateways[0], r.stack.workers[0], r.stack.control):
-                    assert (await readiness(r.http, child.admin))[0] == 200
-            await eventually(lambda: seen.outcomes)
-            await r.backend.end(conversation)
+    conversation = await r.converse()
+    seen = await r.watch(conversation)
+    async with watching(seen):
+        await r.backend.post_turn(conversation, speech)
+        await eventually(lambda: seen.frames)
+        for _ in range(5):
+            await execute(redis_server.url, "SCRIPT", "FLUSH")
+            await asyncio.sleep(0.05)
+            for child in (r.stack.gateways[0], r.stack.workers[0], r.stack.control):
+                assert (await readiness(r.http, child.admin))[0] == 200
+        await eventually(lambda: seen.outcomes)
+        await r.backend.end(conversation)
 
-        seen.assert_whole()
-        assert seen.audio() == speech
-        assert seen.outcomes == {1: "complete"}
-        assert await r.metric(r.stack.workers, "relay_publish_lost_total") == 0
+    seen.assert_whole()
+    assert seen.audio() == speech
+    assert seen.outcomes == {1: "complete"}
+    assert await r.metric(r.stack.workers, "relay_publish_lost_total") == 0
 
 
 SERVICES = ["gateway", "control", "ingest", "jobs dispatcher", "jobs worker", "jobs beat"]

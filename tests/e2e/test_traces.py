@@ -30,7 +30,7 @@ async def frames_of(relay: Any, conversation: str) -> list[dict[bytes, bytes]]:
 
 async def test_a_turn(relay, speech, watching) -> None:
     """One trace from the caller's request to the last write of two gateways; none of a turn not sampled."""
-    async with otlp.collector() as receiver, relay(settings=settings_of(receiver)) as r:
+    async with otlp.collector() as receiver, relay(workers=1, settings=settings_of(receiver)) as r:
         turn = await traced_turns.posted(r, watching, speech)
         other = await traced_turns.posted(r, watching, speech, sampled=False)
         stored = await frames_of(r, turn.conversation)
@@ -66,7 +66,7 @@ async def test_a_turn_whose_owner_is_killed(relay, speech, watching) -> None:
 
 async def test_a_turn_that_continues_without_motion(relay, speech, watching) -> None:
     """Nobody had sampled it: Motion Server closed its session, and from then on all of it is recorded."""
-    async with otlp.collector() as receiver, relay(settings=settings_of(receiver)) as r:
+    async with otlp.collector() as receiver, relay(workers=1, settings=settings_of(receiver)) as r:
         await r.simulator("POST", "faults", at="session", fault="close", after_payloads=1)
         turn = await traced_turns.posted(r, watching, speech, sampled=False)
 
@@ -81,7 +81,7 @@ async def test_opentelemetrys_own_variables(relay, speech, watching) -> None:
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "", "OTEL_SDK_DISABLED": "",
             "RELAY_OTLP_ENDPOINT": "", "RELAY_TRACE_RATIO": " ",
         }  # fmt: skip
-        async with relay(settings=settings) as r:
+        async with relay(workers=1, settings=settings) as r:
             turn = await traced_turns.posted(r, watching, speech)
 
     expected_trace.assert_whole(receiver.spans, turn)

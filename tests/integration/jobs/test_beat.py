@@ -19,7 +19,7 @@ QUEUE = "relay:jobs:tick.test.tick"
 async def test_ticks_that_wait_do_not_pile_up(jobs: Opened) -> None:
     """While no worker is there each tick replaces the one before; a worker that comes back runs one."""
     async with jobs() as rig:
-        beats = [await rig.start("beat"), await rig.start("beat")]
+        beats = await asyncio.gather(rig.start("beat"), rig.start("beat"))
 
         async def sent() -> float:
             return sum(
@@ -36,7 +36,7 @@ async def test_ticks_that_wait_do_not_pile_up(jobs: Opened) -> None:
 async def test_several_beats_send_each_tick_once(jobs: Opened) -> None:
     """Two of them send no more than one would, and one that is left sends as many."""
     async with jobs() as rig:
-        first, second = await rig.start("beat"), await rig.start("beat")
+        first, second = await asyncio.gather(rig.start("beat"), rig.start("beat"))
         loop = asyncio.get_running_loop()
         began = loop.time()
 

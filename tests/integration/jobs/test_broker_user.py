@@ -1,5 +1,6 @@
 """A user of the broker alone: what it needs, and that its password reaches no log."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -27,7 +28,7 @@ async def test_a_user_of_the_broker_alone(
         url = store.url.replace("redis://", f"redis://jobs:{PASSWORD}@").removesuffix("/0") + "/1"
     try:
         async with jobs(jobs_broker_url=url) as rig:
-            processes = [await rig.worker(), await rig.start("beat")]
+            processes = await asyncio.gather(rig.worker(), rig.start("beat"))
             await rig.send("test.note", "one")
             await rig.until_notes("one")
             await eventually(lambda: rig.store.client.execute("GET", "test:ticks"), 20)

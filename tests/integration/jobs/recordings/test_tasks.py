@@ -56,8 +56,7 @@ async def test_a_conversation_becomes_its_files_without_any_hint(jobs, place: Pl
     """Events that were discarded and tasks that were lost delay a recording, nothing else."""
     async with jobs(**SETTINGS, **place.settings) as rig, AsyncExitStack() as stack:
         found = await recorder(stack, rig, place)
-        await rig.worker()
-        beat = await rig.start("beat")
+        _, beat = await asyncio.gather(rig.worker(), rig.start("beat"))
         await found.turn(1)
         await eventually(lambda: cursor(found), 30, until=lambda at: at.endswith("-6"))
         await found.turn(2)
