@@ -119,7 +119,7 @@ def _labels(collector: Collector, family: Family) -> dict[str, list[str]]:
 def main() -> None:
     """Load the service that the command line names, and print its metrics as JSON."""
     (service,) = sys.argv[1:]
-    importlib.import_module(f"relay_{service}.__main__")
+    importlib.import_module(f"relay_{service}.app")
     announce(service)
     print(json.dumps(registered()))
 

@@ -27,6 +27,10 @@ ELSEWHERE = {
         cli.verify.watcher
     """,
     "integration/cli/recordings/test_commands.py": "cli.recordings.inventory",
+    "integration/cli/test_doctor.py": """
+        cli.doctor.examination cli.doctor.finding cli.doctor.hosts cli.doctor.jobs cli.doctor.machine
+        cli.doctor.redis cli.doctor.viewers streams.job_roles
+    """,
     "integration/cli/webhooks/test_commands.py": "cli.webhooks.actions cli.webhooks.text",
     "integration/control/test_access.py": "control.operation",
     "integration/control/test_audio_formats.py": "control.audio_errors",
@@ -63,7 +67,6 @@ ELSEWHERE = {
         simulator.faults simulator.request_log simulator.session simulator.session_faults
     """,
     "integration/jobs/recordings/test_copying.py": "jobs.recordings.metrics",
-    "integration/cli/test_doctor.py": "streams.job_roles",
     "integration/jobs/recordings/test_tasks.py": "jobs.recordings.measuring",
     "integration/jobs/test_worker.py": """
         jobs.app jobs.celery_app jobs.child jobs.sender jobs.task_metrics jobs.task_runner
@@ -75,6 +78,7 @@ ELSEWHERE = {
         redis.node redis.pubsub redis.pubsub_connection
     """,
     "integration/redis/test_topologies.py": "redis.cluster redis.cluster_pubsub redis.pool redis.sentinel",
+    "integration/runtime/test_extra.py": "cli.script",
     "integration/runtime/test_http.py": "runtime.refusal",
     "integration/runtime/test_listening.py": "runtime.site settings.host",
     "integration/simulator/test_egress.py": "simulator.playback simulator.room",

@@ -19,6 +19,7 @@ from relay_cli.console import open_console
 from relay_cli.recordings.commands import app as recordings
 from relay_cli.verify.command import verify
 from relay_cli.webhooks.commands import app as webhooks
+from relay_runtime import extra
 from relay_telemetry import logs
 
 app = typer.Typer(
@@ -121,17 +122,21 @@ def demo(
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )
-def serve(context: typer.Context, service: Service) -> None:
+def serve(
+    context: typer.Context,
+    service: Annotated[str, typer.Argument(metavar="|".join(Service), help="The service.")],
+) -> None:
     """Run one service; its settings are RELAY_* variables or flags (try: serve gateway --help).
 
     Jobs are several processes: serve jobs dispatcher, serve jobs worker, serve jobs beat.
     """
-    try:
-        module = importlib.import_module(f"relay_{service}.__main__")
-    except ModuleNotFoundError as error:
-        _fail(f"{error.name} is not installed: pip install 'avatar-relay[{service}]'")
+    if service in ("-h", "--help"):
+        typer.echo(context.get_help())
+        return
+    if service not in list(Service):
+        raise typer.BadParameter(f"{service!r} is not one of {', '.join(Service)}", param_hint="SERVICE")
     sys.argv = [f"avatar-relay serve {service}", *context.args]
-    module.main()
+    importlib.import_module(f"relay_{service}.__main__").main()
 
 
 @app.command()
@@ -276,14 +281,25 @@ def explain(
 
 @app.command()
 def doctor(
+    services: Annotated[
+        list[Service] | None,
+        typer.Argument(
+            help="The services of this machine. Default: gateway, ingest and control, and jobs where they are"
+            " on.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of a table.")
     ] = False,
 ) -> None:
-    """Check the relay's environment: settings, Redis, vendor, clock and ports; with a fix for each fault."""
-    from relay_cli.doctor import examine, show  # noqa: PLC0415
+    """Check the environment of a relay, or of some of its services; with a fix for each fault.
 
-    findings = asyncio.run(examine())
+    Settings, Redis, workers, vendor, clock, ports, and whether a gateway accepts control's tokens.
+    """
+    from relay_cli.doctor.examination import examine, show  # noqa: PLC0415
+
+    findings = asyncio.run(examine(services or ()))
     if as_json:
         print(json.dumps([finding._asdict() for finding in findings]))
     else:
@@ -390,8 +406,11 @@ def _fail(text: str) -> NoReturn:
 
 
 def main() -> None:
-    """The console script."""
-    app()
+    """Run a command."""
+    try:
+        app()
+    except ModuleNotFoundError as error:  # of what a command imports: it may need a service
+        sys.exit(extra.missing(error, "all"))
 
 
 if __name__ == "__main__":

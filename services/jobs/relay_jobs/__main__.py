@@ -2,11 +2,12 @@
 
 import sys
 
-from relay_jobs.app import beat, dispatch, work
+from relay_runtime import extra
 from relay_runtime.process import run
 from relay_settings.jobs import JobsSettings
 
-ROLES = {"dispatcher": dispatch, "worker": work, "beat": beat}
+ROLES = {"dispatcher": "dispatch", "worker": "work", "beat": "beat"}
+"""The function of ``relay_jobs.app`` that does a role's work."""
 
 
 def main() -> None:
@@ -14,7 +15,8 @@ def main() -> None:
     role = sys.argv[1] if len(sys.argv) > 1 else ""
     if role in ROLES:
         del sys.argv[1]
-        run(f"jobs-{role}", JobsSettings, ROLES[role], program=f"relay-jobs {role}")
+        work = getattr(extra.load("relay_jobs.app", "jobs"), ROLES[role])
+        run(f"jobs-{role}", JobsSettings, work, program=f"relay-jobs {role}")
     elif role in ("-h", "--help"):
         print(f"usage: relay-jobs {'|'.join(ROLES)} [flags]; each has --help")  # noqa: T201  # what was asked for
     else:

@@ -1,13 +1,13 @@
 """``relay-simulator``, also ``python -m relay_simulator``."""
 
+from relay_runtime import extra
 from relay_runtime.process import run
 from relay_settings.simulator import SimulatorSettings
-from relay_simulator.app import main as serve
 
 
 def main() -> None:
     """Run the simulator."""
-    run("simulator", SimulatorSettings, serve)
+    run("simulator", SimulatorSettings, extra.load("relay_simulator.app", "simulator").main)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from tests.rigs import object_storage
+from tests.rigs.gateway import open_gateways
 
-from relay_cli.doctor import Finding, examine
+from relay_cli.doctor.examination import examine
+from relay_cli.doctor.finding import Finding
 from relay_settings.jobs import JobsSettings
 from relay_streams import job_roles
 
@@ -88,7 +90,7 @@ async def test_jobs_without_a_broker(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("RELAY_REDIS_URL", "redis://127.0.0.1:1")
     monkeypatch.setenv("RELAY_JOBS_BROKER_URL", "redis://127.0.0.1:2")
-    monkeypatch.setattr("relay_cli.doctor._TIMEOUT_S", 0.2)
+    monkeypatch.setattr("relay_cli.doctor.finding.TIMEOUT_S", 0.2)
     [broker] = await found("jobs broker")
     assert broker.state == "fail"
     assert "127.0.0.1" in broker.found
@@ -123,7 +125,7 @@ async def recordings_of(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Fi
     }
     for name, value in {**values, **variables}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("relay_cli.doctor._TIMEOUT_S", 1.0)
+    monkeypatch.setattr("relay_cli.doctor.finding.TIMEOUT_S", 1.0)
     [finding] = await found("recordings")
     return finding
 
@@ -160,3 +162,83 @@ async def test_a_bucket_of_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert finding.state == "fail"
     assert finding.found.startswith("127.0.0.1:1: ")
     assert "RELAY_RECORDINGS_S3_ENDPOINT" in finding.fix
+
+
+async def about(*services: str) -> dict[str, Finding]:
+    """The findings for some services, by name."""
+    return {finding.what: finding for finding in await examine(services)}
+
+
+async def test_a_machine_with_one_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is asked of what runs elsewhere: no settings or ports of other services, and no vendor."""
+    monkeypatch.setenv("RELAY_REDIS_URL", "redis://127.0.0.1:1")
+    monkeypatch.setenv("RELAY_TOKEN_SECRET", "x" * 32)
+    monkeypatch.setenv("SPATIUS_APP_ID", "app")
+
+    found = await about("gateway")
+
+    assert not [what for what in found if "ingest" in what or "control" in what or "vendor" in what]
+    assert not {"jobs", "port 8081", "public URL"} & found.keys()
+    assert found["settings of gateway"].state == found["app id"].state == "ok"
+    assert found["Redis"].state == "fail"
+    assert "RELAY_REDIS_URL" in found["Redis"].fix
+
+
+async def test_no_worker(open_store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Conversations would wait: it is a finding with its remedy, and none once a worker has reported."""
+    async with open_store() as store:
+        monkeypatch.setenv("RELAY_REDIS_URL", store.url)
+        workers = (await about("gateway"))["ingest workers"]
+        assert workers.state == "warn"
+        assert "start relay-ingest" in workers.fix
+
+        await store.registry().report_load(active=0, owned=0, keep_ms=60_000)
+        assert (await about("gateway"))["ingest workers"].state == "ok"
+
+
+async def test_no_app_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At ingest a setting is missing; at a gateway its viewers would miss it."""
+    monkeypatch.setenv("RELAY_TOKEN_SECRET", "x" * 32)
+    monkeypatch.setenv("SPATIUS_API_KEY", "key")
+    monkeypatch.delenv("SPATIUS_APP_ID", raising=False)
+    monkeypatch.setenv("RELAY_REDIS_URL", "redis://127.0.0.1:1")
+
+    found = await about("gateway", "ingest")
+
+    assert found["settings of ingest"].state == "fail"
+    assert "SPATIUS_APP_ID" in found["settings of ingest"].found
+    assert (found["app id"].state, found["app id"].fix) == ("warn", "set SPATIUS_APP_ID at gateways")
+
+
+async def test_a_gateway_that_viewers_do_not_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control would return its own loopback address to backends; and nobody listens there."""
+    monkeypatch.setenv("RELAY_REDIS_URL", "redis://127.0.0.1:1")
+    monkeypatch.setenv("RELAY_TOKEN_SECRET", "x" * 32)
+    monkeypatch.setenv("RELAY_API_KEYS", f"0123abcd:{'0' * 64}:admin")
+    monkeypatch.setenv("RELAY_GATEWAY_URL", "ws://127.0.0.1:1")
+
+    found = await about("control")
+
+    assert found["public URL"].state == "warn"
+    assert "RELAY_GATEWAY_URL" in found["public URL"].fix
+    assert found["viewer tokens"].state == "warn"
+    assert "no gateway answers" in found["viewer tokens"].found
+
+    monkeypatch.setenv("RELAY_GATEWAY_URL", "wss://viewers.invalid")
+    monkeypatch.setattr("relay_cli.doctor.finding.TIMEOUT_S", 0.5)
+    assert (await about("control"))["public URL"].state == "ok"
+
+
+@pytest.mark.parametrize(("secret", "state"), [("a" * 32, "ok"), ("b" * 32, "fail")])
+async def test_another_secret(open_store, monkeypatch: pytest.MonkeyPatch, secret: str, state: str) -> None:
+    """A gateway that refuses the tokens that control signs is found, and the setting is named."""
+    async with open_store() as store, open_gateways(store, token_secret="a" * 32) as rig:
+        monkeypatch.setenv("RELAY_REDIS_URL", "redis://127.0.0.1:1")
+        monkeypatch.setenv("RELAY_TOKEN_SECRET", secret)
+        monkeypatch.setenv("RELAY_API_KEYS", f"0123abcd:{'0' * 64}:admin")
+        monkeypatch.setenv("RELAY_GATEWAY_URL", rig.url)
+
+        tokens = (await about("control"))["viewer tokens"]
+
+    assert tokens.state == state
+    assert ("RELAY_TOKEN_SECRET" in tokens.fix) == (state == "fail")

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from tests.rigs.proxy import Proxy
 
-from relay_cli.doctor import examine
+from relay_cli.doctor.examination import examine
 from relay_gateway.app import gateway
 from relay_redis.client import RedisClient
 from relay_redis.errors import StoreError

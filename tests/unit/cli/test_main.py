@@ -39,15 +39,11 @@ def test_the_version(run) -> None:
     assert run("version").stdout == f"{version()}\n"
 
 
-def test_a_service_that_is_not_installed(run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The refusal names the extra that brings it."""
+def test_the_help_of_serve(run) -> None:
+    """It lists the services, whose own help is behind their names; what is none is refused with the list."""
+    shown, refused = run("serve", "--help"), run("serve", "everything")
 
-    def missing(name: str) -> None:
-        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-    monkeypatch.setattr("relay_cli.__main__.importlib.import_module", missing)
-
-    done = run("serve", "ingest")
-
-    assert done.exit_code == 1
-    assert "pip install 'avatar-relay[ingest]'" in done.stderr
+    assert shown.exit_code == 0
+    assert "gateway|ingest|control|jobs|simulator" in " ".join(shown.stdout.split())
+    assert refused.exit_code == 2
+    assert "gateway, ingest" in refused.stderr
