@@ -1,6 +1,6 @@
 # Each target does its own set-up. ARGS="..." is passed on: make demo ARGS="--json --turns 3"
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage faults soak check format bench autobahn compose-test kube-test sdk-test livekit-test trace-test fuzz reference dashboards-drawn images images-test load load-test webhooks-test clean
+.PHONY: help demo test coverage faults soak check format bench autobahn kube-test sdk-test livekit-test trace-test fuzz reference dashboards-drawn images images-test compose-test load load-test webhooks-test clean
 READY := .venv/.ready
 BIN := .venv/bin
 
@@ -90,6 +90,7 @@ load: $(RUNS) $(LOAD) ## Put load on a relay for 30 s with Locust, or on that of
 
 load-test: $(RUNS) $(LOAD) ## Test what makes a run of load fail, and Locust's page
 	@$(WITH) $(BIN)/python -m pytest tests/load $(ARGS)
+
 webhooks-test: $(RUNS) ## Deliver a thousand webhooks to a receiver that fails and is away, with workers that are killed
 	@$(WITH) $(BIN)/python -m pytest tests/e2e/test_webhooks.py --webhooks 1000 $(ARGS)
 
