@@ -112,7 +112,7 @@ ELSEWHERE = {
     "scenarios/test_stopping.py": "ingest.app",
     "security/test_limits.py": "gateway.admission gateway.keepalive runtime.connection settings.limits",
     "security/test_redis_credentials.py": "redis.credentials",
-    "security/test_stopping.py": "runtime.parent runtime.tasks",
+    "security/test_stopping.py": "runtime.tasks",
     "security/test_tls.py": "runtime.tls",
     "unit/streams/test_keys.py": "streams.key_kinds",
     "unit/cli/test_main.py": "telemetry.version",
