@@ -30,13 +30,15 @@ class Recovery:
         """Record a frame that arrived for the first time.
 
         Args:
-            turn: Its turn.
+            turn: Its turn; 0 for a frame of none.
             now: In seconds, of the same clock.
         """
         if self._disconnected_at is not None:
             self.times_ms.append((now - self._disconnected_at) * 1000)
             self._disconnected_at = None
-        if self._last is not None and turn and turn == self._last[0]:
+        if not turn:  # as owner_changed, which a new owner publishes after the pause
+            return
+        if self._last is not None and turn == self._last[0]:
             self.stall_ms = max(self.stall_ms, (now - self._last[1]) * 1000)
         self._last = turn, now
 

@@ -14,12 +14,20 @@ def test_a_connection_that_ends_and_comes_back() -> None:
     assert recovery.times_ms == [1000.0]
 
 
-def test_the_longest_silence_is_within_a_turn() -> None:
-    """Time between turns is no silence, nor is a frame outside turns."""
+def test_the_longest_stall_is_within_a_turn() -> None:
+    """Time between turns is no stall, nor is the time to a frame of no turn."""
     recovery = Recovery()
-    for turn, now in ((1, 1.0), (1, 1.5), (2, 9.0), (0, 20.0), (0, 40.0), (2, 41.0), (2, 41.25)):
+    for turn, now in ((1, 1.0), (1, 1.5), (2, 9.0), (2, 9.25), (0, 40.0), (3, 41.0), (3, 41.25)):
         recovery.receive(turn, now)
     assert recovery.stall_ms == 500.0
+
+
+def test_a_frame_of_no_turn_ends_no_stall() -> None:
+    """A new owner publishes owner_changed before the next frame of the turn: the viewer still waits."""
+    recovery = Recovery()
+    for turn, now in ((1, 1.0), (0, 3.0), (1, 3.5)):
+        recovery.receive(turn, now)
+    assert recovery.stall_ms == 2500.0
 
 
 def test_a_distribution() -> None:
