@@ -63,7 +63,7 @@ class Cluster:
         with self._log.open("a") as log:
             log.write(
                 f"$ {' '.join(command)}  [{done.returncode}, {time.monotonic() - started:.1f} s]\n"
-                f"{done.stdout}{done.stderr}\n"
+                f"{done.stdout if 'json' not in command else ''}{done.stderr}\n"
             )
         if done.returncode:
             raise Failed(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()[-2000:]}")

@@ -19,15 +19,20 @@ class Builds(NamedTuple):
     redis: str
 
 
-def build(cluster: Cluster) -> Builds:
-    """Build both, and copy them to every node; a build without a change takes seconds."""
+def prepare(cluster: Cluster, *, anew: bool) -> Builds:
+    """Build both where wanted, and copy them to every node; a build without a change takes seconds."""
     builds = Builds("kube-a", "kube-b", cluster.environment["REDIS_IMAGE"])
+    if anew:
+        _build(cluster, builds)
+    tags = (builds.first, builds.second)
+    cluster.load([builds.redis, *(f"avatar-relay/{service}:{tag}" for service in SERVICES for tag in tags)])
+    return builds
+
+
+def _build(cluster: Cluster, builds: Builds) -> None:
     cluster.run(str(ROOT / "scripts" / "images"), "--tag", builds.first, *SERVICES, timeout_s=_BUILD_S)
     for service in SERVICES:
         dockerfile = _NEXT.format(service=service, first=builds.first, second=builds.second)
         cluster.run(
             "docker", "build", "--tag", f"avatar-relay/{service}:{builds.second}", "-", given=dockerfile
         )
-    tags = (builds.first, builds.second)
-    cluster.load([builds.redis, *(f"avatar-relay/{service}:{tag}" for service in SERVICES for tag in tags)])
-    return builds

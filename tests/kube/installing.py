@@ -12,7 +12,9 @@ def install(release: Release) -> str:
 
 def helm_test(release: Release) -> str:
     """Run the chart's own test."""
-    release.test()
+    printed = release.test()
+    if "Succeeded" not in printed:
+        raise Failed(f"no test ran: {printed}")
     return "one turn spoken and received, from a pod of the cluster"
 
 

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +13,27 @@ from tests.kube.cluster import Cluster, Failed
 
 GATEWAY_PORT, CONTROL_PORT = 30080, 30081
 """NodePorts; the same numbers on loopback lead there."""
-CONVERSATIONS, VIEWERS = 6, 2
+_STARTED = "viewers receive frames"
+_START_S = 60.0
 LONGEST_S = 900
 """The load ends by itself after this time, whatever becomes of the run."""
 _OUTAGE_S = 180.0
 """The longest outage that viewers and backends have to survive: a node that is lost, twice."""
 _END_S = 240.0
 """How long current turns and the comparison may take."""
+
+
+class Size(NamedTuple):
+    """How much is spoken and watched."""
+
+    conversations: int
+    viewers: int
+
+
+USUAL = Size(6, 2)
+FEW = Size(1, 2)
+MANY = Size(8, 12)
+"""What costs gateways several times as much."""
 
 
 class Verdict(NamedTuple):
@@ -39,24 +52,31 @@ class Verdict(NamedTuple):
 
 
 class Load:
-    """The verifier of the command line, as a process outside the cluster."""
+    """The verifier of the command line, as a process outside the cluster.
 
-    def __init__(self, api_key: str, log: Path, *, conversations: int = CONVERSATIONS) -> None:
+    Args:
+        api_key: A key of control.
+        folder: What it prints, and its reports, are there by step.
+    """
+
+    def __init__(self, api_key: str, folder: Path) -> None:
         self._key = api_key
-        self._log = log
-        self._conversations = conversations
+        self._folder = folder
 
     @contextmanager
-    def during(self, step: str, cluster: Cluster) -> Iterator["Running"]:
-        """Run the load around a block; it is ended when the block ends."""
-        with tempfile.TemporaryDirectory() as folder, self._log.open("a") as log:
-            log.write(f"--- {step}\n")
-            log.flush()
-            report = Path(folder) / "report.json"
+    def during(self, step: str, cluster: Cluster, size: Size = USUAL) -> Iterator["Running"]:
+        """Run the load around a block, which begins when all viewers receive frames.
+
+        Raises:
+            Failed: They did not.
+        """
+        printed, report = self._folder / f"{step}.verifier", self._folder / f"{step}.json"
+        report.unlink(missing_ok=True)
+        with printed.open("w") as output:
             process = subprocess.Popen(
                 [
                     str(Path(sys.executable).parent / "avatar-relay"), "verify",
-                    "--conversations", str(self._conversations), "--viewers", str(VIEWERS),
+                    "--conversations", str(size.conversations), "--viewers", str(size.viewers),
                     "--for", str(LONGEST_S), "--label", step, "--report", str(report), "--no-cut",
                     "--turn-timeout", str(_OUTAGE_S), "--give-up", str(_OUTAGE_S),
                     "--gateway-url", f"ws://127.0.0.1:{GATEWAY_PORT}",
@@ -66,14 +86,20 @@ class Load:
                     "RELAY_CONTROL_URL": f"http://127.0.0.1:{CONTROL_PORT}",
                     "RELAY_API_KEY": self._key,
                 },
-                stdout=log, stderr=log,
+                stdout=output, stderr=output,
             )  # fmt: skip
-            try:
-                yield Running(process, report)
-            finally:
-                if process.poll() is None:
-                    process.kill()
-                    process.wait()
+        try:
+            cluster.until(
+                lambda: _STARTED in printed.read_text() or process.poll() is not None,
+                "every viewer receives frames", _START_S,
+            )  # fmt: skip
+            running = Running(process, report)
+            running.check()
+            yield running
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
 
 
 class Running:
@@ -83,14 +109,18 @@ class Running:
         self._process = process
         self._report = report
 
+    def check(self) -> None:
+        """Raise ``Failed`` if it has ended."""
+        if self._process.poll() is not None:
+            raise Failed(f"the verifier ended by itself, with status {self._process.returncode}")
+
     def end(self) -> Verdict:
         """End the load after the current turns, and compare.
 
         Raises:
             Failed: It had ended before, or could not run.
         """
-        if self._process.poll() is not None:
-            raise Failed(f"the verifier ended by itself, with status {self._process.returncode}")
+        self.check()
         self._process.send_signal(signal.SIGINT)
         try:
             status = self._process.wait(_END_S)

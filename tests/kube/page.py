@@ -11,7 +11,7 @@ BEGIN, END = "<!-- kube: begin -->", "<!-- kube: end -->"
 COUNTS = ("frames", "lost", "repeated", "reordered", "gaps", "final_closes")
 _HEAD = (
     "| step | what was done | seen | frames | lost | repeated | reordered | gaps | final closes"
-    " | recovery p50 / p99 | silence |\n|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+    " | recovery p50 / p99 | stall p50 / p99 |\n|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|"
 )
 
 
@@ -34,16 +34,16 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 
 def cells(verdict: Verdict | None) -> list[str]:
-    """The counts of a step and its recovery; dashes where no load ran."""
+    """The counts of a step and its times; dashes where no load ran."""
     if verdict is None:
         return ["-"] * (len(COUNTS) + 2)
-    silence = verdict.report.get("longest_silence_ms", 0)
-    return [*(f"{verdict.total(what):,}" for what in COUNTS), recovery(verdict), f"{silence:,.0f} ms"]
+    times = (times_of(verdict, "recovery_ms"), times_of(verdict, "stall_ms"))
+    return [*(f"{verdict.total(what):,}" for what in COUNTS), *times]
 
 
-def recovery(verdict: Verdict) -> str:
-    """Recovery, or a dash where no connection ended."""
-    p50, p99 = verdict.milliseconds("recovery_ms", "p50"), verdict.milliseconds("recovery_ms", "p99")
+def times_of(verdict: Verdict, what: str) -> str:
+    """The median and the 99th percentile, or a dash where nothing was measured."""
+    p50, p99 = verdict.milliseconds(what, "p50"), verdict.milliseconds(what, "p99")
     return "-" if p50 is None or p99 is None else f"{p50:,.0f} / {p99:,.0f} ms"
 
 

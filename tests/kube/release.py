@@ -28,19 +28,20 @@ class Release:
     Args:
         cluster: Where it is installed.
         builds: The two builds of the images.
-        log: The file for the load's output.
+        logs: The folder for the load's output.
     """
 
-    def __init__(self, cluster: Cluster, builds: Builds, log: Path) -> None:
+    def __init__(self, cluster: Cluster, builds: Builds, logs: Path) -> None:
         self.cluster = cluster
         self.builds = builds
-        self._api_key, known = new_key([Scope.ADMIN])
+        api_key, known = new_key([Scope.ADMIN])
         self._secret = {
+            "RELAY_API_KEY": api_key,
             "RELAY_API_KEYS": str(known),
             "RELAY_TOKEN_SECRET": secrets.token_urlsafe(32),
             "SPATIUS_API_KEY": "simulated-key",
         }
-        self.load = Load(self._api_key, log)
+        self.load = Load(api_key, logs)
         self.before: set[str] = set()
         """What was in the namespace before the chart was installed."""
 
@@ -83,9 +84,10 @@ class Release:
     # --- its pods
 
     def pods(self, component: str = "") -> list[dict[str, Any]]:
-        """The pods of one component, or of all; those that end, too."""
-        selector = f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component"
-        return self.cluster.objects("pods", f"{selector}={component}" if component else selector)
+        """The pods of one component, or of all but the test; those that end, too."""
+        which = f"={component}" if component else "!=test"
+        selector = f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component{which}"
+        return self.cluster.objects("pods", selector)
 
     def settle(self) -> None:
         """Wait until every Deployment has its pods, and no other pod is left."""
@@ -124,8 +126,8 @@ class Release:
         (folder / "described").write_text(self.cluster.kubectl("describe", "pods"))
 
     def _settled(self) -> bool:
-        running = [pod for pod in self.pods() if pod["status"]["phase"] != "Succeeded"]
-        return bool(running) and all(map(is_ready, running))
+        pods = self.pods()
+        return bool(pods) and all(map(is_ready, pods))
 
     def _set(self, key: str, value: str) -> Iterable[str]:
         return "--set-string", f"{key}={value}"

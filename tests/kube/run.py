@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from tests.kube import breaking, images, installing, page, scaling
 from tests.kube.cluster import Cluster
+from tests.kube.load import FEW, MANY
 from tests.kube.release import Release
 from tests.kube.step import Outcome, Step, run
 from tests.rigs.imports import ROOT
@@ -22,8 +23,8 @@ NAMESPACE = "relay-kube-test"
 LOGS = ROOT / "build" / "kube"
 
 STEPS = (
-    Step("install", "`helm install --wait`", installing.install, loaded=False, short=True),
-    Step("test", "`helm test`", installing.helm_test, loaded=False, short=True),
+    Step("install", "`helm install --wait`", installing.install, load=None, short=True),
+    Step("test", "`helm test`", installing.helm_test, load=None, short=True),
     Step("roll", "`helm upgrade` of every component to a second build", installing.roll, short=True),
     Step("roll_back", "`helm rollback` to the first build", installing.roll_back),
     Step(
@@ -38,9 +39,12 @@ STEPS = (
         "node_parted", "a node cut off from everything for a minute", breaking.part_node,
         prepare=breaking.spread,
     ),
-    Step("gateways_scaled", "a horizontal autoscaler on CPU", scaling.scale_gateways),
-    Step("ingest_scaled", "KEDA on conversations without an owner", scaling.scale_ingest),
-    Step("uninstall", "`helm uninstall`", installing.uninstall, loaded=False),
+    Step("gateways_scaled", "an autoscaler on CPU, and 96 viewers", scaling.scale_gateways, load=MANY),
+    Step(
+        "ingest_scaled", "KEDA on the workers that all conversations need", scaling.scale_ingest,
+        load=FEW, prepare=scaling.one_worker,
+    ),
+    Step("uninstall", "`helm uninstall`", installing.uninstall, load=None),
 )  # fmt: skip
 """In this order, each on what the one before has left."""
 
@@ -49,6 +53,7 @@ def main(
     short: Annotated[bool, typer.Option("--short", help="Install, test and roll alone.")] = False,  # noqa: FBT002
     only: Annotated[str, typer.Option(help="Run these after the installation, comma-separated.")] = "",
     list_: Annotated[bool, typer.Option("--list", help="List the steps.")] = False,  # noqa: FBT002
+    build: Annotated[bool, typer.Option(help="Build images, or use those of the last run.")] = True,  # noqa: FBT002
     keep: Annotated[bool, typer.Option("--keep", help="Leave the release in the cluster.")] = False,  # noqa: FBT002
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,  # noqa: FBT002
 ) -> None:
@@ -62,9 +67,9 @@ def main(
     LOGS.mkdir(parents=True, exist_ok=True)
     cluster = Cluster(NAMESPACE, LOGS / "commands.log")
     cluster.start()
-    with console.status("building images"):
-        builds = images.build(cluster)
-    release = Release(cluster, builds, LOGS / "verifier.log")
+    with console.status("building images, and copying them to the nodes"):
+        builds = images.prepare(cluster, anew=build)
+    release = Release(cluster, builds, LOGS)
     release.prepare()
     try:
         outcomes = _run(chosen, release, console)
@@ -102,8 +107,9 @@ def _run(steps: list[Step], release: Release, console: Console) -> list[Outcome]
             outcome = run(step, release)
         if not outcome.ok:
             release.collect(LOGS / step.name)
+        said = outcome.seen or outcome.problem
         console.print(
-            f"{_mark(outcome)} {step.name}, {outcome.seconds:.0f} s: {outcome.seen}", highlight=False
+            f"{_mark(outcome)} {step.name}, {outcome.seconds:.0f} s: {said}", highlight=False, soft_wrap=True
         )
         outcomes.append(outcome)
         if outcome.problem and step is STEPS[0]:
@@ -116,7 +122,7 @@ def _mark(outcome: Outcome) -> str:
 
 
 def _table(outcomes: list[Outcome]) -> Table:
-    table = Table("step", *page.COUNTS, "recovery p50/p99", "silence", "s", "")
+    table = Table("step", *page.COUNTS, "recovery p50/p99", "stall p50/p99", "s", "")
     for outcome in outcomes:
         table.add_row(
             outcome.step.name, *page.cells(outcome.verdict), f"{outcome.seconds:.0f}", _mark(outcome)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tests.kube.cluster import Failed
-from tests.kube.load import Verdict
+from tests.kube.load import USUAL, Size, Verdict
 from tests.kube.release import Release
 
 Action = Callable[[Release], str]
@@ -19,8 +19,8 @@ class Step(NamedTuple):
     name: str
     what: str
     action: Action
-    loaded: bool = True
-    """Conversations speak and viewers watch meanwhile."""
+    load: Size | None = USUAL
+    """What is spoken and watched meanwhile."""
     short: bool = False
     """A part of the short form."""
     prepare: Action | None = None
@@ -60,8 +60,8 @@ def run(step: Step, release: Release) -> Outcome:
     try:
         if step.prepare:
             step.prepare(release)
-        if step.loaded:
-            with release.load.during(step.name, release.cluster) as load:
+        if step.load:
+            with release.load.during(step.name, release.cluster, step.load) as load:
                 outcome.seen = step.action(release)
                 outcome.verdict = load.end()
         else:
