@@ -1,6 +1,6 @@
 # Each target does its own set-up. ARGS="..." is passed on: make demo ARGS="--json --turns 3"
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage faults soak check format bench autobahn kube-test sdk-test livekit-test trace-test fuzz reference dashboards-drawn images images-test compose-test load load-test webhooks-test clean
+.PHONY: help demo test coverage faults soak check format bench autobahn chart-test kube-test sdk-test livekit-test trace-test fuzz reference dashboards-drawn images images-test compose-test load load-test webhooks-test clean
 READY := .venv/.ready
 BIN := .venv/bin
 
@@ -72,6 +72,9 @@ $(SDK):
 sdk-test: $(RUNS) $(SDK) ## Run the vendor's own SDK tests against the simulator; Ogg Opus needs libopus
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sdk-test]'
 	@$(WITH) $(BIN)/python -m tests.contract.vendor_sdk $(SDK)
+
+chart-test: $(READY) ## Render the chart with every file of values, and check each object
+	@$(BIN)/python -m pytest --numprocesses 0 tests/chart $(ARGS)
 
 kube-test: $(READY) ## Install the chart in a real cluster, and break the cluster under load; docs/operations/upgrades.md (SHORT=1: one upgrade)
 	@$(BIN)/python -m tests.kube.run $(if $(SHORT),--short) $(ARGS)

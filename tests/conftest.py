@@ -36,6 +36,7 @@ _KINDS = (
     "e2e",
     "images",
     "compose",
+    "chart",
     "kube",
     "load",
     "package",
@@ -48,7 +49,7 @@ _SERVERS = pytest.StashKey[tuple[str, ...]]()
 hypothesis.settings.register_profile("relay", deadline=None)
 hypothesis.settings.load_profile("relay")
 
-_SHARING = ("faults", "images", "package", "test_prometheus", "test_topologies")
+_SHARING = ("chart", "faults", "images", "package", "test_prometheus", "test_topologies")
 """Folders and modules whose tests share costly parts, so that one process runs them all."""
 
 
