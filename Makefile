@@ -1,6 +1,6 @@
 # Each target does its own set-up. ARGS="..." is passed on: make demo ARGS="--json --turns 3"
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage faults soak check format bench autobahn chart-test kube-test sdk-test livekit-test trace-test fuzz reference dashboards-drawn images images-test compose-test load load-test webhooks-test clean
+.PHONY: help demo test coverage faults soak check format bench autobahn chart-test kube-test sdk-test livekit-test trace-test fuzz reference dashboards-drawn images images-test compose-test load load-test versions-test webhooks-test clean
 READY := .venv/.ready
 BIN := .venv/bin
 
@@ -117,6 +117,9 @@ images: ## Build the image of each service, and print their sizes (TAG=, ARGS="g
 
 images-test: $(READY) ## Run the images of TAG as restricted as Kubernetes can, and look into them
 	@IMAGES_TAG=$(TAG) $(BIN)/python -m pytest tests/images $(ARGS)
+
+versions-test: $(RUNS) ## Run this version beside another, in every mix and through an update and its way back (ARGS="--against REF")
+	@$(WITH) $(BIN)/python -m pytest tests/versions $(ARGS)
 
 clean: ## Remove the virtual environment and caches
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -40,6 +40,7 @@ _KINDS = (
     "kube",
     "load",
     "package",
+    "versions",
 )
 _GUARDED = {"integration", "scenarios", "security"}
 _SERVERS = pytest.StashKey[tuple[str, ...]]()
@@ -49,7 +50,7 @@ _SERVERS = pytest.StashKey[tuple[str, ...]]()
 hypothesis.settings.register_profile("relay", deadline=None)
 hypothesis.settings.load_profile("relay")
 
-_SHARING = ("chart", "faults", "images", "package", "test_prometheus", "test_topologies")
+_SHARING = ("chart", "faults", "images", "package", "versions", "test_prometheus", "test_topologies")
 """Folders and modules whose tests share costly parts, so that one process runs them all."""
 
 
@@ -167,7 +168,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests run on every server; those of whole processes, which cost seconds, only where declared."""
     if "redis_server" in metafunc.fixturenames:
         path = metafunc.definition.path
-        processes = "e2e" in path.parts or path.parent.name == "recordings"
+        processes = not {"e2e", "versions"}.isdisjoint(path.parts) or path.parent.name == "recordings"
         every = not processes or metafunc.definition.get_closest_marker("every_server")
         names = metafunc.config.stash[_SERVERS]
         metafunc.parametrize("redis_server", names if every else names[:1], indirect=True, scope="session")
