@@ -87,6 +87,7 @@ def prepared(**variables: str) -> Engine:
     variables |= {
         "RELAY_TAG": tag,
         "RELAY_HEALTH_TIMEOUT": "120s",
+        "RELAY_JOBS_STALLED_S": "120",
         "RELAY_NOFILE": os.environ.get("RELAY_NOFILE") or _open_files(tag),
     }
     for name, package in STAND_INS.items():
