@@ -13,13 +13,16 @@ PROJECT = "relay-compose-test"
 SERVICES = ("gateway", "control", "ingest", "jobs", "simulator", "cli")
 STAND_INS = {"NGINX_IMAGE": "nginx-light", "PROMETHEUS_IMAGE": "prometheus"}
 """Images that are replaced by a package of the distribution where they cannot be pulled."""
-LEFT_OUT = {"grafana": "its image cannot be pulled here", "jaeger": "its image cannot be pulled here"}
+LEFT_OUT = {"grafana": "GRAFANA_IMAGE", "jaeger": "JAEGER_IMAGE"}
+"""Services that are tested only where the variable names an image."""
 PORTS = {
     "GATEWAY_PORT": "28180",
     "CONTROL_PORT": "28181",
     "SIMULATOR_PORT": "28182",
     "PROMETHEUS_PORT": "28191",
     "TLS_PORT": "28143",
+    "JAEGER_PORT": "28186",
+    "GRAFANA_PORT": "28130",
 }
 _TIMEOUT_S = 1500
 
