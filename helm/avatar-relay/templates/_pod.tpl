@@ -49,19 +49,40 @@ livenessProbe:
 {{- end }}
 {{- end -}}
 
-{{/* Spreads a part's pods over zones and machines; each revision on its own, so that a roll does not skew it. */}}
+{{/*
+Spreads a part's pods over machines, and over zones where one has to wait for them; each revision on its own, so that a roll does
+not skew it. A machine that is drained does not count, else the pods of two machines could not move to one.
+*/}}
 {{- define "avatar-relay.topologySpread" -}}
 {{- $constraints := list -}}
-{{- range $key, $when := dict "topology.kubernetes.io/zone" .values.topologySpread.zone "kubernetes.io/hostname" .values.topologySpread.host -}}
+{{- $zone := ternary "DoNotSchedule" "" (eq (toString .values.topologySpread.zone) "DoNotSchedule") -}}
+{{- range $key, $when := dict "topology.kubernetes.io/zone" $zone "kubernetes.io/hostname" .values.topologySpread.host -}}
 {{- if $when -}}
 {{- $constraints = append $constraints (dict
-  "topologyKey" $key "maxSkew" 1 "whenUnsatisfiable" $when "matchLabelKeys" (list "pod-template-hash")
+  "topologyKey" $key "maxSkew" 1 "whenUnsatisfiable" $when "matchLabelKeys" (list "pod-template-hash") "nodeTaintsPolicy" "Honor"
   "labelSelector" (dict "matchLabels" (fromYaml (include "avatar-relay.selectorLabels" $)))
 ) -}}
 {{- end -}}
 {{- end -}}
 {{- with $constraints }}
 topologySpreadConstraints:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/*
+The affinity of a part, with a preference for other zones. It is no constraint of topologySpread: the scheduler ignores a machine
+that lacks the label of one soft constraint in all others, so that machines without zones would not be spread at all.
+*/}}
+{{- define "avatar-relay.affinity" -}}
+{{- $affinity := deepCopy (default .root.Values.affinity .values.affinity) -}}
+{{- if and (eq (toString .values.topologySpread.zone) "ScheduleAnyway") (not (hasKey $affinity "podAntiAffinity")) -}}
+{{- $term := dict "topologyKey" "topology.kubernetes.io/zone" "labelSelector" (dict "matchLabels" (fromYaml (include "avatar-relay.selectorLabels" $))) -}}
+{{- $preferred := list (dict "weight" 100 "podAffinityTerm" $term) -}}
+{{- $_ := set $affinity "podAntiAffinity" (dict "preferredDuringSchedulingIgnoredDuringExecution" $preferred) -}}
+{{- end -}}
+{{- with $affinity }}
+affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
@@ -230,10 +251,7 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with default $root.Values.affinity .values.affinity }}
-affinity:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+{{- include "avatar-relay.affinity" . }}
 {{- end -}}
 
 {{- define "avatar-relay.deployment" -}}
