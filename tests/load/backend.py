@@ -65,7 +65,7 @@ class Backend(HttpUser):
             self.client.post(f"{self._path}/interrupt", name="POST interrupt")
 
     @task(1)
-    def look(self) -> None:
+    def read(self) -> None:
         """Read the conversation."""
         if self._conversation is not None and not self._is_over():
             self.client.get(self._path, name="GET conversation")

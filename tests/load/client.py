@@ -66,12 +66,12 @@ class Client(HttpUser):
     # --- of all ----------------------------------------------------------------------------------
 
     def on_start(self) -> None:
-        """Be one of those whose connections can be cut."""
+        """Join the clients whose connections the scenario cuts."""
         self.client.headers["Authorization"] = f"Bearer {api_key()}"
         self.everyone.add(self)
 
     def on_stop(self) -> None:
-        """Leave; a conversation that is over without its last message is a loss."""
+        """Close the socket. A conversation that has ended without its last message here is a loss."""
         self.everyone.discard(self)
         if self.conversations.finishing.is_set() and not self.whole:
             self.report.failed(verdict.UNFINISHED, "the end of the conversation did not come")
@@ -80,7 +80,7 @@ class Client(HttpUser):
     @task
     def watch(self) -> None:
         """Watch one conversation to its end."""
-        conversation = self.conversations.take()
+        conversation = self.conversations.choose()
         if conversation is None or not self._get_token(conversation):
             gevent.sleep(WAIT_S)
             return

@@ -47,8 +47,8 @@ class Conversations:
         if not self._viewers:
             self._some.clear()
 
-    def take(self) -> Conversation | None:
-        """The one that fewest viewers of this process took; None after a short wait when there is none."""
+    def choose(self) -> Conversation | None:
+        """The one that fewest viewers of this process chose; None after a short wait when there is none."""
         if self.finishing.is_set() or not self._some.wait(WAIT_S):
             return None
         chosen = min(self._viewers, key=self._viewers.__getitem__)
