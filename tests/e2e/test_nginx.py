@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 import pytest_asyncio
+from tests.chart.charts import one, render
 from tests.e2e.conftest import Relay, open_relay
 from tests.rigs.nginx import Site, binary, nginx
 from tests.rigs.redis_server import Server
@@ -60,10 +61,24 @@ async def socket_of(r: Relay, proxy: str, http: aiohttp.ClientSession) -> aiohtt
     )
 
 
-async def test_a_turn_under_a_prefix(r: Relay, before, speech, watching, eventually) -> None:
+def of_the_chart() -> Callable[[Site, int], str]:
+    """The site that ingress-nginx would make of the chart's annotations."""
+    objects = render(ci="ingress-nginx")
+    gateway, control = (
+        one(objects, "Ingress", f"relay-{name}")["metadata"]["annotations"] for name in ("gateway", "control")
+    )
+    return partial(Site.annotated, gateway=gateway, control=control)
+
+
+SITES = [pytest.param(lambda: Site.documented, id="documented"), pytest.param(of_the_chart, id="chart")]
+
+
+@pytest.mark.parametrize("site", SITES)
+async def test_a_turn_under_a_prefix(r: Relay, before, site, speech, watching, eventually) -> None:
     """Backend and viewer use nginx alone; audio and motion arrive whole."""
-    async with before() as proxy, Backend(f"http://{proxy}/control", r.stack.api_key) as backend:
-        conversation = (await backend.create(avatar_id="behind")).id
+    async with before(site()) as proxy, Backend(f"http://{proxy}/control", r.stack.api_key) as backend:
+        avatar = f"behind-{proxy.rpartition(':')[2]}"  # its turns in the simulator are those of this test
+        conversation = (await backend.create(avatar_id=avatar)).id
         token = (await backend.token(conversation)).token
         viewer = Viewer(f"ws://{proxy}/relay", conversation, token, session=r.http)
         seen = await r.seen(viewer)
@@ -74,12 +89,13 @@ async def test_a_turn_under_a_prefix(r: Relay, before, speech, watching, eventua
 
         seen.assert_whole()
         assert seen.audio() == speech
-        assert [seen.motion()] == await r.expected_motion(speech, "behind")
+        assert [seen.motion()] == await r.expected_motion(speech, avatar)
 
 
-async def test_bodies_beyond_nginx_s_own_limit(r: Relay, before) -> None:
+@pytest.mark.parametrize("site", SITES)
+async def test_bodies_beyond_nginx_s_own_limit(r: Relay, before, site) -> None:
     """A turn of 3 MiB is accepted; what is too large for control has control's problem, not nginx's page."""
-    async with before() as proxy:
+    async with before(site()) as proxy:
         conversation = await r.converse(avatar_id="ava")
         url = f"http://{proxy}/control/v1/conversations/{conversation}/turns"
         headers = {"Authorization": f"Bearer {r.stack.api_key}", "Content-Type": "audio/pcm"}

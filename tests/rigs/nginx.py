@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +33,24 @@ http {{
     {site}
 }}
 """
+
+
+_DIRECTIVES = {
+    "proxy-http-version": ("proxy_http_version", ""),
+    "proxy-read-timeout": ("proxy_read_timeout", "s"),
+    "proxy-send-timeout": ("proxy_send_timeout", "s"),
+    "proxy-buffering": ("proxy_buffering", ""),
+    "proxy-body-size": ("client_max_body_size", ""),
+    "proxy-request-buffering": ("proxy_request_buffering", ""),
+}
+"""By annotation of ingress-nginx, the directive that it becomes, and the unit that is added to its value."""
+
+
+def _directives(annotations: Mapping[str, str]) -> str:
+    prefix = "nginx.ingress.kubernetes.io/"
+    assert annotations
+    lines = ((*_DIRECTIVES[name.removeprefix(prefix)], value) for name, value in annotations.items())
+    return " ".join(f"{directive} {value}{unit};" for directive, unit, value in lines)
 
 
 def binary() -> str:
@@ -64,6 +82,26 @@ class Site(NamedTuple):
             text, count = re.subn(rf"\b{directive}\s+[^;]+;", f"{directive} {value};", text)
             assert count == 1, directive
         return text
+
+    def annotated(self, port: int, *, gateway: Mapping[str, str], control: Mapping[str, str]) -> str:
+        """What ingress-nginx makes of annotations: its own lines for upgrades, and a directive for each."""
+        upgrades = (
+            "proxy_set_header Upgrade $http_upgrade;"
+            " proxy_set_header Connection $connection_upgrade;"
+            " proxy_set_header Host $http_host;"
+            " proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;"
+        )
+        places = "".join(
+            f" location /{path}/ {{ {upgrades} {_directives(found)} proxy_pass http://{address}/; }}"
+            for path, found, address in (
+                ("relay", gateway, self.gateway),
+                ("control", control, self.control),
+            )
+        )
+        return (
+            "map $http_upgrade $connection_upgrade { default upgrade; '' ''; }"
+            f"server {{ listen 127.0.0.1:{port};{places} }}"
+        )
 
     def plain(self, port: int) -> str:
         """One line for each service, with nginx's defaults for everything else."""
