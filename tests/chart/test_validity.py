@@ -6,8 +6,6 @@ import pytest
 from tests.chart.charts import CI_FILES, NEWEST, OLDER, Object, name_of, render
 from tests.chart.schemas import VERSIONS, errors, is_custom
 
-pytestmark = pytest.mark.timeout(600)  # the definitions may have to be made first
-
 EXPECTED_CUSTOM = {
     "BackendConfig", "GCPBackendPolicy", "HTTPRoute", "HealthCheckPolicy", "PodMonitor", "PrometheusRule",
     "ScaledObject", "ServiceMonitor",

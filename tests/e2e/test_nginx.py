@@ -70,7 +70,12 @@ def of_the_chart() -> Callable[[Site, int], str]:
     return partial(Site.annotated, gateway=gateway, control=control)
 
 
-SITES = [pytest.param(lambda: Site.documented, id="documented"), pytest.param(of_the_chart, id="chart")]
+SITES = [
+    pytest.param(lambda: Site.documented, id="documented"),
+    pytest.param(
+        of_the_chart, id="chart", marks=pytest.mark.timeout(1200)
+    ),  # helm may have to be built first
+]
 
 
 @pytest.mark.parametrize("site", SITES)
