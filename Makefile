@@ -1,6 +1,6 @@
 # Each target does its own set-up. ARGS="..." is passed on: make demo ARGS="--json --turns 3"
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage faults soak check format bench autobahn chart-test kube-test sdk-test livekit-test trace-test fuzz reference dashboards-drawn images images-test compose-test load load-test versions-test webhooks-test clean
+.PHONY: help demo test coverage faults soak check format bench autobahn chart-test kube-test sdk-test livekit-test trace-test fuzz reference dashboards-drawn images images-test compose-test load load-test versions-test webhooks-test okhttp-test clean
 READY := .venv/.ready
 BIN := .venv/bin
 
@@ -9,6 +9,7 @@ BIN := .venv/bin
 COMPILED ?= $(filter bench,$(MAKECMDGOALS))
 BUILT := build/compiled
 LOAD := .venv/.load
+OKHTTP := build/okhttp
 SDK := build/sdk/spatius-1.1.1
 # Tests wait more than they compute: one process more than cores, two under the tracer.
 CORES := $(shell getconf _NPROCESSORS_ONLN)
@@ -96,6 +97,13 @@ load-test: $(RUNS) $(LOAD) ## Test what makes a run of load fail, and Locust's p
 
 webhooks-test: $(RUNS) ## Deliver a thousand webhooks to a receiver that fails and is away, with workers that are killed
 	@$(WITH) $(BIN)/python -m pytest tests/e2e/test_webhooks.py --webhooks 1000 $(ARGS)
+
+$(OKHTTP)/Client.class: tests/contract/okhttp/Client.java tests/contract/okhttp/pom.xml
+	@mvn --quiet --file tests/contract/okhttp/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(OKHTTP)
+	@javac -cp '$(OKHTTP)/*' -d $(OKHTTP) $<
+
+okhttp-test: $(RUNS) $(OKHTTP)/Client.class ## Run OkHttp, the library of the Android apps, against the gateway; needs a JDK and Maven
+	@$(WITH) OKHTTP_CLASSPATH='$(OKHTTP):$(OKHTTP)/*' $(BIN)/python -m pytest tests/integration/gateway/dialects/test_okhttp.py $(ARGS)
 
 trace-test: $(RUNS) ## Read the traces of turns back from a Jaeger (OTLP_HTTP_URL, JAEGER_QUERY_URL), compare and draw them into docs/images
 	@test -n "$$OTLP_HTTP_URL" -a -n "$$JAEGER_QUERY_URL" || { echo "set OTLP_HTTP_URL and JAEGER_QUERY_URL"; exit 2; }
