@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from tests.compose.engine import PORTS, STAND_INS, Engine, need_compose
+from tests.compose.engine import LEFT_OUT, PORTS, STAND_INS, Engine, need_compose
 from tests.rigs.imports import ROOT
 
 CLOSING_S = 5
@@ -15,7 +15,7 @@ CLOSING_S = 5
 def services() -> dict[str, Any]:
     """Every service, those of profiles too."""
     need_compose()
-    configuration = Engine(dict.fromkeys(["REDIS_IMAGE", *STAND_INS], "")).configuration()
+    configuration = Engine(dict.fromkeys(["REDIS_IMAGE", *STAND_INS, *LEFT_OUT.values()], "")).configuration()
     found: dict[str, Any] = configuration["services"]
     return found
 
