@@ -48,9 +48,11 @@ def delete_gateway(release: Release) -> str:
 
 
 def kill_ingest(release: Release) -> str:
-    """Kill an ingest worker with SIGKILL."""
-    pod = release.pods("ingest")[0]
-    return _killed(release, pod["metadata"]["name"])
+    """Kill every ingest worker with SIGKILL, one after the other, twice: in turns and between them."""
+    names = [pod["metadata"]["name"] for pod in release.pods("ingest")] * 2
+    for name in names:
+        _killed(release, name)
+    return f"{len(names)} kills; each time the container was started again"
 
 
 def kill_gateway(release: Release) -> str:
@@ -66,8 +68,9 @@ def restart_redis(release: Release) -> str:
     cluster.kubectl("delete", "pod", "redis-0")
     cluster.until(
         lambda: _redis(cluster)["metadata"]["uid"] != before and is_ready(_redis(cluster)),
-        "Redis has a new pod, which is ready", within_s=90,
-    )  # fmt: skip
+        "Redis has a new pod, which is ready",
+        within_s=90,
+    )
     release.settle()
     return "a new pod on the same volume"
 

@@ -32,7 +32,6 @@ def prepare(cluster: Cluster, *, anew: bool) -> Builds:
 def _build(cluster: Cluster, builds: Builds) -> None:
     cluster.run(str(ROOT / "scripts" / "images"), "--tag", builds.first, *SERVICES, timeout_s=_BUILD_S)
     for service in SERVICES:
+        tag = f"avatar-relay/{service}:{builds.second}"
         dockerfile = _NEXT.format(service=service, first=builds.first, second=builds.second)
-        cluster.run(
-            "docker", "build", "--tag", f"avatar-relay/{service}:{builds.second}", "-", given=dockerfile
-        )
+        cluster.run("docker", "buildx", "build", "--load", "--tag", tag, "-", given=dockerfile)

@@ -33,7 +33,7 @@ STEPS = (
     ),
     Step("gateway_deleted", "a gateway's pod deleted with grace period 0", breaking.delete_gateway),
     Step("gateway_killed", "a gateway killed with SIGKILL", breaking.kill_gateway),
-    Step("ingest_killed", "an ingest worker killed with SIGKILL", breaking.kill_ingest),
+    Step("ingest_killed", "each ingest worker killed with SIGKILL, in turn, twice", breaking.kill_ingest),
     Step("redis_restarted", "the pod of Redis deleted; AOF on its volume", breaking.restart_redis),
     Step(
         "node_parted", "a node cut off from everything for a minute", breaking.part_node,
