@@ -1,6 +1,6 @@
 # Each target does its own set-up. ARGS="..." is passed on: make demo ARGS="--json --turns 3"
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage faults soak check format bench autobahn chart-test kube-test sdk-test livekit-test trace-test fuzz reference dashboards-drawn images images-test compose-test load load-test versions-test webhooks-test okhttp-test clean
+.PHONY: help demo test coverage faults soak check format bench autobahn chart-test kube-test sdk-test livekit-test trace-test fuzz reference dashboards-drawn images images-test compose-test load load-test versions-test webhooks-test okhttp-test release clean
 READY := .venv/.ready
 BIN := .venv/bin
 
@@ -125,6 +125,10 @@ images: ## Build the image of each service, and print their sizes (TAG=, ARGS="g
 
 images-test: $(READY) ## Run the images of TAG as restricted as Kubernetes can, and look into them
 	@IMAGES_TAG=$(TAG) $(BIN)/python -m pytest tests/images $(ARGS)
+
+release: $(READY) ## Build everything that a version consists of, from its tag, into dist/release (ARGS="--help")
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
+	@$(BIN)/python -m scripts.release $(ARGS)
 
 versions-test: $(RUNS) ## Run this version beside another, in every mix and through an update and its way back (ARGS="--against REF")
 	@$(WITH) $(BIN)/python -m pytest tests/versions $(ARGS)
