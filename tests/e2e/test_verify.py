@@ -134,11 +134,11 @@ async def test_a_store_that_loses_a_frame(relay) -> None:
         )
         gateway = r.stack.gateways[0]
         async with RedisClient(r.stack.redis_url, SCHEMA, name="test") as client:
-            found = await eventually(
+            await eventually(
                 lambda: frames(client), 20, until=lambda found: any(len(ids) > 5 for ids in found.values())
             )
             gateway.signal(signal.SIGSTOP)
-            # A notification has the frames inline: those that the gateway has received cannot be lost any more.
+            # A notification has its frames inline: one that the gateway has received cannot be lost.
             await client.execute("CLIENT", "KILL", "TYPE", "pubsub")
             [(down, before)] = (await frames(client)).items()
             later = await eventually(
