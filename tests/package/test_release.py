@@ -40,6 +40,8 @@ def built(folder: Path, helm: str) -> dict[str, str]:
 
 def test_two_builds_are_the_same(tmp_path: Path, helm: str) -> None:
     """Source distribution, pure wheel and chart package have the same digests, built in two folders."""
+    if subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, check=False).returncode:  # noqa: S607
+        pytest.skip("a release is built from a commit, and this tree is no repository that git reads")
     umask = os.umask(0o077)
     try:
         first = built(tmp_path / "first", helm)
