@@ -228,6 +228,15 @@ def test_a_turn_that_is_held_open(machine: TurnMachine) -> None:
     assert "Error input_timeout" in summary(machine.tick(88))
 
 
+def test_an_event_of_a_caller(machine: TurnMachine) -> None:
+    """It is published in the turn while that is speaking, else in none."""
+    between = machine.emit(events.Transcript("user", "x"))
+    speaking(machine)
+    within = machine.emit(events.Transcript("assistant", "y"))
+
+    assert [effect.turn for effect in (*between, *within) if isinstance(effect, Publish)] == [0, 1]
+
+
 def test_closing(machine: TurnMachine) -> None:
     """The running turn stops, the last event is out, and nothing is admitted any more."""
     speaking(machine)

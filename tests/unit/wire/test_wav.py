@@ -328,6 +328,12 @@ def test_a_first_piece_that_begins_no_wav() -> None:
         WavReader().feed(b"abcd")
 
 
+def test_a_file_without_a_chunk() -> None:
+    """Its bytes after the header name none."""
+    with pytest.raises(NotAWav, match="no chunk 8 bytes before its end"):
+        WavReader().feed(b"RIFF" + struct.pack("<I", 300) + b"WAVE" + bytes(8))
+
+
 @pytest.mark.parametrize("size", [14, 1025])
 def test_a_format_of_another_size(size: int) -> None:
     """A format chunk is 16 to 1024 bytes."""

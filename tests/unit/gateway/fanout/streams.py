@@ -81,6 +81,7 @@ class Failing:
     """A protocol whose encoder raises. No class of tests inherits from `Native`, which may be compiled."""
 
     complete = False
+    idle = True
 
     def frames(self, _batch: Batch) -> bytes:
         raise ValueError("planted")
@@ -88,17 +89,25 @@ class Failing:
     def event(self, event: events.GatewayEvent, cursor: Position) -> bytes:
         return Native().event(event, cursor)
 
+    def last(self, _code: CloseCode) -> bytes:
+        return b""
 
-class OneBatch:
-    """A protocol that is complete after one batch."""
 
-    complete = True
+class InTurn:
+    """A protocol whose viewer is in a turn until `idle` is set. `complete`: after one batch it is."""
+
+    def __init__(self, *, complete: bool = False) -> None:
+        self.complete = complete
+        self.idle = False
 
     def frames(self, batch: Batch) -> bytes:
         return Native().frames(batch)
 
     def event(self, event: events.GatewayEvent, cursor: Position) -> bytes:
         return Native().event(event, cursor)
+
+    def last(self, _code: CloseCode) -> bytes:
+        return b""
 
 
 def a_subscriber(cursor: Position, dialect: Encoder | None = None) -> tuple[Subscriber, MemoryConnection]:

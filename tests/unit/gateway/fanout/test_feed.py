@@ -4,8 +4,8 @@ from tests.unit.gateway.fanout.streams import (
     FRAME_BYTES,
     GENERATION,
     Failing,
+    InTurn,
     MemoryConnection,
-    OneBatch,
     a_frame,
     a_subscriber,
     at,
@@ -88,7 +88,7 @@ def test_a_congested_subscriber_falls_behind() -> None:
 def test_a_subscriber_that_is_complete_leaves() -> None:
     """It has ended when the next batch comes, and has not fallen behind."""
     feed = a_feed()
-    subscriber, connection = a_subscriber(at(0), OneBatch())
+    subscriber, connection = a_subscriber(at(0), InTurn(complete=True))
     feed.join(subscriber)
 
     assert feed.receive(entries(1)) == []
@@ -233,7 +233,7 @@ def test_a_batch_that_ends_a_subscriber() -> None:
     """A protocol that is complete within the replay."""
     feed = a_feed()
     feed.receive(entries(1, 2))
-    subscriber, connection = a_subscriber(at(0), OneBatch())
+    subscriber, connection = a_subscriber(at(0), InTurn(complete=True))
 
     assert feed.advance(subscriber, FRAME_BYTES) is Step.NONE
     assert connection.seqs == [1]

@@ -3,8 +3,8 @@
 import pytest
 from tests.unit.gateway.fanout.streams import (
     FRAME_BYTES,
+    InTurn,
     MemoryConnection,
-    OneBatch,
     a_frame,
     a_subscriber,
     at,
@@ -14,7 +14,7 @@ from relay_gateway.dialects.native import Native
 from relay_gateway.fanout.batch import Batch
 from relay_gateway.fanout.subscriber import GAPS, RESUMES, Source, Subscriber
 from relay_wire import events
-from relay_wire.close_codes import CONVERSATION_ENDED, NORMAL, SLOW_CONSUMER
+from relay_wire.close_codes import CONVERSATION_ENDED, GOING_AWAY, NORMAL, SLOW_CONSUMER
 
 
 def test_a_batch_is_delivered() -> None:
@@ -39,7 +39,7 @@ def test_a_congested_viewer_gets_nothing() -> None:
 
 def test_a_viewer_that_has_everything_is_closed() -> None:
     """When its protocol is complete."""
-    subscriber, connection = a_subscriber(at(0), OneBatch())
+    subscriber, connection = a_subscriber(at(0), InTurn(complete=True))
 
     assert subscriber.deliver(Batch([a_frame(1)]))
     assert subscriber.ended
@@ -101,6 +101,32 @@ def test_nothing_after_the_end() -> None:
     subscriber.skip(at(9))
     assert subscriber.cursor == at(3)
     assert connection.written == b""
+
+
+def test_a_viewer_leaves_after_its_turn() -> None:
+    """The frames of the turn are delivered first; the close follows the batch that ends it."""
+    dialect = InTurn()
+    subscriber, connection = a_subscriber(at(0), dialect)
+
+    subscriber.leave(GOING_AWAY)
+    assert subscriber.deliver(Batch([a_frame(1)]))
+    assert subscriber.active
+    dialect.idle = True
+    assert subscriber.deliver(Batch([a_frame(2)]))
+
+    assert connection.closed_with is GOING_AWAY
+    assert connection.seqs == [1, 2]
+    assert not subscriber.deliver(Batch([a_frame(3)]))
+
+
+def test_an_idle_viewer_leaves_at_once() -> None:
+    """No batch is awaited."""
+    subscriber, connection = a_subscriber(at(3))
+
+    subscriber.leave(GOING_AWAY)
+
+    assert subscriber.ended
+    assert connection.closed_with is GOING_AWAY
 
 
 def test_a_viewer_that_has_left() -> None:

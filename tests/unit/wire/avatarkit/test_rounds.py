@@ -125,3 +125,23 @@ def test_a_miss_closes_the_round() -> None:
 
     assert [(r.audio, r.ended) for r in client.controller.rounds] == [(b"ab", True)]
     assert len(client.messages_of("status")) == 2, "once for the frames, once at the end"
+
+
+def test_a_client_is_idle_between_turns() -> None:
+    """From its turn's first frame to its last, motion after the closing audio included, it is not."""
+    driver = Recorder()
+    driver.start()
+    driver.audio(1, b"ab", end=False, barge_in=False)
+    driver.audio(1, b"cd", end=True, barge_in=False)
+    driver.finish()
+    rounds = Rounds()
+    assert rounds.idle
+
+    idle: dict[str, list[bool]] = {}
+    for received in driver.received():
+        rounds.follow(received)
+        idle.setdefault(received.step, []).append(rounds.idle)
+
+    assert idle["starts"] == [False]
+    assert not any(idle["audio"] + idle["ends"])
+    assert idle["over"] == [True]

@@ -68,3 +68,14 @@ def test_the_preamble() -> None:
         check_preamble(b"RIFF....WA")
     with pytest.raises(RecordingError, match="version 2"):
         check_preamble(MAGIC + b"\x00\x02")
+
+
+def test_a_block_in_two_pieces() -> None:
+    """It is read with its last byte, at the offset of its first."""
+    data = block(200, b"body")
+    reader = BlockReader(7)
+
+    assert list(reader.feed(data[:-1])) == []
+    [read] = reader.feed(data[-1:])
+
+    assert (read.type, read.body, read.offset) == (200, b"body", 7)

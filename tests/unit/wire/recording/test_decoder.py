@@ -1,7 +1,7 @@
 """The decoder of recordings: what was recorded is read, and every damage is an error with its reason."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.rigs.recorded import HEADER, conversation, recording
 
@@ -22,6 +22,7 @@ def decode(data: bytes, piece: int = 1 << 20) -> list[bytes | Gap]:
     return items
 
 
+@example([5, 9], 1)
 @given(st.lists(st.integers(1, 2**40), unique=True, max_size=4), st.integers(1, 500))
 def test_round_trip(generations: list[int], piece: int) -> None:
     """Every frame is read byte for byte and in order, whatever pieces the file arrives in."""
@@ -40,6 +41,9 @@ def test_the_header_and_the_index() -> None:
 
 
 @given(st.integers(0, len(FILE) - 1))
+@example(0)
+@example(1)
+@example(len(FILE) - 1)
 def test_a_file_that_is_cut_short_is_an_error(size: int) -> None:
     """At any byte, and nothing else is raised."""
     with pytest.raises(RecordingError, match=r"cut short|not a recording"):
@@ -62,6 +66,20 @@ def test_any_bytes_are_refused(data: bytes) -> None:
     for each in (data, preamble() + data):
         with pytest.raises(RecordingError):
             decode(each)
+
+
+def test_a_file_begins_with_its_header() -> None:
+    """Also when every block is whole."""
+    with pytest.raises(RecordingError, match="begin with a header"):
+        decode(preamble() + block(BlockType.FRAME, FRAMES[0]))
+
+
+def test_a_frame_that_cannot_be_decoded_is_an_error() -> None:
+    """Its reason names the byte of the file."""
+    at = FILE.index(FRAMES[0]) - 5
+
+    with pytest.raises(RecordingError, match=f"the frame at byte {at}"):
+        decode(FILE[:at] + block(BlockType.FRAME, bytes(len(FRAMES[0]))))
 
 
 def test_bytes_behind_the_trailer_are_an_error() -> None:

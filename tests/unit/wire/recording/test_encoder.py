@@ -126,3 +126,13 @@ def test_time_does_not_run_backwards() -> None:
     _, index = read(recording(frames))
 
     assert (index.duration_ms, [entry.at_ms for entry in index.times]) == (3000, [0, 3000])
+
+
+def test_a_frame_that_arrives_again_gives_no_bytes() -> None:
+    """Its position is not after the last one."""
+    encoder = RecordingEncoder(HEADER)
+    encoder.begin()
+    first, *_ = conversation(5)
+
+    assert encoder.add(first)
+    assert encoder.add(first) == b""
