@@ -41,6 +41,27 @@ class AgentSettings(Settings):
         le=300,
         description="Most microphone audio that the echo agent repeats, in seconds: the latest.",
     )
+    agent_echo_threshold_dbfs: float = Field(
+        -45.0,
+        ge=-90,
+        le=0,
+        description="Level below which the echo agent considers microphone audio silent, in dB relative to"
+        " full scale.",
+    )
+    agent_echo_silence_s: float = Field(
+        0.8,
+        gt=0,
+        le=300,
+        description="Silence after which the echo agent answers a viewer whose client marks no end, in"
+        " seconds of audio.",
+    )
+    agent_echo_gap_s: float = Field(
+        1.5,
+        gt=0,
+        le=300,
+        description="How long no microphone audio may arrive before the echo agent answers what it has, in"
+        " seconds.",
+    )
 
     @field_validator("agents", mode="before")
     @classmethod

@@ -58,7 +58,7 @@ ELSEWHERE = {
     "integration/gateway/test_subscriber.py": "gateway.fanout.catch_up",
     "integration/gateway/test_viewer.py": "client.viewer",
     "integration/ingest/agents/test_runner.py": """
-        ingest.agents.api ingest.agents.builtin.echo ingest.agents.builtin.push ingest.agents.events
+        ingest.agents.api ingest.agents.builtin.push ingest.agents.events
         ingest.agents.session
     """,
     "integration/ingest/test_containment.py": "ingest.discards ingest.end_reasons ingest.worker",

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import struct
+from base64 import b64encode
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -11,6 +12,8 @@ import pytest_asyncio
 from tests.e2e.conftest import Relay, open_relay
 from tests.rigs.avatar_client import AvatarClient
 from tests.rigs.redis_server import Server
+
+from relay_wire.pcm import chunks
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("e2e_official_clients")]
 
@@ -78,6 +81,34 @@ async def test_a_guest_talks_with_an_agent(r: Relay, speech) -> None:
     assert played.audio == speech[:32_000]
     assert played.frames
     assert [error["code"] for error in client.messages_of("error")] == ["unknown_clip"]
+
+
+async def test_a_client_without_mic_end_talks_with_echo(r: Relay) -> None:
+    """The newest generation: an open microphone without a marked end, then a typed line; each is a turn."""
+    voice = (b"\x00\x20" * 20 + b"\x00\xe0" * 20) * 400
+    microphone = bytes(32_000) + voice + bytes(32_000)
+    conversation = await r.converse(avatar_id="official", agent="echo")
+    token = (await r.backend.token(conversation)).token
+    url = f"{r.stack.gateway_urls[0]}/c/{token}/ws/agent"
+    async with r.http.ws_connect(url, max_msg_size=2**20) as socket:
+        client = AvatarClient()
+        await socket.send_json({"type": "start_agent"})
+        for piece in chunks(microphone, 3200):
+            await socket.send_json({"type": "mic_audio", "audio": b64encode(piece).decode()})
+        while "1" not in client.closings or client.awaits_motion:
+            client.receive(await socket.receive_str(timeout=20))
+        await socket.send_json({"type": "text", "text": "hello"})
+        while "2" not in client.closings or client.awaits_motion:
+            client.receive(await socket.receive_str(timeout=20))
+
+    repeated, tones = client.controller.rounds
+    assert repeated.audio == bytes(6400) + voice + bytes(6400)
+    assert any(tones.audio)
+    assert repeated.frames
+    assert tones.frames
+    assert [(said["role"], said["text"]) for said in client.messages_of("transcript")] == [
+        ("assistant", "hello")
+    ]
 
 
 async def test_a_binary_client_gets_motion_for_its_speech(r: Relay, speech) -> None:

@@ -57,15 +57,22 @@ class AgentSession:
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         """The events. Those that are not read in time are dropped: microphone audio first."""
-        while True:
-            event = self._queue.get(self._loop.time())
-            if event is None:
+        event: Event | None = None
+        while not isinstance(event, Ended):
+            event = await self.receive()
+            yield event
+
+    async def receive(self, within_s: float | None = None) -> Event:
+        """The next event; ``Ended`` is the last one. Cancelling loses none.
+
+        Raises:
+            TimeoutError: None arrived within this time.
+        """
+        async with asyncio.timeout(within_s):
+            while (event := self._queue.get(self._loop.time())) is None:
                 self._arrived.clear()
                 await self._arrived.wait()
-                continue
-            yield event
-            if isinstance(event, Ended):
-                return
+        return event
 
     async def speak(
         self, audio: bytes | AsyncIterator[bytes], *, barge_in: bool = False, real_time: bool = False
