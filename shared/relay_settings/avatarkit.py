@@ -70,6 +70,12 @@ class AvatarKitSettings(VendorSettings):
         description="Rate these clients play at; conversations with another are refused at /ws/agent.",
     )
 
+    avatarkit_microphone_rate: int = Field(
+        16000,
+        description="Rate of the microphone audio that these clients send; all but the host-server demo's"
+        " send 16000 whatever /api/config has.",
+    )
+
     @field_validator("avatarkit_avatars", "avatarkit_clips", mode="before")
     @classmethod
     def _split_avatars_and_clips(cls, value: object) -> object:
@@ -77,7 +83,7 @@ class AvatarKitSettings(VendorSettings):
             return value
         return tuple(part.strip() for part in value.split(",") if part.strip())
 
-    @field_validator("avatarkit_sample_rate")
+    @field_validator("avatarkit_sample_rate", "avatarkit_microphone_rate")
     @classmethod
     def _check_rate(cls, value: int) -> int:
         if value not in SAMPLE_RATES:

@@ -17,6 +17,7 @@ d            speech, mic: PCM, empty where a silent turn is held open;
              text, sample: UTF-8
 e            speech: "1" on the last chunk of the turn;
              mic: "1" when the listener has stopped talking
+hz           mic: sample rate, if it is not the conversation's
 b            speech: "1" when the turn barges in
 s            playback: started, stalled or finished
 p            playback: position in milliseconds
@@ -54,6 +55,7 @@ _MAX_TURN = 2**32 - 1
 """The largest turn of a frame; also the largest position of a playback report."""
 _MAX_OFFSET = 2**53
 """The largest integer that the scripts count exactly."""
+_MAX_RATE = 2**20
 _PLAYBACK_STATES: dict[str, PlaybackState] = {state: state for state in get_args(PlaybackState)}
 
 
@@ -228,11 +230,13 @@ class Text(_Entry, frozen=True, tag="text"):
 
 
 class Microphone(_Entry, frozen=True, tag="mic"):
-    """A viewer's microphone audio: mono PCM16 at the conversation's rate."""
+    """A viewer's microphone audio: mono PCM16."""
 
     pcm: bytes
     end: bool = False
     """The listener has stopped talking."""
+    sample_rate: int = 0
+    """In Hz; 0 in the uplink: the conversation's. An agent's events always have it."""
 
     @property
     def priority(self) -> Priority:
@@ -251,12 +255,13 @@ class Microphone(_Entry, frozen=True, tag="mic"):
 
     def encode(self) -> Fields:
         """The stream fields, without ``c``."""
-        return ("k", self.kind, "d", self.pcm, *_flag("e", set_=self.end))
+        rate = ("hz", self.sample_rate) if self.sample_rate else ()
+        return ("k", self.kind, "d", self.pcm, *_flag("e", set_=self.end), *rate)
 
     @classmethod
     def decode(cls, fields: EncodedFields) -> Self:
         """Read the stream fields."""
-        return cls(fields[b"d"], fields.get(b"e") == b"1")
+        return cls(fields[b"d"], fields.get(b"e") == b"1", _number(fields.get(b"hz", b"0"), _MAX_RATE))
 
 
 class ClipRequest(_Entry, frozen=True, tag="sample"):

@@ -129,8 +129,10 @@ class AvatarKitEndpoints:
                 request
             ):  # Else the client knows its conversation's rate, by its configuration.
                 _check_rate(start_point.record, self._settings.avatarkit_sample_rate)
-            start = SessionStart(keys, start_point, role, AvatarKitJson(start_point.record))
-            session = ViewerSession(self._services, start)
+            dialect = AvatarKitJson(
+                start_point.record, microphone_rate=self._settings.avatarkit_microphone_rate
+            )
+            session = ViewerSession(self._services, SessionStart(keys, start_point, role, dialect))
             return await self._acceptor.accept(request, session.run, notices_close=_notices_close(request))
 
     async def _host(self, request: web.Request) -> web.StreamResponse:

@@ -30,6 +30,24 @@ async def test_a_visit(open_rig) -> None:
         assert (await conversations.read(rig.store.client, keys)).state == "closing"
 
 
+@pytest.mark.parametrize(("settings", "expected"), [({}, 16000), ({"avatarkit_microphone_rate": 24000}, 0)])
+async def test_microphones_have_their_own_rate(open_rig, settings: dict[str, Any], expected: int) -> None:
+    """Clients send 16 kHz in any conversation: the entry has the rate, unless it is the conversation's."""
+    async with (
+        open_rig(avatarkit_sample_rate=24000, **settings, **OPTIONS) as rig,
+        rig.http.ws_connect(f"{rig.url}/ws/agent") as socket,
+    ):
+        ready = await socket.receive_json()
+        await socket.send_json({"type": "mic_audio", "audio": "AQI="})
+        await socket.send_json({"type": "mic_end"})
+        keys = rig.store.keys.conversation(ready["sessionId"])
+        entries = await eventually(lambda: rig.store.entries(keys.up), until=lambda found: len(found) == 2)
+        assert [uplink.decode(fields) for _, fields in entries] == [
+            uplink.Microphone(b"\1\2", sample_rate=expected),
+            uplink.Microphone(b"", end=True, sample_rate=expected),
+        ]
+
+
 async def test_a_host_visit(open_rig) -> None:
     """What the start wishes for, it gets, within what the operator lists."""
     async with (

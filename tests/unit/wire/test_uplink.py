@@ -40,6 +40,10 @@ VECTORS = [
     (uplink.Text("é"), {"k": "text", "d": "é"}),
     (uplink.Microphone(b"\x01\xff"), {"k": "mic", "d": b"\x01\xff"}),
     (uplink.Microphone(b"", end=True), {"k": "mic", "d": b"", "e": "1"}),
+    (
+        uplink.Microphone(b"ab", end=True, sample_rate=16000),
+        {"k": "mic", "d": b"ab", "e": "1", "hz": "16000"},
+    ),
     (uplink.ClipRequest("hello"), {"k": "sample", "d": "hello"}),
     (uplink.Close("deleted"), {"k": "close", "r": "deleted"}),
 ]  # fmt: skip

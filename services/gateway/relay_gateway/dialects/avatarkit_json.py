@@ -19,13 +19,15 @@ class AvatarKitJson:
 
     Args:
         record: Its conversation.
+        microphone_rate: The rate of the microphone audio that it sends, in Hz.
     """
 
     complete = False
     protocol = "avatarkit_json"
 
-    def __init__(self, record: Conversation) -> None:
+    def __init__(self, record: Conversation, *, microphone_rate: int) -> None:
         self._record = record
+        self._microphone_rate = microphone_rate if microphone_rate != record.sample_rate else 0
         self._rounds = Rounds()
 
     def read(self, data: bytes | str) -> ClientMessage | bytes | None:
@@ -36,7 +38,7 @@ class AvatarKitJson:
             message = clients.decode(data)
         except messages.MessageError as error:
             raise BadMessage(str(error)) from None
-        return self._reply(message) or _translated(message)
+        return self._reply(message) or self._translated(message)
 
     def frames(self, batch: Batch) -> bytes:
         """Translated once for all these clients, then numbered for this one."""
@@ -74,25 +76,24 @@ class AvatarKitJson:
                 UNKNOWN.inc()
         return None
 
+    def _translated(self, message: clients.Message | clients.Unknown) -> ClientMessage | None:
+        """The message in the relay's own form; None when the owner does not need it."""
+        translated: ClientMessage | None = None
+        match message:
+            case clients.MicAudio(pcm):
+                translated = uplink.Microphone(pcm or b"", sample_rate=self._microphone_rate)
+            case clients.MicEnd():
+                translated = uplink.Microphone(b"", end=True, sample_rate=self._microphone_rate)
+            case clients.Text(text) | clients.TextQuery(text):
+                translated = uplink.Text(text)
+            case clients.Interrupt():
+                translated = uplink.Interrupt()
+            case clients.Ping():
+                translated = messages.Ping()
+            case clients.PlaySample(clip):
+                translated = uplink.ClipRequest(clip)
+        return translated
+
 
 def _other_avatar(avatar_id: str) -> events.Error:
     return events.Error("avatar_fixed", f"this conversation's avatar is {avatar_id}", retryable=False)
-
-
-def _translated(message: clients.Message | clients.Unknown) -> ClientMessage | None:
-    """The message in the relay's own form; None when the owner does not need it."""
-    translated: ClientMessage | None = None
-    match message:
-        case clients.MicAudio(pcm):
-            translated = uplink.Microphone(pcm or b"")
-        case clients.MicEnd():
-            translated = uplink.Microphone(b"", end=True)
-        case clients.Text(text) | clients.TextQuery(text):
-            translated = uplink.Text(text)
-        case clients.Interrupt():
-            translated = uplink.Interrupt()
-        case clients.Ping():
-            translated = messages.Ping()
-        case clients.PlaySample(clip):
-            translated = uplink.ClipRequest(clip)
-    return translated

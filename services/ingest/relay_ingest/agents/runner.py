@@ -7,7 +7,7 @@ from typing import Any, get_args
 import structlog
 
 from relay_ingest.agents.api import Agent
-from relay_ingest.agents.events import Ended, Event, Started
+from relay_ingest.agents.events import Ended, Event, Microphone, Started
 from relay_ingest.agents.queue import EventQueue
 from relay_ingest.agents.registry import AgentRegistry, UnknownAgent
 from relay_ingest.agents.session import AgentSession
@@ -106,6 +106,8 @@ class AgentRunner:
         if self._task is None or self._task.done():
             UNDELIVERED.labels(type(event).__name__.lower()).inc()
             return
+        if isinstance(event, Microphone) and not event.sample_rate:
+            event = Microphone(event.pcm, event.end, self._record.sample_rate)
         self._ended = isinstance(event, Ended)
         self._session.enqueue(event)
 

@@ -28,7 +28,8 @@ class AgentSession:
 
     Attributes:
         conversation: The conversation's id.
-        sample_rate: Of all its audio, in both directions, in Hz: mono signed 16-bit little-endian samples.
+        sample_rate: Of its speech, in Hz: mono signed 16-bit little-endian samples. A ``Microphone`` has the
+            rate of its own audio.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 import math
 import struct
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -21,6 +22,12 @@ def voice(seconds: float, rate: int = RATE) -> bytes:
     """A tone, which stands for a voice."""
     samples = (8000 * math.sin(2 * math.pi * 440 * index / rate) for index in range(int(seconds * rate)))
     return b"".join(struct.pack("<h", round(sample)) for sample in samples)
+
+
+def crossings(pcm: bytes) -> int:
+    """How often half a second of a tone rises through zero, twice: its pitch in Hz."""
+    samples = struct.unpack(f"<{len(pcm) // 2}h", pcm)
+    return 2 * sum(one < 0 <= other for one, other in pairwise(samples))
 
 
 VOICE = voice(0.5)
@@ -77,6 +84,20 @@ async def test_an_interrupt_discards_what_was_recorded(open_rig) -> None:
         await talk(rig, keys, voice(0.7) + bytes(2 * RATE))
         assert await rig.until_outcome(keys, 1) == "complete"
         assert await rig.audio(keys, 1) == voice(0.7) + MARGIN
+
+
+async def test_a_microphone_of_another_rate(open_rig) -> None:
+    """The vendor's clients record at 16 kHz whatever the conversation speaks at: the pitch is kept."""
+    async with open_rig() as rig, rig.worker():
+        keys = await rig.converse("echo", talk_over="requests", sample_rate=24_000)
+        for piece in chunks(VOICE + bytes(2 * RATE), PIECE):
+            await rig.up.append(keys, uplink.Microphone(piece, sample_rate=RATE))
+        assert await rig.until_outcome(keys, 1) == "complete"
+        assert crossings(await rig.audio(keys, 1)) == pytest.approx(440, rel=0.02)
+
+        await talk(rig, keys, bytes(24_000) + voice(0.5, 24_000) + bytes(48_000))
+        assert await rig.until_outcome(keys, 2) == "complete"
+        assert await rig.audio(keys, 2) == bytes(9600) + voice(0.5, 24_000) + bytes(9600)
 
 
 @pytest.mark.parametrize("text", ["hello", "", "   "])
