@@ -45,6 +45,9 @@ class Conversation(NamedTuple):
     agent: str = PUSH
     """The name of the agent that answers the viewers."""
     talk_over: TalkOver = "never"
+    accepts: str = ""
+    """The kinds of viewers' messages that its agent accepts, as in the uplink, separated by spaces; ``-``:
+    none. Empty: not known, since it has had no owner."""
     creator: str = ""
     """Id of the API key that created it; empty when a gateway did."""
     recorded: bool = False
@@ -112,6 +115,7 @@ class Conversation(NamedTuple):
             "agent", self.agent,
             "talk_over", self.talk_over,
             "creator", self.creator,
+            *(("accepts", self.accepts) if self.accepts else ()),
             *(("record", 1) if self.recorded else ()),
             *(("first_generation", self.first_generation) if self.first_generation else ()),
             *(("events", self.events) if self.events else ()),
@@ -290,6 +294,7 @@ _FIELDS: dict[str, _Field] = {
     "created_ms": _Field(b"created", _count, b"0", required=True),
     "agent": _Field(b"agent", bytes.decode, PUSH.encode()),
     "talk_over": _Field(b"talk_over", _TALK_OVERS.__getitem__, b"never"),
+    "accepts": _Field(b"accepts", bytes.decode, b""),
     "creator": _Field(b"creator", bytes.decode, b""),
     "recorded": _Field(b"record", b"1".__eq__, b""),
     "is_recording_finished": _Field(b"rec_state", b"finished".__eq__, b""),

@@ -101,16 +101,26 @@ class Leases:
         owner: This worker's name; unique among living workers.
         lease_ms: How long a claim holds without renewal.
         reclaim_ms: How long an assignment may be pending at another worker before this one may have it.
+        accepted: The kinds of viewers' messages that each agent of this worker accepts, by the agent's name:
+            as ``Conversation.accepts``. Empty: it runs none.
     """
 
     def __init__(
-        self, client: RedisClient, keys: KeySpace, *, owner: str, lease_ms: int = 2000, reclaim_ms: int = 2000
+        self,
+        client: RedisClient,
+        keys: KeySpace,
+        *,
+        owner: str,
+        lease_ms: int = 2000,
+        reclaim_ms: int = 2000,
+        accepted: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._client = client
         self._keys = keys
         self.owner = owner
         self.lease_ms = lease_ms
         self._reclaim_ms = reclaim_ms
+        self._accepted = accepted
 
     async def dequeue(self, partition: PartitionKeys, limit: int) -> list[Assignment]:
         """Read up to ``limit`` assignments of a partition. One that is not acknowledged is assigned again."""
@@ -139,6 +149,7 @@ class Leases:
                 owner=self.owner,
                 lease_ms=self.lease_ms,
                 record_format=RECORD_FORMAT,
+                accepted=self._accepted,
                 entry=assignment.entry,
             ),
         )

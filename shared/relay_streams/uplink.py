@@ -12,7 +12,7 @@ from relay_settings.uplink import UplinkSettings
 from relay_streams.errors import Ended, Missing, Unreplicated, UplinkFull
 from relay_streams.keys import ConversationKeys
 from relay_streams.scripts.append_speech import Appended, SpeakerFence, append_speech
-from relay_streams.scripts.append_uplink import append_uplink
+from relay_streams.scripts.append_uplink import Receipt, append_uplink
 from relay_streams.scripts.call import Call
 from relay_streams.scripts.find_turn import TurnInputState, find_turn
 from relay_streams.scripts.hold_turn import hold_turn
@@ -177,13 +177,13 @@ class Uplink:
 
     async def append(
         self, keys: ConversationKeys, entry: uplink.Message, fence: SpeakerFence | None = None
-    ) -> int:
-        """Append an entry that is not speech. Returns the turn opened last.
+    ) -> Receipt:
+        """Append an entry that is not speech.
 
         An ``Interrupt``, which cancels every turn up to that one, and a ``Close`` are always accepted; while
         one is unread, another is not appended, unless other entries than reports follow an interrupt. After a
         ``Close`` nothing else is accepted. An entry that talks over the avatar, by the conversation's
-        ``talk_over``, has an interrupt appended before it.
+        ``talk_over``, has an interrupt appended before it, if the conversation's agent accepts it.
 
         Args:
             keys: The conversation.
@@ -203,6 +203,11 @@ class Uplink:
             viewer_limits=limits.viewers,
         )
         return _read(call, await self._client.run_script(call.script, call.keys, *call.arguments))
+
+    async def accepts(self, keys: ConversationKeys) -> str:
+        """The record's ``accepts``; empty: it is not known."""
+        accepts = await self._client.execute("HGET", keys.meta, "accepts")
+        return (accepts or b"").decode(errors="replace")
 
     async def last_stop(self, keys: ConversationKeys) -> Stop:
         """The last interrupt or barge-in, also while it waits in the stream behind speech."""

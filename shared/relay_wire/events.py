@@ -143,6 +143,15 @@ class Pong(_Event, frozen=True, omit_defaults=True):
     id: PongId = ""
 
 
+class UnsupportedMessage(_Event, frozen=True):
+    """From the gateway only, once per socket and kind: the viewer has sent a message that the agent of the
+    conversation does not answer.
+    """
+
+    kind: str
+    """The name of its entry in the uplink: ``text``, ``microphone`` or ``clip_request``."""
+
+
 class Unknown(msgspec.Struct, frozen=True):
     """An event of a type that this version does not have. Readers skip it."""
 
@@ -152,8 +161,8 @@ class Unknown(msgspec.Struct, frozen=True):
 StreamEvent = (
     TurnStarted | TurnEnded | Interrupted | AudioOnly | OwnerChanged | Transcript | Error | ConversationEnded
 )
-GatewayEvent = Hello | Gap | Reconnect | TokenRenewed | Pong | Error
-Event = StreamEvent | Hello | Gap | Reconnect | TokenRenewed | Pong
+GatewayEvent = Hello | Gap | Reconnect | TokenRenewed | Pong | UnsupportedMessage | Error
+Event = StreamEvent | Hello | Gap | Reconnect | TokenRenewed | Pong | UnsupportedMessage
 
 _EVENT = int(Kind.EVENT)
 """A plain int: it is compared for every frame, and ``Kind.EVENT`` costs four times as much."""

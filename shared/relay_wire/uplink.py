@@ -309,7 +309,9 @@ class Close(_Entry, frozen=True, tag="close"):
         return cls(fields[b"r"].decode())
 
 
-Message = Interrupt | Playback | Text | Microphone | ClipRequest | Close
+AgentMessage = Text | Microphone | ClipRequest
+"""Entries that the conversation's agent may answer."""
+Message = Interrupt | Playback | AgentMessage | Close
 """Entries besides speech."""
 Entry = SpeechChunk | Message
 

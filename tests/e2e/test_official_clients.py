@@ -111,6 +111,29 @@ async def test_a_client_without_mic_end_talks_with_echo(r: Relay) -> None:
     ]
 
 
+async def test_a_client_is_informed_of_what_no_agent_answers(r: Relay) -> None:
+    """An open microphone on a conversation of the backend: one status, and the backend's turns are whole."""
+    conversation = await r.converse(avatar_id="official")
+    token = (await r.backend.token(conversation)).token
+    async with r.http.ws_connect(f"{r.stack.gateway_urls[0]}/c/{token}/ws/agent") as socket:
+        client = AvatarClient()
+        piece = {"type": "mic_audio", "audio": b64encode(bytes(3200)).decode()}
+        for _ in range(20):
+            await socket.send_json(piece)
+        while not client.messages_of("status"):
+            client.receive(await socket.receive_str(timeout=20))
+        for _ in range(20):
+            await socket.send_json(piece)
+        await socket.send_json({"type": "ping"})
+        while not client.messages_of("pong"):
+            client.receive(await socket.receive_str(timeout=20))
+
+    assert [status["message"] for status in client.messages_of("status")] == [
+        "this conversation's agent does not answer messages of the kind microphone"
+    ]
+    assert not client.messages_of("error")
+
+
 async def test_a_binary_client_gets_motion_for_its_speech(r: Relay, speech) -> None:
     """A guest: it uploads a turn, and receives its motion, whole and in order."""
     url = f"{r.stack.gateway_urls[0]}/ws/host"

@@ -6,6 +6,8 @@ from relay_ingest.agents.api import Agent, AgentSession, Text
 
 
 class Toner(Agent):
+    accepts = frozenset((Text,))
+
     async def run(self, session: AgentSession) -> None:
         async for event in session:
             if isinstance(event, Text):

@@ -41,6 +41,30 @@ async def test_what_interrupts(open_store, talk_over, interrupted_by) -> None:
             assert await store.uplink(keys) == [TURN, *first, entry, entry], "once per turn"
 
 
+@pytest.mark.parametrize(
+    ("agent", "accepts", "interrupts"),
+    [
+        ("clips", "sample", False),
+        ("clips", "-", False),
+        ("clips", "mic text", True),
+        ("clips", "", True),
+        ("push", "-", True),
+    ],
+)
+async def test_a_message_without_an_answer_interrupts_nothing(
+    open_store, agent: str, accepts: str, *, interrupts: bool
+) -> None:
+    """A text that the agent does not accept is appended alone; with push it is for the backend to answer."""
+    async with open_store() as store:
+        up = Uplink(store.client)
+        keys = await store.create(talk_over="requests", agent=agent, accepts=accepts)
+        await up.append_speech(keys, offset=0, pcm=b"aa", end=True)
+        receipt = await up.append(keys, uplink.Text("hi"))
+        first = [uplink.Interrupt(1, "viewer")] if interrupts else []
+        assert await store.uplink(keys) == [TURN, *first, uplink.Text("hi")]
+        assert receipt == (1, "text" in accepts if accepts else None)
+
+
 async def test_silence_interrupts_nothing(open_store) -> None:
     """The end of microphone audio interrupts nothing; nor does any message before the first turn."""
     async with open_store() as store:

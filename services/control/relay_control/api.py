@@ -285,7 +285,7 @@ class Api:
         return json_response(accepted, status=202)
 
     async def _interrupt(self, request: web.Request) -> web.Response:
-        turn = await self._uplink.append(self._conversation(request), Interrupt(reason="backend"))
+        turn = (await self._uplink.append(self._conversation(request), Interrupt(reason="backend"))).turn
         return json_response(TurnsInterrupted(turn), status=202)
 
     async def _audio(self, request: web.Request) -> web.StreamResponse:

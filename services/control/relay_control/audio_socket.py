@@ -221,7 +221,7 @@ class AudioSocket:
                 self._discarding = None
                 if message is self._interrupt:
                     self._interrupted.clear()
-                turn = await self._uplink.append(self._keys, Interrupt(reason="backend"))
+                turn = (await self._uplink.append(self._keys, Interrupt(reason="backend"))).turn
                 await self._send(audio_socket.Interrupted(turn))
 
     async def _start(self, start: audio_socket.Start) -> None:

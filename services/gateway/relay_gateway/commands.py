@@ -7,6 +7,7 @@ from typing import NamedTuple, get_args
 from prometheus_client import Counter
 
 from relay_auth.viewer_tokens import Role
+from relay_gateway.unsupported import UnsupportedMessages
 from relay_redis.errors import StoreError, Unavailable
 from relay_streams.errors import Ended, Missing, UplinkFull, UplinkRejected
 from relay_streams.keys import ConversationKeys
@@ -15,7 +16,7 @@ from relay_streams.uplink import Uplink
 from relay_telemetry.counter import counter
 from relay_wire import events
 from relay_wire.messages import ClientMessage, Ping, Utterance
-from relay_wire.uplink import Interrupt, Message, Playback
+from relay_wire.uplink import AgentMessage, Interrupt, Message, Playback
 
 MESSAGES = counter(
     "relay_gateway_messages_total",
@@ -97,6 +98,8 @@ class ViewerCommands:
         """Its own speech, once it speaks."""
         self._away = False
         """Whether Redis did not answer the last message."""
+        self._unsupported: UnsupportedMessages | None = None
+        """Once it has sent a message that the agent is not known to accept."""
         self._connection = secrets.token_hex(4)
         """Distinguishes this viewer's playback reports from those of others."""
 
@@ -113,7 +116,9 @@ class ViewerCommands:
             self._reject("forbidden", "the token's role is to listen", retryable=False)
 
     def close(self) -> None:
-        """Record the span of a turn that the viewer has begun and left before its end."""
+        """End what belongs to the viewer, which has left, also in the middle of a turn of its own."""
+        if self._unsupported is not None:
+            self._unsupported.close()
         if self._speech is not None:
             self._speech.finish("ViewerLeft")
 
@@ -128,11 +133,20 @@ class ViewerCommands:
                 await self._speech.append(message.pcm, end=message.end)
             else:
                 self._check_reachable()
-                await self._uplink.append(self._keys, self._completed(message))
+                receipt = await self._uplink.append(self._keys, self._completed(message))
+                if isinstance(message, AgentMessage) and not receipt.accepted:
+                    self._note_unsupported(message, accepted=receipt.accepted)
         except StoreError as error:
             self._away = self._away or isinstance(error, Unavailable)
             answer = next(answer for kind, answer in _ANSWERS.items() if isinstance(error, kind))
             self._reject(answer.code, answer.text or str(error), retryable=answer.retryable)
+
+    def _note_unsupported(self, message: AgentMessage, *, accepted: bool | None) -> None:
+        if self._unsupported is None:
+            self._unsupported = UnsupportedMessages(
+                accepts=lambda: self._uplink.accepts(self._keys), send_event=self._send_event
+            )
+        self._unsupported.note(message, accepted=accepted)
 
     def _completed(self, message: Message) -> Message:
         """The entry with the fields that the gateway sets."""

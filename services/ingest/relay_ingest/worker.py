@@ -102,7 +102,9 @@ class Worker:
         self._keys = installation.keys
         self._installation = installation
         self.heartbeat = heartbeat
-        self._leases = Leases(client, self._keys, owner=name, lease_ms=settings.lease_ms)
+        self._leases = Leases(
+            client, self._keys, owner=name, lease_ms=settings.lease_ms, accepted=agents.accepted
+        )
         self._client = client
         self._consumer = consumer
         self._publisher = publisher

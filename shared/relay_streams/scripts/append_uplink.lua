@@ -7,11 +7,13 @@
 --       4 most entries unread   5 most bytes   6 most unread entries of viewers   7 most bytes of them
 --       8... further fields and values; of an interrupt first t, whose value is set here
 --
--- Returns {'ok', last turn opened} | {'full'} | {'ended'} | {'missing'} | {'fenced', generation}.
+-- Returns {'ok', last turn opened, whether the agent accepts the kind: 1, 0, or -1 while that is not known}
+--       | {'full'} | {'ended'} | {'missing'} | {'fenced', generation}.
 -- An interrupt gets the number of the last turn opened and cuts its input; a close ends input for good.
 -- Both are accepted without regard to capacity, since stopping the avatar must not wait. Their number is bounded all
 -- the same: while one is unread, another is not appended, except an interrupt after an entry that is not a report.
--- An entry that interrupts the avatar has an interrupt appended before it, one for each turn.
+-- An entry that interrupts the avatar has an interrupt appended before it, one for each turn. One that the agent does
+-- not accept interrupts nothing, since no answer would follow; with push the answer is the backend's.
 --
 -- Input fields of the record, besides those of turn_input.lua:
 --   in_stop      the uplink entry of the last interrupt, or of the last barge-in that was not an agent's
@@ -22,7 +24,7 @@
 local meta, up, kind, threshold = KEYS[1], KEYS[2], ARGV[1], ARGV[3]
 local FIRST = kind == 'interrupt' and 10 or 8
 local record = redis.call('HMGET', meta, 'state', 'in_turn', 'up_in', 'in_state', 'in_stopped', 'talk_over',
-  'generation', 'up_base', 'in_stop', 'in_quiet', 'in_close', 'up')
+  'generation', 'up_base', 'in_stop', 'in_quiet', 'in_close', 'up', 'accepts', 'agent')
 if not record[1] then return {'missing'} end
 if ARGV[2] ~= '' and record[7] ~= ARGV[2] then return {'fenced', record[7] or '0'} end
 if record[1] == 'ended' or (record[1] == 'closing' and kind ~= 'close') then return {'ended'} end
@@ -54,8 +56,14 @@ local function is_unread(id)
   return record[12] == false or redis.pcall('XRANGE', up, '(' .. record[12], id, 'COUNT', 1)[1] ~= nil
 end
 
+local accepted = -1
+if record[13] and record[13] ~= '' then
+  accepted = string.find(' ' .. record[13] .. ' ', ' ' .. kind .. ' ', 1, true) and 1 or 0
+end
+
 local function interrupts()
   if threshold == '' or tonumber(in_turn) <= (tonumber(record[5]) or 0) then return false end
+  if accepted == 0 and record[14] ~= 'push' then return false end
   return record[6] == 'always' or record[6] == threshold
 end
 
@@ -79,4 +87,4 @@ else
   if stays_quiet then redis.call('HSET', meta, 'in_quiet', sums) end
 end
 redis.call('SPUBLISH', up, '')
-return {'ok', tonumber(in_turn)}
+return {'ok', tonumber(in_turn), accepted}

@@ -1,6 +1,6 @@
 """Append to the uplink: an entry that is not speech."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from relay_redis.replies import Reply, word
 from relay_streams.keys import ConversationKeys
@@ -11,9 +11,18 @@ from relay_wire.uplink import Message
 
 APPEND_UPLINK: Final = load(
     "append_uplink",
-    word("full", "ended", "missing", ok=(int,), fenced=(bytes,)),
+    word("full", "ended", "missing", ok=(int, int), fenced=(bytes,)),
     after=("uplink_bounds",),
 )
+
+
+class Receipt(NamedTuple):
+    """An entry that was appended."""
+
+    turn: int
+    """The turn opened last."""
+    accepted: bool | None
+    """Whether the conversation's agent accepts entries of this kind; None: that is not known yet."""
 
 
 def append_uplink(
@@ -23,8 +32,8 @@ def append_uplink(
     generation: int | None,
     limits: tuple[int, int],
     viewer_limits: tuple[int, int],
-) -> Call[int]:
-    """Append an entry; of an agent with its owner's generation. The result is the turn opened last.
+) -> Call[Receipt]:
+    """Append an entry; of an agent with its owner's generation.
 
     ``limits`` are the most entries and bytes that may wait, ``viewer_limits`` those of viewers. The call
     raises ``UplinkFull`` and ``Fenced``.
@@ -38,7 +47,7 @@ def append_uplink(
     )
 
 
-def _read(reply: Reply) -> int:
+def _read(reply: Reply) -> Receipt:
     if reply[0] != b"ok":
         raise rejection(reply)
-    return int(reply[1])
+    return Receipt(int(reply[1]), None if reply[2] < 0 else reply[2] == 1)

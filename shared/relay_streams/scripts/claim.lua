@@ -3,13 +3,15 @@
 -- KEYS  1 meta  2 lease  3 leases  4 down  5 unowned
 -- ARGV  1 id    2 owner  3 lease ms  4 group  5 the queue entry that assigned it, or ''
 --       6 the latest record format that this worker can read
+--       7... the agents of this worker: name, and the kinds of viewers' messages that it accepts; none: not known
 --
 -- Returns {'ok', generation, lease value, last id of the down stream, when the former lease was to expire or '',
 --          record...}
 --       | {'held'} | {'ended'} | {'missing'} | {'later'}: a later version of the relay wrote the record.
 -- Acknowledges the queue entry, except for 'later'. The generation is greater than any in the conversation's record
 -- or stream, and not less than the server's clock: neither the loss of one of them nor a wrong clock of a worker can
--- issue a generation twice.
+-- issue a generation twice. The record's field accepts has the kinds that the conversation's agent accepts, separated
+-- by spaces; '-' for none.
 local meta, lease, leases, down, unowned = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
 -- Generations are milliseconds that Lua represents exactly: this one is in the year 144683.
@@ -26,7 +28,7 @@ local function acknowledged(reply)
   return reply
 end
 
-local record = redis.call('HMGET', meta, 'state', 'generation', 'first_generation', 'format', 'leased')
+local record = redis.call('HMGET', meta, 'state', 'generation', 'first_generation', 'format', 'leased', 'agent')
 if not record[1] then return acknowledged({'missing'}) end
 if record[1] == 'ended' then return acknowledged({'ended'}) end
 -- A lease without an expiry does not count.
@@ -57,4 +59,11 @@ local expiry = string.format('%.0f', now + ARGV[3])
 redis.call('ZADD', leases, expiry, ARGV[1])
 redis.call('HSET', meta, 'generation', generation, 'owner', ARGV[2], 'leased', expiry)
 if not record[3] then redis.call('HSET', meta, 'first_generation', generation) end
+if #ARGV > 6 then
+  local accepts = '-'
+  for i = 7, #ARGV, 2 do
+    if ARGV[i] == (record[6] or 'push') then accepts = ARGV[i + 1] end
+  end
+  redis.call('HSET', meta, 'accepts', accepts)
+end
 return acknowledged({'ok', generation, value, last, record[2] and record[5] or '', unpack(redis.call('HGETALL', meta))})

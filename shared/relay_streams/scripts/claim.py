@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from functools import partial
+from itertools import chain
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from relay_redis.replies import Reply, word
@@ -29,9 +31,18 @@ class Claimed(NamedTuple):
 
 
 def claim(
-    keys: ConversationKeys, *, owner: str, lease_ms: int, record_format: int, entry: str = ""
+    keys: ConversationKeys,
+    *,
+    owner: str,
+    lease_ms: int,
+    record_format: int,
+    accepted: Mapping[str, str] = MappingProxyType({}),
+    entry: str = "",
 ) -> Call[Claimed | None]:
     """Claim a conversation, and acknowledge the queue entry that assigned it.
+
+    ``accepted`` has the kinds of messages that the owner's agents accept, by the agent's name. Without it the
+    record's ``accepts`` stays as it is.
 
     The result is None when there is nothing to own: the conversation has ended, is unknown or has an owner.
     The call raises ``Unreadable`` when the record's format is greater than ``record_format``; the entry stays
@@ -40,7 +51,7 @@ def claim(
     return Call(
         CLAIM,
         (keys.meta, keys.lease, keys.leases, keys.down, keys.unowned),
-        (keys.id, owner, lease_ms, CONSUMER_GROUP, entry, record_format),
+        (keys.id, owner, lease_ms, CONSUMER_GROUP, entry, record_format, *chain(*accepted.items())),
         partial(_read, keys.id),
     )
 

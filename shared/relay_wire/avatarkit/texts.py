@@ -143,6 +143,8 @@ def of_event(event: events.Event | events.Unknown | None, turn: int = 0) -> Sequ
             text = _Status(f"the conversation is over: {reason}")
         case events.Reconnect():
             text = _Status("this gateway is leaving: please connect again")
+        case events.UnsupportedMessage(kind):
+            text = _Status(f"this conversation's agent does not answer messages of the kind {kind}")
         case events.Pong():
             text = _Pong()
     return (_encode(text),) if text else ()

@@ -230,10 +230,10 @@ async def test_an_interrupt_names_the_last_turn_and_closes_it(open_store) -> Non
     async with open_store() as store:
         keys = await store.create()
         up = Uplink(store.client)
-        assert await up.append(keys, uplink.Interrupt(reason="viewer")) == 0
+        assert (await up.append(keys, uplink.Interrupt(reason="viewer"))).turn == 0
         await up.append_speech(keys, turn=0, offset=0, pcm=b"aaaa", end=False)
 
-        assert await up.append(keys, uplink.Interrupt(reason="viewer")) == 1
+        assert (await up.append(keys, uplink.Interrupt(reason="viewer"))).turn == 1
         with pytest.raises(TurnClosed):
             await up.append_speech(keys, turn=1, offset=4, pcm=b"bb", end=False)
         assert (await up.append_speech(keys, turn=0, offset=0, pcm=b"cc", end=False)).turn == 2
@@ -267,7 +267,7 @@ async def test_waiting_is_bounded_in_count(open_store) -> None:
         with pytest.raises(UplinkFull):
             await up.append(keys, uplink.Text("hi"))
 
-        assert await up.append(keys, uplink.Interrupt(reason="viewer")) == 1
+        assert (await up.append(keys, uplink.Interrupt(reason="viewer"))).turn == 1
         await store.client.execute("XTRIM", keys.up, "MAXLEN", "0")
         assert (await up.append_speech(keys, turn=0, offset=0, pcm=b"aa", end=False)).turn == 2
 

@@ -49,7 +49,7 @@ async def test_what_viewers_say_is_bounded_in_count(open_store, kind: str) -> No
         assert len(await store.uplink(keys)) == 5
         spoken = await up.append_speech(keys, key="k", offset=0, pcm=bytes(200), end=True, entry_bytes=10)
         assert spoken.offset == 150, "15 entries more"
-        assert await up.append(keys, uplink.Interrupt(reason="backend")) == 1
+        assert (await up.append(keys, uplink.Interrupt(reason="backend"))).turn == 1
 
 
 async def test_a_viewers_own_speech_is_of_the_viewers_share(open_store) -> None:
@@ -114,7 +114,7 @@ async def test_interrupts_of_which_one_is_enough(open_store) -> None:
         up = Uplink(store.client)
         await up.append_speech(keys, key="k", offset=0, pcm=b"aa", end=True)
         for index in range(1000):
-            assert await up.append(keys, uplink.Interrupt(reason="viewer")) == 1
+            assert (await up.append(keys, uplink.Interrupt(reason="viewer"))).turn == 1
             if index % 100 == 0:
                 await up.append(keys, uplink.Playback(1, "started", index, "v"))
         interrupts = [entry for entry in await store.uplink(keys) if isinstance(entry, uplink.Interrupt)]

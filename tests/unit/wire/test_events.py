@@ -28,6 +28,7 @@ EXAMPLES: list[tuple[Event, dict[str, object]]] = [
     (events.Reconnect(100, "drain"), {"type": "reconnect", "after_ms": 100, "reason": "drain"}),
     (events.Pong("1"), {"type": "pong", "id": "1"}),
     (events.Pong(1.5), {"type": "pong", "id": 1.5}),
+    (events.UnsupportedMessage("text"), {"type": "unsupported_message", "kind": "text"}),
     (events.TokenRenewed("t", 17), {"type": "token_renewed", "token": "t", "expires_at": 17}),
     (
         events.Hello("5-1", 2, 16000, "pcm_s16le", "ava", "app", "us-west"),

@@ -1,11 +1,13 @@
 """The API of agents: the class to write, the session it is given, and the events it receives."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from relay_ingest.agents.events import ClipRequest, Ended, Event, Interrupted, Microphone, Started, Text
 from relay_ingest.agents.session import AgentSession
 from relay_ingest.agents.speech_output import AgentTimeout
 from relay_settings.agents import AgentSettings
+from relay_wire.uplink import AgentMessage
 
 __all__ = [
     "Agent",
@@ -26,6 +28,12 @@ class Agent(ABC):
 
     Args:
         settings: The operator's.
+    """
+
+    accepts: ClassVar[frozenset[type[AgentMessage]]] = frozenset((Text, Microphone, ClipRequest))
+    """The viewers' messages that it answers; it receives no others.
+
+    A viewer that sends another kind is informed once, and that message does not interrupt the avatar.
     """
 
     def __init__(self, settings: AgentSettings) -> None:

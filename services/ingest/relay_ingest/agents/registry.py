@@ -1,7 +1,8 @@
 """Agent registry: the agents that conversations can name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
+from typing import get_args
 
 from relay_ingest.agents.api import Agent
 from relay_ingest.agents.builtin.clips import Clips
@@ -10,6 +11,7 @@ from relay_ingest.agents.builtin.push import Push
 from relay_settings.agents import AgentSettings
 from relay_settings.base import SettingsError
 from relay_streams.conversations import PUSH
+from relay_wire.uplink import AgentMessage
 
 GROUP = "avatar_relay.agents"
 """The group of entry points in which packages offer agents."""
@@ -30,7 +32,8 @@ class AgentRegistry:
         settings: The operator's.
 
     Raises:
-        SettingsError: An agent that the settings name is not installed, or is no ``Agent``.
+        SettingsError: An agent that the settings name is not installed, is no ``Agent``, or accepts what
+            is no message of viewers.
     """
 
     def __init__(self, settings: AgentSettings) -> None:
@@ -50,6 +53,19 @@ class AgentRegistry:
             raise UnknownAgent(name) from None
         return kind(self._settings)
 
+    def accepts(self, name: str) -> frozenset[type[AgentMessage]]:
+        """The messages that the agent of this name accepts; none, if there is no such agent."""
+        return self._kinds[name].accepts if name in self._kinds else frozenset()
+
+    @property
+    def accepted(self) -> Mapping[str, str]:
+        """By the name of each agent, the kinds of messages that it accepts, as in a record."""
+        return {name: _kinds_of(agent.accepts) for name, agent in self._kinds.items()}
+
+
+def _kinds_of(accepts: frozenset[type[AgentMessage]]) -> str:
+    return " ".join(sorted(str(message.__struct_config__.tag) for message in accepts)) or "-"
+
 
 def _find(name: str) -> type[Agent]:
     if name in _BUILT_IN:
@@ -63,6 +79,11 @@ def _find(name: str) -> type[Agent]:
         raise SettingsError(f"RELAY_AGENTS: agent {name!r} cannot be imported: {error!r}") from error
     if not (isinstance(kind, type) and issubclass(kind, Agent)):
         raise SettingsError(f"RELAY_AGENTS: {name!r} is not a subclass of relay_ingest.agents.api.Agent")
+    messages = get_args(AgentMessage)
+    accepts: object = kind.accepts
+    if not (isinstance(accepts, frozenset) and accepts <= set(messages)):
+        allowed = ", ".join(message.__name__ for message in messages)
+        raise SettingsError(f"RELAY_AGENTS: accepts of agent {name!r} is not a frozenset of {allowed}")
     return kind
 
 

@@ -20,6 +20,7 @@ from relay_streams.uplink import Uplink
 from relay_telemetry.counter import counter
 from relay_wire import events
 from relay_wire.position import START
+from relay_wire.uplink import AgentMessage
 
 FAILURES = counter(
     "relay_agent_failures_total",
@@ -28,7 +29,7 @@ FAILURES = counter(
 )
 UNDELIVERED = counter(
     "relay_agent_undelivered_total",
-    "Events of conversations whose agent had returned or was stopped.",
+    "Events of conversations whose agent had returned, was stopped or does not accept them.",
     event=[kind.__name__.lower() for kind in get_args(Event)],
 )
 
@@ -69,6 +70,7 @@ class AgentRunner:
     ) -> None:
         self._record = lease.conversation
         self._registry = registry
+        self._accepted = registry.accepts(self._record.agent)
         self._publish = publish
         self._spawn = spawn
         self._timeout_s = settings.agent_timeout_s
@@ -102,14 +104,17 @@ class AgentRunner:
         self._task = self._spawn(self._run())
 
     def enqueue(self, event: Event) -> None:
-        """Pass an event to the agent, if it runs."""
-        if self._task is None or self._task.done():
+        """Pass an event to the agent, if it runs and accepts the event."""
+        if self._task is None or self._task.done() or not self._accepts(event):
             UNDELIVERED.labels(type(event).__name__.lower()).inc()
             return
         if isinstance(event, Microphone) and not event.sample_rate:
             event = Microphone(event.pcm, event.end, self._record.sample_rate)
         self._ended = isinstance(event, Ended)
         self._session.enqueue(event)
+
+    def _accepts(self, event: Event) -> bool:
+        return not isinstance(event, AgentMessage) or type(event) in self._accepted
 
     def stop(self) -> None:
         """Cancel the agent; after the conversation's end, only when ``agent_timeout_s`` has passed. Safe to

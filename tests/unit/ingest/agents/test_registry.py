@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from relay_ingest.agents.api import Interrupted, Text
 from relay_ingest.agents.builtin.echo import Echo
 from relay_ingest.agents.builtin.push import Push
 from relay_ingest.agents.registry import AgentRegistry, UnknownAgent
@@ -27,6 +28,33 @@ def test_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("clips", "raises"):
         with pytest.raises(UnknownAgent):
             registry.create(name)
+    sys.modules.pop("toner")
+
+
+def test_what_agents_accept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each agent its own messages, one without a declaration all; an agent that is not here accepts none."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    registry = AgentRegistry(AgentSettings.load(agents="toner, echo, clips, slow"))
+
+    assert registry.accepted == {
+        "push": "-", "toner": "text", "echo": "mic text", "clips": "sample", "slow": "mic sample text",
+    }  # fmt: skip
+    assert registry.accepts("toner") == {Text}
+    assert registry.accepts("raises") == frozenset()
+    for name in ("toner", "troubled"):
+        sys.modules.pop(name)
+
+
+@pytest.mark.parametrize("accepts", [frozenset((Text, Interrupted)), {Text}, "text", None])
+def test_an_agent_accepts_messages_of_viewers_alone(monkeypatch, accepts: object) -> None:
+    """Anything else is an error of the agent's author, at the worker's start."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    AgentRegistry(AgentSettings.load(agents="toner"))
+    monkeypatch.setattr(sys.modules["toner"].Toner, "accepts", accepts)
+    with pytest.raises(
+        SettingsError, match="accepts of agent 'toner' is not a frozenset of Text, Microphone"
+    ):
+        AgentRegistry(AgentSettings.load(agents="toner"))
     sys.modules.pop("toner")
 
 

@@ -31,6 +31,8 @@ class Clips(Agent):
     request interrupts the clip that plays.
     """
 
+    accepts = frozenset((ClipRequest,))
+
     async def run(self, session: AgentSession) -> None:
         """Speak each requested clip."""
         async for event in session:

@@ -19,6 +19,8 @@ class Echo(Agent):
     at once, so that clients never run out of motion (facts 3).
     """
 
+    accepts = frozenset((Microphone, Text))
+
     def __init__(self, settings: AgentSettings) -> None:
         super().__init__(settings)
         self._recordings: dict[int, Utterances] = {}

@@ -6,5 +6,7 @@ from relay_ingest.agents.api import Agent, AgentSession
 class Push(Agent):
     """Answers nothing. The default."""
 
+    accepts = frozenset()
+
     async def run(self, session: AgentSession) -> None:
         """Return at once: the backend speaks."""
