@@ -16,7 +16,7 @@ from relay_streams.uplink import Uplink
 from relay_telemetry.counter import counter
 from relay_wire import events
 from relay_wire.messages import ClientMessage, Ping, Utterance
-from relay_wire.uplink import AgentMessage, Interrupt, Message, Playback
+from relay_wire.uplink import AgentMessage, Interrupt, Message, Microphone, Playback
 
 MESSAGES = counter(
     "relay_gateway_messages_total",
@@ -100,6 +100,8 @@ class ViewerCommands:
         """Whether Redis did not answer the last message."""
         self._unsupported: UnsupportedMessages | None = None
         """Once it has sent a message that the agent is not known to accept."""
+        self._refusal = ""
+        """The code of the error for the last microphone audio, if that was refused."""
         self._connection = secrets.token_hex(4)
         """Distinguishes this viewer's playback reports from those of others."""
 
@@ -113,7 +115,7 @@ class ViewerCommands:
         elif isinstance(message, Playback):
             DROPPED.labels("listener_report").inc()  # Without effect, so that a listener's token is harmless.
         else:
-            self._reject("forbidden", "the token's role is to listen", retryable=False)
+            self._reject(message, _Answer("forbidden", "the token's role is to listen", retryable=False))
 
     def close(self) -> None:
         """End what belongs to the viewer, which has left, also in the middle of a turn of its own."""
@@ -134,12 +136,14 @@ class ViewerCommands:
             else:
                 self._check_reachable()
                 receipt = await self._uplink.append(self._keys, self._completed(message))
+                if isinstance(message, Microphone):
+                    self._refusal = ""
                 if isinstance(message, AgentMessage) and not receipt.accepted:
                     self._note_unsupported(message, accepted=receipt.accepted)
         except StoreError as error:
             self._away = self._away or isinstance(error, Unavailable)
             answer = next(answer for kind, answer in _ANSWERS.items() if isinstance(error, kind))
-            self._reject(answer.code, answer.text or str(error), retryable=answer.retryable)
+            self._reject(message, answer._replace(text=answer.text or str(error)))
 
     def _note_unsupported(self, message: AgentMessage, *, accepted: bool | None) -> None:
         if self._unsupported is None:
@@ -175,6 +179,11 @@ class ViewerCommands:
             viewer=True,
         )
 
-    def _reject(self, code: str, text: str, *, retryable: bool) -> None:
-        DROPPED.labels(code).inc()
-        self._send_event(events.Error(code, text, retryable))
+    def _reject(self, message: ClientMessage | Message, answer: _Answer) -> None:
+        DROPPED.labels(answer.code).inc()
+        if isinstance(message, Microphone):
+            # It comes in pieces, many in a second, and apps show each error.
+            if answer.code == self._refusal:
+                return
+            self._refusal = answer.code
+        self._send_event(events.Error(*answer))

@@ -63,6 +63,46 @@ async def test_listeners_may_not_speak(open_rig) -> None:
         assert await rig.uplink() == []
 
 
+async def test_an_open_microphone_of_a_listener(open_rig) -> None:
+    """Its pieces are refused with one error; any other message still has its own."""
+    async with open_rig(avatarkit_clients=True, avatar_id="ava") as rig:
+        headers = {"Authorization": f"Bearer {rig.token(Role.LISTEN)}"}
+        async with await rig.connect("/ws/agent", headers=headers) as socket:
+            for _ in range(20):
+                await socket.send_json({"type": "mic_audio", "audio": "AQI="})
+            for _ in range(2):
+                await socket.send_json({"type": "text", "text": "hi"})
+            await socket.send_json({"type": "ping"})
+            received: list[Any] = []
+            while not received or received[-1]["type"] != "pong":
+                received.append(await socket.receive_json(timeout=5))
+
+        assert [message["code"] for message in received if message["type"] == "error"] == ["forbidden"] * 3
+        assert await rig.uplink() == []
+
+
+async def test_microphone_audio_that_redis_refuses(open_rig) -> None:
+    """One error while it lasts; another when Redis refuses again after it has accepted some."""
+    async with open_rig() as rig, await rig.connect() as socket:
+        microphone = frame.encode(Frame(Kind.MICROPHONE, Flags.NONE, Codec.PCM_S16LE, 0, 0, 0, 0, 0, b"ab"))
+        refusals = []
+        for _ in range(2):
+            await rig.store.client.execute("ACL", "SETUSER", "default", "-evalsha", "-eval")
+            try:
+                for _ in range(10):
+                    await socket.send_bytes(microphone)
+                refusals += await pinged(socket)
+            finally:
+                await rig.store.client.execute("ACL", "SETUSER", "default", "+@all")
+            await socket.send_bytes(microphone)
+            refusals += await pinged(socket)
+
+        assert [event.code for event in refusals if isinstance(event, events.Error)] == [
+            "store_unavailable"
+        ] * 2
+        assert await rig.uplink() == [uplink.Microphone(b"ab")] * 2
+
+
 @pytest.mark.parametrize("bad", ["hello", '{"type":"dance"}', b"binary", b"\x00" * 40, '{"type":"text"}'])
 async def test_bad_messages(open_rig, bad: str | bytes) -> None:
     """Each is answered with an error; enough of them close the socket; another viewer is not affected."""
