@@ -13,9 +13,10 @@ from relay_streams.errors import Ended, Missing, Unreplicated, UplinkFull
 from relay_streams.keys import ConversationKeys
 from relay_streams.scripts.append_speech import Appended, SpeakerFence, append_speech
 from relay_streams.scripts.append_uplink import Receipt, append_uplink
-from relay_streams.scripts.call import Call
+from relay_streams.scripts.call import Call, run
 from relay_streams.scripts.find_turn import TurnInputState, find_turn
 from relay_streams.scripts.hold_turn import hold_turn
+from relay_streams.scripts.stop_agent import stop_agent
 from relay_telemetry.counter import counter
 from relay_wire import uplink
 
@@ -208,6 +209,10 @@ class Uplink:
         """The record's ``accepts``; empty: it is not known."""
         accepts = await self._client.execute("HGET", keys.meta, "accepts")
         return (accepts or b"").decode(errors="replace")
+
+    async def stop_agent(self, keys: ConversationKeys, *, generation: int) -> None:
+        """Record that the agent of this generation's owner has stopped, and accepts no message any more."""
+        await run(self._client, stop_agent(keys, generation=generation))
 
     async def last_stop(self, keys: ConversationKeys) -> Stop:
         """The last interrupt or barge-in, also while it waits in the stream behind speech."""

@@ -100,6 +100,7 @@ ELSEWHERE = {
         streams.scripts.finish_delivery streams.scripts.leave_endpoint streams.scripts.postpone_delivery
         streams.scripts.restore_deliveries streams.scripts.retry_delivery
     """,
+    "integration/streams/test_accepted.py": "streams.scripts.stop_agent",
     "integration/streams/test_uplink.py": """
         streams.scripts.append_speech streams.scripts.append_uplink streams.scripts.uplink_rejection
     """,

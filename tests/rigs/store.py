@@ -44,11 +44,11 @@ class Store:
         assert created
         return keys
 
-    def registry(self, owner: str = "worker", **options: int) -> Leases:
+    def registry(self, owner: str = "worker", **options: Any) -> Leases:
         """The leases of one worker."""
         return Leases(self.client, self.keys, owner=owner, **options)
 
-    async def claim(self, keys: ConversationKeys, owner: str = "worker", **options: int) -> Lease:
+    async def claim(self, keys: ConversationKeys, owner: str = "worker", **options: Any) -> Lease:
         """Own a conversation."""
         registry = self.registry(owner, **options)
         assignments = await registry.dequeue(self.keys.shared(keys.partition), 10)

@@ -55,6 +55,7 @@ from relay_streams.scripts.restore import RESTORE
 from relay_streams.scripts.restore_deliveries import RESTORE_DELIVERIES
 from relay_streams.scripts.retry_delivery import RETRY_DELIVERY
 from relay_streams.scripts.settle_account import SETTLE_ACCOUNT
+from relay_streams.scripts.stop_agent import STOP_AGENT
 from relay_streams.scripts.store_clip import STORE_CLIP
 
 ALL: Final = (
@@ -64,7 +65,7 @@ ALL: Final = (
     FINISH_DELIVERY, ERASE_CLIP, HEARTBEAT, HOLD_TURN, LEAVE_ENDPOINT, POSTPONE_DELIVERY, PRUNE_MADE,
     PUBLISH, PURGE, READ_OUTBOX, READ_RECORDING, REAP, RECORD_MOTION, RELEASE, RELEASE_RECORDING,
     REMOVE_ORPHAN, RENEW, RENEW_CLIP, REPAIR, RESTORE, RESTORE_DELIVERIES, RETRY_DELIVERY, SETTLE_ACCOUNT,
-    STORE_CLIP, CLAIM_RECORDING, REPORT_LOAD,
+    STOP_AGENT, STORE_CLIP, CLAIM_RECORDING, REPORT_LOAD,
 )  # fmt: skip
 
 SCHEMA: Final = Schema(ALL, purge=PURGE, type_of=type_of)

@@ -13,7 +13,7 @@ _WITHOUT_JOBS: Final = frozenset(
     {
         "append_speech", "append_uplink", "attend", "claim", "create", "defer", "dequeue", "expire",
         "find_turn", "finish", "heartbeat", "hold_turn", "publish", "purge", "reap", "release", "renew",
-        "repair", "report_load", "restore",
+        "repair", "report_load", "restore", "stop_agent",
     }
 )  # fmt: skip
 """The scripts that run without jobs, by name."""

@@ -49,6 +49,7 @@ from relay_streams.scripts.restore import restore
 from relay_streams.scripts.restore_deliveries import restore_deliveries
 from relay_streams.scripts.retry_delivery import retry_delivery
 from relay_streams.scripts.settle_account import Settled, settle_account
+from relay_streams.scripts.stop_agent import stop_agent
 from relay_wire.position import START, Position
 
 SPACE = KeySpace(1)
@@ -106,7 +107,7 @@ CALLS: list[Call[Any]] = [
     ENTER, FINISH,
     leave_endpoint(SHARED, "crm", "1", finding="fault", tolerated=5, first_rest_ms=1, most_rest_ms=2),
     postpone_delivery(SHARED, "msg_1_crm", wait_ms=1), retry_delivery(SHARED, "msg_1_crm"),
-    restore_deliveries(SHARED, ["msg_1_crm"]),
+    restore_deliveries(SHARED, ["msg_1_crm"]), stop_agent(KEYS, generation=1),
 ]  # fmt: skip
 
 

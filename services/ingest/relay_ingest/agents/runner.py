@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, get_args
 
 import structlog
@@ -12,6 +13,7 @@ from relay_ingest.agents.queue import EventQueue
 from relay_ingest.agents.registry import AgentRegistry, UnknownAgent
 from relay_ingest.agents.session import AgentSession
 from relay_ingest.agents.speech_output import AgentTimeout, SpeechLimits, SpeechOutput
+from relay_redis.errors import StoreError
 from relay_runtime.tasks import first_of
 from relay_settings.ingest import IngestSettings
 from relay_streams.leases import Lease
@@ -69,6 +71,9 @@ class AgentRunner:
         spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
     ) -> None:
         self._record = lease.conversation
+        self._uplink = uplink
+        self._keys = lease.keys
+        self._generation = lease.generation
         self._registry = registry
         self._accepted = registry.accepts(self._record.agent)
         self._publish = publish
@@ -145,6 +150,14 @@ class AgentRunner:
                 conversation=self._record.id,
                 exc_info=error,
             )
+        await self._stop_accepting()
+
+    async def _stop_accepting(self) -> None:
+        """Let gateways inform viewers from now on: the agent has failed, or returned before the end."""
+        if self._accepted and not self._ended:
+            self._accepted = frozenset()
+            with suppress(StoreError):
+                await self._uplink.stop_agent(self._keys, generation=self._generation)
 
     async def _run_agent(self, agent: Agent) -> None:
         try:

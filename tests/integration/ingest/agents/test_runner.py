@@ -123,6 +123,7 @@ async def test_a_failing_agent(open_rig, examples, agent, text, code, settings) 
 
         errors = await eventually(found, within_s=20)
         assert [error.code for error in errors] == [code]
+        await eventually(lambda: rig.up.accepts(keys), until=lambda accepts: accepts == "-")
         assert "secret" not in errors[0].message
         assert failures.get() == before + 1
 
