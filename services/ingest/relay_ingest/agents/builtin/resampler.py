@@ -9,7 +9,7 @@ def resampled(pcm: bytes, *, sample_rate: int, to: int) -> bytes:
     """The same sound at another rate, of the same length in time; samples are interpolated on a line.
 
     It has no filter: enough for a voice that a test repeats, and not for speech that is published. It takes
-    a third of a second for half a minute of audio.
+    half a second for half a minute of audio: call it in a thread.
 
     Args:
         pcm: The audio; half a sample at its end is cut off.
