@@ -1,5 +1,6 @@
 """Settings: read once, refused with the variable's name, masked."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ def test_one_name_has_one_meaning() -> None:
     for kind in ALL:
         for name in kind.model_fields:
             homes.setdefault(kind.variable(name), set()).add(
-                next(base for base in kind.__mro__ if name in vars(base).get("__annotations__", {}))
+                next(base for base in kind.__mro__ if name in inspect.get_annotations(base))
             )
 
     assert {name: classes for name, classes in homes.items() if len(classes) > 1} == {}

@@ -135,7 +135,11 @@ def test_what_is_refused(fields: dict[str, Any], why: str) -> None:
         (b'{"main": {}}', "the file: Expected `array`"),
         (b'{"NOT A KEY": [{}]}', r"a name at the top of the file: must be the id of an API key, or \*"),
         (b'{"main": [{}]}', r"main\[0\]: Object missing required field `url`"),
-        (b'{"main": [' + b"[" * 100_000 + b"]" * 100_000 + b"]}", "the file: is nested too deeply"),
+        # From Python 3.14 on the depth is bounded by the stack, so the type of the outermost is seen first.
+        (
+            b'{"main": [' + b"[" * 100_000 + b"]" * 100_000 + b"]}",
+            r"the file: is nested too deeply|main\[0\]: ",
+        ),
         (b"\xff", "the file: "),
     ],
     ids=["empty", "array", "object", "key", "fields", "deep", "bytes"],
