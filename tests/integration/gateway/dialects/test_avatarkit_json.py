@@ -203,7 +203,8 @@ async def test_frames_that_are_gone(open_rig) -> None:
     async with open_rig(ring_bytes=0, **OPTIONS) as rig, agent(rig) as socket:
         client, driver = AvatarClient(), Speaker(rig)
         await driver.publish(1, end=False)
-        await receive(socket, client, lambda: client.turns)
+        # All of it: a read that is under way when the reader pauses would still bring the next frame.
+        await receive(socket, client, lambda: client.turns and client.controller.rounds[0].frames)
         rig.service.feeds._readers[rig.keys.id]._subscription.pause()
         await driver.publish(1, end=False)
         await driver.publish(1)
