@@ -69,6 +69,11 @@ REGISTRY: dict[int, CloseCode] = {
 }
 """Every code the relay sends or understands, by number."""
 
+_NEVER_SENT = frozenset((1004, NO_STATUS.code, ABNORMAL.code))
+"""The reserved code, and the names of ends without a code."""
+_TLS_FAILED, _LIBRARIES, _BEYOND = 1015, 3000, 5000
+"""The first codes that nobody has defined yet, those of libraries and applications, and those after them."""
+
 _RANGES = {41: ReconnectAdvice.RESUME, 42: ReconnectAdvice.BACK_OFF, 44: ReconnectAdvice.FINAL}
 
 
@@ -76,6 +81,13 @@ def advice(code: int) -> ReconnectAdvice:
     """The advice of a code; of an unknown code its range's, outside the ranges to back off and resume."""
     known = REGISTRY.get(code)
     return known.advice if known else _RANGES.get(code // 100, ReconnectAdvice.BACK_OFF)
+
+
+def may_be_sent(number: int) -> bool:
+    """Whether an endpoint may send a code in a close frame (RFC 6455 7.4), in the registry or not."""
+    if number in _NEVER_SENT:
+        return False
+    return NORMAL.code <= number < _TLS_FAILED or _LIBRARIES <= number < _BEYOND
 
 
 def of_number(number: int | None) -> CloseCode:

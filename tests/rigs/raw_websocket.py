@@ -10,6 +10,8 @@ from tests.rigs.gateway import GatewayRig
 
 from relay_gateway.handshake import SUBPROTOCOL, TOKEN_PREFIX
 
+TEXT, BINARY, CLOSE, PING = 0x81, 0x82, 0x88, 0x89
+"""First bytes of messages in one frame."""
 _MASK = bytes(4)
 HEADERS = {
     "Host": "relay",
@@ -56,14 +58,19 @@ class Line:
 
     async def close_code(self) -> int:
         """Read messages until the close; its code, 0 when it has none."""
+        async for first, payload in self.messages():
+            if first == CLOSE:
+                return int.from_bytes(payload[:2])
+        raise AssertionError("there was no close")
+
+    async def messages(self) -> AsyncIterator[tuple[int, bytes]]:
+        """First byte and payload of each message until the end of the connection, the close's too."""
         async with asyncio.timeout(5):
-            while True:
-                first, size = await self._reader.readexactly(2)
+            while head := await self._reader.read(1):
+                size = (await self._reader.readexactly(1))[0]
                 if size in {126, 127}:
                     size = int.from_bytes(await self._reader.readexactly(2 if size == 126 else 8))
-                payload = await self._reader.readexactly(size)
-                if first == 0x88:
-                    return int.from_bytes(payload[:2])
+                yield head[0], await self._reader.readexactly(size)
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
 
 from relay_settings.control import ControlSettings
 from relay_wire import audio_socket, close_codes
-from relay_wire.close_codes import TOO_BIG, ReconnectAdvice
+from relay_wire.close_codes import PROTOCOL_ERROR, TOO_BIG, ReconnectAdvice
 
 _HEARTBEAT_S = 20.0
 """Interval of pings. A socket that does not answer within half of it is closed."""
@@ -76,7 +76,12 @@ class AudioWebSocket(web.WebSocketResponse):
         self.is_final = _is_final(code or self.close_code)
 
     async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
-        """Close; after a message that was too large, an error is sent first."""
+        """Close; after a message that was too large, an error is sent first.
+
+        The speaker's own close is answered with its code (RFC 6455 5.5.1), one without a code with 1000.
+        """
+        if code == WSCloseCode.OK and self.close_code:
+            code = self.close_code if close_codes.may_be_sent(self.close_code) else PROTOCOL_ERROR.code
         if code == TOO_BIG.code:
             text = f"a message may have at most {self._limit_bytes} bytes: send the audio in pieces"
             await self.send_message(audio_socket.Error("too-big", text, retryable=False))

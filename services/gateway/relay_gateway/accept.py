@@ -99,7 +99,7 @@ class Acceptor:
             await socket.ended()
         finally:
             self._keepalive.remove(socket)
-            socket.abort()
+            socket.release()
             # Clients choose their own codes; only those of the registry become labels.
             CLOSES.labels(socket.ended_by.name if socket.ended_by else _OTHER).inc()
         return socket.websocket

@@ -22,7 +22,7 @@ from relay_settings.gateway import GatewaySettings
 from relay_streams.keys import ConversationKeys
 from relay_streams.uplink import Uplink
 from relay_wire import events
-from relay_wire.close_codes import BAD_MESSAGE, RESTART, SLOW_CONSUMER, TOO_BIG
+from relay_wire.close_codes import BAD_MESSAGE, RESTART, SLOW_CONSUMER, TOO_BIG, CloseCode
 
 
 class Messages(Protocol):
@@ -122,8 +122,7 @@ class ViewerSession:
             send_event=self._subscriber.send_event,
             reachable=services.is_connected,
         )
-        socket.websocket.on_too_big = self._refuse_size
-        socket.before_close = self._dialect.last
+        socket.before_close = self._last
         self._renewal = services.renewals.add(self._subscriber, start.grant) if start.grant else None
         services.presence.add(self._keys, self._subscriber)
         services.hub.add(self._subscriber)
@@ -141,7 +140,6 @@ class ViewerSession:
 
     def _close(self) -> None:
         self._feed.remove(self._subscriber)
-        self._socket.websocket.on_too_big = None
         self._services.feeds.detach(self._feed)
         if self._renewal is not None:
             self._services.renewals.remove(self._renewal)
@@ -187,13 +185,14 @@ class ViewerSession:
             if not await self._socket.drained(self._services.settings.slow_client_s):
                 self._socket.close(SLOW_CONSUMER)
 
-    def _refuse_size(self) -> None:
-        limit = self._socket.websocket.max_message_bytes
-        self._subscriber.send_event(
-            events.Error("too_big", f"a message may have {limit} bytes", retryable=False)
-        )
-        self._socket.write(self._dialect.last(TOO_BIG))
-        self._socket.flush()
+    def _last(self, code: CloseCode) -> bytes:
+        """The last messages before a close by the gateway."""
+        last = self._dialect.last(code)
+        if code is not TOO_BIG:
+            return last
+        text = f"a message may have {self._socket.websocket.max_message_bytes} bytes"
+        error = events.Error("too_big", text, retryable=False)
+        return self._dialect.event(error, self._subscriber.cursor) + last
 
 
 def _hello(start_point: StartPoint, settings: GatewaySettings) -> events.Hello:

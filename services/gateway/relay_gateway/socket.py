@@ -2,8 +2,9 @@
 
 Frames are written to the transport as WebSocket messages that are built once for all viewers: messages of a
 server are unmasked (RFC 6455 5.1), so that their bytes are the same for each viewer. aiohttp does the
-handshake, pongs and everything inbound; its writer and this one share the transport, in call order. A close
-by the gateway is written here: aiohttp's own discards unsent messages while the socket is being read.
+handshake, pongs and everything inbound; its writer and this one share the transport, in call order. Every
+close is written here: aiohttp's own discards unsent messages while the socket is being read, and answers a
+client's close with 1000 instead of its code.
 """
 
 import asyncio
@@ -11,12 +12,12 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from aiohttp import WebSocketError, WSMessage, WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 
 from relay_gateway.flush import WriteCoalescer
 from relay_gateway.response import ViewerResponse
-from relay_gateway.websocket import PING, close_message
-from relay_wire.close_codes import ABNORMAL, NO_STATUS, NORMAL, PROTOCOL_ERROR, REGISTRY, CloseCode
+from relay_gateway.websocket import EMPTY_CLOSE, PING, close_message
+from relay_wire.close_codes import ABNORMAL, NO_STATUS, PROTOCOL_ERROR, REGISTRY, CloseCode, may_be_sent
 
 PROBES_BEFORE_PING = 2
 """The probe, counted from the last message, that pings; the next one aborts.
@@ -77,12 +78,10 @@ class Socket:
         self.closed_with: CloseCode | None = None
         """The code with which the gateway closed it; None when the viewer closed it, or it is open."""
         self._end_code = -1
-        """The code of the viewer's close, 0 when it had none, or of the error in a frame; else -1.
-
-        aiohttp discards both when its own close is not answered.
-        """
+        """The code of the viewer's close, 0 when it had none; -1 without one."""
         self.before_close: Callable[[CloseCode], bytes] | None = None
         """Encodes the last messages of the viewer's protocol, for every close by the gateway."""
+        websocket.close_for_error = self._close_for_error
         self.notices_close = True
         """Whether the viewer's app learns of a close from the close message; else the connection is cut."""
         self._silent_probes = 0
@@ -146,7 +145,6 @@ class Socket:
 
         Messages after the gateway's close are discarded.
         """
-        # aiohttp closes by itself after an invalid frame; earlier messages precede that close.
         self.flush()
         while (message := await self.websocket.receive()).type not in _LAST:
             self._silent_probes = 0
@@ -154,8 +152,6 @@ class Socket:
                 return message
         if message.type is WSMsgType.CLOSE:
             self._end_code = message.data or 0
-        elif isinstance(message.data, WebSocketError):
-            self._end_code = message.data.code
         self.error = self.error or (
             message.data if message.type is WSMsgType.ERROR else self.websocket.exception()
         )
@@ -211,21 +207,33 @@ class Socket:
         """Receive until the end, and complete the close handshake. Safe to cancel."""
         while await self.receive() is not None:
             pass
+        if self.closed_with is None and self._end_code >= 0:
+            self._answer_close(self._end_code)
         if self._deadline is not None:
             self._deadline.cancel()
-            self._transport.close()
-        elif not self.websocket.closed and self.websocket.close_code is not None:
-            await self._answer_close(self.websocket.close_code)
+        self._transport.close()
 
-    async def _answer_close(self, theirs: int) -> None:
+    def _answer_close(self, code: int) -> None:
+        """Answer the viewer's close with its own code (RFC 6455 5.5.1)."""
+        if not code:
+            self.write(EMPTY_CLOSE)
+        elif may_be_sent(code):
+            self.write(close_message(code, ""))
+        else:
+            self.close(PROTOCOL_ERROR)
         self.flush()
-        # aiohttp accepts this code from the wire, where it is forbidden (RFC 6455 7.4.1).
-        impossible = theirs == ABNORMAL.code
-        self.closed_with = PROTOCOL_ERROR if impossible else None
-        code = PROTOCOL_ERROR if impossible else NORMAL
-        await self.websocket.close(code=code.code, drain=False)
 
-    def abort(self) -> None:
-        """Discard the unsent bytes of a viewer that is gone; the transport would keep them for minutes."""
+    def _close_for_error(self, code: CloseCode) -> None:
+        """Close without waiting for an answer: nothing that follows an error in a frame can be read."""
+        self.close(code)
+        self.flush()
+        self._transport.close()
+
+    def release(self) -> None:
+        """Discard the unsent bytes of a viewer that is gone: the transport would keep them for minutes.
+
+        The callbacks are discarded, too: they refer back to the socket.
+        """
+        self.before_close = self.websocket.close_for_error = None
         if self.unsent_bytes:
             self._transport.abort()

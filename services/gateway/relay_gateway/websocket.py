@@ -8,6 +8,8 @@ TEXT, BINARY = 0x81, 0x82
 _CLOSE = 0x88
 PING = bytes((0x89, 0))
 """A ping without a payload."""
+EMPTY_CLOSE = bytes((_CLOSE, 0))
+"""A close frame without a code."""
 
 _SHORT = Struct("!BB")
 _MEDIUM = Struct("!BBH")

@@ -255,3 +255,14 @@ async def test_what_redis_refuses_closes_with_its_code(open_rig) -> None:
         assert "store-unavailable" in texts[-1]
         assert "NOPERM" not in "".join(texts)
         assert "evalsha" not in "".join(texts)
+
+
+@pytest.mark.parametrize(
+    ("code", "answer"), [(1000, 1000), (1001, 1001), (3000, 3000), (4000, 4000), (1006, 1002), (5000, 1002)]
+)
+async def test_a_close_is_answered_with_its_code(open_rig, code: int, answer: int) -> None:
+    """But for a code that no endpoint may send."""
+    async with open_rig() as rig:
+        async with rig.socket(await rig.create()) as socket:
+            await socket.close(code=code)
+        assert socket.close_code == answer

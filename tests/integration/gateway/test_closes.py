@@ -7,13 +7,11 @@ import aiohttp
 import pytest
 from prometheus_client import generate_latest
 from tests.rigs.metrics import metric
-from tests.rigs.raw_websocket import browser, client_frame
+from tests.rigs.raw_websocket import CLOSE, browser, client_frame
 
 from relay_gateway.accept import CLOSES
 from relay_wire import events
 from relay_wire.close_codes import REGISTRY
-
-CLOSE = 0x88
 
 
 def close(code: int | None) -> bytes:
@@ -21,17 +19,49 @@ def close(code: int | None) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("code", "name"), [(None, "no_status"), (1000, "normal"), (1001, "going_away"), (3000, "other")]
+    ("code", "name"),
+    [
+        (None, "no_status"),
+        (1000, "normal"),
+        (1001, "going_away"),
+        (3000, "other"),
+        (4000, "other"),
+        (4999, "other"),
+    ],
 )
-async def test_a_close_is_counted_as_what_it_was(open_rig, eventually, code: int | None, name: str) -> None:
-    """Also one without a code, as browsers' ``close()`` sends it."""
+async def test_a_close_is_answered_with_its_code_and_counted_as_what_it_was(
+    open_rig, eventually, code: int | None, name: str
+) -> None:
+    """Also one without a code, as browsers' ``close()`` sends it. The connection ends after the answer."""
     async with open_rig() as rig:
         before, abnormal = metric(CLOSES, code=name), metric(CLOSES, code="abnormal")
         async with browser(rig) as viewer:
             viewer.writer.write(close(code))
-            assert await viewer.close_code() == 1000
+            *_, answer = [message async for message in viewer.messages()]
+        assert answer == (CLOSE, b"" if code is None else struct.pack("!H", code))
         await eventually(lambda: metric(CLOSES, code=name) == before + 1)
         assert metric(CLOSES, code="abnormal") == abnormal
+
+
+@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 2999, 5000, 65535])
+async def test_a_code_that_no_endpoint_may_send_is_a_protocol_error(open_rig, eventually, code: int) -> None:
+    """Those outside the ranges, and those that name what is no close message (RFC 6455 7.4)."""
+    async with open_rig() as rig:
+        before = metric(CLOSES, code="protocol_error")
+        async with browser(rig) as viewer:
+            viewer.writer.write(close(code))
+            assert await viewer.close_code() == 1002
+        await eventually(lambda: metric(CLOSES, code="protocol_error") == before + 1)
+
+
+async def test_an_error_in_a_frame_after_a_close_has_no_second_close(open_rig) -> None:
+    """The close of a gateway that leaves is its last message, whatever the viewer sends then."""
+    async with open_rig() as rig, browser(rig) as viewer:
+        ending = asyncio.create_task(rig.service.close())
+        assert await viewer.close_code() == 1012
+        viewer.writer.write(client_frame(0x83))
+        assert [message async for message in viewer.messages()] == []
+        await ending
 
 
 @pytest.mark.parametrize("code", [None, 1000])

@@ -2,12 +2,11 @@
 
 import pytest
 from tests.rigs.metrics import metric
-from tests.rigs.raw_websocket import browser, client_frame, line
+from tests.rigs.raw_websocket import BINARY, PING, TEXT, browser, client_frame, line
 
 from relay_gateway.accept import CLOSES
 from relay_gateway.handshake import SUBPROTOCOL, TOKEN_PREFIX
 
-TEXT, BINARY, PING = 0x81, 0x82, 0x89
 PINGED = client_frame(PING, b"x")
 
 

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from relay_gateway.websocket import BINARY, TEXT, close_message, joined, message_head
+from relay_gateway.websocket import BINARY, EMPTY_CLOSE, TEXT, close_message, joined, message_head
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,8 @@ def test_joined_messages() -> None:
 def test_close_messages(reason: str, sent: bytes) -> None:
     """The code, then a reason that fits a control frame and is whole UTF-8 (RFC 6455 5.5, 7.1.6)."""
     assert close_message(4410, reason) == bytes((0x88, 2 + len(sent))) + struct.pack("!H", 4410) + sent
+
+
+def test_an_empty_close() -> None:
+    """A final frame of opcode 8 without a payload (RFC 6455 5.5.1)."""
+    assert EMPTY_CLOSE == b"\x88\x00"

@@ -1,5 +1,7 @@
 """Close codes: advice for every number, and the code for every problem."""
 
+from collections.abc import Iterable
+
 import pytest
 
 from relay_wire import close_codes, problems
@@ -40,3 +42,16 @@ def test_problems_without_a_code_of_their_own() -> None:
     """A client's mistake is a bad message; a server's failure is one to back off from."""
     assert close_codes.of_problem(problems.INVALID_FIELD) is close_codes.BAD_MESSAGE
     assert close_codes.of_problem(problems.NO_OWNER) is close_codes.TRY_LATER
+
+
+@pytest.mark.parametrize(
+    ("numbers", "may_be"),
+    [
+        (range(1000), False),
+        ((1000, 1001, 1002, 1003, *range(1007, 1015), 3000, 3999, 4000, 4410, 4999), True),
+        ((1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535), False),
+    ],
+)
+def test_codes_of_close_frames(numbers: Iterable[int], *, may_be: bool) -> None:
+    """Those that are defined and name a close frame, and those of libraries and applications."""
+    assert {close_codes.may_be_sent(number) for number in numbers} == {may_be}

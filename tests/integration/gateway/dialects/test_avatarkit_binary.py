@@ -13,6 +13,7 @@ from tests.rigs import otlp
 from tests.rigs.eventually import eventually
 from tests.rigs.gateway import GatewayRig
 from tests.rigs.metrics import metric
+from tests.rigs.raw_websocket import BINARY, CLOSE, TEXT, client_frame, line
 
 from relay_auth.viewer_tokens import Role
 from relay_gateway.dialects.dialect import UNKNOWN
@@ -21,6 +22,7 @@ from relay_turns.effects import Effect, Publish
 from relay_turns.machine import TurnMachine
 from relay_turns.rules import Rules
 from relay_wire import events, uplink
+from relay_wire.avatarkit import host
 
 OPTIONS: dict[str, Any] = {"avatarkit_clients": True, "avatarkit_url_token": True, "avatar_id": "ava"}
 PCM = bytes(range(256)) * 4
@@ -355,3 +357,15 @@ async def test_a_conversation_that_is_over(open_rig) -> None:
             async for _ in socket:
                 pass
             assert socket.close_code == 4410
+
+
+async def test_an_error_in_a_frame_ends_the_motion(open_rig) -> None:
+    """As any close by the gateway: an ERROR, and an empty last ANIMATION."""
+    async with open_rig(**OPTIONS) as rig, line(rig) as client:
+        assert (await client.ask(f"/ws/host?token={rig.token()}", {})).status == 101
+        client.writer.write(client_frame(TEXT, b'{"action": "start"}') + client_frame(BINARY, b"\1\0" + PCM))
+        await eventually(rig.uplink, until=lambda found: found)
+        client.writer.write(client_frame(TEXT, b"{}", masked=False))
+        _, (_, error), motion, close = [message async for message in client.messages()]
+    assert json.loads(error[2:]) == {"error": "broken WebSocket framing"}
+    assert (motion, close[0], close[1][:2]) == ((BINARY, host.end()), CLOSE, b"\x03\xea")

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,6 +10,11 @@ import aiohttp
 import pytest
 from tests.rigs.avatar_client import AvatarClient
 from tests.rigs.avatarkit import OPTIONS, PCM, Speaker, agent, receive
+from tests.rigs.metrics import metric
+from tests.rigs.raw_websocket import CLOSE, TEXT, Line, client_frame, line
+
+from relay_gateway.accept import CLOSES
+from relay_wire.close_codes import REGISTRY
 
 OKHTTP = {"User-Agent": "okhttp/4.12.0"}
 
@@ -86,6 +91,54 @@ async def test_every_close_by_the_gateway_ends_the_round(
             await socket.send_str(message)
         await rest_of(socket, client)
     assert (client.closings, socket.close_code) == ({"1": 1}, code)
+
+
+@asynccontextmanager
+async def byte_by_byte(
+    rig: Any, headers: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[Line, AvatarClient]]:
+    """As ``in_a_turn``, for a client whose frames are written by the test."""
+    async with line(rig) as opened:
+        answer = await opened.ask(f"/ws/agent?token={rig.token()}", headers or {})
+        assert answer.status == 101
+        client, speaker = AvatarClient(), Speaker(rig)
+        await speaker.publish(1, end=False)
+        async for first, payload in opened.messages():
+            assert first == TEXT
+            client.receive(payload.decode())
+            if client.controller.rounds and client.controller.rounds[0].frames:
+                break
+        yield opened, client
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (client_frame(TEXT, b"{}", masked=False), 1002),
+        (client_frame(0x83), 1002),
+        (client_frame(CLOSE, b"\x03\xee"), 1002),
+        (client_frame(CLOSE, b"\xff\xff"), 1002),
+        (client_frame(TEXT, b"\xff"), 1007),
+        (client_frame(TEXT, b" " * 2000), 1009),
+        (client_frame(0x01, b" " * 1000) + client_frame(0x80, b" " * 1000), 1009),
+    ],
+)
+@pytest.mark.parametrize("headers", [{}, OKHTTP])
+async def test_an_error_in_a_frame_ends_the_round(
+    open_rig, eventually, sent: bytes, code: int, headers: dict[str, str]
+) -> None:
+    """aiohttp finds it. The end of the round comes before the close, or alone for who does not notice one."""
+    async with open_rig(gateway_max_message_bytes=1024, **OPTIONS) as rig:
+        name = REGISTRY[code].name
+        counted = metric(CLOSES, code=name)
+        async with byte_by_byte(rig, headers) as (opened, client):
+            opened.writer.write(sent)
+            rest = [message async for message in opened.messages()]
+        closes = [int.from_bytes(payload[:2]) for first, payload in rest if first == CLOSE]
+        for _, payload in rest[: len(rest) - len(closes)]:
+            client.receive(payload.decode())
+        assert (client.closings, closes) == ({"1": 1}, [] if headers else [code])
+        await eventually(lambda: metric(CLOSES, code=name) == counted + 1)
 
 
 @pytest.mark.parametrize(("headers", "code"), [(OKHTTP, 1006), ({"User-Agent": "Mozilla/5.0"}, 4400)])
