@@ -13,10 +13,17 @@ from relay_settings.recordings import RecordingSettings
 from relay_settings.tokens import TokenSettings
 from relay_settings.uplink import UplinkSettings
 from relay_settings.vendor import VendorAccountSettings
+from relay_settings.websockets import WebSocketSettings
 
 
 class ControlSettings(
-    ProcessSettings, UplinkSettings, ClipSettings, RecordingSettings, TokenSettings, VendorAccountSettings
+    ProcessSettings,
+    UplinkSettings,
+    ClipSettings,
+    RecordingSettings,
+    TokenSettings,
+    VendorAccountSettings,
+    WebSocketSettings,
 ):
     """Control: the API for the app's backend."""
 

@@ -11,20 +11,22 @@ from relay_settings.outbox import OutboxSettings
 from relay_settings.process import ProcessSettings
 from relay_settings.tokens import TokenSettings
 from relay_settings.uplink import UplinkSettings
+from relay_settings.websockets import WebSocketSettings
 
 
 class GatewaySettings(
-    ProcessSettings, UplinkSettings, OutboxSettings, TokenSettings, LimitSettings, AvatarKitSettings
+    ProcessSettings,
+    UplinkSettings,
+    OutboxSettings,
+    TokenSettings,
+    LimitSettings,
+    AvatarKitSettings,
+    WebSocketSettings,
 ):
     """The gateway: viewers' WebSockets."""
 
     gateway_host: Host = Field("127.0.0.1", description="Address for viewers; :: or 0.0.0.0 opens it.")
     gateway_port: int = Field(8080, ge=0, le=65535, description="Port for viewers; 0 takes a free one.")
-    heartbeat_s: float = Field(
-        25.0,
-        gt=0,
-        description="Interval of pings to a viewer; it is closed without an answer in half of it.",
-    )
     token_max_life_s: float = Field(
         12 * 3600.0,
         ge=0,

@@ -20,6 +20,7 @@ ELSEWHERE = {
     "e2e/test_commands.py": """
         cli.capacity_table cli.console cli.demo cli.recording cli.stack
     """,
+    "e2e/test_nginx.py": "settings.websockets",
     "e2e/test_relay.py": "runtime.process",
     "e2e/test_traces.py": "settings.tracing",
     "e2e/test_verify.py": """

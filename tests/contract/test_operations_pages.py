@@ -7,8 +7,12 @@ from collections.abc import Iterator
 import pytest
 from tests.rigs.imports import ROOT
 
+from relay_auth.api_keys import Scope, new_key
 from relay_cli.capacity import MEASURED, Demand, plan
+from relay_control.audio_websocket import AudioSocketLimits
 from relay_gateway import admission
+from relay_settings.control import ControlSettings
+from relay_settings.gateway import GatewaySettings
 from relay_wire import close_codes
 
 LEVELS = ("warning", "error", "exception", "critical")
@@ -43,6 +47,28 @@ def texts(event: ast.expr) -> tuple[str, ...]:
         return (str(event.value),)
     assert ast.unparse(event) in COMPUTED, f"{ast.unparse(event)}: name its texts in COMPUTED"
     return COMPUTED[ast.unparse(event)]
+
+
+def heartbeats() -> list[float]:
+    """The intervals of pings to viewers and to speakers, by default."""
+    gateway = float(GatewaySettings.model_fields["heartbeat_s"].default)
+    control = ControlSettings.load(RELAY_TOKEN_SECRET="k" * 40, RELAY_API_KEYS=str(new_key([Scope.ADMIN])[1]))
+    return [gateway, AudioSocketLimits.of(control).heartbeat_s]
+
+
+@pytest.mark.parametrize(
+    ("name", "time_out"),
+    [
+        ("nginx", r"^ +proxy_(?:read|send)_timeout +(\d+)s;$"),
+        ("proxies", r"^\| [^|]+ \| (\d+) s[^|]* \| [^|]+ \| [^|]+ \| \d[^|]* \|$"),
+    ],
+)
+def test_pings_are_more_frequent_than_a_documented_proxy_needs(name: str, time_out: str) -> None:
+    """Two fit into each idle time-out, so that one late ping closes nothing."""
+    seconds = [int(found) for found in re.findall(time_out, page(name), re.MULTILINE)]
+
+    assert len(seconds) >= 2
+    assert 2 * max(heartbeats()) <= min(seconds)
 
 
 def test_every_warning_and_error_is_explained() -> None:

@@ -17,7 +17,6 @@ from tests.rigs.nginx import Site, binary, nginx
 from tests.rigs.redis_server import Server
 
 from relay_client import Backend, Viewer
-from relay_wire import frame
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("e2e_nginx")]
 
@@ -32,7 +31,8 @@ async def r(redis_server: Server) -> AsyncIterator[Relay]:
     binary()
     settings = {
         "RELAY_TRUSTED_PROXIES": "1", "RELAY_MAX_TURN_BYTES": str(4 * MIB), "RELAY_HEARTBEAT_S": "1",
-        "RELAY_MAX_ADDRESS_VIEWERS": str(VIEWERS),
+        "RELAY_MAX_ADDRESS_VIEWERS": str(VIEWERS), "RELAY_UPLINK_WAIT_S": "0.3",
+        "RELAY_AVATARKIT_CLIENTS": "1", "SPATIUS_APP_ID": "app", "SPATIUS_AVATAR_ID": "ava",
     }  # fmt: skip
     async with open_relay(redis_server.url, gateways=1, workers=1, settings=settings) as opened:
         yield opened
@@ -54,11 +54,30 @@ def before(r: Relay, tmp_path: Path):
 async def socket_of(r: Relay, proxy: str, http: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
     """A viewer's socket through nginx, to a conversation of its own."""
     conversation = await r.converse(avatar_id="ava")
-    token = (await r.backend.token(conversation)).token
     return await http.ws_connect(
         f"ws://{proxy}/relay/v1/conversations/{conversation}/stream",
-        headers={"Authorization": f"Bearer {token}"},
+        headers=authorization((await r.backend.token(conversation)).token),
     )
+
+
+async def upload_of(r: Relay, proxy: str, http: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
+    """The same of a client that uploads the speech of its own turn."""
+    conversation = await r.converse(avatar_id="ava")
+    token = (await r.backend.token(conversation, role="speak")).token
+    socket = await http.ws_connect(f"ws://{proxy}/relay/ws/host", headers=authorization(token))
+    await socket.send_json({"action": "start"})
+    return socket
+
+
+async def speaker_of(r: Relay, proxy: str, http: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
+    """The audio socket of a backend."""
+    conversation = await r.converse(avatar_id="ava")
+    url = f"ws://{proxy}/control/v1/conversations/{conversation}/audio"
+    return await http.ws_connect(url, headers=authorization(r.stack.api_key))
+
+
+def authorization(secret: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {secret}"}
 
 
 def of_the_chart() -> Callable[[Site, int], str]:
@@ -103,7 +122,7 @@ async def test_bodies_beyond_nginx_s_own_limit(r: Relay, before, site) -> None:
     async with before(site()) as proxy:
         conversation = await r.converse(avatar_id="ava")
         url = f"http://{proxy}/control/v1/conversations/{conversation}/turns"
-        headers = {"Authorization": f"Bearer {r.stack.api_key}", "Content-Type": "audio/pcm"}
+        headers = authorization(r.stack.api_key) | {"Content-Type": "audio/pcm"}
         for size, status, kind in (
             (3 * MIB, 202, "application/json"),
             (5 * MIB, 413, "application/problem+json"),
@@ -129,22 +148,22 @@ async def test_addresses_of_viewers_are_forwarded(r: Relay, before) -> None:
 
 
 @pytest.mark.parametrize("timeout_s", [2.0, 0.7])
-async def test_an_idle_viewer(r: Relay, before, timeout_s: float) -> None:
+@pytest.mark.parametrize("opened", [socket_of, upload_of, speaker_of])
+async def test_an_idle_socket(r: Relay, before, opened, timeout_s: float) -> None:
     """For more than three of nginx's time-outs: pings within the time-out keep the socket, others do not.
 
     The times are those of production, divided by 30: 200 s of silence, 60 s at nginx, pings each 30 s.
     """
     site = partial(Site.documented, proxy_read_timeout=f"{timeout_s * 1000:.0f}ms")
     async with before(site) as proxy:
-        socket = await socket_of(r, proxy, r.http)
-        hello = frame.decode(await socket.receive_bytes(timeout=5))
-        assert hello.seq == 0
+        socket = await opened(r, proxy, r.http)
         kept = timeout_s > 1
         with pytest.raises(TimeoutError) if kept else nullcontext():
             async with asyncio.timeout(200 / 30):
                 while not socket.closed:
                     await socket.receive()
         assert socket.closed != kept
+        assert kept or socket.close_code == 1006, "not by nginx"
         await socket.close()
 
 

@@ -10,8 +10,8 @@ from relay_settings.control import ControlSettings
 from relay_wire import audio_socket, close_codes
 from relay_wire.close_codes import PROTOCOL_ERROR, TOO_BIG, ReconnectAdvice
 
-_HEARTBEAT_S = 20.0
-"""Interval of pings. A socket that does not answer within half of it is closed."""
+_WAITS_OF_A_PING = 3
+"""The interval of pings in waits for capacity: a socket that is not read meanwhile does not answer."""
 _NO_STATUS = frozenset({0, 1005})
 """Close frames without a code: what ``close()`` sends in many languages. aiohttp reports 0."""
 
@@ -20,6 +20,8 @@ _NO_STATUS = frozenset({0, 1005})
 class AudioSocketLimits:
     """Bounds of an audio socket."""
 
+    heartbeat_s: float
+    """Interval of pings. A socket that does not answer within half of it is closed."""
     wait_s: float
     """Longest wait of a chunk for capacity."""
     silence_s: float
@@ -41,6 +43,7 @@ class AudioSocketLimits:
     def of(cls, settings: ControlSettings) -> "AudioSocketLimits":
         """Read the limits from the settings."""
         return cls(
+            heartbeat_s=max(settings.heartbeat_s, _WAITS_OF_A_PING * settings.uplink_wait_s),
             wait_s=settings.uplink_wait_s,
             silence_s=settings.silence_s,
             hold_s=settings.max_hold_s,
@@ -57,9 +60,7 @@ class AudioWebSocket(web.WebSocketResponse):
 
     def __init__(self, limits: AudioSocketLimits) -> None:
         self._limit_bytes = limits.message_bytes
-        # A socket that is not read, while audio waits for capacity, receives no answer to its probes.
-        heartbeat_s = max(_HEARTBEAT_S, 3 * limits.wait_s)
-        super().__init__(heartbeat=heartbeat_s, max_msg_size=limits.message_bytes, compress=False)
+        super().__init__(heartbeat=limits.heartbeat_s, max_msg_size=limits.message_bytes, compress=False)
         self.is_final = False
         """Whether the speaker has closed and will not resume its turn."""
 
