@@ -69,6 +69,12 @@ class JobsSettings(
         description="How long a pulse may wait, while a process of the worker is free, before the worker"
         " starts its Celery processes anew.",
     )
+    jobs_start_s: float = Field(
+        120.0,
+        gt=0,
+        description="How much longer the first pulse of a start may wait, and how long a process that runs"
+        " tasks may take to start: longer than Celery needs on a machine that is busy.",
+    )
 
     @field_validator("jobs_broker_url")
     @classmethod

@@ -65,6 +65,7 @@ def main() -> None:
     worker.CHILD = (sys.executable, str(Path(__file__).resolve()), os.environ.get("RIG_CHILD", "child"))
     if sys.argv[1] == "child":
         del sys.argv[1]
+        time.sleep(float(os.environ.get("RIG_CHILD_START_S", "0")))
         child.main()
     else:
         __main__.main()

@@ -22,8 +22,6 @@ TRACE_HEADER: Final = "relay_trace"
 """The header of a task with its trace context, as ``Context.encode``."""
 _PULSE_EXPIRES_S: Final = 60.0
 """Time after which the broker deletes the queue of a worker that has ended."""
-_START_S: Final = 60.0
-"""How long a process that runs tasks may take to start."""
 _RECONNECT_S: Final = 5.0
 """Longest wait between two attempts of a worker to reach the broker."""
 
@@ -82,7 +80,7 @@ def celery_app(settings: JobsSettings, run: Runner | None = None) -> Celery:
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_lost_wait=1.0,
-        worker_proc_alive_timeout=_START_S,
+        worker_proc_alive_timeout=settings.jobs_start_s,
         worker_send_task_events=False,
     )
     if broker.credentials is not None:

@@ -9,22 +9,22 @@ class Pulse:
 
     Args:
         stalled_s: How long a pulse may wait.
-        start_s: How long the first one of a start may wait.
-        now: The time of the start.
+        start_s: How much longer the first one of a start may wait.
     """
 
-    def __init__(self, *, stalled_s: float, start_s: float, now: float) -> None:
+    def __init__(self, *, stalled_s: float, start_s: float) -> None:
         self._stalled_s = stalled_s
         self._start_s = start_s
         self.number = 0
         """The last pulse that was sent."""
         self._answered = 0
         self._waiting_since: float | None = None
-        self.restart(now)
+        self._starts = True
+        """Whether no pulse of this start has arrived."""
 
-    def restart(self, now: float) -> None:
+    def restart(self) -> None:
         """The worker's processes are started anew."""
-        self._allowed_from = now + self._start_s
+        self._starts = True
         self._waiting_since = None
 
     def next(self) -> int:
@@ -51,17 +51,14 @@ class Pulse:
         """
         if answered > self._answered:
             self._answered = answered
-            self._allowed_from = now
+            self._starts = False
             self._waiting_since = None if answered >= self.number else now
         elif all_busy and self._waiting_since is not None:
             self._waiting_since = now
 
     def stalled(self, now: float) -> bool:
         """Whether a pulse waits for longer than it may."""
-        since = self._waiting_since
-        return since is not None and now - max(since, self._allowed_from) >= self._stalled_s
-
-    @property
-    def started(self) -> bool:
-        """Whether a pulse has ever arrived."""
-        return self._answered > 0
+        if self._waiting_since is None:
+            return False
+        allowed_s = self._stalled_s + self._start_s if self._starts else self._stalled_s
+        return now - self._waiting_since >= allowed_s

@@ -30,8 +30,6 @@ from relay_telemetry.counter import counter
 
 CHILD: Sequence[str] = (sys.executable, "-m", "relay_jobs.child")
 """The command of the child, before the worker's name, the folder of its activity and its flags."""
-START_S = 60.0
-"""How long the child may take to answer its first pulse."""
 RESTARTS = 3
 """How many restarts without an answered pulse show that restarts do not help."""
 _PAUSE_S = 1.0
@@ -78,7 +76,7 @@ class Worker:
         self._sender = sender
         self._activity = Activity(activity)
         self._metrics = metrics
-        self._pulse = Pulse(stalled_s=settings.jobs_stalled_s, start_s=START_S, now=time.monotonic())
+        self._pulse = Pulse(stalled_s=settings.jobs_stalled_s, start_s=settings.jobs_start_s)
         self._process: Process | None = None
         self._restarts = 0
         self._next_pulse_s = 0.0
@@ -116,7 +114,7 @@ class Worker:
         self._activity.clear()
         self._level = ""
         self._share_level()
-        self._pulse.restart(time.monotonic())
+        self._pulse.restart()
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=DEVNULL,

@@ -155,6 +155,29 @@ async def test_a_worker_that_makes_no_progress_is_started_anew(jobs: Opened) -> 
         assert await rig.status(worker, "livez") == 200
 
 
+async def test_a_start_that_takes_long_is_no_stall(jobs: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes more than twice the time of a stall: the worker waits for it, within the time of a start."""
+    monkeypatch.setenv("RIG_CHILD_START_S", "4")
+    async with jobs(jobs_stalled_s=1) as rig:
+        worker = await rig.worker()
+        assert await rig.metric(worker, "relay_jobs_worker_restarts_total") == 0
+
+
+async def test_a_start_that_takes_too_long_is_begun_anew(
+    jobs: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the time of a start and that of a stall; the worker is not ready, and is alive at first."""
+    monkeypatch.setenv("RIG_CHILD_START_S", "60")
+    async with jobs(jobs_stalled_s=0.5, jobs_start_s=0.5) as rig:
+        worker = await rig.start("worker")
+        await eventually(
+            lambda: rig.metric(worker, "relay_jobs_worker_restarts_total", reason="stalled"),
+            20,
+            until=lambda count: count >= 1,
+        )
+        assert await rig.status(worker, "readyz") == 503
+
+
 async def test_a_worker_whose_processes_are_all_busy_makes_progress(jobs: Opened) -> None:
     """A pulse that waits for them shows nothing: they are not killed for it."""
     async with jobs(jobs_stalled_s=1, jobs_limit_s=60) as rig:

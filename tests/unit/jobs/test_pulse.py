@@ -5,7 +5,7 @@ from relay_jobs.pulse import Pulse
 
 def _started() -> Pulse:
     """A worker that has answered its first pulse, at second 10."""
-    pulse = Pulse(stalled_s=15, start_s=60, now=0)
+    pulse = Pulse(stalled_s=15, start_s=60)
     pulse.sent(1)
     pulse.observe(10, answered=1, all_busy=False)
     return pulse
@@ -63,12 +63,23 @@ def test_a_worker_that_is_busy_throughout_is_no_stall() -> None:
 
 
 def test_a_start_may_take_longer() -> None:
-    """Also each later start."""
-    pulse = Pulse(stalled_s=15, start_s=60, now=0)
-    pulse.sent(1)
-    assert not pulse.stalled(74)
-    assert pulse.stalled(75)
-    pulse.restart(100)
-    pulse.sent(101)
-    assert not pulse.stalled(174)
-    assert pulse.stalled(175)
+    """Also each later start. Its time begins with the first pulse that is sent: the broker may be away."""
+    pulse = Pulse(stalled_s=15, start_s=60)
+    assert not pulse.stalled(1000)
+    for began in (1000, 2000):
+        pulse.restart()
+        pulse.sent(began)
+        pulse.sent(began + 3)
+        assert not pulse.stalled(began + 74)
+        assert pulse.stalled(began + 75)
+
+
+def test_a_start_ends_with_its_first_answer() -> None:
+    """Further pulses have the usual time; so have those that were sent before the answer."""
+    pulse = Pulse(stalled_s=15, start_s=60)
+    pulse.restart()
+    pulse.sent(0)
+    pulse.sent(3)
+    pulse.observe(50, answered=1, all_busy=False)
+    assert not pulse.stalled(64)
+    assert pulse.stalled(65)
