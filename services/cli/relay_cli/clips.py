@@ -4,13 +4,13 @@ import asyncio
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from relay_cli.console import open_console
+from relay_cli.console import fail, open_console
 
 if TYPE_CHECKING:
     from relay_client import Backend
@@ -36,7 +36,7 @@ def list_(control: Control = _CONTROL, as_json: AsJson = False) -> None:
     try:
         clips = asyncio.run(_listed(_backend(control)))
     except BackendError as error:
-        _fail(str(error))
+        fail(str(error))
     _show(clips, as_json=as_json)
 
 
@@ -58,7 +58,7 @@ def delete(
     if deleted or not failure:
         _show(deleted, as_json=as_json)
     if failure:
-        _fail(failure)
+        fail(failure)
 
 
 def _backend(control: str) -> "Backend":
@@ -67,7 +67,7 @@ def _backend(control: str) -> "Backend":
 
     key = variable("RELAY_API_KEY")
     if not key:
-        _fail("set RELAY_API_KEY to a key of control's with the scope push")
+        fail("set RELAY_API_KEY to a key of control's with the scope push")
     return Backend(control, key, give_up_s=_GIVE_UP_S)
 
 
@@ -103,10 +103,3 @@ def _as_object(clip: "Clip") -> dict[str, Any]:
 
 def _time(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(" ", "seconds")
-
-
-def _fail(text: str) -> NoReturn:
-    open_console(stderr=True).print(
-        f"[bold red]avatar-relay:[/] {escape(text)}", soft_wrap=True, highlight=False
-    )
-    raise typer.Exit(1)

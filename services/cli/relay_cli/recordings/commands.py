@@ -4,13 +4,13 @@ import asyncio
 import json
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from relay_cli.console import open_console
+from relay_cli.console import fail, open_console
 
 if TYPE_CHECKING:
     from relay_cli.recordings.inventory import Recording
@@ -34,11 +34,11 @@ def list_(
     try:
         from relay_cli.recordings.inventory import InventoryError, recordings  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        _fail(f"{error.name} is not installed: pip install 'avatar-relay[jobs]'")
+        fail(f"{error.name} is not installed: pip install 'avatar-relay[jobs]'")
     try:
         found, more = asyncio.run(recordings(limit))
     except InventoryError as error:
-        _fail(str(error))
+        fail(str(error))
     if as_json:
         print(json.dumps([_as_object(recording) for recording in found]))
         return
@@ -69,10 +69,3 @@ def _as_object(recording: "Recording") -> dict[str, object]:
 def _age(seconds: float) -> str:
     unit, length = next(((unit, length) for unit, length in _AGES if seconds >= length), _AGES[-1])
     return f"{max(int(seconds // length), 0)} {unit} ago"
-
-
-def _fail(text: str) -> NoReturn:
-    open_console(stderr=True).print(
-        f"[bold red]avatar-relay:[/] {escape(text)}", soft_wrap=True, highlight=False
-    )
-    raise typer.Exit(1)

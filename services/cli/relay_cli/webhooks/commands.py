@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from relay_cli.console import open_console
+from relay_cli.console import fail, open_console
 
 app = typer.Typer(help="Webhooks: deliveries that wait, dead letters, tests.", no_args_is_help=True)
 
@@ -34,7 +33,7 @@ def list_(
     try:
         deliveries, more = asyncio.run(found(wanted, limit))
     except WebhookError as error:
-        _fail(str(error))
+        fail(str(error))
     if as_json:
         print(json.dumps([as_object(delivery) for delivery in deliveries]))
         return
@@ -56,7 +55,7 @@ def show(
     try:
         known = asyncio.run(one(delivery))
     except WebhookError as error:
-        _fail(str(error))
+        fail(str(error))
     if as_json:
         print(json.dumps(as_object(known, whole=True)))
     else:
@@ -80,7 +79,7 @@ def retry(
     try:
         names = asyncio.run(retried(deliveries or (), endpoint))
     except WebhookError as error:
-        _fail(str(error))
+        fail(str(error))
     if as_json:
         print(json.dumps({"retried": names}))
     else:
@@ -101,7 +100,7 @@ def send_test(
     try:
         results = asyncio.run(tested(endpoint))
     except WebhookError as error:
-        _fail(str(error))
+        fail(str(error))
     if as_json:
         print(json.dumps(results))
     else:
@@ -109,10 +108,3 @@ def send_test(
             answered = f" with {result['status']}" if result["status"] else ""
             open_console().print(f"{result['endpoint']}: {result['outcome']}{answered}", highlight=False)
     raise typer.Exit(0 if all(result["outcome"] == "delivered" for result in results) else 1)
-
-
-def _fail(text: str) -> NoReturn:
-    open_console(stderr=True).print(
-        f"[bold red]avatar-relay:[/] {escape(text)}", soft_wrap=True, highlight=False
-    )
-    raise typer.Exit(1)
