@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -134,11 +135,10 @@ class Viewer:
         self._closed = False
         if self._session is None:
             self._session = aiohttp.ClientSession()
-        try:
+        async with AsyncExitStack() as connecting:
+            connecting.push_async_callback(self.close)
             await self._connect(0)
-        except BaseException:
-            await self.close()
-            raise
+            connecting.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:

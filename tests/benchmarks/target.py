@@ -73,12 +73,11 @@ class Target(ABC):
         self.stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        try:
+        async with AsyncExitStack() as starting:
+            starting.push_async_callback(self.stack.aclose)
             await self.stack.enter_async_context(self.load)
             await self.start()
-        except BaseException:
-            await self.stack.aclose()
-            raise
+            starting.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -1,6 +1,7 @@
 """Clients: what viewers and the vendor's clients share. They watch a conversation for as long as it lasts."""
 
 import time
+from abc import ABCMeta, abstractmethod
 from collections.abc import Iterator
 from itertools import cycle
 from typing import Any, ClassVar
@@ -8,6 +9,7 @@ from urllib.parse import urlsplit
 
 import gevent
 from locust import HttpUser, task
+from locust.user.users import UserMeta
 from tests.load import verdict
 from tests.load.connection import Closed, Connection, Refused
 from tests.load.conversations import WAIT_S, Conversation, Conversations
@@ -24,7 +26,11 @@ _RETRIED = (0, 429, 502, 503, 504)
 _GONE = (404, 410)
 
 
-class Client(HttpUser):
+class _Abstract(ABCMeta, UserMeta):
+    """Locust's class of users, with abstract methods."""
+
+
+class Client(HttpUser, metaclass=_Abstract):
     """A user that watches conversations, one after the other, each to its end over any number of sockets."""
 
     abstract = True
@@ -47,17 +53,17 @@ class Client(HttpUser):
 
     # --- of one kind of clients ------------------------------------------------------------------
 
+    @abstractmethod
     def begin(self) -> None:
         """Begin a conversation."""
-        raise NotImplementedError
 
+    @abstractmethod
     def connect(self, gateway: str, conversation: Conversation) -> Connection:
         """Open a socket. Raises ``Refused``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def receive(self, message: bytes | str) -> bool:
         """Check a message; returns whether the conversation is over."""
-        raise NotImplementedError
 
     def leaves(self) -> bool:
         """Whether the gateway has requested to connect elsewhere by now."""

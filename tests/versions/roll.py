@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -228,9 +228,8 @@ async def rolling(
             await parts.enter_async_context(Tap(redis_url)),
             await parts.enter_async_context(TaskScope()),
         )
-        try:
+        with ExitStack() as failing:
+            failing.callback(lambda: print(roll.report()))  # noqa: T201  # pytest shows it with the failure
             yield roll
             await roll.end()
-        except BaseException:
-            print(roll.report())  # noqa: T201  # pytest shows it with the failure
-            raise
+            failing.pop_all()

@@ -68,11 +68,10 @@ class Speech:
         self._stack: Stack
 
     async def __aenter__(self) -> Self:
-        try:
+        async with AsyncExitStack() as beginning:
+            beginning.push_async_callback(self._open.aclose)
             await self._begin()
-        except BaseException:
-            await self._open.aclose()
-            raise
+            beginning.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
