@@ -10,16 +10,6 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-EXTRAS = {
-    "gateway": ["gateway"],
-    "ingest": ["ingest"],
-    "control": ["control"],
-    "jobs": ["jobs-s3"],  # a container has no folder that stays: recordings need object storage
-    "simulator": ["simulator"],
-    "cli": ["cli", "jobs", "simulator"],  # the commands about recordings and webhooks, and the verifier
-}
-"""The extras of each image."""
-
 
 def requirements(project: dict[str, Any], extras: list[str]) -> list[str]:
     """The requirements of these extras, and of every process; references between extras are resolved."""
@@ -39,7 +29,8 @@ def write(pyproject: Path, folder: Path) -> None:
     declared = tomllib.loads(pyproject.read_text())
     project = declared["project"]
     hook = declared["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
-    files = {service: requirements(project, extras) for service, extras in EXTRAS.items()}
+    images = declared["tool"]["avatar-relay"]["images"]
+    files = {service: requirements(project, extras) for service, extras in images.items()}
     files["all"] = sorted({line for lines in files.values() for line in lines})
     files["build"] = sorted({*declared["build-system"]["requires"], *hook["dependencies"]})
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from scripts.release.services import extras_of
 from scripts.release.versions import CHART
 
-SERVICES = ("gateway", "control", "ingest", "jobs", "simulator", "cli")
 SUMS = "SHA256SUMS"
 _BLOCK = 1 << 20
 
@@ -56,7 +56,7 @@ def repack(folder: Path, package: Path, epoch: int) -> None:
 def images(root: Path, out: Path, version: str) -> None:
     """The images of all services in one archive, for ``docker load``."""
     _run([str(root / "scripts" / "images")])
-    names = [f"avatar-relay/{service}:{version}" for service in SERVICES]
+    names = [f"avatar-relay/{service}:{version}" for service in extras_of(root)]
     target = out / f"avatar-relay-images-{version}.tar.gz"
     with subprocess.Popen(["docker", "save", *names], stdout=subprocess.PIPE) as saving:
         assert saving.stdout is not None  # noqa: S101  # a pipe was asked for
@@ -73,13 +73,14 @@ def sbom(source: Path, out: Path, version: str) -> None:
     versions: those that the images are built from.
     """
     [wheel] = out.glob("*-py3-none-any.whl")
+    extras = sorted({extra for extras in extras_of(source).values() for extra in extras})
     with TemporaryDirectory() as folder:
         _run([sys.executable, "-m", "venv", "--without-pip", folder])
         python = str(Path(folder, "bin", "python"))
         _run([
             sys.executable, "-m", "pip", "--python", python, "install", "--quiet",
             "--disable-pip-version-check", "--constraint", str(source / "constraints.txt"),
-            f"{wheel}[cli,control,gateway,ingest,jobs-s3,simulator]",
+            f"{wheel}[{','.join(extras)}]",
         ])  # fmt: skip
         _run([
             sys.executable, "-m", "cyclonedx_py", "environment", python, "--pyproject",

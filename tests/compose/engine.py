@@ -6,11 +6,11 @@ import shutil
 import subprocess
 from typing import Any
 
+from scripts.release.services import extras_of
 from tests.rigs.imports import ROOT
 from tests.rigs.need import need
 
 PROJECT = "relay-compose-test"
-SERVICES = ("gateway", "control", "ingest", "jobs", "simulator", "cli")
 STAND_INS = {"NGINX_IMAGE": "nginx-light", "PROMETHEUS_IMAGE": "prometheus"}
 """Images that are replaced by a package of the distribution where they cannot be pulled."""
 LEFT_OUT = {"grafana": "GRAFANA_IMAGE", "jaeger": "JAEGER_IMAGE"}
@@ -85,7 +85,7 @@ def prepared(**variables: str) -> Engine:
     """
     need_compose()
     tag = os.environ.get("RELAY_TAG") or _version()
-    if not all(_has(f"avatar-relay/{service}:{tag}") for service in SERVICES):
+    if not all(_has(f"avatar-relay/{service}:{tag}") for service in extras_of(ROOT)):
         _must("scripts/images", "--tag", tag)
     variables |= {
         "RELAY_TAG": tag,

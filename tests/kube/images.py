@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
+from scripts.release.services import extras_of
 from tests.kube.cluster import Cluster
 from tests.rigs.imports import ROOT
 
-SERVICES = ("gateway", "ingest", "control", "jobs", "simulator", "cli")
+SERVICES = tuple(extras_of(ROOT))
 _BUILD_S = 1800.0
 _NEXT = "FROM avatar-relay/{service}:{first}\nLABEL org.opencontainers.image.version={second}\n"
 """The second build: another image by its digest, with the same code, in a second instead of minutes."""
