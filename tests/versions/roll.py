@@ -76,10 +76,18 @@ class Roll:
     talks: list[Talk] = field(default_factory=list)
     _watching: list["asyncio.Task[None]"] = field(default_factory=list)
 
+    @property
+    def gateway_urls(self) -> list[str]:
+        """Where viewers connect."""
+        return [f"ws://127.0.0.1:{gateway.port}" for gateway in self.gateways]
+
     async def converse(self) -> Talk:
         """Begin a conversation, with viewers at all gateways once it has an owner."""
-        known = (await self.backend.create(avatar_id=f"avatar-{len(self.talks)}")).id
-        talk = Talk(known, self.tap.follow(known))
+        return await self.follow((await self.backend.create(avatar_id=f"avatar-{len(self.talks)}")).id)
+
+    async def follow(self, conversation: str) -> Talk:
+        """A conversation that has begun, as ``converse``."""
+        talk = Talk(conversation, self.tap.follow(conversation))
         self.talks.append(talk)
         await eventually(lambda: talk.tape.publications, STEP_S, what="the first owner")
         for _ in range(VIEWERS):
@@ -88,7 +96,7 @@ class Roll:
 
     async def join(self, talk: Talk) -> None:
         """One more viewer of a conversation."""
-        urls = [f"ws://127.0.0.1:{gateway.port}" for gateway in self.gateways]
+        urls = self.gateway_urls
         first = len(talk.viewers) % len(urls)
         token = (await self.backend.token(talk.id)).token
         name = f"{talk.id}-{len(talk.viewers)}"

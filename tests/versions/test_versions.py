@@ -1,11 +1,16 @@
 """Two versions side by side, as in a rolling update and its way back: every frame is compared."""
 
 from functools import partial
+from hashlib import sha256
 from itertools import product
+from pathlib import Path
 
 import pytest
 from tests.versions.builds import PRESENT, Build
+from tests.versions.client_process import client_of
 from tests.versions.roll import rolling
+
+from relay_wire import frame
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -47,6 +52,30 @@ async def test_a_mix(other: Build, redis_url: str, gateway: str, ingest: str, co
         await roll.join(talk)
         await roll.cut(talk)
         await roll.post(talk)
+
+
+async def test_a_client_of_the_other_version(other: Build, redis_url: str, tmp_path: Path) -> None:
+    """Its backend speaks and its viewer watches at the present gateways and control, also while these change.
+
+    Each frame is compared with what Redis had; viewers of the present watch the same.
+    """
+    async with rolling(redis_url, {}, PRESENT) as roll, client_of(other, roll, tmp_path) as client:
+        assert Path(client.library).is_relative_to(other.python.parents[1])
+        talk = await roll.follow(client.conversation)
+        for service in ("gateway", "control"):
+            await client.speak_through(talk, partial(roll.replace, service, PRESENT))
+        await client.interrupt(talk)
+        await client.cut(talk)
+        await client.post(talk)
+        received = await client.end()
+        await roll.tap.read_again()
+
+    published = [frame.decode(data) for _, data in sorted(talk.tape.frames.items())]
+    assert received.pop("frames") == [
+        (each.turn, each.seq, int(each.kind), sha256(each.payload).hexdigest()) for each in published
+    ]
+    assert received.pop("resumes") >= 2
+    assert set(received.values()) == {0}
 
 
 @pytest.mark.parametrize("direction", ["to the other", "to the present"])
