@@ -2,7 +2,7 @@
 
 from pydantic import Field, field_validator
 
-from relay_settings.base import Settings
+from relay_settings.base import Settings, listed
 
 
 class AgentSettings(Settings):
@@ -63,9 +63,4 @@ class AgentSettings(Settings):
         " seconds.",
     )
 
-    @field_validator("agents", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return tuple(name.strip() for name in value.split(",") if name.strip())
+    _listed = field_validator("agents", mode="before")(listed)

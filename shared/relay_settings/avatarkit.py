@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
+from relay_settings.base import listed
 from relay_settings.vendor import VendorSettings
 from relay_wire.pcm import SAMPLE_RATES
 
@@ -76,12 +77,7 @@ class AvatarKitSettings(VendorSettings):
         " send 16000 whatever /api/config has.",
     )
 
-    @field_validator("avatarkit_avatars", "avatarkit_clips", mode="before")
-    @classmethod
-    def _split_avatars_and_clips(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return tuple(part.strip() for part in value.split(",") if part.strip())
+    _avatars_and_clips_listed = field_validator("avatarkit_avatars", "avatarkit_clips", mode="before")(listed)
 
     @field_validator("avatarkit_sample_rate", "avatarkit_microphone_rate")
     @classmethod

@@ -90,6 +90,13 @@ def named(variable: str, description: str, **options: Any) -> Any:
     return Field(validation_alias=variable, description=description, **options)
 
 
+def listed(value: object) -> object:
+    """The parts of a comma-separated text, without blanks; a value that is no text stays as it is."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
 def reveal(value: SecretStr | None) -> str:
     """The text of a secret, or the empty text."""
     return value.get_secret_value() if value is not None else ""

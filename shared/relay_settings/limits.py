@@ -2,7 +2,7 @@
 
 from pydantic import Field, field_validator
 
-from relay_settings.base import Settings
+from relay_settings.base import Settings, listed
 from relay_settings.origins import normalised
 
 
@@ -52,12 +52,7 @@ class LimitSettings(Settings):
         " sandboxed frames. Not checked: pages of the gateway's own host, requests with a token in a header.",
     )
 
-    @field_validator("origins", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return tuple(part for part in value.split(",") if part.strip())
+    _origins_listed = field_validator("origins", mode="before")(listed)
 
     @field_validator("origins")
     @classmethod

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from tests.rigs.eventually import eventually
 from tests.rigs.imports import ROOT
+from tests.rigs.listening import accepts
 from tests.rigs.need import need
 from tests.rigs.redis_process import free_port
 
@@ -134,12 +135,7 @@ async def nginx(directory: Path, site: Callable[[int], str]) -> AsyncIterator[st
 
 async def _accepts(process: asyncio.subprocess.Process, port: int, log: Path) -> bool:
     assert process.returncode is None, _text(log)
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except ConnectionError:
-        return False
-    writer.close()
-    return True
+    return await accepts(port)
 
 
 def _text(log: Path) -> str:

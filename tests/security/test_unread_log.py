@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from tests.rigs.eventually import eventually
 from tests.rigs.gateway import KEY
+from tests.rigs.listening import accepts
 from tests.rigs.redis_process import free_port
 
 from relay_runtime.parent import end_with_parent
@@ -32,15 +33,6 @@ def full_pipe() -> Iterator[tuple[int, int]]:
     yield reading, writing
     for end in (reading, writing):
         os.close(end)
-
-
-async def accepts(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except ConnectionError:
-        return False
-    writer.close()
-    return True
 
 
 @asynccontextmanager

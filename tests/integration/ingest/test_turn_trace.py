@@ -12,6 +12,7 @@ from tests.rigs import otlp
 from tests.rigs.eventually import eventually
 from tests.rigs.ingest import WorkerRig, open_workers
 from tests.rigs.metrics import metric
+from tests.rigs.store import at_clean_store
 
 from relay_ingest import turn_trace
 from relay_streams.keys import ConversationKeys
@@ -40,13 +41,7 @@ async def exporting(receiver: otlp.Collector) -> AsyncIterator[None]:
 @pytest.fixture
 def bench(open_store):
     """``async with bench() as b``."""
-
-    @asynccontextmanager
-    async def made() -> AsyncIterator[WorkerRig]:
-        async with open_store() as store, open_workers(store, lease_ms=400) as opened:
-            yield opened
-
-    return made
+    return at_clean_store(open_store, open_workers, lease_ms=400)
 
 
 async def speak(b: WorkerRig, keys: ConversationKeys, trace: Context, *, end: bool = True) -> Appended:

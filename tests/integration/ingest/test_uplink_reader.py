@@ -1,12 +1,10 @@
 """The uplink reader: what it measures of the entries on their way."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import pytest
 from tests.rigs.eventually import eventually
-from tests.rigs.ingest import WorkerRig, open_workers
+from tests.rigs.ingest import open_workers
 from tests.rigs.metrics import metric
+from tests.rigs.store import at_clean_store
 
 from relay_ingest.owner import TAKEOVER_SECONDS
 from relay_ingest.uplink_reader import UPLINK_SECONDS
@@ -19,13 +17,7 @@ SECOND = bytes(32_000)
 @pytest.fixture
 def bench(open_store):
     """``async with bench() as b``."""
-
-    @asynccontextmanager
-    async def made() -> AsyncIterator[WorkerRig]:
-        async with open_store() as store, open_workers(store, lease_ms=400) as opened:
-            yield opened
-
-    return made
+    return at_clean_store(open_store, open_workers, lease_ms=400)
 
 
 async def test_each_entry_is_observed_once(bench) -> None:
