@@ -5,6 +5,7 @@ import json
 import struct
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import aiohttp
 import pytest
@@ -109,6 +110,32 @@ async def test_a_client_without_mic_end_talks_with_echo(r: Relay) -> None:
     assert [(said["role"], said["text"]) for said in client.messages_of("transcript")] == [
         ("assistant", "hello")
     ]
+
+
+async def test_echo_keeps_the_pitch_at_another_rate(r: Relay) -> None:
+    """Clients record at 16 kHz and play the conversation's 24 kHz: the voice lasts as long as it did."""
+    voice = (b"\x00\x20" * 20 + b"\x00\xe0" * 20) * 400
+    conversation = await r.converse(avatar_id="official", agent="echo", sample_rate=24_000)
+    token = (await r.backend.token(conversation)).token
+    async with r.http.ws_connect(
+        f"{r.stack.gateway_urls[0]}/c/{token}/ws/agent", max_msg_size=2**20
+    ) as socket:
+        client = AvatarClient()
+        for piece in chunks(voice + bytes(32_000), 3200):
+            await socket.send_json({"type": "mic_audio", "audio": b64encode(piece).decode()})
+        while "1" not in client.closings or client.awaits_motion:
+            client.receive(await socket.receive_str(timeout=20))
+
+    [repeated] = client.controller.rounds
+    assert client.others[0]["outputSampleRate"] == 24_000
+    assert len(repeated.audio) == (len(voice) + 6400) * 3 // 2
+    assert rises(repeated.audio) == rises(voice + bytes(2))
+
+
+def rises(pcm: bytes) -> int:
+    """How often a tone rises through zero."""
+    samples = struct.unpack(f"<{len(pcm) // 2}h", pcm)
+    return sum(one < 0 <= other for one, other in pairwise(samples))
 
 
 async def test_a_client_is_informed_of_what_no_agent_answers(r: Relay) -> None:
