@@ -26,14 +26,19 @@ class Certificate:
         key: Its private key, not encrypted.
 
     Attributes:
-        context: For servers. Connections made after a change get the new certificate; open ones stay.
+        context: For servers. Connections made after a change get the new certificate; open ones stay. No
+            handshake fails while it changes: each uses one loaded pair.
     """
 
     def __init__(self, chain: Path, key: Path) -> None:
         self._chain = chain
         self._key = key
         self._seen: tuple[int, ...] = ()
-        self.context = _context()
+        self._loaded = self.context = _context()
+        # A context in use is never written: OpenSSL has no lock for it, and a handshake between the loading
+        # of the chain and of its key would have no key. The callback runs in each handshake, with a name or
+        # without.
+        self.context.sni_callback = self._select
 
     def load(self) -> bool:
         """Read the files if they have changed; returns whether they have. Blocks.
@@ -44,11 +49,13 @@ class Certificate:
         seen = tuple(part for path in (self._chain, self._key) for part in _version(path))
         if seen == self._seen:
             return False
-        # Without this a pair that does not match would leave the context with the new chain only.
-        _context().load_cert_chain(self._chain, self._key, password=_refuse_encrypted)
-        self.context.load_cert_chain(self._chain, self._key, password=_refuse_encrypted)
-        self._seen = seen
+        loaded = _context()
+        loaded.load_cert_chain(self._chain, self._key, password=_refuse_encrypted)
+        self._loaded, self._seen = loaded, seen
         return True
+
+    def _select(self, handshake: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        handshake.context = self._loaded
 
     async def follow(self) -> NoReturn:
         """Load changed files, in a thread; until cancelled."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 _INTERVAL_S = 0.005
+_MOST_CHARACTERS = 2000
 
 
 async def eventually(
@@ -30,7 +31,8 @@ async def eventually(
                     return result
                 await asyncio.sleep(_INTERVAL_S)
     except TimeoutError:
-        raise TimeoutError(f"waited {within_s:g} s for {what or _place(condition)}: it is {last!r}") from None
+        text = f"waited {within_s:g} s for {what or _place(condition)}: it is {last!r}"
+        raise TimeoutError(text[:_MOST_CHARACTERS]) from None
 
 
 def _place(condition: Callable[[], object]) -> str:

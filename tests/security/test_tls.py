@@ -85,9 +85,10 @@ async def served(certificate: Certificate) -> AsyncIterator[int]:
         yield int(url.rpartition(":")[2])
 
 
-async def shown(port: int) -> bytes:
+async def shown(port: int, highest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> bytes:
     """The certificate a client is shown."""
     context = ssl.create_default_context()
+    context.maximum_version = highest
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
     writer.close()
@@ -109,3 +110,27 @@ async def test_a_certificate_is_renewed(authority, pair, monkeypatch, eventually
 
         await asyncio.to_thread(issue, authority, *pair)
         await eventually(lambda: shown(port), until=lambda certificate: certificate != first)
+
+
+async def test_no_handshake_fails_while_a_certificate_is_renewed(
+    authority, pair, monkeypatch, eventually
+) -> None:
+    """Each has the pair before or the one after, with TLS 1.2 and 1.3."""
+    monkeypatch.setattr(tls, "POLL_S", 0)
+    certificate = Certificate(*pair)
+    await asyncio.to_thread(certificate.load)
+    async with served(certificate) as port, TaskScope() as tasks:
+        seen = {await shown(port)}
+
+        async def connect(highest: ssl.TLSVersion) -> None:
+            while len(seen) <= 10:
+                seen.add(await shown(port, highest))
+
+        connecting = [
+            tasks.spawn(connect(highest), name=highest.name)
+            for highest in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
+        ]
+        for renewed in range(1, 11):
+            await asyncio.to_thread(issue, authority, *pair)
+            await eventually(lambda renewed=renewed: len(seen) > renewed)
+        await asyncio.gather(*connecting)

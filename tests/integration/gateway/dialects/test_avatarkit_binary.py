@@ -56,7 +56,7 @@ async def uploaded(open_rig: GatewayRig) -> list[uplink.SpeechChunk]:
     async def chunks() -> list[uplink.SpeechChunk]:
         return [entry for entry in await open_rig.uplink() if isinstance(entry, uplink.SpeechChunk)]
 
-    return await eventually(chunks, until=lambda found: found and found[-1].end)
+    return await eventually(chunks, within_s=30, until=lambda found: found and found[-1].end)
 
 
 async def test_a_turn(open_rig) -> None:
