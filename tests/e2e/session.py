@@ -26,7 +26,7 @@ from relay_runtime.tasks import TaskScope
 from relay_wire.frame import Kind
 
 RATE = 16000
-STEP_S = 20.0
+STEP_S = 60.0
 """Longest wait for one step."""
 SPEECH = bytes(index * index % 253 for index in range(4 * 2 * RATE))
 """Four seconds that are not silence."""
