@@ -21,7 +21,7 @@ local MAX_GENERATION = 2 ^ 52
 local function acknowledged(reply)
   if ARGV[5] ~= '' then
     redis.call('XACK', unowned, ARGV[4], ARGV[5])
-    -- Trimmed only while nothing is pending, and never by XDEL: so XINFO can still compute the group's lag.
+    -- Trimmed only while nothing is pending: an entry that is pending is read again by another worker.
     local pending = redis.pcall('XPENDING', unowned, ARGV[4])
     if pending[1] == 0 then redis.call('XTRIM', unowned, 'MINID', '=', ARGV[5]) end
   end

@@ -9,6 +9,8 @@ from relay_streams.scripts.call import Call
 from relay_streams.scripts.lua import load
 
 EXPIRE: Final = load("expire", three_numbers)
+_MOST_UNDELIVERED = 1000
+"""The most conversations, read by no worker, that are counted: more workers are needed long before."""
 
 
 class Queue(NamedTuple):
@@ -17,14 +19,14 @@ class Queue(NamedTuple):
     requeued: int
     """Conversations that this call queued, since their lease had expired."""
     waiting: int
-    """Conversations that wait for an owner."""
+    """Conversations that wait for an owner; those that no worker has read are counted up to 1,000."""
     oldest_s: float
     """How long the first of them has waited."""
 
 
 def expire(keys: PartitionKeys, *, limit: int) -> Call[Queue]:
     """Queue up to ``limit`` conversations whose lease has expired."""
-    return Call(EXPIRE, (keys.leases, keys.unowned), (limit, CONSUMER_GROUP), _read)
+    return Call(EXPIRE, (keys.leases, keys.unowned), (limit, CONSUMER_GROUP, _MOST_UNDELIVERED), _read)
 
 
 def _read(reply: Reply) -> Queue:

@@ -2,8 +2,13 @@
 
 import asyncio
 
+from tests.rigs.replication import replicate
+
+from relay_redis.client import RedisClient
 from relay_streams.conversations import read
 from relay_streams.key_kinds import CONSUMER_GROUP
+from relay_streams.leases import Leases
+from relay_streams.scripts import SCHEMA
 
 
 async def offers_of(store, keys, owner: str = "worker", **options: int) -> list[str]:
@@ -149,22 +154,37 @@ async def test_room_is_respected(open_store) -> None:
         assert len(taken) == 2
 
 
-async def test_the_queues_lag_can_be_counted(open_store) -> None:
-    """Autoscalers read the group's lag: it must never become unknown."""
+async def test_what_waits_is_counted(open_store) -> None:
+    """Autoscalers read it: conversations that no worker has read, and those that are pending at one."""
     async with open_store() as store:
         keys = await store.create()
+        registry, partition = store.registry(), store.keys.shared(keys.partition)
 
-        async def lag() -> object:
-            [group] = await store.client.execute("XINFO", "GROUPS", keys.unowned)
-            return dict(zip(group[::2], group[1::2], strict=True))[b"lag"]
+        for _ in range(3):
+            assert (await registry.expire(partition)).waiting == 1
+            [offer] = await registry.dequeue(partition, 10)
+            assert (await registry.expire(partition)).waiting == 1
+            lease = await registry.claim(offer)
+            assert (await registry.expire(partition)).waiting == 0
+            await registry.release(lease)
 
-        lease = await store.claim(keys)
-        assert await lag() == 0
-        for _ in range(5):
-            await store.registry().release(lease)
-            assert await lag() == 1
-            lease = await store.claim(keys)
-            assert await lag() == 0
+
+async def test_what_waits_is_counted_after_a_fail_over(open_store, redis_server, other_server) -> None:
+    """A replica copies the number of entries that the group has read, and does not count those read later."""
+    async with open_store() as store, RedisClient(other_server.url, SCHEMA, name="replica") as replica:
+        keys = await store.create()
+        await store.registry().release(await store.claim(keys))
+        await replicate(store.client, replica, redis_server)
+        for _ in range(3):
+            await store.registry().release(await store.claim(keys))
+        await store.client.execute("WAIT", 1, 5000)
+        await replica.execute("REPLICAOF", "NO", "ONE")
+        registry, partition = Leases(replica, store.keys, owner="next"), store.keys.shared(keys.partition)
+
+        assert (await registry.expire(partition)).waiting == 1
+        [offer] = await registry.dequeue(partition, 10)
+        assert await registry.claim(offer)
+        assert (await registry.expire(partition)).waiting == 0
 
 
 async def test_a_lost_generation_is_never_issued_again(open_store) -> None:

@@ -1,12 +1,11 @@
 """The uplink: speech exactly once, turns that never interleave, bounded waiting; on every server."""
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 from tests.rigs.eventually import eventually
-from tests.rigs.redis_server import Server
+from tests.rigs.replication import replicate
 
 from relay_redis.client import RedisClient
 from relay_streams.conversations import read
@@ -188,13 +187,6 @@ async def test_audio_that_waits_for_room_is_no_silence(open_store) -> None:
         assert int(await store.client.execute("HGET", keys.meta, "in_at")) >= int(seconds) * 1000
 
 
-@pytest.fixture
-def other_server(redis_server: Server) -> Iterator[Server]:
-    """A second server of the same make."""
-    with redis_server.another() as server:
-        yield server
-
-
 async def test_replicas_must_have_it(open_store, redis_server, other_server) -> None:
     """Without them speech is not acknowledged; with them it is, and saying it again repeats nothing."""
     async with (
@@ -206,14 +198,7 @@ async def test_replicas_must_have_it(open_store, redis_server, other_server) -> 
         with pytest.raises(Unreplicated, match="0 of 1 replicas"):
             await up.append_speech(keys, key="k", offset=0, pcm=b"aaaa", end=True)
 
-        await store.client.execute("CONFIG", "SET", "repl-diskless-sync-delay", "0")
-        await replica.execute("REPLICAOF", *redis_server.peer)
-        # A server that never had a replica counts its first one while that still copies.
-        await eventually(
-            lambda: replica.execute("INFO", "replication"),
-            20,
-            until=lambda info: b"master_link_status:up" in info,
-        )
+        await replicate(store.client, replica, redis_server)
 
         async def appended() -> object:
             with suppress(Unreplicated):
