@@ -268,6 +268,8 @@ class Lab:
         if self._finished:
             return
         self._finished = True
+        if self._reaper is not None:
+            await self._reaper.looked(timeout_s)
         for talk in self.talks:
             talk.speaker.stop()
         await self._wait(list(self._speakers.values()), "the speakers to finish", timeout_s)

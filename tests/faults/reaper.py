@@ -1,7 +1,7 @@
 """The reaper beside a lab: the job of the jobs service, which a process of its own runs again and again.
 
 Beat and the broker only decide when it runs, so they have no part in a fault. As a program, this file is that
-process; its last line is what it has reaped.
+process; its first line is written once it has looked at a key, its last line is what it has reaped.
 """
 
 import asyncio
@@ -41,6 +41,12 @@ class Reaper:
     def __init__(self, process: Process) -> None:
         self._process = process
 
+    async def looked(self, within_s: float) -> None:
+        """Return once it has looked at a key, or after this time: it begins seconds after its connection."""
+        assert self._process.stdout is not None
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._process.stdout.readline(), within_s)
+
     async def stop(self) -> dict[str, int]:
         """End it; what it has looked at and reaped, by kind."""
         with suppress(ProcessLookupError):
@@ -72,9 +78,12 @@ async def _run() -> None:
         RedisClient(settings.store_url, SCHEMA, name="reaper", timeout_s=settings.redis_timeout_s) as client,
         AsyncExitStack() as stack,
     ):
-        resources = Resources(settings, client, KeySpace.of(settings), stack)
+        resources, looked = Resources(settings, client, KeySpace.of(settings), stack), False
         while not ended.is_set():
             await reap(resources)
+            if not looked and KEYS._value.get():
+                looked = True
+                print("looked", flush=True)  # noqa: T201  # for the lab
             with suppress(TimeoutError):
                 await asyncio.wait_for(ended.wait(), settings.reaper_s)
     counts = {kind: int(REAPED.labels(kind)._value.get()) for kind in declared(REAPED)["kind"]}
