@@ -134,6 +134,15 @@ def test_ready_has_the_fields_of_all_generations() -> None:
             events.Reconnect(1000, "drain"),
             [{"type": "status", "message": "this gateway is leaving: please connect again"}],
         ),
+        (
+            events.UnsupportedMessage("text"),
+            [
+                {
+                    "type": "status",
+                    "message": "this conversation's agent does not answer messages of the kind text",
+                }
+            ],
+        ),
         (events.Pong(), [{"type": "pong"}]),
     ],
 )
