@@ -31,7 +31,7 @@ def run(
     if not options.check:
         write(options.folder, texts, owned)
     elif names:
-        sys.exit(f"{', '.join(names)}: not what {source} say: run make reference")
+        sys.exit(f"{', '.join(names)}: differ from {source}: run make reference")
 
 
 def outdated(folder: Path, texts: Texts, owned: str = "") -> list[str]:

@@ -85,12 +85,14 @@ async def served(certificate: Certificate) -> AsyncIterator[int]:
         yield int(url.rpartition(":")[2])
 
 
-async def shown(port: int, highest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> bytes:
-    """The certificate a client is shown."""
+async def shown(
+    port: int, highest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, name: str | None = None
+) -> bytes:
+    """The certificate a client is shown; without a name it sends none."""
     context = ssl.create_default_context()
     context.maximum_version = highest
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=name)
     writer.close()
     certificate: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     return certificate
@@ -122,13 +124,14 @@ async def test_no_handshake_fails_while_a_certificate_is_renewed(
     async with served(certificate) as port, TaskScope() as tasks:
         seen = {await shown(port)}
 
-        async def connect(highest: ssl.TLSVersion) -> None:
+        async def connect(highest: ssl.TLSVersion, name: str | None) -> None:
             while len(seen) <= 10:
-                seen.add(await shown(port, highest))
+                seen.add(await shown(port, highest, name))
 
         connecting = [
-            tasks.spawn(connect(highest), name=highest.name)
+            tasks.spawn(connect(highest, name), name=f"{highest.name} {name}")
             for highest in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
+            for name in (None, "relay.example")
         ]
         for renewed in range(1, 11):
             await asyncio.to_thread(issue, authority, *pair)

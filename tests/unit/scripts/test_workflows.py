@@ -40,6 +40,12 @@ def test_commands_exist(path: Path) -> None:
         assert (ROOT / script).exists()
 
 
+def test_commands_name_the_folders_that_they_test(path: Path) -> None:
+    """pytest collects a folder of ``testpaths`` although ``--ignore`` names it."""
+    for script in (path, ROOT / ".ci" / "run", ROOT / "scripts" / "coverage"):
+        assert "--ignore" not in script.read_text()
+
+
 def test_no_expression_is_in_a_command(path: Path) -> None:
     """Values of the host reach a shell as variables, so that none of them is read as a command."""
     assert not [step["run"] for step in steps(path) if "${{" in step.get("run", "")]
