@@ -21,5 +21,5 @@ def test_the_check_names_the_pages_that_differ_and_no_other(tmp_path) -> None:
     )
 
     assert result.returncode == 1
-    assert result.stderr == "configuration.md: not what the sources say: run make reference\n"
+    assert result.stderr == "configuration.md: differ from the sources: run make reference\n"
     assert (tmp_path / "configuration.md").read_text("utf-8") == "# Configuration\n"

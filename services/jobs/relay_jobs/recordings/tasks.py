@@ -14,7 +14,7 @@ from relay_jobs.job import Resources, every, job
 from relay_jobs.recordings import metrics
 from relay_jobs.recordings.copying import copy
 from relay_jobs.recordings.expiry import expired
-from relay_jobs.recordings.joining import join
+from relay_jobs.recordings.joining import Stopped, join
 from relay_jobs.recordings.layout import Owned
 from relay_jobs.recordings.plan import COPY, FINISH
 from relay_jobs.storage import Storage
@@ -101,17 +101,28 @@ async def _work(resources: Resources, conversation: str, step: str) -> None:
             await recordings.release(copied, next_ms=0)
         else:
             index = await _join(copied, recordings, storage, resources.settings.recordings_claim_s)
-            if await recordings.release(copied, next_ms=None):
+            if index is not None and await recordings.release(copied, next_ms=None):
                 _note_finished(copied, index)
 
 
-async def _join(claim: Claim, recordings: Recordings, storage: Storage, claim_s: float) -> Index:
-    """Join in a thread, which ends when the claim is lost, or soon after this call is cancelled."""
+async def _join(claim: Claim, recordings: Recordings, storage: Storage, claim_s: float) -> Index | None:
+    """Join in a thread, which ends soon after this call is cancelled. None when the claim was lost.
+
+    Raises:
+        StoreError: Redis cannot be reached.
+        OSError: The storage cannot be read or written.
+        RecordingError: A part is damaged, or the file in storage is.
+    """
     stopped = Event()
     try:
         async with TaskScope() as scope:
             scope.spawn(_renew(claim, recordings, claim_s, stopped), name="recording-claim")
             return await asyncio.to_thread(join, claim, storage, lambda: not stopped.is_set())
+    except (Stopped, OSError):
+        # Whoever has the claim now removes the parts that this attempt reads.
+        if await recordings.advance(claim, cursor=claim.cursor):
+            raise
+        return None
     finally:
         stopped.set()
 

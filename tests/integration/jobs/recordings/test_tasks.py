@@ -42,14 +42,27 @@ async def cursor(found: Recorder) -> str:
     return (await found.store.client.execute("HGET", found.lease.keys.meta, "rec_cursor") or b"").decode()
 
 
-def kill(worker: JobsChild) -> None:
-    """Kill a worker with all of its processes, at once."""
+def send_signal(worker: JobsChild, number: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to a worker and to all of its processes, at once."""
     children = [
         int(pid) for pid in Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
     ]
-    worker.signal(signal.SIGKILL)
+    worker.signal(number)
     for child in children:
-        os.killpg(child, signal.SIGKILL)
+        os.killpg(child, number)
+
+
+def signal_while_it_finishes(
+    worker: JobsChild, folder: Path, number: signal.Signals = signal.SIGKILL
+) -> bool:
+    """Wait until a recording is being written into a folder, and signal the worker then. Blocks."""
+    until = time.monotonic() + 40
+    while time.monotonic() < until:
+        if list(folder.glob(".writing-*.avrec.*")):
+            send_signal(worker, number)
+            return True
+        time.sleep(0.01)
+    return False
 
 
 async def test_a_conversation_becomes_its_files_without_any_hint(jobs, place: Place) -> None:
@@ -113,7 +126,7 @@ async def test_a_worker_that_is_killed_while_it_copies(jobs, place: Place) -> No
             worker = await rig.worker()
             before = await cursor(found)
             await eventually(partial(_moved, found, before), 30)
-            await asyncio.to_thread(kill, worker)
+            await asyncio.to_thread(send_signal, worker)
             await worker.wait()
         await rig.worker()
         await eventually(lambda: is_finished(found), 60)
@@ -148,17 +161,7 @@ async def test_a_worker_that_is_killed_while_it_finishes(jobs, tmp_path: Path) -
         await found.end()
         worker = await rig.worker()
         folder = Path(place.url) / found.names.folder.partition("/")[0]
-
-        def kill_in_the_middle() -> bool:
-            until = time.monotonic() + 40
-            while time.monotonic() < until:
-                if list(folder.glob(".writing-*.avrec.*")):
-                    kill(worker)
-                    return True
-                time.sleep(0.01)
-            return False
-
-        killing = asyncio.create_task(asyncio.to_thread(kill_in_the_middle))
+        killing = asyncio.create_task(asyncio.to_thread(signal_while_it_finishes, worker, folder))
         await rig.send("recordings.finish", found.lease.keys.partition, found.lease.keys.id)
         assert await killing
         await worker.wait()
@@ -170,6 +173,39 @@ async def test_a_worker_that_is_killed_while_it_finishes(jobs, tmp_path: Path) -
         items, index = await found.read()
         assert items[1:] == before + found.published  # the first is a gap: the earlier owner's first frame
         assert len(index.gaps) == 1
+        assert await found.stored() == [found.names.recording, found.names.speech]
+
+
+async def test_a_worker_that_loses_its_claim_while_it_finishes(jobs, tmp_path: Path) -> None:
+    """It ends without a failure, whatever became of the files under it: another one has the recording."""
+    place = object_storage.folder(tmp_path)
+    async with jobs(**SETTINGS, **place.settings) as rig, AsyncExitStack() as stack:
+        found = await recorder(stack, rig, place)
+        name, partition = found.lease.keys.id, found.lease.keys.partition
+        await asyncio.to_thread(store_before, found)
+        await found.turn(1)
+        await found.end()
+        worker = await rig.worker()
+        folder = Path(place.url) / found.names.folder.partition("/")[0]
+        stopping = asyncio.create_task(
+            asyncio.to_thread(signal_while_it_finishes, worker, folder, signal.SIGSTOP)
+        )
+        await rig.send("recordings.finish", partition, name)
+        assert await stopping
+        claim = await eventually(lambda: found.recordings.claim(name, "another"), 20)
+        await found.join(claim)
+        assert await found.recordings.release(claim, next_ms=None)
+        await asyncio.to_thread(send_signal, worker, signal.SIGCONT)
+
+        await eventually(
+            lambda: rig.metric(
+                worker, "relay_jobs_tasks_ended_total", task="recordings.finish", outcome="done"
+            ),
+            30,
+            until=lambda done: done == 1,
+        )
+        assert await rig.metric(worker, "relay_jobs_recording_failures_total") == 0
+        assert await rig.metric(worker, "relay_jobs_recordings_finished_total") == 0
         assert await found.stored() == [found.names.recording, found.names.speech]
 
 
