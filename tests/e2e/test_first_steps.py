@@ -7,6 +7,7 @@ from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 
 import pytest
+from tests.rigs.documented import blocks
 from tests.rigs.eventually import eventually
 from tests.rigs.imports import ROOT
 from tests.rigs.need import need
@@ -24,16 +25,16 @@ pytestmark = pytest.mark.timeout(180)
 
 
 def steps(page: str, section: str) -> str:
-    """The blocks of a page from a heading to the last step; those of Python are files, named in them."""
+    """The blocks of a section to the last step; those of Python are files, named in them."""
     script = ["ip link set lo up", "set -eu"]
-    for language, block in re.findall(r"```(sh|python)\n(.*?)```", page[page.index(section) :], re.DOTALL):
-        if language == "sh":
-            script.append(block)
-        elif name := re.match(r"# (\w+\.py)\n", block):
-            script.append(f"cat > {name[1]} <<'END'\n{block}END")
-        if LAST in block:
-            return "\n".join(script).partition(LAST)[0] + f"\nprintf '\\n{DONE}\\n'\n"
-    raise AssertionError(f"nothing ends the steps below {section}")
+    for block in blocks(page, section):
+        if block.language == "sh":
+            script.append(block.text)
+        elif name := re.match(r"# (\w+\.py)\n", block.text):
+            script.append(f"cat > {name[1]} <<'END'\n{block.text}END")
+    commands, end, _ = "\n".join(script).partition(LAST)
+    assert end, f"nothing ends the steps below {section}"
+    return f"{commands}\nprintf '\\n{DONE}\\n'\n"
 
 
 def seen(output: str) -> set[str]:
@@ -65,7 +66,7 @@ async def test_the_steps_of(tmp_path: Path, page: str, section: str) -> None:
             *ALONE, "bash", cwd=tmp_path, env=environment, stdin=PIPE, stdout=shown, stderr=STDOUT
         )
     try:
-        shell.stdin.write(steps((ROOT / page).read_text("utf-8"), section).encode())
+        shell.stdin.write(steps(page, section).encode())
         await eventually(
             lambda: shell.returncode is not None or {*WANTED, DONE, "tail end"} <= seen(output.read_text()),
             150,
