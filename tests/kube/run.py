@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
-from tests.kube import breaking, images, installing, page, scaling
+from tests.kube import breaking, images, installing, page, quick_start, scaling
 from tests.kube.cluster import Cluster
 from tests.kube.load import FEW, MANY
 from tests.kube.release import Release
@@ -20,10 +20,15 @@ from tests.rigs.imports import ROOT
 from relay_cli.console import open_console
 
 NAMESPACE = "relay-kube-test"
+INSTALL = "install"
 LOGS = ROOT / "build" / "kube"
 
 STEPS = (
-    Step("install", "`helm install --wait`", installing.install, load=None, short=True),
+    Step(
+        "quick_start", "the quick start for Kubernetes, as the page has it", quick_start.run_quick_start,
+        load=None, short=True,
+    ),
+    Step(INSTALL, "`helm install --wait`", installing.install, load=None, short=True),
     Step("test", "`helm test`", installing.helm_test, load=None, short=True),
     Step("roll", "`helm upgrade` of every component to a second build", installing.roll, short=True),
     Step("roll_back", "`helm rollback` to the first build", installing.roll_back),
@@ -50,7 +55,7 @@ STEPS = (
 
 
 def main(
-    short: Annotated[bool, typer.Option("--short", help="Install, test and roll alone.")] = False,  # noqa: FBT002
+    short: Annotated[bool, typer.Option("--short", help="Quick start, install, test and roll.")] = False,  # noqa: FBT002
     only: Annotated[str, typer.Option(help="Run these after the installation, comma-separated.")] = "",
     list_: Annotated[bool, typer.Option("--list", help="List the steps.")] = False,  # noqa: FBT002
     build: Annotated[bool, typer.Option(help="Build images, or use those of the last run.")] = True,  # noqa: FBT002
@@ -96,7 +101,7 @@ def _chosen(only: str, *, short: bool) -> list[Step]:
         raise typer.BadParameter(f"no such step: {', '.join(sorted(unknown))}; --list shows them")
     if short:
         return [step for step in STEPS if step.short]
-    return [step for step in STEPS if not names or step.name in names | {"install"}]
+    return [step for step in STEPS if not names or step.name in names | {INSTALL}]
 
 
 def _run(steps: list[Step], release: Release, console: Console) -> list[Outcome]:
@@ -112,7 +117,7 @@ def _run(steps: list[Step], release: Release, console: Console) -> list[Outcome]
             f"{_mark(outcome)} {step.name}, {outcome.seconds:.0f} s: {said}", highlight=False, soft_wrap=True
         )
         outcomes.append(outcome)
-        if outcome.problem and step is STEPS[0]:
+        if outcome.problem and step.name == INSTALL:
             break
     return outcomes
 

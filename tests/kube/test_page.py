@@ -78,14 +78,14 @@ def test_the_page_of_the_documentation_has_the_place():
 
 
 def test_steps_begin_with_the_installation_and_have_names_of_their_own():
-    """Each step works on what the one before has left."""
-    assert [STEPS[0].name, STEPS[-1].name] == ["install", "uninstall"]
+    """Each step works on what the one before has left; the quick start has an installation of its own."""
+    assert [STEPS[0].name, STEPS[1].name, STEPS[-1].name] == ["quick_start", "install", "uninstall"]
     assert len({step.name for step in STEPS}) == len(STEPS)
 
 
-def test_the_short_form_installs_tests_and_rolls():
-    """CI runs these three."""
-    assert [step.name for step in _chosen("", short=True)] == ["install", "test", "roll"]
+def test_the_short_form_follows_the_quick_start_installs_tests_and_rolls():
+    """CI runs these four."""
+    assert [step.name for step in _chosen("", short=True)] == ["quick_start", "install", "test", "roll"]
 
 
 def test_chosen_steps_run_on_an_installation():
