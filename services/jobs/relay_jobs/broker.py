@@ -12,6 +12,11 @@ from relay_settings.redis_url import Credentials, RedisUrl, credentials_of
 
 _HEALTH_S: Final = 5
 """Interval of checks on connections that wait for tasks: a half-open one is replaced within 11 s."""
+_RESTORE_LOCK_S: Final = 10
+"""How long a worker that is killed while it looks for lost tasks keeps the others from it: by default 300 s.
+
+Two that look at once deliver no task twice: Kombu moves each in a transaction.
+"""
 _CHECKS: Final = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 _FALSE: Final = ("false", "no", "off", "0")
 
@@ -63,6 +68,7 @@ def _options(settings: JobsSettings) -> dict[str, Any]:
         # By default a lost task is looked for every 100 s only.
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
+        "unacked_mutex_expire": _RESTORE_LOCK_S,
         "priority_steps": [0],
         "health_check_interval": _HEALTH_S,
         "socket_connect_timeout": timeout_s,

@@ -12,6 +12,7 @@ import pytest
 from tests.rigs.eventually import eventually
 from tests.rigs.jobs_service import JobsRig
 
+from relay_jobs.celery_app import celery_app
 from relay_jobs.task_runner import MOST_AGAIN
 
 Opened = Callable[..., AbstractAsyncContextManager[JobsRig]]
@@ -82,6 +83,28 @@ async def test_a_task_whose_worker_is_killed_runs_again(jobs: Opened) -> None:
         await rig.until_began("go", 2, within_s=40)
 
         assert not _lives(process)
+
+
+async def test_a_worker_killed_while_it_looks_for_lost_tasks_delays_them_little(jobs: Opened) -> None:
+    """The lock under which it looks is Kombu's, and held as by a process that is gone."""
+    async with jobs(jobs_limit_s=1) as rig:
+        app = celery_app(rig.settings)
+
+        def leave_locked() -> None:
+            with app.connection_for_write() as connection, connection.channel() as channel:
+                lock = channel.client.lock(channel.unacked_mutex_key, timeout=channel.unacked_mutex_expire)
+                assert lock.acquire(blocking_timeout=10)
+
+        worker = await rig.worker()
+        await rig.send("test.hold", "go")
+        celery = _parent(await rig.until_began("go"))
+        worker.signal(signal.SIGKILL)
+        os.killpg(celery, signal.SIGKILL)
+        await worker.wait()
+        await asyncio.to_thread(leave_locked)
+        await rig.worker()
+
+        await rig.until_began("go", 2, within_s=40)
 
 
 async def test_nothing_of_a_worker_outlives_its_supervisor(jobs: Opened) -> None:
