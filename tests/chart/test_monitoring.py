@@ -10,6 +10,7 @@ import pytest
 import yaml
 from tests.chart.charts import CHART, Object, kinds, one, render, workloads
 from tests.chart.test_selectors import matches
+from tests.rigs.need import need
 
 
 def rules_of_files() -> list[Object]:
@@ -41,9 +42,7 @@ def test_rules_are_left_out_added_and_linked() -> None:
 
 def test_the_rendered_rules_are_valid(tmp_path: Path) -> None:
     """By promtool, as Prometheus would load them."""
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is missing")
+    promtool = need(shutil.which("promtool"), "promtool")
     groups = one(render(ci="monitoring"), "PrometheusRule")["spec"]
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(groups), "utf-8")
     done = subprocess.run(
