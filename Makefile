@@ -64,7 +64,7 @@ autobahn: $(RUNS) ## Run Autobahn's cases against the gateway's WebSocket, and w
 	@$(WITH) $(BIN)/python -m tests.contract.autobahn.cases
 
 compose-test: $(READY) ## Run docker-compose.yml under the verifier, and kill each container (SHORT=1: up, verify, down)
-	@$(BIN)/python -m pytest tests/compose $(if $(SHORT),-k "configuration or whole") $(ARGS)
+	@$(BIN)/python -m pytest tests/compose $(if $(SHORT),-k "configuration or quick_start") $(ARGS)
 
 $(SDK):
 	@$(BIN)/pip download --quiet --no-deps --no-binary spatius --dest $(@D) $(subst -,==,$(@F))

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from scripts.release.services import extras_of
@@ -11,6 +12,8 @@ from tests.rigs.imports import ROOT
 from tests.rigs.need import need
 
 PROJECT = "relay-compose-test"
+SECRETS = Path("deploy/compose/secrets")
+"""What scripts/compose-secrets writes, in a checkout."""
 STAND_INS = {"NGINX_IMAGE": "nginx-light", "PROMETHEUS_IMAGE": "prometheus"}
 """Images that are replaced by a package of the distribution where they cannot be pulled."""
 LEFT_OUT = {"grafana": "GRAFANA_IMAGE", "jaeger": "JAEGER_IMAGE"}
@@ -21,6 +24,7 @@ PORTS = {
     "SIMULATOR_PORT": "28182",
     "PROMETHEUS_PORT": "28191",
     "TLS_PORT": "28143",
+    "LOCUST_PORT": "28189",
     "JAEGER_PORT": "28186",
     "GRAFANA_PORT": "28130",
 }
@@ -32,14 +36,23 @@ class Engine:
 
     Args:
         variables: Variables of docker-compose.yml.
+        checkout: The folder that has docker-compose.yml.
     """
 
-    def __init__(self, variables: dict[str, str]) -> None:
+    def __init__(self, variables: dict[str, str], checkout: Path = ROOT) -> None:
         self._variables = {**PORTS, **variables, "COMPOSE_PROJECT_NAME": PROJECT}
+        self._checkout = checkout
+
+    def shell(self, script: str) -> str:
+        """Run a shell's script in the checkout, and return what it prints; the first failure ends it."""
+        done = self._run("sh", "-euc", script)
+        if done.returncode:
+            raise RuntimeError(f"{script}: {done.stderr[-4000:]}{done.stdout[-2000:]}")
+        return done.stdout + done.stderr
 
     def docker(self, *arguments: str, check: bool = True) -> str:
         """Run a command of docker, and return what it prints."""
-        done = _run("docker", *arguments, **self._variables)
+        done = self._run("docker", *arguments)
         if check and done.returncode:
             text = f"{done.stderr[-2000:]}{done.stdout[-1000:]}"
             raise RuntimeError(f"docker {' '.join(arguments[:6])}: {text}")
@@ -62,11 +75,26 @@ class Engine:
         """``healthy``, ``starting`` or ``unhealthy``."""
         return self.docker("inspect", "--format", "{{.State.Health.Status}}", container).strip()
 
+    def images(self) -> dict[str, str]:
+        """By name of an image of the relay and of its command line, the id; empty where it is missing."""
+        names = sorted(set(self.compose("--profile", "tools", "config", "--images").split()))
+        identity = ("image", "inspect", "--format", "{{.Id}}")
+        return {name: self.docker(*identity, name, check=False).strip() for name in names}
+
+    def remains(self) -> list[str]:
+        """The ids of what the project has: containers, networks, volumes."""
+        label = f"label=com.docker.compose.project={PROJECT}"
+        kinds = (("ps", "--all"), ("network", "ls"), ("volume", "ls"))
+        return [one for kind in kinds for one in self.docker(*kind, "--quiet", "--filter", label).split()]
+
     def state(self) -> str:
         """Every container, and the end of its log."""
         profiles = ("--profile", "*")
         containers = self.compose(*profiles, "ps", "--all", check=False)
         return containers + self.compose(*profiles, "logs", "--tail", "20", "--no-color", check=False)
+
+    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return _run(program, *arguments, cwd=self._checkout, **self._variables)
 
 
 def need_compose() -> None:
@@ -77,10 +105,11 @@ def need_compose() -> None:
         need(None if _run("docker", *arguments).returncode else name, name)
 
 
-def prepared(**variables: str) -> Engine:
+def prepared(*, checkout: Path = ROOT, **variables: str) -> Engine:
     """An engine that has every image: those of the relay are built where they are missing.
 
     Args:
+        checkout: The folder that has docker-compose.yml. This checkout gets its secrets here.
         variables: Further variables of docker-compose.yml.
     """
     need_compose()
@@ -98,13 +127,16 @@ def prepared(**variables: str) -> Engine:
         if not _has(variables[name]):
             argument = f"PACKAGE={package}"
             _must("docker", "build", "--tag", variables[name], "--build-arg", argument, "tests/compose")
-    _must("scripts/compose-secrets")
-    return Engine(variables)
+    if checkout == ROOT:
+        _must("scripts/compose-secrets")
+    return Engine(variables, checkout)
 
 
-def _run(program: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def _run(
+    program: str, *arguments: str, cwd: Path = ROOT, **variables: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [program, *arguments], cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True,
+        [program, *arguments], cwd=cwd, env={**os.environ, **variables}, capture_output=True, text=True,
         timeout=_TIMEOUT_S, check=False,
     )  # fmt: skip
 

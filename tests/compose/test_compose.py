@@ -1,9 +1,7 @@
-"""The relay of docker-compose.yml under the verifier, from outside, while every container is killed."""
+"""The relay of docker-compose.yml under the verifier while every container is killed, and its profiles."""
 
 import json
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,15 +10,13 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.compose.engine import LEFT_OUT, PORTS, Engine, prepared
+from tests.compose.engine import LEFT_OUT, PORTS, SECRETS, Engine, prepared
+from tests.compose.verifier import Verifier
 from tests.rigs.eventually import eventually
 from tests.rigs.imports import ROOT
 
 pytestmark = pytest.mark.timeout(1800)
 
-SECRETS = ROOT / "deploy" / "compose" / "secrets"
-CONTROL = f"http://127.0.0.1:{PORTS['CONTROL_PORT']}"
-SIMULATOR = f"http://127.0.0.1:{PORTS['SIMULATOR_PORT']}"
 HEALTHY_WITHIN_S = 240.0
 """Longest wait for a container's health; a check is a new Python, and the machine may be busy."""
 
@@ -56,56 +52,12 @@ def up(engine: Engine, *services: str, profile: str = "") -> Iterator[None]:
         engine.compose("--profile", "*", "down", "--volumes", "--timeout", "20")
 
 
-class Verifier:
-    """``avatar-relay verify``, from outside of the containers."""
-
-    def __init__(self, *arguments: str, **environment: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "relay_cli", "verify", "--json", "--simulator", SIMULATOR, *arguments],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={
-                **os.environ, "RELAY_CONTROL_URL": CONTROL,
-                "RELAY_API_KEY": (SECRETS / "RELAY_API_KEY").read_text("utf-8"), **environment,
-            },
-        )  # fmt: skip
-
-    def wait_for_frames(self) -> None:
-        """Wait for its line on the first frames."""
-        for line in self._process.stderr:
-            if "receive frames" in line:
-                return
-        raise AssertionError("the verifier has ended before its first frames")
-
-    def stop(self) -> None:
-        """Ask it to end with whole turns."""
-        self._process.send_signal(signal.SIGINT)
-
-    def report(self) -> dict[str, Any]:
-        """Its report, which must be whole."""
-        stdout, stderr = self._process.communicate(timeout=600)
-        assert self._process.returncode == 0, f"{stderr}\n{stdout}"
-        report: dict[str, Any] = json.loads(stdout)
-        assert (report["lost"], report["repeated"], report["reordered"]) == (0, 0, 0)
-        assert (report["gaps"], report["final_closes"]) == (0, 0)
-        return report
-
-
 async def until_healthy(engine: Engine, container: str) -> None:
     """Wait until a container that was started again is healthy."""
     await eventually(
         lambda: engine.health(container), HEALTHY_WITHIN_S, until=lambda health: health == "healthy",
         what=container,
     )  # fmt: skip
-
-
-async def test_whole(engine: Engine) -> None:
-    """``up --wait`` returns with a relay that the verifier finds whole, through one port of two gateways."""
-    with up(engine):
-        report = Verifier("--for", "20").report()
-
-    assert report["audio_equal"] is True
-    assert report["motion_checked"] == report["turns"] > 0
-    assert report["cuts"] == 2
 
 
 async def test_killing_each_container_loses_nothing(engine: Engine, say) -> None:
@@ -145,7 +97,9 @@ async def test_tls(engine: Engine, tmp_path: Path) -> None:
     """Viewers connect over wss, with the certificate that was made for this machine."""
     with up(engine, profile="tls"):
         verifier = Verifier(
-            "--gateway-url", f"wss://localhost:{PORTS['TLS_PORT']}", SSL_CERT_FILE=str(SECRETS / "relay.crt")
+            "--gateway-url",
+            f"wss://localhost:{PORTS['TLS_PORT']}",
+            SSL_CERT_FILE=str(ROOT / SECRETS / "relay.crt"),
         )
         assert verifier.report()["audio_equal"] is True
 
@@ -172,6 +126,35 @@ async def test_observability(say) -> None:
             if "jaeger" in services:
                 Verifier("--turns", "1").report()
                 await eventually(lambda: traced(http), 60, until=lambda found: "avatar-relay-ingest" in found)
+
+
+@pytest.mark.usefixtures("engine")  # the secrets are there
+async def test_load() -> None:
+    """A run from Locust's page: its verdict is that every viewer has every frame."""
+    engine = prepared(
+        LOAD_API_KEY=(ROOT / SECRETS / "RELAY_API_KEY").read_text("utf-8"),
+        RELAY_KEY_REQUESTS_PER_S="10000", RELAY_KEY_REQUESTS_BURST="20000",
+        RELAY_REQUESTS_PER_S="10000", RELAY_REQUESTS_BURST="20000",
+    )  # fmt: skip
+    engine.compose("build", "--quiet", "locust")
+    run = {"user_count": 30, "spawn_rate": 10, "run_time": "30s", "conversations": 6}
+    url = f"http://127.0.0.1:{PORTS['LOCUST_PORT']}"
+    with up(engine, profile="load"):
+        async with aiohttp.ClientSession() as http:
+
+            async def state() -> str:
+                async with http.get(f"{url}/stats/requests") as response:
+                    text: str = (await response.json())["state"]
+                    return text
+
+            async with http.post(f"{url}/swarm", data=run) as response:
+                assert (await response.json())["success"], await response.text()
+            await eventually(state, 180, until=lambda found: found == "stopped")
+        [locust] = engine.containers("locust")
+        engine.docker("stop", locust)
+        printed = engine.docker("logs", locust)
+        code = engine.docker("inspect", "--format", "{{.State.ExitCode}}", locust).strip()
+    assert (code, "every viewer has every frame" in printed) == ("0", True), printed
 
 
 async def check_prometheus(http: aiohttp.ClientSession) -> None:

@@ -93,6 +93,13 @@ def test_images_have_tags_without_digests(services: dict[str, Any]) -> None:
     assert not [name for name, image in images.items() if image.endswith(":latest")]
 
 
+def test_images_of_the_relay_are_built_here(services: dict[str, Any]) -> None:
+    """Missing ones are built, and never those that a stranger may have under the same name in a registry."""
+    for name, service in services.items():
+        built = service["image"].startswith("avatar-relay/")
+        assert ("build" in service, service.get("pull_policy") == "never") == (built, built), name
+
+
 def test_prometheus_scrapes_every_process_of_the_relay(services: dict[str, Any]) -> None:
     """A service with an admin port is in its configuration."""
     text = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text("utf-8")
