@@ -35,6 +35,8 @@ async def test_a_second_signal_ends_it_at_once(relay, watching, eventually) -> N
             await eventually(lambda: seen.viewer._leave_at is not None)
             leaving.signal(signal.SIGTERM)
             assert await leaving.wait(timeout_s=10) == 1
+            # It has received no frame, from which it could resume once the conversation has ended.
+            await eventually(lambda: seen.viewer.report.resumes)
             await r.backend.end(conversation)
 
         seen.assert_whole()

@@ -1,6 +1,7 @@
 """Fan-out: every viewer gets the stream's own bytes, in order, to the end."""
 
 import asyncio
+from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
@@ -94,8 +95,9 @@ async def test_a_position_that_nobody_had_opens_no_conversation_that_is_over(ope
 async def test_no_task_is_left(open_rig, eventually) -> None:
     """Viewers that come and go leave nothing behind."""
     async with open_rig(feed_linger_s=0) as rig:
-        # the connection of the notifications opens beside the service, and brings tasks of its own
-        await eventually(lambda: metric(CONNECTED, client="gateway-pubsub"))
+        # connections open beside the service, and bring tasks of their own
+        for client in ("gateway", "gateway-pubsub", "gateway-read"):
+            await eventually(partial(metric, CONNECTED, client=client))
         before = len(asyncio.all_tasks())
         for _ in range(20):
             async with rig.viewer() as viewer:
