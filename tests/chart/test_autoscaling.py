@@ -5,7 +5,9 @@ import re
 from typing import Any
 
 import pytest
-from tests.chart.charts import CHART, CI_FILES, Object, kinds, one, render, text
+import yaml
+from tests.chart.charts import CHART, CI_FILES, Object, kinds, one, render, text, workloads
+from tests.rigs.documented import blocks
 from tests.rigs.imports import ROOT
 
 from relay_ingest.capacity import Capacity
@@ -41,6 +43,36 @@ def test_gateways_scale_by_viewers_and_by_cpu() -> None:
         render({"gateway": {"autoscaling": BY_VIEWERS}}, ci="production"), "HorizontalPodAutoscaler"
     )["spec"]["metrics"]
     assert only["pods"]["target"]["averageValue"] == "500"
+
+
+def documented(key: str) -> Any:
+    """A value of the blocks of YAML about autoscaling."""
+    found = blocks("docs/operations/kubernetes.md", "### Autoscaling")
+    values = [yaml.safe_load(block.text) for block in found if block.language == "yaml"]
+    return next(one_of[key] for one_of in values if key in one_of)
+
+
+def test_the_documented_rule_serves_the_metric_of_an_hpa() -> None:
+    """An operator copies it: the adapter names the metric as the series is named."""
+    [rule] = documented("rules")["custom"]
+    [metric] = one(
+        render({"gateway": {"autoscaling": BY_VIEWERS}}, ci="production"), "HorizontalPodAutoscaler"
+    )["spec"]["metrics"]
+    assert rule["seriesQuery"].partition("{")[0] == metric["pods"]["metric"]["name"]
+    assert rule["resources"]["overrides"].keys() == {"namespace", "pod"}
+    assert "name" not in rule
+
+
+def test_the_documented_job_scrapes_the_pods_of_the_chart() -> None:
+    """It keeps the admin ports by the labels that pods have, and gives what the rule reads."""
+    [job] = documented("scrape_configs")
+    first, *others = job["relabel_configs"]
+    name, port = first["regex"].split(";")
+    assert {one_of["target_label"] for one_of in others} == {"namespace", "pod", "job"}
+    for workload in workloads(render(ci="production")):
+        if workload.component != "test":
+            assert workload.template["metadata"]["labels"]["app.kubernetes.io/name"] == name
+            assert port in {one_of["name"] for one_of in workload.spec["containers"][0]["ports"]}
 
 
 @pytest.mark.parametrize("ci", ["autoscaling", "keda"])

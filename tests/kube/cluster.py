@@ -9,6 +9,8 @@ from typing import Any
 
 from tests.rigs.tools import environment_of, tool
 
+MADE_HERE = "app.kubernetes.io/managed-by=kube-test"
+"""The label of what a step makes outside the namespace."""
 _POLL_S = 0.25
 
 
@@ -149,10 +151,12 @@ class Cluster:
         self.run("kubectl", "create", "namespace", self.namespace)
 
     def remove_namespace(self) -> None:
-        """Remove the namespace and all that is in it, and undo what steps do to nodes."""
+        """Remove the namespace and all that is in it, and undo what steps do to nodes and to the API."""
         for node in self.nodes():
             self.join(node)
             self.run("kubectl", "uncordon", node)
+        # Before the namespace: none can be removed while an API has nobody who answers.
+        self.run("kubectl", "delete", "apiservices", "-l", MADE_HERE)
         self.run("kubectl", "delete", "namespace", self.namespace, "--ignore-not-found", timeout_s=300)
         self._release_volumes()
 

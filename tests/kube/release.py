@@ -28,12 +28,13 @@ class Release:
     Args:
         cluster: Where it is installed.
         builds: The two builds of the images.
-        logs: The folder for the load's output.
+        logs: The folder for what the load and programs of steps print.
     """
 
     def __init__(self, cluster: Cluster, builds: Builds, logs: Path) -> None:
         self.cluster = cluster
         self.builds = builds
+        self.logs = logs
         api_key, known = new_key([Scope.ADMIN])
         self._secret = {
             "RELAY_API_KEY": api_key,

@@ -46,6 +46,10 @@ STEPS = (
     ),
     Step("gateways_scaled", "an autoscaler on CPU, and 96 viewers", scaling.scale_gateways, load=MANY),
     Step(
+        "gateways_scaled_on_viewers", "an autoscaler on viewers alone, and 96 more of them",
+        scaling.scale_gateways_on_viewers, prepare=scaling.by_viewers,
+    ),
+    Step(
         "ingest_scaled", "KEDA on the workers that all conversations need", scaling.scale_ingest,
         load=FEW, prepare=scaling.one_worker,
     ),
