@@ -70,7 +70,7 @@ def main(
     console = open_console(stderr=as_json)
     if list_:
         for step in STEPS:
-            console.print(f"{step.name:16}  {step.what}", highlight=False)
+            console.print(f"{step.name:26}  {step.what}", highlight=False)
         return
     chosen = _chosen(only, short=short)
     LOGS.mkdir(parents=True, exist_ok=True)
