@@ -8,7 +8,13 @@ from relay_settings.catalogue import SERVICES
 from relay_settings.environment import LIKENESS, PREFIX, SECRETS_DIR
 from relay_settings.webhooks import SECRET_PREFIX
 
-_OF_COMMANDS = {SECRETS_DIR, "RELAY_API_KEY", "RELAY_TOP_TARGETS", "RELAY_VIEWER_TOKEN"}
+_OF_COMMANDS = {
+    SECRETS_DIR,
+    "RELAY_API_KEY",
+    "RELAY_CONTROL_URL",
+    "RELAY_TOP_TARGETS",
+    "RELAY_VIEWER_TOKEN",
+}
 
 
 def unused(kind: type[Settings]) -> list[str]:

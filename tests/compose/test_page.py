@@ -45,6 +45,7 @@ def check_quick_start(engine: Engine, checkout: Path) -> bool:
     start, verify_and_remove = (block.text for block in blocks(PAGE, "## Quick start"))
     try:
         started = engine.shell(start)
+        engine.compose("run", "--rm", "cli", "doctor")  # status 1 where anything fails
         report = Verifier(checkout=checkout).report()
         verified = engine.shell(verify_and_remove)
     except Exception as error:

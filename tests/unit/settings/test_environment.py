@@ -1,8 +1,10 @@
 """The environment as settings read it: blank values, white space, secrets in files, names of others."""
 
+import re
 from pathlib import Path
 
 import pytest
+from tests.rigs.imports import ROOT
 
 from relay_settings import environment
 from relay_settings.base import Settings, SettingsError, reveal
@@ -213,6 +215,16 @@ def test_settings_of_other_services_are_not_reported(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(name, "x")
     for kind in SERVICES.values():
         assert unused(kind) == []
+
+
+def test_variables_that_commands_read_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each variable that a command of avatar-relay reads by its name."""
+    texts = [path.read_text("utf-8") for path in sorted((ROOT / "services" / "cli").rglob("*.py"))]
+    names = {name for text in texts for name in re.findall(r'variable\("(RELAY_\w+)"\)', text)}
+    assert {"RELAY_API_KEY", "RELAY_CONTROL_URL"} <= names
+    for name in names:
+        monkeypatch.setenv(name, "x")
+    assert unused(GatewaySettings) == []
 
 
 def test_a_secrets_dir_that_is_none_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
