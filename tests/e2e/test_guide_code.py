@@ -75,10 +75,12 @@ async def run_shell(r: Relay, text: str, folder: Path, **variables: str) -> str:
 
 
 async def test_a_backend_in_python(r: Relay, speech: bytes) -> None:
-    """A conversation is created, gets a token, speaks, and has ended."""
+    """A conversation is created, gets a token, speaks, and ends."""
     names = await run_python(r, code(BACKEND, "# The backend in Python"), speech, rate=24000)
     assert names["token"].url.startswith(r.stack.gateway_urls[0])
-    assert (await r.backend.read(names["conversation"].id)).state == "ended"
+    await eventually(
+        lambda: r.backend.read(names["conversation"].id), until=lambda found: found.state == "ended"
+    )
 
 
 @pytest.mark.parametrize(

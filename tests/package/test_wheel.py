@@ -34,7 +34,7 @@ SETTINGS = {
 }
 
 # Building the environments counts as part of the first test's time.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("dist")
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)],
-        check=True, capture_output=True, timeout=120,
+        check=True, capture_output=True, timeout=400,
     )  # fmt: skip
     [built] = out.glob("*.whl")
     return built
@@ -62,7 +62,7 @@ def environments(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
             [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet",
              "--disable-pip-version-check", "--constraint", str(ROOT / "constraints.txt"),
              f"{wheel}[{extra}]"],
-            check=True, timeout=200,
+            check=True, timeout=800,
         )  # fmt: skip
         return python
 
