@@ -1,7 +1,7 @@
 """Pods: what they may do, what they need, how they are asked for their health and how they end."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -70,6 +70,26 @@ def test_containers_have_a_fixed_image_requests_and_a_limit_of_memory(ci: str) -
             resources = container["resources"]
             assert {"cpu", "memory"} <= resources["requests"].keys(), where
             assert "memory" in resources["limits"], where
+
+
+@pytest.mark.parametrize(
+    ("values", "own", "others"),
+    [
+        ({}, "Never", "IfNotPresent"),
+        ({"image": {"registry": "registry.example.com"}}, "IfNotPresent", "IfNotPresent"),
+        ({"global": {"imageRegistry": "registry.example.com"}}, "IfNotPresent", "IfNotPresent"),
+        ({"image": {"pullPolicy": "Always"}}, "Always", "Always"),
+    ],
+)
+def test_images_of_the_relay_are_pulled_from_a_registry_that_is_named(
+    values: Mapping[str, Any], own: str, others: str
+) -> None:
+    """Without one, nodes would look for them in a namespace of Docker Hub that is not the project's."""
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    for pod in workloads(render({"demo": {"enabled": True}, **values})):
+        for container in pod.containers:
+            found["avatar-relay/" in container["image"]].add(container["imagePullPolicy"])
+    assert found == {True: {own}, False: {others}}
 
 
 @pytest.mark.parametrize("ci", CI_FILES)

@@ -94,6 +94,12 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{/* When nodes pull the relay's images. Without a registry they would ask Docker Hub, where the name is not the project's. */}}
+{{- define "avatar-relay.imagePullPolicy" -}}
+{{- $registry := default .Values.image.registry .Values.global.imageRegistry -}}
+{{- default (ternary "Never" "IfNotPresent" (empty $registry)) .Values.image.pullPolicy -}}
+{{- end -}}
+
 {{/* An image of somebody else, which the global registry applies to, too: (dict "root" $ "image" "redis:7"). */}}
 {{- define "avatar-relay.otherImage" -}}
 {{- with .root.Values.global.imageRegistry -}}{{ . }}/{{- end -}}{{ .image }}

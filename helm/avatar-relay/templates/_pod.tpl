@@ -212,7 +212,7 @@ terminationGracePeriodSeconds: {{ include "avatar-relay.gracePeriod" . }}
 containers:
   - name: {{ .service }}
     image: {{ include "avatar-relay.image" (dict "root" $root "image" .service) }}
-    imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+    imagePullPolicy: {{ include "avatar-relay.imagePullPolicy" $root }}
     {{- with .args }}
     args:
       {{- toYaml . | nindent 6 }}
