@@ -100,6 +100,15 @@ def test_images_of_the_relay_are_built_here(services: dict[str, Any]) -> None:
         assert ("build" in service, service.get("pull_policy") == "never") == (built, built), name
 
 
+def test_images_are_built_on_python_alone() -> None:
+    """A base that has the name of an image of the relay would be looked for at a registry."""
+    text = (ROOT / "deploy" / "docker" / "Dockerfile").read_text("utf-8")
+    bases = re.findall(r"^FROM (\S+)(?: AS (\S+))?$", text, re.MULTILINE)
+    stages = {stage for _, stage in bases}
+    assert {base for base, _ in bases} - stages == {"${PYTHON_IMAGE}", "${SERVICE}"}
+    assert list((ROOT / "deploy").rglob("Dockerfile*")) == [ROOT / "deploy" / "docker" / "Dockerfile"]
+
+
 def test_prometheus_scrapes_every_process_of_the_relay(services: dict[str, Any]) -> None:
     """A service with an admin port is in its configuration; commands have the settings, and no port."""
     text = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text("utf-8")
