@@ -261,6 +261,11 @@ class Lab:
         async with self.http.get(f"{self.stack.simulator.url}/admin/{what}") as response:
             return await response.json()
 
+    async def reaper_looked(self, timeout_s: float = TIMEOUT_S) -> None:
+        """Wait until the reaper beside the fault, if there is one, has looked at a key, or for this time."""
+        if self._reaper is not None:
+            await self._reaper.looked(timeout_s)
+
     # --- the end -------------------------------------------------------------------------------
 
     async def finish(self, timeout_s: float = TIMEOUT_S) -> None:
@@ -268,8 +273,7 @@ class Lab:
         if self._finished:
             return
         self._finished = True
-        if self._reaper is not None:
-            await self._reaper.looked(timeout_s)
+        await self.reaper_looked(timeout_s)
         for talk in self.talks:
             talk.speaker.stop()
         await self._wait(list(self._speakers.values()), "the speakers to finish", timeout_s)

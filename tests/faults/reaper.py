@@ -40,12 +40,15 @@ class Reaper:
 
     def __init__(self, process: Process) -> None:
         self._process = process
+        self._has_looked = False
 
     async def looked(self, within_s: float) -> None:
         """Return once it has looked at a key, or after this time: it begins seconds after its connection."""
         assert self._process.stdout is not None
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._process.stdout.readline(), within_s)
+            if not self._has_looked:
+                await asyncio.wait_for(self._process.stdout.readline(), within_s)
+                self._has_looked = True
 
     async def stop(self) -> dict[str, int]:
         """End it; what it has looked at and reaped, by kind."""
