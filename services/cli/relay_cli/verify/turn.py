@@ -48,7 +48,10 @@ class ReceivedTurn:
 
     @property
     def frames_sha256(self) -> str:
-        """The digest of its frames, their headers included."""
+        """The digest of its frames up to its end, their headers included.
+
+        An event may follow the end: one viewer receives it before the turns are compared, another one after.
+        """
         return self._frames.hexdigest()
 
     @property
@@ -63,7 +66,8 @@ class ReceivedTurn:
             frame: The frame.
             event: The event in it; None when it has another kind.
         """
-        self._frames.update(encode(frame))
+        if not self.outcome:
+            self._frames.update(encode(frame))
         if frame.kind is Kind.AUDIO:
             self._audio.update(frame.payload)
             self.audio_bytes += len(frame.payload)

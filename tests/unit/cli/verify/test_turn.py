@@ -72,6 +72,13 @@ def test_two_viewers_of_the_same_frames_have_the_same_digest() -> None:
     assert received(WHOLE).frames_sha256 != received(later).frames_sha256
 
 
+def test_an_event_after_the_end_is_not_in_the_digest() -> None:
+    """The turns are compared at once when each viewer has the end: one of them may have the event already."""
+    error = event(events.Error("motion_failed", "away", retryable=True))
+    assert received([*WHOLE, error]).frames_sha256 == received(WHOLE).frames_sha256
+    assert received([*WHOLE[:-1], error, ENDED]).frames_sha256 != received(WHOLE).frames_sha256
+
+
 @pytest.mark.parametrize(
     ("frames", "named"),
     [
